@@ -1,0 +1,1 @@
+"""The graph into embeddings: text features, models, training and evaluation."""

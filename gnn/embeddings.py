@@ -1,0 +1,176 @@
+"""A trained model's vectors: what serving, explaining and exporting need, and nothing that trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
+
+from kg import KnowledgeGraph, RelationKey
+from kg.adjacency import Numbering
+from kg.errors import ArtifactError
+from kg.files import atomic_path, read_json, write_json
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearParts:
+    """The pieces of a linear propagation, Z = sum_l alpha_l A^l E with A = sum_r w_r D_r^-1/2 B_r D_r^-1/2.
+
+    By Horner's rule: tail_1 = alpha_1 E + A tail_2 and Z = alpha_0 E + A tail_1. So the first hop of any node is
+    known exactly (z_u = alpha_0 e_u + sum_j A_uj tail_1_j), and a node that training never saw can be placed.
+
+    Attributes:
+        base: E, the layer-0 embedding: free embedding plus projected text, float32 (nodes, dim).
+        tail: h = sum over l >= 1 of alpha_l A^(l-1) E, float32 (nodes, dim).
+        tail2: g = sum over l >= 2 of alpha_l A^(l-2) E, float32 (nodes, dim); zero with fewer than two layers.
+        alphas: layer weights, float32 (layers + 1,).
+        relations: the relations propagated along.
+        weights: w_r, on the simplex, float32 (relations,).
+        text_projection: from a text vector to E, float32 (text dim, dim), or None.
+    """
+
+    base: FloatArray
+    tail: FloatArray
+    tail2: FloatArray
+    alphas: FloatArray
+    relations: tuple[RelationKey, ...]
+    weights: FloatArray
+    text_projection: FloatArray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embeddings:
+    """Vectors by global node number (kg.adjacency.Numbering), and the scale of the items.
+
+    The score of a pair is `final[user] @ final[item] * item_scale[item]`.
+
+    Attributes:
+        numbering: which row is which node.
+        fingerprints: node type -> fingerprint of its ids, to notice vectors of another graph.
+        user_type, item_type: names of the two node types.
+        final: Z, float32 (nodes, dim).
+        item_scale: s_i, float32 (items,); |z_i|^(beta - 1), 0 for zero vectors.
+        beta: 0 ranks by cosine, 1 by dot product.
+        linear: the pieces of the propagation when the model is linear, else None.
+        facts: what trained it: configuration, steps, seed, validation metrics; plain data.
+    """
+
+    numbering: Numbering
+    fingerprints: Mapping[str, str]
+    user_type: str
+    item_type: str
+    final: FloatArray
+    item_scale: FloatArray
+    beta: float
+    linear: LinearParts | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dim(self) -> int:
+        """Columns of every vector."""
+        return int(self.final.shape[1])
+
+    @property
+    def users(self) -> FloatArray:
+        """User vectors, (users, dim)."""
+        return self.final[self.numbering.span(self.user_type)]
+
+    @property
+    def items(self) -> FloatArray:
+        """Item vectors without their scale, (items, dim)."""
+        return self.final[self.numbering.span(self.item_type)]
+
+    @property
+    def scaled_items(self) -> FloatArray:
+        """Item vectors as they are indexed: the inner product with a user vector is the score, (items, dim)."""
+        return self.items * self.item_scale[:, None]
+
+    def with_beta(self, beta: float) -> Embeddings:
+        """The same vectors under another popularity exponent."""
+        return replace(self, beta=beta, item_scale=item_scale(self.items, beta))
+
+    def check_graph(self, graph: KnowledgeGraph) -> None:
+        """Make sure that these vectors belong to a graph's nodes.
+
+        Raises:
+            ArtifactError: node types or ids differ.
+        """
+        for name in graph.nodes:
+            if self.fingerprints.get(name) != graph.vocabulary(name).fingerprint:
+                raise ArtifactError(
+                    f"these embeddings were trained on other {name!r} nodes than the graph has: train again"
+                )
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors` and `model.json` into a folder."""
+        tensors = {"final": self.final, "item_scale": self.item_scale}
+        data: dict[str, Any] = {
+            "node_types": list(self.numbering.names),
+            "starts": self.numbering.starts.tolist(),
+            "fingerprints": dict(self.fingerprints),
+            "user_type": self.user_type,
+            "item_type": self.item_type,
+            "beta": self.beta,
+            "facts": dict(self.facts),
+            "relations": None,
+        }
+        if self.linear is not None:
+            data["relations"] = [list(key) for key in self.linear.relations]
+            for name in ("base", "tail", "tail2", "alphas", "weights"):
+                tensors[name] = getattr(self.linear, name)
+            if self.linear.text_projection is not None:
+                tensors["text_projection"] = self.linear.text_projection
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / "model.safetensors") as temporary:
+            save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, temporary)
+        write_json(folder / "model.json", data)
+
+    @classmethod
+    def load(cls, folder: Path) -> Embeddings:
+        """Read what `save` wrote; executes no code.
+
+        Raises:
+            ArtifactError: a file is missing or damaged.
+        """
+        data = read_json(folder / "model.json")
+        try:
+            tensors = load_file(folder / "model.safetensors")
+        except Exception as error:  # safetensors raises its own untyped errors
+            raise ArtifactError(f"{folder / 'model.safetensors'} cannot be read: {error}") from error
+        linear = None
+        if data["relations"] is not None:
+            linear = LinearParts(
+                base=tensors["base"],
+                tail=tensors["tail"],
+                tail2=tensors["tail2"],
+                alphas=tensors["alphas"],
+                relations=tuple(RelationKey(*key) for key in data["relations"]),
+                weights=tensors["weights"],
+                text_projection=tensors.get("text_projection"),
+            )
+        return cls(
+            numbering=Numbering(tuple(data["node_types"]), np.array(data["starts"], dtype=np.int64)),
+            fingerprints=data["fingerprints"],
+            user_type=data["user_type"],
+            item_type=data["item_type"],
+            final=tensors["final"],
+            item_scale=tensors["item_scale"],
+            beta=data["beta"],
+            linear=linear,
+            facts=data["facts"],
+        )
+
+
+def item_scale(items: FloatArray, beta: float) -> FloatArray:
+    """`|z_i|^(beta - 1)`, and 0 for zero vectors, (items,)."""
+    norms = np.linalg.norm(items, axis=1)
+    scale = np.zeros_like(norms)
+    np.power(norms, beta - 1, out=scale, where=norms > 0)
+    return scale.astype(np.float32)

@@ -1,0 +1,1 @@
+"""Sources into the graph: RDF, tables, validation and the report of what was found."""

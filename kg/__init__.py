@@ -1,0 +1,31 @@
+"""The graph itself: schema, typed tables, ids, interactions and splits, paths, views, and safe files."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from kg.graph import KnowledgeGraph
+from kg.ids import Vocabulary
+from kg.interactions import Interactions, ItemLists
+from kg.schema import Event, NodeType, PositiveRule, Relation, RelationKey, Schema
+from kg.splits import Split, SplitConfig, hide_items, split_interactions
+
+try:
+    __version__ = version("graphrecall")
+except PackageNotFoundError:  # a source tree copied to a machine without installing it
+    __version__ = "0+uninstalled"
+
+__all__ = [
+    "Event",
+    "Interactions",
+    "ItemLists",
+    "KnowledgeGraph",
+    "NodeType",
+    "PositiveRule",
+    "Relation",
+    "RelationKey",
+    "Schema",
+    "Split",
+    "SplitConfig",
+    "Vocabulary",
+    "hide_items",
+    "split_interactions",
+]

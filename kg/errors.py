@@ -1,0 +1,43 @@
+"""The errors a user of graphrecall can meet. Every message says what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class GraphRecallError(Exception):
+    """Root of all errors that graphrecall raises on purpose."""
+
+
+class InvalidDataError(GraphRecallError, ValueError):
+    """A source or a table cannot be used as it is; nothing was built from it."""
+
+
+class ConfigError(GraphRecallError, ValueError):
+    """A configuration value is unknown or out of range; raised before any work."""
+
+
+class UnknownIdError(GraphRecallError, KeyError):
+    """An id that the graph does not hold."""
+
+    def __str__(self) -> str:
+        """Show the message itself: KeyError would show its repr."""
+        return str(self.args[0]) if self.args else ""
+
+
+class NotFittedError(GraphRecallError, RuntimeError):
+    """A channel or model was asked before it was fitted."""
+
+
+class TrainingError(GraphRecallError, RuntimeError):
+    """Training cannot go on, for instance after a loss that is not a number."""
+
+
+class ArtifactError(GraphRecallError, ValueError):
+    """A saved artifact is damaged, incomplete, or of another format version."""
+
+
+class RefreshInProgressError(GraphRecallError, RuntimeError):
+    """Another process is refreshing the same runs folder."""
+
+
+class GateError(GraphRecallError, RuntimeError):
+    """A finished run was refused before publication."""

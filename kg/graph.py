@@ -1,0 +1,228 @@
+"""The knowledge graph: typed Arrow tables of nodes and edges, and the roles among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kg.errors import InvalidDataError
+from kg.ids import IntArray, Vocabulary
+from kg.interactions import Interactions
+from kg.schema import RESERVED_NODE_COLUMNS, TITLE_ATTRIBUTES, RelationKey, Schema
+
+
+class KnowledgeGraph:
+    """A heterogeneous graph of items, their attributes and what users did.
+
+    Immutable: what changes it returns another one, sharing the tables that stay.
+
+    Attributes:
+        schema: node types, relations, roles.
+        nodes: node type -> Arrow table with `id` (string, unique), optionally `text`, and attributes; sorted by id
+            when made by `build`, so that the order in which a source hands over its facts changes nothing.
+        edges: relation key -> Arrow table with `src` and `dst` (int64 positions in the two node tables), optionally
+            `weight`, `timestamp` (UTC seconds) and attributes.
+    """
+
+    def __init__(self, schema: Schema, nodes: Mapping[str, Any], edges: Mapping[RelationKey, Any]) -> None:
+        self.schema = schema
+        self.nodes: dict[str, Any] = {name: nodes[name] for name in schema.node_types if name in nodes}
+        self.edges: dict[RelationKey, Any] = {key: edges[key] for key in schema.relations if key in edges}
+        unknown = [str(k) for k in edges if RelationKey(*k) not in schema.relations] + [
+            name for name in nodes if name not in schema.node_types
+        ]
+        if unknown:
+            raise InvalidDataError(f"tables that the schema does not name: {', '.join(unknown)}")
+        self._check()
+
+    @classmethod
+    def build(cls, schema: Schema, nodes: Mapping[str, Any], edges: Mapping[RelationKey, Any]) -> KnowledgeGraph:
+        """Make a graph from tables whose edges name their ends by external id.
+
+        Args:
+            schema: roles, node types and relations of the tables.
+            nodes: node type -> table with `id` and attributes, any order.
+            edges: relation key -> table with `src` and `dst` (strings) and attributes, any order. The columns named
+                by the relation's event hold strings too (user ids).
+
+        Returns:
+            The graph in canonical order: nodes by id, edges by source, target and the other columns.
+
+        Raises:
+            InvalidDataError: an id occurs twice, is null, or an edge names a node that is not there.
+        """
+        sorted_nodes = {name: table.sort_by("id") for name, table in nodes.items()}
+        vocabularies = {name: Vocabulary(name, table["id"]) for name, table in sorted_nodes.items()}
+        resolved = {}
+        for given, table in edges.items():
+            key = RelationKey(*given)
+            ends = {"src": key.source, "dst": key.target}
+            event = schema.relations[key].event if key in schema.relations else None
+            if event is not None:
+                ends[event.user] = schema.user_type
+            for column, node_type in ends.items():
+                if node_type not in vocabularies:
+                    raise InvalidDataError(f"edges {key} name the node type {node_type!r}, which has no table")
+                index = vocabularies[node_type].index(table[column], missing="negative")
+                if (index < 0).any():
+                    row = int(np.flatnonzero(index < 0)[0])
+                    raise InvalidDataError(
+                        f"{int((index < 0).sum())} of {len(index)} edges {key} have a {column} that is no "
+                        f"{node_type}, the first is {table[column][row].as_py()!r}"
+                    )
+                table = table.set_column(table.column_names.index(column), column, pa.array(index))
+            resolved[key] = _sort_edges(table)
+        return cls(schema, sorted_nodes, resolved)
+
+    def _check(self) -> None:
+        for name in self.schema.node_types:
+            if name not in self.nodes:
+                raise InvalidDataError(f"node type {name!r} is in the schema but has no table")
+        for name, table in self.nodes.items():
+            if "id" not in table.column_names or not pa.types.is_string(table.schema.field("id").type):
+                raise InvalidDataError(f"node table {name!r} needs a string column 'id', it has {table.column_names}")
+            ids = table["id"]
+            if ids.null_count:
+                raise InvalidDataError(f"node table {name!r} has {ids.null_count} rows without an id")
+            if pc.count_distinct(ids).as_py() != len(ids):
+                counts = pc.value_counts(ids)
+                twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0].as_py()
+                raise InvalidDataError(f"node table {name!r} has ids more than once, the first is {twice!r}")
+        for key, table in self.edges.items():
+            ends = {"src": key.source, "dst": key.target}
+            event = self.schema.relations[key].event
+            if event is not None:
+                ends[event.user] = self.schema.user_type
+            for column, node_type in ends.items():
+                if column not in table.column_names or not pa.types.is_int64(table.schema.field(column).type):
+                    raise InvalidDataError(f"edge table {key} needs an int64 column {column!r}")
+                if table[column].null_count:
+                    raise InvalidDataError(f"edge table {key} has a {column} without a value")
+                if table.num_rows:
+                    bounds = pc.min_max(table[column]).as_py()
+                    if bounds["min"] < 0 or bounds["max"] >= self.num_nodes(node_type):
+                        raise InvalidDataError(
+                            f"edge table {key} points outside the {self.num_nodes(node_type)} nodes of {node_type!r}"
+                        )
+
+    @cached_property
+    def _vocabularies(self) -> dict[str, Vocabulary]:
+        return {name: Vocabulary(name, table["id"]) for name, table in self.nodes.items()}
+
+    def vocabulary(self, node_type: str) -> Vocabulary:
+        """Ids of one node type."""
+        return self._vocabularies[node_type]
+
+    @property
+    def users(self) -> Vocabulary:
+        """Ids of the users."""
+        return self._vocabularies[self.schema.user_type]
+
+    @property
+    def items(self) -> Vocabulary:
+        """Ids of the items."""
+        return self._vocabularies[self.schema.item_type]
+
+    def num_nodes(self, node_type: str) -> int:
+        """Nodes of one type."""
+        return int(self.nodes[node_type].num_rows)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Nodes by type and edges by relation."""
+        return {
+            "nodes": {name: int(table.num_rows) for name, table in self.nodes.items()},
+            "edges": {str(key): int(table.num_rows) for key, table in self.edges.items()},
+        }
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """What users did to items under the interaction relation, positives marked."""
+        key = self.schema.interaction_key
+        table = self.edges[key]
+        return Interactions.from_edges(table, positive=self.schema.positive.mask(table))
+
+    def event_columns(self, key: RelationKey) -> tuple[IntArray, IntArray] | None:
+        """The user and the item (positions) of each edge of a relation that traces users, else None."""
+        event = self.schema.relations[key].event
+        if event is None:
+            return None
+        return column(self.edges[key], event.user), column(self.edges[key], event.item)
+
+    def positive_edges(self, key: RelationKey) -> tuple[IntArray, IntArray]:
+        """Ends (positions) of the edges that the model propagates along and paths walk on.
+
+        All of them, but for the interaction relation: there only the positive ones. Parallel edges count once.
+        """
+        table = self.edges[key]
+        if key == self.schema.interaction:
+            table = table.filter(pa.array(self.schema.positive.mask(table)))
+        source, target = column(table, "src"), column(table, "dst")
+        pairs = np.unique(source * np.int64(self.num_nodes(key.target)) + target)
+        return pairs // self.num_nodes(key.target), pairs % self.num_nodes(key.target)
+
+    def keep_edges(self, kept: Mapping[RelationKey, npt.NDArray[np.bool_]]) -> KnowledgeGraph:
+        """The same nodes with only the marked edges of the given relations; the others stay whole."""
+        edges = {key: table.filter(pa.array(kept[key])) if key in kept else table for key, table in self.edges.items()}
+        return KnowledgeGraph(self.schema, self.nodes, edges)
+
+    def without_relations(self, dropped: set[RelationKey]) -> KnowledgeGraph:
+        """The same nodes without some relations."""
+        relations = {key: r for key, r in self.schema.relations.items() if key not in dropped}
+        schema = Schema(
+            node_types=self.schema.node_types,
+            relations=relations,
+            user_type=self.schema.user_type,
+            item_type=self.schema.item_type,
+            interaction=self.schema.interaction,
+            positive=self.schema.positive,
+        )
+        return KnowledgeGraph(schema, self.nodes, {k: t for k, t in self.edges.items() if k in relations})
+
+    def title(self, node_type: str, index: int) -> str:
+        """What to call a node before a person: its title attribute, else its id."""
+        table = self.nodes[node_type]
+        attribute = self.schema.node_types[node_type].title
+        candidates = (attribute,) if attribute else TITLE_ATTRIBUTES
+        for name in candidates:
+            if name in table.column_names and name not in RESERVED_NODE_COLUMNS:
+                value = table[name][index].as_py()
+                if isinstance(value, list):
+                    value = value[0] if value else None
+                if value:
+                    return str(value)
+        return str(table["id"][index].as_py())
+
+    def texts(self, node_type: str) -> Any | None:
+        """The `text` column of a node type (Arrow strings), or None."""
+        table = self.nodes[node_type]
+        return table["text"].combine_chunks() if "text" in table.column_names else None
+
+    def __repr__(self) -> str:
+        nodes = sum(table.num_rows for table in self.nodes.values())
+        edges = sum(table.num_rows for table in self.edges.values())
+        return (
+            f"KnowledgeGraph({len(self.nodes)} node types, {nodes} nodes, {len(self.edges)} relations, {edges} edges)"
+        )
+
+
+def column(table: Any, name: str) -> IntArray:
+    """An int64 column of an Arrow table as a NumPy array."""
+    result: IntArray = table[name].to_numpy().astype(np.int64, copy=False)
+    return result
+
+
+def _sort_edges(table: Any) -> Any:
+    """Edges by source, target, then timestamp and the other plain columns, so that input order does not matter."""
+    plain = [
+        field.name
+        for field in table.schema
+        if not pa.types.is_nested(field.type) and field.name not in ("src", "dst", "timestamp")
+    ]
+    keys = [name for name in ("src", "dst", "timestamp") if name in table.column_names] + sorted(plain)
+    return table.sort_by([(name, "ascending") for name in keys]).combine_chunks()

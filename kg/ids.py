@@ -1,0 +1,89 @@
+"""External ids and the integers behind them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kg.errors import UnknownIdError
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Vocabulary:
+    """The ids of one node type; the position of an id is its index everywhere inside.
+
+    Attributes:
+        name: node type, for messages.
+        ids: Arrow string array, unique, (n,).
+    """
+
+    def __init__(self, name: str, ids: Any) -> None:
+        self.name = name
+        array = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
+        self.ids: Any = (
+            pa.array(array, type=pa.string()) if not isinstance(array, pa.Array) else array.cast(pa.string())
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def index(self, ids: Iterable[str] | Any, *, missing: str = "raise") -> IntArray:
+        """Integers of external ids.
+
+        Args:
+            ids: strings, or an Arrow array of strings, (n,).
+            missing: "raise" or "negative" (an id that is not there gives -1).
+
+        Returns:
+            int64 (n,).
+
+        Raises:
+            UnknownIdError: an id is not there and `missing` is "raise"; the message names the first ones.
+        """
+        wanted = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(list(ids), type=pa.string())
+        found = pc.index_in(wanted.cast(pa.string()), value_set=self.ids)
+        result: IntArray = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        if missing == "raise" and (result < 0).any():
+            unknown = [wanted[int(i)].as_py() for i in np.flatnonzero(result < 0)[:5]]
+            raise UnknownIdError(f"unknown {self.name} id: {self._describe(unknown)}")
+        return result
+
+    def _describe(self, unknown: list[str | None]) -> str:
+        parts = []
+        for name in unknown:
+            near = get_close_matches(str(name), self.ids.slice(0, 50_000).to_pylist(), n=1, cutoff=0.8)
+            parts.append(f"{name!r}" + (f" (nearest: {near[0]!r})" if near else ""))
+        return ", ".join(parts)
+
+    def take(self, index: IntArray) -> Any:
+        """External ids (Arrow strings) of integers; -1 gives null."""
+        index = np.asarray(index, dtype=np.int64)
+        return self.ids.take(pa.array(index, mask=index < 0))
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the ids in their order: two artifacts with the same one speak of the same nodes."""
+        digest = hashlib.sha256()
+        for chunk in (self.ids.slice(start, 65_536) for start in range(0, len(self.ids), 65_536)):
+            for name in chunk.to_pylist():
+                digest.update(name.encode() + b"\n")
+        return digest.hexdigest()[:32]
+
+
+def stable_hash(ids: Any, seed: int) -> npt.NDArray[np.uint64]:
+    """64-bit hashes of strings that no other id, platform or order changes, (n,).
+
+    Splits and masks draw from these, so that adding an item moves nobody else to another part.
+    """
+    key = seed.to_bytes(8, "little", signed=True)
+    values = ids.to_pylist() if hasattr(ids, "to_pylist") else list(ids)
+    digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8, key=key).digest() for name in values)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)

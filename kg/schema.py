@@ -1,0 +1,280 @@
+"""What a graph is made of: node types, relations, and which of them say what users did.
+
+One table maps each relation's name to its RDF predicate and Neo4j type, and each node type to its RDF class, Neo4j
+label and text template. Readers, the model, the paths, the Cypher and the English all read this table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kg.errors import ConfigError, InvalidDataError
+
+RESERVED_NODE_COLUMNS = ("id", "text")
+TITLE_ATTRIBUTES = ("title", "name", "label", "prefLabel", "pref_label")
+
+
+class RelationKey(NamedTuple):
+    """`(source node type, relation name, target node type)`, as in PyG's HeteroData."""
+
+    source: str
+    name: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"({self.source})-[{self.name}]->({self.target})"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The columns of an edge table that name who did it and to which item.
+
+    `(user)-[rated]->(movie)` is `Event("src", "dst")`. `(movie)-[tagged_with]->(tag)` keeps the user of each tag in a
+    column of its own: `Event("user", "src")`. Edges of a relation with an event follow the split, the cold-start masks
+    and the forgetting of a user.
+    """
+
+    user: str = "src"
+    item: str = "dst"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeType:
+    """One kind of node.
+
+    Attributes:
+        name: lower snake case, "movie".
+        label: Neo4j label, "Movie".
+        rdf_class: IRI of the class, or None.
+        text: template of the text feature, "{title} ({year})"; None means no text. Missing attributes render empty.
+        title: the attribute that names a node to a person; None means its id.
+        noun: how English calls one of them, "movie".
+    """
+
+    name: str
+    label: str = ""
+    rdf_class: str | None = None
+    text: str | None = None
+    title: str | None = None
+    noun: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.label or pascal_case(self.name))
+        object.__setattr__(self, "noun", self.noun or self.name.replace("_", " "))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """One kind of edge.
+
+    Attributes:
+        key: source type, name, target type.
+        cypher_type: Neo4j relationship type, "DIRECTOR".
+        predicate: IRI, or None.
+        phrase: English from source to target, "has director": "Alien has director Ridley Scott".
+        event: set when the edges are traces of what users did.
+    """
+
+    key: RelationKey
+    cypher_type: str = ""
+    predicate: str | None = None
+    phrase: str = ""
+    event: Event | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", RelationKey(*self.key))
+        object.__setattr__(self, "cypher_type", self.cypher_type or self.key.name.upper())
+        object.__setattr__(self, "phrase", self.phrase or "has " + self.key.name.replace("_", " "))
+
+
+@dataclass(frozen=True, slots=True)
+class PositiveRule:
+    """Which interactions count as liked: `column >= minimum`; without a column every one does."""
+
+    column: str | None = None
+    minimum: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> PositiveRule:
+        """Read `"rating >= 4"` or `"all"`.
+
+        Raises:
+            ConfigError: the text is neither.
+        """
+        if text.strip() == "all":
+            return cls()
+        match = re.fullmatch(r"\s*(\w+)\s*>=\s*(-?\d+(?:\.\d+)?)\s*", text)
+        if match is None:
+            raise ConfigError(f"positive rule {text!r} is not understood: write 'all' or 'rating >= 4'")
+        return cls(match[1], float(match[2]))
+
+    def mask(self, edges: Any) -> npt.NDArray[np.bool_]:
+        """True for the rows of an edge table that are positive, (edges,).
+
+        Raises:
+            InvalidDataError: the table lacks the rule's column.
+        """
+        if self.column is None:
+            return np.ones(edges.num_rows, dtype=bool)
+        if self.column not in edges.column_names:
+            raise InvalidDataError(
+                f"the positive rule {self} needs a column {self.column!r}; the interactions have "
+                f"{', '.join(edges.column_names)}"
+            )
+        result: npt.NDArray[np.bool_] = pc.fill_null(
+            pc.greater_equal(edges[self.column].cast(pa.float64()), self.minimum), False
+        ).to_numpy()
+        return result
+
+    def __str__(self) -> str:
+        return "all" if self.column is None else f"{self.column} >= {self.minimum:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Node types and relations by name, and the roles among them.
+
+    Attributes:
+        user_type, item_type: names of the node types that are recommended to, and recommended.
+        interaction: key of the relation that is learned and predicted, from user to item.
+        positive: which of its edges are positives; only these are edges of the model and of the paths.
+    """
+
+    node_types: Mapping[str, NodeType]
+    relations: Mapping[RelationKey, Relation]
+    user_type: str = "user"
+    item_type: str = "item"
+    interaction: RelationKey | None = None
+    positive: PositiveRule = field(default_factory=PositiveRule)
+
+    def __post_init__(self) -> None:
+        if self.interaction is not None:
+            object.__setattr__(self, "interaction", RelationKey(*self.interaction))
+        for key in self.relations:
+            for end in (key.source, key.target):
+                if end not in self.node_types:
+                    raise InvalidDataError(f"relation {key} names the node type {end!r}, which the schema lacks")
+        if self.interaction is not None and self.interaction not in self.relations:
+            raise InvalidDataError(f"the interaction relation {self.interaction} is not in the schema")
+
+    @property
+    def interaction_key(self) -> RelationKey:
+        """The interaction relation's key.
+
+        Raises:
+            InvalidDataError: the graph has no interactions.
+        """
+        if self.interaction is None:
+            raise InvalidDataError("this graph has no interactions: add them before training or recommending")
+        return self.interaction
+
+    def events(self) -> dict[RelationKey, Event]:
+        """The relations that are traces of users, with the columns that say whose."""
+        return {key: relation.event for key, relation in self.relations.items() if relation.event is not None}
+
+    def with_(self, *, node_types: Iterable[NodeType] = (), relations: Iterable[Relation] = (), **roles: Any) -> Schema:
+        """A copy with node types and relations added or replaced, and roles changed."""
+        return replace(
+            self,
+            node_types={**self.node_types, **{t.name: t for t in node_types}},
+            relations={**self.relations, **{r.key: r for r in relations}},
+            **roles,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for schema.json."""
+        return {
+            "node_types": [asdict(node_type) for node_type in self.node_types.values()],
+            "relations": [{**asdict(r), "key": list(r.key)} for r in self.relations.values()],
+            "user_type": self.user_type,
+            "item_type": self.item_type,
+            "interaction": list(self.interaction) if self.interaction else None,
+            "positive": str(self.positive),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Schema:
+        """The inverse of `to_json`."""
+        node_types = [NodeType(**entry) for entry in data["node_types"]]
+        relations = [
+            Relation(
+                **{
+                    **entry,
+                    "key": RelationKey(*entry["key"]),
+                    "event": Event(**entry["event"]) if entry["event"] else None,
+                }
+            )
+            for entry in data["relations"]
+        ]
+        return cls(
+            node_types={t.name: t for t in node_types},
+            relations={r.key: r for r in relations},
+            user_type=data["user_type"],
+            item_type=data["item_type"],
+            interaction=RelationKey(*data["interaction"]) if data["interaction"] else None,
+            positive=PositiveRule.parse(data["positive"]),
+        )
+
+
+def snake_case(name: str) -> str:
+    """`musicComposer` -> `music_composer`; what is not a word character becomes an underscore."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return re.sub(r"\W+", "_", spaced).strip("_").lower() or "unnamed"
+
+
+def pascal_case(name: str) -> str:
+    """`music_genre` -> `MusicGenre`."""
+    return "".join(part.capitalize() for part in re.split(r"[\W_]+", name) if part) or "Unnamed"
+
+
+def local_name(iri: str) -> str:
+    """The last part of an IRI, after `#`, `/` or `:`."""
+    return re.split(r"[#/:]", iri.rstrip("#/:"))[-1]
+
+
+def render_text(template: str, attributes: Any) -> Any:
+    """Fill a text template for every row of a node table.
+
+    Lists are joined by ", "; missing values render empty, and what is left of the punctuation around them
+    ("()", doubled spaces) is cleaned away.
+
+    Args:
+        template: "{title} ({year})", names are columns of the table.
+        attributes: Arrow table, (nodes,).
+
+    Returns:
+        Arrow string array (nodes,).
+
+    Raises:
+        ConfigError: the template names a column that the table lacks.
+    """
+    names = re.findall(r"\{(\w+)\}", template)
+    unknown = [name for name in names if name not in attributes.column_names]
+    if unknown:
+        raise ConfigError(
+            f"text template {template!r} names {', '.join(unknown)}; the attributes there are "
+            f"{', '.join(attributes.column_names)}"
+        )
+    columns = {name: attributes[name].to_pylist() for name in set(names)}
+    texts = []
+    for row in range(attributes.num_rows):
+        text = re.sub(r"\{(\w+)\}", lambda found: _plain(columns[found[1]][row]), template)  # noqa: B023
+        text = re.sub(r"\(\s*\)|\[\s*\]", "", text)
+        texts.append(re.sub(r"\s+", " ", text).strip(" ,;:-"))
+    return pa.array(texts, type=pa.string())
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(_plain(entry) for entry in value)
+    return str(value)

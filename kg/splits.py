@@ -1,0 +1,234 @@
+"""Which interactions a model may see, and which it is measured on.
+
+A split gives every interaction a part. A view of the graph keeps only some parts, and takes every other trace of the
+held-out ones with it: tags and reviews are events too and follow the interaction they belong to.
+
+Ties: users often rate several items in the same second (a sixth of the MovieLens users at the boundary). Equal
+timestamps are ordered by a seeded hash of the user's and the item's external ids, so the order favours neither old nor
+new items, and adding nodes changes it for nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from kg.errors import ConfigError, InvalidDataError
+from kg.graph import KnowledgeGraph
+from kg.ids import IntArray, stable_hash
+from kg.interactions import NO_TIME, ItemLists
+from kg.schema import RelationKey
+
+TRAIN, VALID, TEST, UNUSED = 0, 1, 2, -1
+PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
+PartName = Literal["train", "valid", "test"]
+Kind = Literal["per_user_time", "global_time", "leave_last_out", "random", "files"]
+TIE_BREAK = "equal timestamps in the order of a seeded hash of user id and item id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitConfig:
+    """How to split.
+
+    Attributes:
+        kind: "per_user_time" (each user's last interactions), "global_time" (everything after one moment),
+            "leave_last_out" (last one test, the one before validation), "random" (per interaction), or "files" (the
+            sources name the part of each interaction).
+        test: fraction of interactions held out for the test (per user for "per_user_time").
+        valid: fraction held out for validation, of all interactions, just before the test part in time. For "files"
+            without a validation part: the fraction of train carved out at random.
+        seed: of random draws and of the tie-break.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    kind: Kind = "per_user_time"
+    test: float = 0.2
+    valid: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in (("test", self.test), ("valid", self.valid)):
+            if not 0 <= value < 1:
+                raise ConfigError(f"split.{name} = {value} must be at least 0 and below 1")
+        if self.test + self.valid >= 1:
+            raise ConfigError(f"split.test + split.valid = {self.test + self.valid} leaves nothing to train on")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A part for every interaction of one graph.
+
+    Attributes:
+        part: TRAIN, VALID, TEST or UNUSED, in the order of the graph's interaction edges, int8 (interactions,).
+        temporal: "user" or "global" when parts follow time: then other events of held-out time are held out too.
+        hidden_items: items of which nothing may be seen, bool (items,), or None.
+    """
+
+    part: npt.NDArray[np.int8]
+    temporal: Literal["user", "global"] | None = None
+    hidden_items: npt.NDArray[np.bool_] | None = None
+
+    def mask(self, *parts: PartName) -> npt.NDArray[np.bool_]:
+        """Interactions of the given parts, bool (interactions,)."""
+        return np.isin(self.part, [PARTS[name] for name in parts])
+
+    def view(self, graph: KnowledgeGraph, *parts: PartName) -> KnowledgeGraph:
+        """The graph as it looks to somebody who knows only the given parts; all nodes stay."""
+        kept = self.mask(*parts)
+        masks = {graph.schema.interaction_key: kept}
+        for key in graph.schema.events():
+            if key != graph.schema.interaction_key and key in graph.edges:
+                masks[key] = self._known_events(graph, key, kept)
+        return graph.keep_edges(masks)
+
+    def _known_events(
+        self, graph: KnowledgeGraph, key: RelationKey, kept: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
+        columns = graph.event_columns(key)
+        if columns is None:
+            raise InvalidDataError(f"relation {key} has no event")
+        user, item = columns
+        interactions = graph.interactions
+        width = np.int64(max(len(graph.items), 1))
+        held_out = np.unique(interactions.user[~kept] * width + interactions.item[~kept])
+        known = ~np.isin(user * width + item, held_out)
+        if self.hidden_items is not None:
+            known &= ~self.hidden_items[item]
+        table = graph.edges[key]
+        if self.temporal is not None and "timestamp" in table.column_names and not kept.all():
+            time = table["timestamp"].fill_null(NO_TIME).to_numpy()
+            cutoff = np.full(len(graph.users), np.iinfo(np.int64).max)
+            if self.temporal == "user":
+                np.minimum.at(cutoff, interactions.user[~kept], interactions.timestamp[~kept])
+            else:
+                cutoff[:] = interactions.timestamp[~kept].min()
+            known &= time < cutoff[user]
+        result: npt.NDArray[np.bool_] = known
+        return result
+
+    def seen(self, graph: KnowledgeGraph, *parts: PartName) -> ItemLists:
+        """Items each user has touched in the given parts, positive or not: (users,) lists."""
+        interactions = graph.interactions.select(self.mask(*parts))
+        return ItemLists.from_pairs(interactions.user, interactions.item, num_rows=len(graph.users))
+
+    def positives(self, graph: KnowledgeGraph, *parts: PartName) -> ItemLists:
+        """Items each user liked in the given parts: (users,) lists."""
+        interactions = graph.interactions
+        chosen = interactions.select(self.mask(*parts) & interactions.positive)
+        return ItemLists.from_pairs(chosen.user, chosen.item, num_rows=len(graph.users))
+
+    def counts(self) -> dict[str, int]:
+        """Interactions of each part."""
+        return {name: int((self.part == number).sum()) for name, number in PARTS.items()}
+
+    def to_table(self, graph: KnowledgeGraph) -> Any:
+        """Arrow table `user_id, item_id, part` of strings, to be kept with a run or given to others."""
+        names = np.array(["train", "valid", "test", "unused"])
+        return pa.table(
+            {
+                "user_id": graph.users.take(graph.interactions.user),
+                "item_id": graph.items.take(graph.interactions.item),
+                "part": pa.array(names[self.part]),
+            }
+        )
+
+
+def split_interactions(graph: KnowledgeGraph, config: SplitConfig) -> Split:
+    """Give every interaction a part.
+
+    Raises:
+        InvalidDataError: the kind needs timestamps or part names that the interactions lack.
+    """
+    interactions = graph.interactions
+    if config.kind in ("per_user_time", "global_time", "leave_last_out") and not interactions.has_time:
+        raise InvalidDataError(
+            f"split.kind = {config.kind!r} needs a timestamp on every interaction; "
+            'some have none: use split.kind = "random" or give the timestamps'
+        )
+    if config.kind == "files":
+        return Split(part=_named_parts(graph, config))
+    if config.kind == "random":
+        draw = _uniform(graph, config.seed)
+        held = np.where(draw < config.test, TEST, np.where(draw < config.test + config.valid, VALID, TRAIN))
+        return Split(part=held.astype(np.int8))
+    order = _time_order(graph, config.seed)
+    if config.kind == "global_time":
+        times = interactions.timestamp[order]
+        test_from = times[min(int(len(times) * (1 - config.test)), len(times) - 1)]
+        valid_from = times[min(int(len(times) * (1 - config.test - config.valid)), len(times) - 1)]
+        time = interactions.timestamp
+        part = np.where(time >= test_from, TEST, np.where(time >= valid_from, VALID, TRAIN)).astype(np.int8)
+        return Split(part=part, temporal="global")
+    position, size = _positions_from_end(interactions.user, order)
+    if config.kind == "leave_last_out":
+        tests, valids = np.minimum(size - 1, 1), np.minimum(np.maximum(size - 2, 0), 1)
+    else:
+        tests, valids = (size * config.test).astype(np.int64), (size * config.valid).astype(np.int64)
+    part = np.where(position < tests, TEST, np.where(position < tests + valids, VALID, TRAIN))
+    return Split(part=part.astype(np.int8), temporal="user")
+
+
+def hide_items(graph: KnowledgeGraph, *, fraction: float = 0.1, seed: int = 0) -> Split:
+    """Simulate cold items: a seeded fraction of the items with interactions loses every trace of users.
+
+    All interactions on them are the test part, all others the training part. The mask belongs to the evaluator: the
+    model never learns which items they are.
+    """
+    interactions = graph.interactions
+    touched = np.unique(interactions.item)
+    draw = stable_hash(graph.items.take(touched), seed)
+    hidden = np.zeros(len(graph.items), dtype=bool)
+    hidden[touched[np.argsort(draw, kind="stable")[: int(len(touched) * fraction)]]] = True
+    part = np.where(hidden[interactions.item], TEST, TRAIN).astype(np.int8)
+    return Split(part=part, hidden_items=hidden)
+
+
+def _pair_hash(graph: KnowledgeGraph, seed: int) -> npt.NDArray[np.uint64]:
+    users, items = stable_hash(graph.users.ids, seed), stable_hash(graph.items.ids, seed + 1)
+    mixed: npt.NDArray[np.uint64] = users[graph.interactions.user] ^ (
+        items[graph.interactions.item] * np.uint64(0x9E3779B97F4A7C15)
+    )
+    # One round of splitmix64 (Steele et al. 2014): two hashes joined by xor alone would share their high bits.
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _uniform(graph: KnowledgeGraph, seed: int) -> npt.NDArray[np.float64]:
+    return _pair_hash(graph, seed).astype(np.float64) / 2.0**64
+
+
+def _time_order(graph: KnowledgeGraph, seed: int) -> IntArray:
+    return np.lexsort((_pair_hash(graph, seed), graph.interactions.timestamp))
+
+
+def _positions_from_end(user: IntArray, order: IntArray) -> tuple[IntArray, IntArray]:
+    """For each interaction: how many of the same user come after it, and how many the user has."""
+    by_user = order[np.argsort(user[order], kind="stable")]
+    counts = np.bincount(user)
+    ends = np.cumsum(counts)
+    position = np.empty(len(user), dtype=np.int64)
+    position[by_user] = ends[user[by_user]] - 1 - np.arange(len(user))
+    return position, counts[user]
+
+
+def _named_parts(graph: KnowledgeGraph, config: SplitConfig) -> npt.NDArray[np.int8]:
+    table = graph.edges[graph.schema.interaction_key]
+    if "part" not in table.column_names:
+        raise InvalidDataError(
+            'split.kind = "files" needs interactions given as train, valid and test files; '
+            f"these have only {', '.join(table.column_names)}"
+        )
+    names = np.array(table["part"].to_pylist())
+    unknown = sorted(set(names.tolist()) - set(PARTS))
+    if unknown:
+        raise InvalidDataError(f"unknown parts {', '.join(map(repr, unknown))}: use train, valid or test")
+    part = np.select([names == name for name in PARTS], list(PARTS.values())).astype(np.int8)
+    if not (part == VALID).any() and config.valid:
+        part[(part == TRAIN) & (_uniform(graph, config.seed) < config.valid)] = VALID
+    return part

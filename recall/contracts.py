@@ -1,0 +1,244 @@
+"""What goes into a channel, what comes out, and what a channel is. Channels know this module, kg and gnn, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from kg import ItemLists, KnowledgeGraph, RelationKey, Vocabulary
+from kg.ids import IntArray
+
+CANDIDATE_SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("score", pa.float32()),
+        ("rank", pa.int32()),
+        ("source", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queries:
+    """A batch of requests, one row somebody to recommend to.
+
+    Attributes:
+        key: what the answer carries as `user_id`, (n,) strings.
+        user: position of a known user, -1 for somebody unknown, int64 (n,).
+        history: liked items that come with the request, (n,) lists of positions; a known user's own history comes
+            from the graph the channel was fitted on, and rows with `user >= 0` are normally empty here.
+        seen: items to leave out in place of what the channel knows the user has seen; None: the channel's own
+            knowledge, and the request's history.
+        text: a text that describes somebody unknown, or what they look for; None or (n,).
+        attributes: for somebody unknown: relation of the item type -> positions of its other ends; None or (n,).
+    """
+
+    key: Sequence[str]
+    user: IntArray
+    history: ItemLists
+    seen: ItemLists | None = None
+    text: Sequence[str | None] | None = None
+    attributes: Sequence[Mapping[RelationKey, IntArray]] | None = None
+
+    @classmethod
+    def of_users(cls, users: IntArray, vocabulary: Vocabulary, *, seen: ItemLists | None = None) -> Queries:
+        """Requests of known users, by position."""
+        none = ItemLists(np.zeros(len(users) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        return cls(key=vocabulary.take(users).to_pylist(), user=users, history=none, seen=seen)
+
+    @classmethod
+    def of_histories(cls, key: Sequence[str], history: ItemLists, *, seen: ItemLists | None = None) -> Queries:
+        """Requests of unknown people who liked some items."""
+        return cls(key=key, user=np.full(len(key), -1, dtype=np.int64), history=history, seen=seen)
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, rows: IntArray) -> Queries:
+        """Some of the rows, in that order."""
+        return Queries(
+            key=[self.key[row] for row in rows],
+            user=self.user[rows],
+            history=self.history.take(rows),
+            seen=None if self.seen is None else self.seen.take(rows),
+            text=None if self.text is None else [self.text[row] for row in rows],
+            attributes=None if self.attributes is None else [self.attributes[row] for row in rows],
+        )
+
+    def blocks(self, size: int) -> Iterator[tuple[slice, Queries]]:
+        """The batch in pieces of at most `size` rows."""
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            yield slice(start, stop), self.take(np.arange(start, stop))
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Ranked items of a batch, integers inside.
+
+    Attributes:
+        items: positions, best first, -1 where there are fewer than k, int64 (n, k).
+        scores: float32 (n, k), -inf where there is no item.
+    """
+
+    items: IntArray
+    scores: npt.NDArray[np.float32]
+
+
+class Candidates:
+    """The answer to a batch: one Arrow table `user_id, item_id, score, rank, source`, rank from 1.
+
+    It speaks the Arrow C stream, so any data frame library takes it as it is.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self.table: Any = table.select(CANDIDATE_SCHEMA.names).cast(CANDIDATE_SCHEMA)
+
+    @classmethod
+    def from_top_k(cls, top: TopK, *, key: Sequence[str], items: Vocabulary, source: str) -> Candidates:
+        """External ids for ranked positions; missing places are left out."""
+        row, place = np.nonzero(top.items >= 0)
+        rank = (np.cumsum(top.items >= 0, axis=1)[row, place]).astype(np.int32)
+        return cls(
+            pa.table(
+                {
+                    "user_id": pa.array(key, type=pa.string()).take(pa.array(row)),
+                    "item_id": items.take(top.items[row, place]),
+                    "score": pa.array(top.scores[row, place].astype(np.float32)),
+                    "rank": pa.array(rank),
+                    "source": pa.repeat(pa.scalar(source), len(row)),
+                }
+            )
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[Candidates]) -> Candidates:
+        """Several answers under one another."""
+        return cls(pa.concat_tables([part.table for part in parts]) if parts else CANDIDATE_SCHEMA.empty_table())
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.table.to_pylist())
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Hand the table to another Arrow library without a copy."""
+        return self.table.__arrow_c_stream__(requested_schema)
+
+    def of(self, user_id: str) -> list[dict[str, Any]]:
+        """The rows of one user, best first."""
+        return [row for row in self if row["user_id"] == user_id]
+
+    def to_pandas(self) -> Any:
+        """A pandas frame; needs the extra `pandas`."""
+        return self.table.to_pandas()
+
+    def __repr__(self) -> str:
+        lines = [f"Candidates({len(self)} rows)"]
+        lines += [
+            f"  {r['user_id']}  {r['rank']:>3}. {r['item_id']}  {r['score']:.4f}  {r['source']}"
+            for r in self.table.slice(0, 10).to_pylist()
+        ]
+        return "\n".join(lines + (["  ..."] if len(self) > 10 else []))
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a score that sits on one first hop.
+
+    Attributes:
+        node: global node number (kg.adjacency.Numbering) of the history item, or of the item's neighbour.
+        relation: relation of the hop.
+        value: its part of the score, in the score's own unit; parts add up to the score.
+    """
+
+    node: int
+    relation: RelationKey
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """A score split exactly.
+
+    `own + sum(history) == score` and `item_own + sum(neighbours) == score`, each within 1e-9 of the sum of absolute
+    shares in float64. `pairs` holds one value for each (history, neighbour): with the cross terms they add up to the
+    score again; nothing is obtained by subtraction.
+
+    Attributes:
+        score: what `recommend` returns for the pair.
+        own: share of the user's own embedding.
+        history: one share for each first hop of the user.
+        item_own: share of the item's own embedding.
+        neighbours: one share for each first hop of the item.
+        pairs: float64 (history, neighbours), pair (j, k) is `pairs[j, k]`.
+        cross: the terms with an own embedding on one side or both: user own with item own, user own with the item's
+            neighbours, history with item own.
+    """
+
+    score: float
+    own: float
+    history: tuple[Share, ...]
+    item_own: float
+    neighbours: tuple[Share, ...]
+    pairs: npt.NDArray[np.float64]
+    cross: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class NoShares:
+    """What a channel answers that cannot split its score, with the reason in English."""
+
+    score: float
+    reason: str
+
+
+class Channel(Protocol):
+    """A source of candidates. Nobody asks which one it is."""
+
+    name: str
+
+    def fit(self, graph: KnowledgeGraph) -> Self:
+        """Learn from a graph; returns itself."""
+
+    def recommend(
+        self, queries: Queries, *, k: int, exclude_seen: bool = True, candidates: IntArray | None = None
+    ) -> Candidates:
+        """The best k items for each query.
+
+        Args:
+            queries: the batch.
+            k: items wanted, at least 1.
+            exclude_seen: leave out what the user has seen.
+            candidates: positions of the only items allowed, or None for all.
+        """
+
+    def explain(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
+        """Split the scores of (user, item) pairs, by position, or say why not."""
+
+    def save(self, folder: Path) -> None:
+        """Write everything `load` needs into an empty folder."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a saved channel."""
+
+
+__all__ = [
+    "CANDIDATE_SCHEMA",
+    "Candidates",
+    "Channel",
+    "NoShares",
+    "Queries",
+    "Share",
+    "Shares",
+    "TopK",
+]
