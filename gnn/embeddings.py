@@ -173,4 +173,5 @@ def item_scale(items: FloatArray, beta: float) -> FloatArray:
     norms = np.linalg.norm(items, axis=1)
     scale = np.zeros_like(norms)
     np.power(norms, beta - 1, out=scale, where=norms > 0)
-    return scale.astype(np.float32)
+    result: FloatArray = scale.astype(np.float32)
+    return result

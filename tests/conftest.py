@@ -1,0 +1,108 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from kg import Event, KnowledgeGraph, NodeType, PositiveRule, Relation, RelationKey, Schema
+
+RATED = RelationKey("user", "rated", "movie")
+GENRE = RelationKey("movie", "genre", "genre")
+DIRECTOR = RelationKey("movie", "director", "person")
+STARRING = RelationKey("movie", "starring", "person")
+SEQUEL = RelationKey("movie", "sequel_of", "movie")
+TAGGED = RelationKey("user", "tagged", "movie")
+HAS_TAG = RelationKey("movie", "has_tag", "tag")
+
+
+def make_movie_graph(*, users: int = 30, movies: int = 40, ratings: int = 12, seed: int = 0) -> KnowledgeGraph:
+    """A random graph with every kind of relation: knowledge, item to item, user events, and an attribute of events."""
+    random = np.random.default_rng(seed)
+    user_ids = [f"u{n}" for n in range(users)]
+    movie_ids = [f"m{n}" for n in range(movies)]
+    people = [f"p{n}" for n in range(movies // 3)]
+    genres = ["comedy", "drama", "horror", "space opera"]
+    tags = ["slow", "funny", "classic"]
+
+    def edges(source: list[str], targets: list[str], each: int, **more: Any) -> pa.Table:
+        rows = [(s, t) for s in source for t in random.choice(targets, size=each, replace=False)]
+        return pa.table({"src": [s for s, _ in rows], "dst": [t for _, t in rows], **more})
+
+    rated = edges(user_ids, movie_ids, ratings)
+    count = rated.num_rows
+    rated = rated.append_column("rating", pa.array(random.choice([2.0, 3.5, 4.0, 4.5, 5.0], size=count)))
+    rated = rated.append_column("timestamp", pa.array(random.integers(1_000_000, 1_000_400, size=count)))
+    tagged_rows = random.choice(count, size=count // 5, replace=False)
+    tagged = rated.take(pa.array(np.sort(tagged_rows))).select(["src", "dst", "timestamp"])
+    tag_edges = pa.table(
+        {
+            "src": tagged["dst"],
+            "dst": pa.array(random.choice(tags, size=tagged.num_rows)),
+            "user": tagged["src"],
+            "timestamp": tagged["timestamp"],
+        }
+    )
+    titles = [f"The {word} of {n}" for n, word in enumerate(random.choice(["Night", "House", "Return"], size=movies))]
+    nodes = {
+        "user": pa.table({"id": user_ids}),
+        "movie": pa.table(
+            {
+                "id": movie_ids,
+                "title": titles,
+                "year": pa.array(random.integers(1950, 2020, size=movies)),
+                "text": titles,
+            }
+        ),
+        "genre": pa.table({"id": genres, "name": [g.title() for g in genres]}),
+        "person": pa.table({"id": people, "name": [f"Person {p}" for p in people]}),
+        "tag": pa.table({"id": tags, "name": tags}),
+    }
+    sequels = pa.table({"src": movie_ids[1:6], "dst": movie_ids[0:5]})
+    schema = Schema(
+        node_types={
+            "user": NodeType(name="user"),
+            "movie": NodeType(name="movie", text="{title} ({year})", title="title"),
+            "genre": NodeType(name="genre"),
+            "person": NodeType(name="person"),
+            "tag": NodeType(name="tag"),
+        },
+        relations={
+            r.key: r
+            for r in (
+                Relation(key=RATED, phrase="liked", event=Event()),
+                Relation(key=GENRE, phrase="has genre"),
+                Relation(key=DIRECTOR, phrase="is directed by"),
+                Relation(key=STARRING, phrase="stars"),
+                Relation(key=SEQUEL, phrase="is a sequel of"),
+                Relation(key=TAGGED, phrase="tagged", event=Event()),
+                Relation(key=HAS_TAG, phrase="is tagged", event=Event("user", "src")),
+            )
+        },
+        user_type="user",
+        item_type="movie",
+        interaction=RATED,
+        positive=PositiveRule("rating", 4.0),
+    )
+    return KnowledgeGraph.build(
+        schema,
+        nodes,
+        {
+            RATED: rated,
+            GENRE: edges(movie_ids, genres, 2),
+            DIRECTOR: edges(movie_ids, people, 1),
+            STARRING: edges(movie_ids, people, 3),
+            SEQUEL: sequels,
+            TAGGED: tagged,
+            HAS_TAG: tag_edges,
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def toy_graph() -> KnowledgeGraph:
+    """The random movie graph, 30 users and 40 movies."""
+    return make_movie_graph()
