@@ -1,0 +1,25 @@
+"""`python -m benchmarks NAME [--data DIR]`."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+NAMES = {
+    "movies": "recall and NDCG on the bundled movies: baselines, ablations, cold items",
+    "rdf": "triples a second into the graph, beside rdflib",
+    "text": "texts a second, beside sentence-transformers",
+    "serving": "latency of recommend and explain on the demo run",
+}
+
+
+def main() -> None:
+    """Run one benchmark by name."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Run a benchmark and keep its result.")
+    parser.add_argument("name", choices=sorted(NAMES), help="; ".join(f"{k}: {v}" for k, v in NAMES.items()))
+    arguments, rest = parser.parse_known_args()
+    import_module(f"benchmarks.{arguments.name}").main(rest)
+
+
+if __name__ == "__main__":
+    main()
