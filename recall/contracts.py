@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gnn.shares import NoShares, Share, Shares
 from kg import ItemLists, KnowledgeGraph, RelationKey, Vocabulary
 from kg.ids import IntArray
 
@@ -148,57 +149,6 @@ class Candidates:
             for r in self.table.slice(0, 10).to_pylist()
         ]
         return "\n".join(lines + (["  ..."] if len(self) > 10 else []))
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A part of a score that sits on one first hop.
-
-    Attributes:
-        node: global node number (kg.adjacency.Numbering) of the history item, or of the item's neighbour.
-        relation: relation of the hop.
-        value: its part of the score, in the score's own unit; parts add up to the score.
-    """
-
-    node: int
-    relation: RelationKey
-    value: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shares:
-    """A score split exactly.
-
-    `own + sum(history) == score` and `item_own + sum(neighbours) == score`, each within 1e-9 of the sum of absolute
-    shares in float64. `pairs` holds one value for each (history, neighbour): with the cross terms they add up to the
-    score again; nothing is obtained by subtraction.
-
-    Attributes:
-        score: what `recommend` returns for the pair.
-        own: share of the user's own embedding.
-        history: one share for each first hop of the user.
-        item_own: share of the item's own embedding.
-        neighbours: one share for each first hop of the item.
-        pairs: float64 (history, neighbours), pair (j, k) is `pairs[j, k]`.
-        cross: the terms with an own embedding on one side or both: user own with item own, user own with the item's
-            neighbours, history with item own.
-    """
-
-    score: float
-    own: float
-    history: tuple[Share, ...]
-    item_own: float
-    neighbours: tuple[Share, ...]
-    pairs: npt.NDArray[np.float64]
-    cross: tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class NoShares:
-    """What a channel answers that cannot split its score, with the reason in English."""
-
-    score: float
-    reason: str
 
 
 class Channel(Protocol):
