@@ -1,0 +1,35 @@
+# Everything runs from a virtual environment that `make setup` builds once; needs Python 3.11+, git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo test soak lint clean
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "graphrecall needs Python 3.11 or newer; choose one with: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	@echo "Installing graphrecall and its libraries into .venv (torch brings about 5 GB the first time) ..."
+	$(BIN)/pip install --quiet --editable '.[offline]' --group dev
+	@touch $@
+
+demo: setup
+	$(BIN)/graphrecall refresh examples/movies/demo.toml
+	$(BIN)/graphrecall demo examples/movies/demo.toml
+
+test: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not soak"
+
+soak: setup
+	$(BIN)/pytest -m soak --timeout 7200
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

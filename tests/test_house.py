@@ -1,0 +1,64 @@
+"""The shape of the house: who imports whom, and what the wheel holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_imports_go_one_way() -> None:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = out.glob("*.whl")
+    return path
+
+
+def test_the_wheel_holds_the_four_packages_and_no_data(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {"kg", "gnn", "recall", "ingest"} <= tops
+    assert all(top in {"kg", "gnn", "recall", "ingest"} or top.endswith(".dist-info") for top in tops)
+    assert not [name for name in names if name.endswith((".csv", ".gz", ".ttl", ".nt", ".parquet"))]
+    assert {f"{package}/py.typed" for package in ("kg", "gnn", "recall", "ingest")} <= set(names)
+
+
+def test_the_installed_wheel_works_without_the_source_tree(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)],
+        check=True,
+        capture_output=True,
+    )
+    program = (
+        "import kg, gnn, recall, ingest, sys; from recall import Recommender; from recall.cli import main\n"
+        f"assert all(p.__file__.startswith({str(site)!r}) for p in (kg, gnn, recall, ingest)), kg.__file__\n"
+        "print(kg.__version__)\n"
+        "sys.argv = ['graphrecall', '--help']\n"
+        "main()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "refresh" in done.stdout
