@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from gnn.embeddings import Embeddings, LinearParts, item_scale
 from kg import Event, KnowledgeGraph, NodeType, PositiveRule, Relation, RelationKey, Schema
+from kg.adjacency import Adjacency
 
 RATED = RelationKey("user", "rated", "movie")
 GENRE = RelationKey("movie", "genre", "genre")
@@ -106,3 +109,71 @@ def make_movie_graph(*, users: int = 30, movies: int = 40, ratings: int = 12, se
 def toy_graph() -> KnowledgeGraph:
     """The random movie graph, 30 users and 40 movies."""
     return make_movie_graph()
+
+
+def dense_propagation(graph: KnowledgeGraph, weights: dict[RelationKey, float]) -> np.ndarray:
+    """A = sum_r w_r D_r^-1/2 B_r D_r^-1/2 from the edge tables, entry by entry."""
+    numbering = Adjacency.of(graph).numbering
+    total = np.zeros((len(numbering), len(numbering)))
+    for key, weight in weights.items():
+        block = np.zeros_like(total)
+        for source, target in zip(*graph.positive_edges(key), strict=True):
+            a, b = numbering.span(key.source).start + source, numbering.span(key.target).start + target
+            block[a, b] += 1
+            block[b, a] += 1
+        degree = block.sum(axis=1)
+        scale = np.where(degree > 0, 1 / np.sqrt(np.maximum(degree, 1)), 0)
+        total += weight * scale[:, None] * block * scale[None, :]
+    return total
+
+
+def make_linear_model(
+    graph: KnowledgeGraph,
+    *,
+    seed: int = 0,
+    alphas: tuple[float, ...] = (0.4, 0.3, 0.2, 0.1),
+    beta: float = 0.5,
+    relations: tuple[RelationKey, ...] | None = None,
+    dim: int = 6,
+    base: np.ndarray | None = None,
+    **more: Any,
+) -> Embeddings:
+    """A linear model with random layer-0 vectors, propagated by a dense matrix in float64 and stored in float32."""
+    random = np.random.default_rng(seed)
+    keys = tuple(graph.edges) if relations is None else relations
+    weights = random.dirichlet(np.ones(len(keys))).astype(np.float32)
+    A = dense_propagation(graph, dict(zip(keys, weights.astype(float), strict=True)))
+    E = (random.normal(size=(len(A), dim)) if base is None else base).astype(np.float32)
+    layer = np.array(alphas, dtype=np.float32)
+    powers = [E.astype(np.float64)]
+    for _ in range(len(alphas)):
+        powers.append(A @ powers[-1])
+    final = sum((float(layer[n]) * powers[n] for n in range(len(layer))), np.zeros_like(powers[0]))
+    tail = sum((float(layer[n]) * powers[n - 1] for n in range(1, len(layer))), np.zeros_like(powers[0]))
+    tail2 = sum((float(layer[n]) * powers[n - 2] for n in range(2, len(layer))), np.zeros_like(powers[0]))
+    numbering = Adjacency.of(graph).numbering
+    stored = final.astype(np.float32)
+    return Embeddings(
+        numbering=numbering,
+        fingerprints={name: graph.vocabulary(name).fingerprint for name in graph.nodes},
+        user_type=graph.schema.user_type,
+        item_type=graph.schema.item_type,
+        final=stored,
+        item_scale=item_scale(stored[numbering.span(graph.schema.item_type)], beta),
+        beta=beta,
+        linear=LinearParts(
+            base=E,
+            tail=tail.astype(np.float32),
+            tail2=tail2.astype(np.float32),
+            alphas=layer,
+            relations=keys,
+            weights=weights,
+            **more,
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def linear_model() -> Callable[..., Embeddings]:
+    """`linear_model(graph, seed=, alphas=, beta=, relations=, dim=, base=)`: random vectors, densely propagated."""
+    return make_linear_model

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,73 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gnn.embeddings import Embeddings, LinearParts, item_scale
+from gnn.embeddings import Embeddings
 from gnn.shares import NoShares, Shares, split_scores
 from kg import KnowledgeGraph, RelationKey
 from kg.adjacency import Adjacency
 from kg.errors import ArtifactError, UnknownIdError
 
-
-def dense_propagation(graph: KnowledgeGraph, weights: dict[RelationKey, float]) -> np.ndarray:
-    """A = sum_r w_r D_r^-1/2 B_r D_r^-1/2 from the edge tables, entry by entry."""
-    numbering = Adjacency.of(graph).numbering
-    total = np.zeros((len(numbering), len(numbering)))
-    for key, weight in weights.items():
-        block = np.zeros_like(total)
-        for source, target in zip(*graph.positive_edges(key), strict=True):
-            a, b = numbering.span(key.source).start + source, numbering.span(key.target).start + target
-            block[a, b] += 1
-            block[b, a] += 1
-        degree = block.sum(axis=1)
-        scale = np.where(degree > 0, 1 / np.sqrt(np.maximum(degree, 1)), 0)
-        total += weight * scale[:, None] * block * scale[None, :]
-    return total
-
-
-def linear_model(
-    graph: KnowledgeGraph,
-    *,
-    seed: int = 0,
-    alphas: tuple[float, ...] = (0.4, 0.3, 0.2, 0.1),
-    beta: float = 0.5,
-    relations: tuple[RelationKey, ...] | None = None,
-    dim: int = 6,
-    base: np.ndarray | None = None,
-    **more: Any,
-) -> Embeddings:
-    """A linear model with random layer-0 vectors, propagated by a dense matrix in float64 and stored in float32."""
-    random = np.random.default_rng(seed)
-    keys = tuple(graph.edges) if relations is None else relations
-    weights = random.dirichlet(np.ones(len(keys))).astype(np.float32)
-    A = dense_propagation(graph, dict(zip(keys, weights.astype(float), strict=True)))
-    E = (random.normal(size=(len(A), dim)) if base is None else base).astype(np.float32)
-    layer = np.array(alphas, dtype=np.float32)
-    powers = [E.astype(np.float64)]
-    for _ in range(len(alphas)):
-        powers.append(A @ powers[-1])
-    final = sum((float(layer[n]) * powers[n] for n in range(len(layer))), np.zeros_like(powers[0]))
-    tail = sum((float(layer[n]) * powers[n - 1] for n in range(1, len(layer))), np.zeros_like(powers[0]))
-    tail2 = sum((float(layer[n]) * powers[n - 2] for n in range(2, len(layer))), np.zeros_like(powers[0]))
-    numbering = Adjacency.of(graph).numbering
-    stored = final.astype(np.float32)
-    return Embeddings(
-        numbering=numbering,
-        fingerprints={name: graph.vocabulary(name).fingerprint for name in graph.nodes},
-        user_type=graph.schema.user_type,
-        item_type=graph.schema.item_type,
-        final=stored,
-        item_scale=item_scale(stored[numbering.span(graph.schema.item_type)], beta),
-        beta=beta,
-        linear=LinearParts(
-            base=E,
-            tail=tail.astype(np.float32),
-            tail2=tail2.astype(np.float32),
-            alphas=layer,
-            relations=keys,
-            weights=weights,
-            **more,
-        ),
-    )
+Model = Callable[..., Embeddings]
 
 
 def naive_split(embeddings: Embeddings, adjacency: Adjacency, user: int, item: int) -> dict[str, Any]:
@@ -137,7 +78,13 @@ def one(embeddings: Embeddings, adjacency: Adjacency, user: int, item: int) -> S
     item=st.integers(0, 39),
 )
 def test_shares_equal_a_plain_double_loop(
-    toy_graph: KnowledgeGraph, seed: int, alphas: tuple[float, ...], beta: float, user: int, item: int
+    toy_graph: KnowledgeGraph,
+    linear_model: Model,
+    seed: int,
+    alphas: tuple[float, ...],
+    beta: float,
+    user: int,
+    item: int,
 ) -> None:
     embeddings = linear_model(toy_graph, seed=seed, alphas=alphas, beta=beta)
     adjacency = Adjacency.of(toy_graph)
@@ -161,7 +108,7 @@ def test_shares_equal_a_plain_double_loop(
     assert abs(served - shares.score) <= 1e-4 * naive["absolute"]
 
 
-def test_relations_beyond_the_model_have_no_share(toy_graph: KnowledgeGraph) -> None:
+def test_relations_beyond_the_model_have_no_share(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
     keys = tuple(toy_graph.edges)[:2]
     embeddings = linear_model(toy_graph, relations=keys)
     adjacency = Adjacency.of(toy_graph)
@@ -171,7 +118,7 @@ def test_relations_beyond_the_model_have_no_share(toy_graph: KnowledgeGraph) -> 
     assert abs(shares.score - naive["score"]) <= 1e-9 * naive["absolute"]
 
 
-def test_a_neighbour_under_two_relations_has_two_shares(toy_graph: KnowledgeGraph) -> None:
+def test_a_neighbour_under_two_relations_has_two_shares(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
     embeddings, adjacency = linear_model(toy_graph), Adjacency.of(toy_graph)
     hops = [(s.node, s.relation) for user in range(30) for s in one(embeddings, adjacency, user, 0).history]
     nodes = [[node for node, _ in hops if node == at] for at in {node for node, _ in hops}]
@@ -184,7 +131,7 @@ def test_a_neighbour_under_two_relations_has_two_shares(toy_graph: KnowledgeGrap
     assert len({(h.node, h.relation) for h in shares.history}) == len(shares.history)
 
 
-def test_nodes_without_edges_have_only_their_own_share(toy_graph: KnowledgeGraph) -> None:
+def test_nodes_without_edges_have_only_their_own_share(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
     bare = toy_graph.keep_edges(
         {
             key: np.asarray(table["src"]) != 5
@@ -200,7 +147,7 @@ def test_nodes_without_edges_have_only_their_own_share(toy_graph: KnowledgeGraph
     assert shares.cross[2] == 0
 
 
-def test_a_batch_gives_what_single_pairs_give(toy_graph: KnowledgeGraph) -> None:
+def test_a_batch_gives_what_single_pairs_give(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
     embeddings, adjacency = linear_model(toy_graph), Adjacency.of(toy_graph)
     pairs = [(1, 2), (1, 3), (0, 2)]
     batch = split_scores(embeddings, adjacency, pairs)
@@ -208,7 +155,7 @@ def test_a_batch_gives_what_single_pairs_give(toy_graph: KnowledgeGraph) -> None
     assert split_scores(embeddings, adjacency, []) == []
 
 
-def test_a_model_that_is_not_linear_says_so(toy_graph: KnowledgeGraph) -> None:
+def test_a_model_that_is_not_linear_says_so(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
     embeddings = replace(linear_model(toy_graph), linear=None)
     (answer,) = split_scores(embeddings, Adjacency.of(toy_graph), [(2, 3)])
     assert isinstance(answer, NoShares)
@@ -216,7 +163,7 @@ def test_a_model_that_is_not_linear_says_so(toy_graph: KnowledgeGraph) -> None:
     assert answer.score == pytest.approx(float(embeddings.users[2] @ embeddings.scaled_items[3]), rel=1e-5)
 
 
-def test_vectors_of_another_graph_are_refused(toy_graph: KnowledgeGraph) -> None:
+def test_vectors_of_another_graph_are_refused(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
     embeddings = linear_model(toy_graph)
     with pytest.raises(ArtifactError, match="lacks"):
         split_scores(embeddings, Adjacency.of(toy_graph, list(toy_graph.edges)[:2]), [(0, 0)])
