@@ -92,10 +92,10 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     files = {
         str(path.relative_to(folder)): checksum(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
+        if path.is_file() and path != folder / MANIFEST
     }
     body = {"format_version": FORMAT_VERSION, **facts, "files": files}
-    write_json(folder / MANIFEST, {**body, "digest": _digest(body)})
+    write_json(folder / MANIFEST, {**body, "digest": digest(body)})
 
 
 def verify_manifest(folder: Path) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def verify_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict):
         raise ArtifactError(f"{folder / MANIFEST} is damaged: it holds no object")
     body = {key: value for key, value in manifest.items() if key != "digest"}
-    if _digest(body) != manifest.get("digest"):
+    if digest(body) != manifest.get("digest"):
         raise ArtifactError(f"{folder / MANIFEST} is damaged: its own digest does not match")
     if manifest.get("format_version") != FORMAT_VERSION:
         raise ArtifactError(
@@ -134,7 +134,8 @@ def verify_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _digest(body: dict[str, Any]) -> str:
+def digest(body: dict[str, Any]) -> str:
+    """sha256 of plain JSON data, whatever the order of its keys, hex."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

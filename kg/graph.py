@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -202,6 +203,19 @@ class KnowledgeGraph:
         """The `text` column of a node type (Arrow strings), or None."""
         table = self.nodes[node_type]
         return table["text"].combine_chunks() if "text" in table.column_names else None
+
+    def save(self, folder: Path) -> None:
+        """Write the graph into a new folder (`kg.storage.save_graph`)."""
+        from kg.storage import save_graph
+
+        save_graph(self, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> KnowledgeGraph:
+        """Read a saved graph (`kg.storage.load_graph`)."""
+        from kg.storage import load_graph
+
+        return load_graph(folder)
 
     def __repr__(self) -> str:
         nodes = sum(table.num_rows for table in self.nodes.values())
