@@ -1,0 +1,105 @@
+"""A plain graph convolutional network (Kipf and Welling, ICLR 2017) through PyG's layers: the second encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gnn.encoder import Encoded
+from gnn.layer0 import LayerZero, TextVectors
+from gnn.lightgcn import check_at_least, chosen_relations
+from gnn.propagation import NOTHING, Mask, Propagation
+from kg import KnowledgeGraph
+from kg.errors import ConfigError
+
+NODE = "node"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GCNConfig:
+    """Hyper-parameters of the GCN.
+
+    Attributes:
+        dim: columns of every vector.
+        layers: convolutions, at least 1, with a ReLU between them.
+        relations: as in `LightGCNConfig`.
+        text: add projected text vectors, where there are any.
+        user_embedding: give users a free embedding.
+        init_scale: standard deviation of the embeddings' start.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    dim: int = 64
+    layers: int = 2
+    relations: tuple[str, ...] | None = None
+    text: bool = True
+    user_embedding: bool = True
+    init_scale: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_at_least("model", self, 1, "dim", "layers")
+        if not self.init_scale > 0:
+            raise ConfigError(f"model.init_scale = {self.init_scale} must be above 0")
+
+
+class GCN(nn.Module):
+    """One `GCNConv` a relation and layer, summed by `HeteroConv` over all nodes in one numbering.
+
+    GCNConv wants one kind of node, so every relation is laid into the global numbering; its symmetric normalisation
+    with self-loops is then that of each relation's own graph.
+    """
+
+    def __init__(
+        self,
+        graph: KnowledgeGraph,
+        config: GCNConfig,
+        *,
+        features: TextVectors | None = None,
+        seed: int = 0,
+        device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        from torch_geometric.nn import GCNConv, HeteroConv  # seconds to import, and only needed here
+
+        super().__init__()
+        device = device or torch.device("cpu")
+        keys = chosen_relations(graph, config.relations)
+        self.propagation = Propagation.of(graph, keys).to(device, dtype)
+        self.layer0 = LayerZero(
+            graph,
+            relations=keys,
+            dim=config.dim,
+            init_scale=config.init_scale,
+            user_embedding=config.user_embedding,
+            features=features if config.text else None,
+            seed=seed,
+            dtype=dtype,
+        )
+        self._names = [f"{number}_{key.name}" for number, key in enumerate(keys)]
+        with torch.random.fork_rng(devices=[]):  # PyG draws its start from the global generator
+            torch.manual_seed(seed)
+            self.convolutions = nn.ModuleList(
+                HeteroConv({(NODE, name, NODE): GCNConv(config.dim, config.dim) for name in self._names}, aggr="sum")
+                for _ in range(config.layers)
+            )
+        self.to(device, dtype)
+
+    def forward(self, mask: Mask = NOTHING, dropped: Tensor | None = None) -> Encoded:
+        """Convolve; see `gnn.encoder.Encoder`."""
+        base = self.layer0(mask.cold, dropped)
+        ends = self.propagation.edge_indices(mask)
+        edges: dict[tuple[str, str, str], Any] = {
+            (NODE, name, NODE): index for name, index in zip(self._names, ends, strict=True)
+        }
+        x = base
+        for number, convolution in enumerate(self.convolutions):
+            x = convolution({NODE: x if number == 0 else x.relu()}, edges)[NODE]
+        return Encoded(x, base)
+
+    def linear_parts(self) -> None:
+        """A GCN has none: its scores do not split over neighbours."""
+        return None

@@ -1,0 +1,117 @@
+"""Layer 0 of every encoder: free embeddings of nodes that training can know, plus projected texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from gnn.sampling import Stream, normal
+from kg import KnowledgeGraph, RelationKey
+from kg.adjacency import Numbering
+from kg.errors import InvalidDataError
+from kg.ids import IntArray
+
+
+class TextVectors(Protocol):
+    """Text features as the models read them (gnn.features.TextFeatures).
+
+    Attributes:
+        nodes: global node numbers, int64 (texts,), unique.
+        vectors: float32 (texts, text dim).
+    """
+
+    @property
+    def nodes(self) -> IntArray:
+        """Global node numbers."""
+
+    @property
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """Text vectors, a row a node."""
+
+
+class LayerZero(nn.Module):
+    """E = free embedding + text vector times projection.
+
+    A node has a free embedding only if training can teach it one: it has an edge, and an item was touched by somebody
+    (an item that nobody touched would only learn what it is as a negative). A cold item of the step has none either.
+
+    Attributes:
+        free: (nodes, dim), rows by global node number.
+        projection: (text dim, dim), or None without texts.
+    """
+
+    def __init__(
+        self,
+        graph: KnowledgeGraph,
+        *,
+        relations: Iterable[RelationKey],
+        dim: int,
+        init_scale: float,
+        user_embedding: bool,
+        features: TextVectors | None,
+        seed: int,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        numbering = Numbering.of(graph)
+        nodes = len(numbering)
+        self._items = numbering.span(graph.schema.item_type)
+        columns = torch.arange(dim)
+        start = normal(torch.arange(nodes), columns, seed=seed, stream=Stream.START).to(dtype) * init_scale
+        self.free = nn.Parameter(start)
+        owns = torch.from_numpy(_trainable(graph, numbering, tuple(relations), user_embedding)).to(dtype)
+        self.register_buffer("owns", owns[:, None], persistent=False)
+        self.projection: nn.Parameter | None = None
+        if features is not None:
+            if len(features.nodes) != len(features.vectors):
+                raise InvalidDataError(f"{len(features.nodes)} nodes have {len(features.vectors)} text vectors")
+            if len(features.nodes) and (features.nodes.min() < 0 or features.nodes.max() >= nodes):
+                raise InvalidDataError(f"a text vector belongs to no node: the graph has {nodes} nodes")
+            width = features.vectors.shape[1]
+            draw = normal(torch.arange(width), columns, seed=seed, stream=Stream.TEXT_START)
+            self.projection = nn.Parameter(draw.to(dtype) * init_scale)
+            self.register_buffer("text_nodes", torch.from_numpy(features.nodes.astype(np.int64)), persistent=False)
+            self.register_buffer("texts", torch.from_numpy(features.vectors).to(dtype), persistent=False)
+
+    def forward(self, cold: Tensor | None = None, dropped: Tensor | None = None) -> Tensor:
+        """E with the cold items' free embeddings at zero.
+
+        Args:
+            cold: bool (items,), or None.
+            dropped: multiplied into the free embeddings, (nodes, 1) or (nodes, dim), or None.
+
+        Returns:
+            (nodes, dim).
+        """
+        owns: Tensor = self.get_buffer("owns")
+        if cold is not None:
+            owns = owns.clone()
+            owns[self._items].masked_fill_(cold[:, None], 0)
+        base = self.free * (owns if dropped is None else owns * dropped)
+        if self.projection is not None:
+            base = base.index_add(0, self.get_buffer("text_nodes"), self.get_buffer("texts") @ self.projection)
+        return base
+
+
+def _trainable(
+    graph: KnowledgeGraph, numbering: Numbering, relations: tuple[RelationKey, ...], user_embedding: bool
+) -> npt.NDArray[np.bool_]:
+    result = np.zeros(len(numbering), dtype=bool)
+    touched = np.zeros(graph.num_nodes(graph.schema.item_type), dtype=bool)
+    for key in relations:
+        source, target = graph.positive_edges(key)
+        result[numbering.span(key.source).start + source] = True
+        result[numbering.span(key.target).start + target] = True
+        if key == graph.schema.interaction:
+            touched[target] = True
+        elif (columns := graph.event_columns(key)) is not None:
+            touched[columns[1]] = True
+    result[numbering.span(graph.schema.item_type)] &= touched
+    if not user_embedding:
+        result[numbering.span(graph.schema.user_type)] = False
+    return result

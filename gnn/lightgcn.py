@@ -1,0 +1,169 @@
+"""LightGCN (He et al., SIGIR 2020), and the same linear propagation over a heterogeneous graph with texts.
+
+Z = sum over layers l of alpha_l A^l E with A = sum over relations r of w_r D_r^-1/2 B_r D_r^-1/2. With the interaction
+relation alone, w = 1, no texts and alpha_l = 1 / (L + 1) this is LightGCN as published.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gnn.embeddings import FloatArray, LinearParts
+from gnn.encoder import Encoded
+from gnn.layer0 import LayerZero, TextVectors
+from gnn.propagation import NOTHING, Mask, Propagation, horner
+from kg import KnowledgeGraph, RelationKey
+from kg.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LightGCNConfig:
+    """Hyper-parameters of the linear model.
+
+    Attributes:
+        dim: columns of every vector.
+        layers: hops, at least 1.
+        relations: names of the relations to propagate along, the interaction always being one of them; None: all;
+            (): the interaction alone, LightGCN as published.
+        interaction_weight: weight of the interaction relation at the start; the others share the rest equally.
+        learn_relation_weights: train the weights (softmax) or leave them as they start.
+        learn_layer_weights: train the alphas (softmax) or leave them at 1 / (layers + 1).
+        text: add projected text vectors, where there are any.
+        user_embedding: give users a free embedding; without, a user is only the sum of the history.
+        init_scale: standard deviation of the start.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    dim: int = 64
+    layers: int = 2
+    relations: tuple[str, ...] | None = None
+    interaction_weight: float = 0.8
+    learn_relation_weights: bool = True
+    learn_layer_weights: bool = False
+    text: bool = True
+    user_embedding: bool = True
+    init_scale: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_at_least("model", self, 1, "dim", "layers")
+        if not 0 < self.interaction_weight <= 1:
+            raise ConfigError(f"model.interaction_weight = {self.interaction_weight} must be above 0 and at most 1")
+        if not (self.init_scale > 0 and math.isfinite(self.init_scale)):
+            raise ConfigError(f"model.init_scale = {self.init_scale} must be above 0")
+
+
+def check_at_least(section: str, config: object, minimum: float, *names: str) -> None:
+    """Refuse values below a minimum, and what is no number, naming the key.
+
+    Raises:
+        ConfigError: the first value out of range.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not (value >= minimum and math.isfinite(value)):
+            raise ConfigError(f"{section}.{name} = {value} must be at least {minimum:g}")
+
+
+def chosen_relations(graph: KnowledgeGraph, names: tuple[str, ...] | None) -> tuple[RelationKey, ...]:
+    """The relations of a graph that a model propagates along, in schema order, the interaction always among them.
+
+    Raises:
+        ConfigError: a name is no relation of the graph.
+    """
+    if names is None:
+        return tuple(graph.edges)
+    known = {key.name for key in graph.edges}
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(
+            f"model.relations names {', '.join(map(repr, unknown))}; the relations are {', '.join(sorted(known))}"
+        )
+    return tuple(key for key in graph.edges if key.name in names or key == graph.schema.interaction_key)
+
+
+class LightGCN(nn.Module):
+    """The linear encoder.
+
+    Attributes:
+        layer0: E.
+        relation_logits: w = softmax of these, (relations,).
+        layer_logits: alphas = softmax of these, (layers + 1,).
+    """
+
+    def __init__(
+        self,
+        graph: KnowledgeGraph,
+        config: LightGCNConfig,
+        *,
+        features: TextVectors | None = None,
+        seed: int = 0,
+        device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        device = device or torch.device("cpu")
+        keys = chosen_relations(graph, config.relations)
+        self.propagation = Propagation.of(graph, keys).to(device, dtype)
+        self.layer0 = LayerZero(
+            graph,
+            relations=keys,
+            dim=config.dim,
+            init_scale=config.init_scale,
+            user_embedding=config.user_embedding,
+            features=features if config.text else None,
+            seed=seed,
+            dtype=dtype,
+        )
+        weights = torch.full((len(keys),), (1 - config.interaction_weight) / max(len(keys) - 1, 1), dtype=dtype)
+        weights[self.propagation.interaction] = config.interaction_weight if len(keys) > 1 else 1.0
+        # A weight of exactly 0 has no logit; this one is as good as 0.
+        self.relation_logits = nn.Parameter(
+            weights.clamp(min=1e-12).log(), requires_grad=config.learn_relation_weights and len(keys) > 1
+        )
+        self.layer_logits = nn.Parameter(
+            torch.zeros(config.layers + 1, dtype=dtype), requires_grad=config.learn_layer_weights
+        )
+        self.to(device)
+
+    @property
+    def weights(self) -> Tensor:
+        """w_r, on the simplex, (relations,)."""
+        return self.relation_logits.softmax(0)
+
+    @property
+    def alphas(self) -> Tensor:
+        """Layer weights, on the simplex, (layers + 1,)."""
+        return self.layer_logits.softmax(0)
+
+    def forward(self, mask: Mask = NOTHING, dropped: Tensor | None = None) -> Encoded:
+        """Propagate; see `gnn.encoder.Encoder`."""
+        base = self.layer0(mask.cold, dropped)
+        final, tail, tail2 = horner(self.propagation.operator(mask), base, self.weights, self.alphas)
+        return Encoded(final, base, tail, tail2)
+
+    @torch.no_grad()
+    def linear_parts(self) -> LinearParts:
+        """The pieces of the propagation on the whole graph, float32."""
+        encoded = self()
+        projection = self.layer0.projection
+        return LinearParts(
+            base=to_numpy(encoded.base),
+            tail=to_numpy(encoded.tail),
+            tail2=to_numpy(encoded.tail2),
+            alphas=to_numpy(self.alphas),
+            relations=self.propagation.relations,
+            weights=to_numpy(self.weights),
+            text_projection=None if projection is None else to_numpy(projection),
+        )
+
+
+def to_numpy(tensor: Tensor) -> FloatArray:
+    """float32 on the CPU."""
+    result: FloatArray = tensor.detach().to("cpu", torch.float32).numpy().astype(np.float32, copy=True)
+    return result
