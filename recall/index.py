@@ -261,9 +261,7 @@ class ItemIndex:
         return TopK(items, scores)
 
     def _rounding(self, queries: FloatArray) -> npt.NDArray[np.float64]:
-        result: npt.NDArray[np.float64] = (
-            _ROUNDING * self._longest * np.linalg.norm(queries, axis=1).astype(np.float64)
-        )
+        result: npt.NDArray[np.float64] = _ROUNDING * self._longest * np.linalg.norm(queries, axis=1).astype(np.float64)
         return result
 
     def _search_parameters(self, fetch: int, only: IntArray | None) -> Any:

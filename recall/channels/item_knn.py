@@ -1,0 +1,71 @@
+"""Items liked by the same users: cosine item-kNN (Sarwar et al., WWW 2001; Deshpande & Karypis, TOIS 2004)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from kg import KnowledgeGraph
+from kg.errors import ConfigError
+from recall.channels.base import as_matrix
+from recall.channels.known import Known
+from recall.channels.neighbours import NeighbourChannel, nearest
+
+_BLOCK = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemKNNConfig:
+    """Hyper-parameters of the item-kNN.
+
+    Attributes:
+        neighbours: most similar items kept for each item.
+        shrinkage: added to the denominator, in users: pulls similarities that few users support towards 0.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    neighbours: int = 100
+    shrinkage: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.neighbours < 1:
+            raise ConfigError(f"item_knn.neighbours = {self.neighbours} must be at least 1")
+        if not self.shrinkage >= 0:
+            raise ConfigError(f"item_knn.shrinkage = {self.shrinkage} must be at least 0")
+
+
+class ItemKNN(NeighbourChannel):
+    """s_ij = |users who like both| / (sqrt(|users of i| |users of j|) + shrinkage)."""
+
+    name: ClassVar[str] = "item_knn"
+
+    def __init__(self, config: ItemKNNConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or ItemKNNConfig()
+
+    def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
+        liked = as_matrix(known.liked, known.num_items)
+        by_item = liked.T.tocsr()
+        root = np.sqrt(np.diff(by_item.indptr))
+        for start in range(0, known.num_items, _BLOCK):
+            stop = min(start + _BLOCK, known.num_items)
+            both = (by_item[start:stop] @ liked).tocoo()
+            other = both.col != both.row + start
+            row, column, count = both.row[other], both.col[other], both.data[other]
+            value = count / (root[row + start] * root[column] + self.config.shrinkage)
+            yield nearest(csr_matrix((value, (row, column)), shape=both.shape), self.config.neighbours)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"config": asdict(self.config)}
+
+    @classmethod
+    def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:
+        channel = cls(ItemKNNConfig(**facts["config"]))
+        channel._read_neighbours(folder)
+        return channel

@@ -1,0 +1,136 @@
+"""What every channel remembers of the graph it was fitted on: the items' ids, and who liked and saw which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kg import ItemLists, KnowledgeGraph, RelationKey, Vocabulary
+from kg.adjacency import Numbering
+from kg.errors import ArtifactError, UnknownIdError
+from kg.files import atomic_path, read_json, write_json
+from kg.ids import IntArray
+from recall.channels.arrays import load_arrays, save_arrays
+from recall.contracts import Queries
+
+
+@dataclass(frozen=True)
+class Known:
+    """Items, and what users did to them.
+
+    Attributes:
+        items: ids of the items.
+        liked: positive items of each user, (users,) lists.
+        seen: all items each user has touched, (users,) lists.
+        interaction: the relation that both come from.
+        first_item: global node number (kg.adjacency.Numbering) of item 0.
+    """
+
+    items: Vocabulary
+    liked: ItemLists
+    seen: ItemLists
+    interaction: RelationKey
+    first_item: int
+
+    @classmethod
+    def of(cls, graph: KnowledgeGraph) -> Known:
+        """From a graph with interactions."""
+        interactions = graph.interactions
+        positive = interactions.select(interactions.positive)
+        users = len(graph.users)
+        return cls(
+            items=graph.items,
+            liked=ItemLists.from_pairs(positive.user, positive.item, num_rows=users),
+            seen=ItemLists.from_pairs(interactions.user, interactions.item, num_rows=users),
+            interaction=graph.schema.interaction_key,
+            first_item=Numbering.of(graph).span(graph.schema.item_type).start,
+        )
+
+    @property
+    def num_users(self) -> int:
+        """Users of the graph."""
+        return len(self.liked)
+
+    @property
+    def num_items(self) -> int:
+        """Items of the graph."""
+        return len(self.items)
+
+    def check(self, queries: Queries) -> None:
+        """Make sure that a request speaks of users and items that are there.
+
+        Raises:
+            UnknownIdError: a position lies outside.
+        """
+        if len(queries.user) and queries.user.max() >= self.num_users:
+            raise UnknownIdError(f"user {queries.user.max()} was asked for, but there are {self.num_users} users")
+        for lists in (queries.history, queries.seen):
+            if lists is not None and len(lists.items) and lists.items.max() >= self.num_items:
+                raise UnknownIdError(f"item {lists.items.max()} was named, but there are {self.num_items} items")
+
+    def history(self, queries: Queries) -> ItemLists:
+        """What each row likes: a known user's positives, and what came with the request, (n,) lists."""
+        return union(self.liked.take(queries.user), queries.history)
+
+    def excluded(self, queries: Queries) -> ItemLists:
+        """What each row has seen: what the request says, else what is known and its history, (n,) lists."""
+        if queries.seen is not None:
+            return queries.seen
+        return union(self.seen.take(queries.user), queries.history)
+
+    def save(self, folder: Path) -> None:
+        """Write `known.safetensors`, `known.json` and `items.parquet` into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {
+            f"{name}_{part}": getattr(lists, part)
+            for name, lists in (("liked", self.liked), ("seen", self.seen))
+            for part in ("offsets", "items")
+        }
+        save_arrays(folder / "known.safetensors", arrays)
+        with atomic_path(folder / "items.parquet") as temporary:
+            pq.write_table(pa.table({"id": self.items.ids}), temporary)
+        facts = {"item_type": self.items.name, "interaction": list(self.interaction), "first_item": self.first_item}
+        write_json(folder / "known.json", facts)
+
+    @classmethod
+    def load(cls, folder: Path) -> Known:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: a file is missing or damaged.
+        """
+        facts = read_json(folder / "known.json")
+        arrays = load_arrays(folder / "known.safetensors")
+        try:
+            ids = pq.read_table(folder / "items.parquet")["id"]
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise ArtifactError(f"{folder / 'items.parquet'} cannot be read: {error}") from error
+        return cls(
+            items=Vocabulary(facts["item_type"], ids),
+            liked=ItemLists(arrays["liked_offsets"], arrays["liked_items"]),
+            seen=ItemLists(arrays["seen_offsets"], arrays["seen_items"]),
+            interaction=RelationKey(*facts["interaction"]),
+            first_item=int(facts["first_item"]),
+        )
+
+
+def union(left: ItemLists, right: ItemLists) -> ItemLists:
+    """The items of either list of each row."""
+    if not len(right.items):
+        return left
+    if not len(left.items):
+        return right
+    return ItemLists.from_pairs(
+        np.concatenate([left.rows(), right.rows()]),
+        np.concatenate([left.items, right.items]),
+        num_rows=len(left),
+    )
+
+
+def rows_with(lists: ItemLists) -> IntArray:
+    """Rows that list anything, int64."""
+    return np.flatnonzero(lists.counts)

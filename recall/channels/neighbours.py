@@ -1,0 +1,105 @@
+"""Nearest-neighbour channels: a sparse item-item matrix of similarities, summed over the history."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix, vstack
+
+from kg import ItemLists, KnowledgeGraph
+from kg.ids import IntArray
+from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
+from recall.channels.base import HistoryChannel, Scores, as_matrix
+from recall.channels.known import Known
+from recall.contracts import Queries
+
+
+class NeighbourChannel(HistoryChannel):
+    """score(u, i) = sum of s_ij over the liked items j among the nearest neighbours of i.
+
+    A subclass computes the similarities; an item without any neighbour in the history is no candidate.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._similar: Any = csr_matrix((0, 0), dtype=np.float32)
+
+    def _learn(self, graph: KnowledgeGraph, known: Known) -> None:
+        rows = list(self._neighbours(graph, known))
+        stacked = vstack(rows, format="csr") if rows else csr_matrix((known.num_items, known.num_items))
+        self._keep(stacked.astype(np.float32))
+
+    def _keep(self, nearest: Any) -> None:
+        """Take s_ij by rows i; scoring goes from the liked j to the items i."""
+        self._similar = nearest.T.tocsr()
+        self._similar.sort_indices()
+
+    @abstractmethod
+    def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
+        """Blocks of rows i with the similarities of their nearest neighbours j, CSR (block, items)."""
+
+    def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
+        similar = self._similar if columns is None else self._similar[:, columns]
+        scores: Scores = (as_matrix(history, self.known.num_items) @ similar).toarray()
+        scores[scores == 0] = -np.inf
+        return scores
+
+    def _parts(self, history: IntArray, item: int) -> npt.NDArray[np.float64]:
+        parts: npt.NDArray[np.float64] = self._similar[history, :][:, [item]].toarray()[:, 0].astype(np.float64)
+        return parts
+
+    def _write(self, folder: Path) -> None:
+        save_arrays(folder / "neighbours.safetensors", pack_csr(self._similar, "similar"))
+
+    def _read_neighbours(self, folder: Path) -> None:
+        self._similar = unpack_csr(load_arrays(folder / "neighbours.safetensors"), "similar")
+
+
+def nearest(similar: Any, n: int) -> Any:
+    """The n largest positive entries of each row of a CSR matrix, equal ones by column."""
+    similar = similar.tocsr()
+    row = np.repeat(np.arange(similar.shape[0]), np.diff(similar.indptr))
+    kept = similar.data > 0
+    row, column, value = row[kept], similar.indices[kept], similar.data[kept]
+    order = np.lexsort((column, -value, row))
+    row, column, value = row[order], column[order], value[order]
+    best = np.arange(len(row)) - np.searchsorted(row, row) < n
+    return csr_matrix((value[best], (row[best], column[best])), shape=similar.shape)
+
+
+def cosine_neighbours(vectors: Any, *, liked: npt.NDArray[np.bool_], n: int, block: int) -> Iterator[Any]:
+    """Nearest liked items of every item by the inner product of unit rows.
+
+    Args:
+        vectors: CSR or dense (items, columns), rows of length 1 or 0.
+        liked: items that can stand in a history; the others could never count, bool (items,).
+        n: neighbours an item.
+        block: items at a time.
+
+    Yields:
+        CSR (block, items), without an item's similarity to itself.
+    """
+    count = vectors.shape[0]
+    against = np.flatnonzero(liked)
+    others = vectors[against].T
+    for start in range(0, count, block):
+        stop = min(start + block, count)
+        product = vectors[start:stop] @ others
+        if not isinstance(product, np.ndarray):
+            product = product.tocoo()
+            row, column, value = product.row, against[product.col], product.data
+        else:
+            width = min(n + 1, product.shape[1])
+            place = (
+                np.argpartition(-product, width - 1, axis=1)[:, :width] if width else np.zeros((stop - start, 0), int)
+            )
+            edge = np.take_along_axis(product, place, axis=1).min(axis=1, initial=np.inf)
+            row, at = np.nonzero(product >= edge[:, None])  # all that tie with the last one, so that ties go by column
+            column, value = against[at], product[row, at]
+        other = column != row + start
+        yield nearest(csr_matrix((value[other], (row[other], column[other])), shape=(stop - start, count)), n)

@@ -1,0 +1,118 @@
+"""GF-CF: a linear filter plus an ideal low-pass filter on the item-item graph, without training.
+
+Shen et al., "How Powerful is Graph Convolution for Recommendation?", CIKM 2021, equations 10 to 12: with
+R~ = D_u^-1/2 R D_i^-1/2 and V its leading right singular vectors, a history r is scored
+s = r (R~^T R~ + alpha D_i^-1/2 V V^T D_i^1/2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix, diags
+from scipy.sparse.linalg import svds
+
+from kg import ItemLists, KnowledgeGraph
+from kg.errors import ConfigError
+from kg.ids import IntArray
+from recall.channels.arrays import load_arrays, save_arrays
+from recall.channels.base import HistoryChannel, Scores, as_matrix
+from recall.channels.known import Known
+from recall.contracts import Queries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpectralConfig:
+    """Hyper-parameters of GF-CF.
+
+    Attributes:
+        factors: leading singular vectors of the low-pass filter (256 in the paper); fewer where the data has fewer.
+        alpha: weight of the low-pass filter (0.3 in the paper on gowalla); 0 leaves the linear filter alone.
+        seed: of the start vector of the decomposition.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    factors: int = 256
+    alpha: float = 0.3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.factors < 1:
+            raise ConfigError(f"spectral.factors = {self.factors} must be at least 1")
+        if not self.alpha >= 0:
+            raise ConfigError(f"spectral.alpha = {self.alpha} must be at least 0")
+
+
+class Spectral(HistoryChannel):
+    """GF-CF. Scores are a function of the history alone, so unknown people are scored exactly like users."""
+
+    name: ClassVar[str] = "spectral"
+
+    def __init__(self, config: SpectralConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or SpectralConfig()
+        self._factors: Scores = np.zeros((0, 0), dtype=np.float32)
+        self._normalised: Any = csr_matrix((0, 0), dtype=np.float32)
+        self._by_item: Any = self._normalised
+        self._root: Scores = np.zeros(0, dtype=np.float32)
+        self._inverse_root: Scores = self._root
+
+    def _learn(self, graph: KnowledgeGraph, known: Known) -> None:
+        self._ready(known)
+        # Users and items without positives add nothing but a null space, which slows the decomposition down.
+        users = np.flatnonzero(known.liked.counts)
+        items = np.flatnonzero(self._root)
+        matrix = self._normalised[users][:, items].astype(np.float64)
+        factors = min(self.config.factors, min(matrix.shape) - 1)
+        self._factors = np.zeros((known.num_items, max(factors, 0)), dtype=np.float32)
+        if factors > 0:
+            start = np.random.default_rng(self.config.seed).normal(size=min(matrix.shape))
+            _, values, right = svds(matrix, k=factors, v0=start, return_singular_vectors="vh")
+            order = np.argsort(-values, kind="stable")
+            self._factors[items] = right[order].T
+
+    def _ready(self, known: Known) -> None:
+        matrix = as_matrix(known.liked, known.num_items)
+        degree = np.bincount(known.liked.items, minlength=known.num_items)
+        self._root = np.sqrt(degree).astype(np.float32)
+        self._inverse_root = np.divide(1, self._root, out=np.zeros_like(self._root), where=self._root > 0)
+        by_user = 1 / np.sqrt(np.maximum(known.liked.counts, 1)).astype(np.float32)
+        self._normalised = (diags(by_user) @ matrix @ diags(self._inverse_root)).tocsr().astype(np.float32)
+        self._by_item = self._normalised.T.tocsr()
+
+    def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
+        rows = as_matrix(history, self.known.num_items)
+        through_users = rows @ self._by_item
+        normalised, factors, root = self._normalised, self._factors, self._root
+        if columns is not None:
+            normalised, factors, root = normalised[:, columns], factors[columns], root[columns]
+        scores: Scores = (through_users @ normalised).toarray()
+        if self.config.alpha and self._factors.shape[1]:
+            profile = (rows @ diags(self._inverse_root)) @ self._factors
+            scores += (np.float32(self.config.alpha) * profile) @ (factors * root[:, None]).T
+        scores[:, root == 0] = -np.inf
+        return scores
+
+    def _parts(self, history: IntArray, item: int) -> npt.NDArray[np.float64]:
+        linear = (self._by_item[history] @ self._by_item[[item]].T).toarray()[:, 0].astype(np.float64)
+        factors = self._factors.astype(np.float64)
+        low_pass = (factors[history] * self._inverse_root[history, None]) @ factors[item] * self._root[item]
+        parts: npt.NDArray[np.float64] = linear + self.config.alpha * low_pass
+        return parts
+
+    def _facts(self) -> dict[str, Any]:
+        return {"config": asdict(self.config)}
+
+    def _write(self, folder: Path) -> None:
+        save_arrays(folder / "factors.safetensors", {"factors": self._factors})
+
+    @classmethod
+    def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:
+        channel = cls(SpectralConfig(**facts["config"]))
+        channel._factors = load_arrays(folder / "factors.safetensors")["factors"]
+        return channel
