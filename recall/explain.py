@@ -1,0 +1,671 @@
+"""Why an item is a candidate for a user: exact shares of the score, and the paths that connect the two.
+
+Two kinds of reasons, strictly apart. "Because of" names the first hops of the user and of the item, each with its exact
+share of the score. "Connected by" names paths of the graph; a path is evidence that two outer hops belong together, not
+the cause of a score. `linked_fraction` says how much of the score sits on pairs of outer hops that the graph joins at
+all: it is often small.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kg.adjacency import Adjacency
+from kg.cypher import CypherQuery, pair_query, path_query, shared_users_query
+from kg.errors import ConfigError
+from kg.graph import KnowledgeGraph
+from kg.ids import IntArray
+from kg.paths import Path, PathArrays, PathFinder, shared_users
+from kg.schema import RelationKey
+from recall.contracts import Channel, NoShares, Share, Shares
+
+LONGEST_TITLE = 80
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\s]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as a person sees it.
+
+    Attributes:
+        type: node type.
+        id: external id.
+        title: its title, on one line and at most 80 characters; the id where there is none.
+    """
+
+    type: str
+    id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Because:
+    """A share of the score on one first hop, or on a group of other users.
+
+    Attributes:
+        share: part of the score, in its unit; those of one side add up to the score.
+        fraction: share / score, or None for a score that is not positive.
+        text: English, "you liked Alien".
+        relation: relation of the hop; None for the own embedding.
+        node: what the hop leads to; None for the own embedding and for a group.
+        users: how many other users a group stands for, else 0.
+    """
+
+    share: float
+    fraction: float | None
+    text: str
+    relation: RelationKey | None = None
+    node: Node | None = None
+    users: int = 0
+
+    @property
+    def line(self) -> str:
+        """`because you liked Alien (12.0% of the score)`."""
+        return f"because {self.text} ({_amount(self.share, self.fraction)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """A path of the graph from the user to the item, or all paths through other users by one history item.
+
+    Attributes:
+        share: what the pair of its outer hops carries of the score; all paths with the same outer hops carry it
+            together, once. None when the score is not split, or for a direct edge.
+        fraction: share / score, or None.
+        repeats: position of an earlier connection that has the same outer hops, or None.
+        text: English, "you liked Alien; Alien is directed by Ridley Scott, like Prometheus".
+        nodes: along the path. Other users are left out unless asked for: (user, history item, item).
+        steps: relation, and whether the walk follows it, between the nodes of the whole path.
+        users: how many other users it stands for, 0 for a single path.
+        user_ids: who they are, only when asked for.
+        cypher: finds the path, or counts those users, in a store.
+    """
+
+    share: float | None
+    fraction: float | None
+    repeats: int | None
+    text: str
+    nodes: tuple[Node, ...]
+    steps: tuple[tuple[RelationKey, bool], ...]
+    users: int = 0
+    user_ids: tuple[str, ...] = ()
+    cypher: CypherQuery
+
+    @property
+    def line(self) -> str:
+        """The text, and what its outer hops carry."""
+        if self.share is None:
+            return self.text
+        if self.repeats is not None:
+            return f"{self.text} (the same outer hops as line {self.repeats + 1})"
+        whose = "their" if self.users else "its"
+        return f"{self.text} ({whose} outer hops carry {_amount(self.share, self.fraction)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why an item is a candidate for a user.
+
+    Attributes:
+        user, item: the two ends.
+        source: name of the channel.
+        score: what the channel gives the pair.
+        reason: why the score is not split, or None when it is.
+        history: shares of the user's first hops and, last, of the user's own embedding; they add up to the score.
+        neighbours: the same score split over the item's first hops and own embedding.
+        linked: part of the score on pairs (first hop j of the user, first hop k of the item) that the graph joins:
+            j and k are the same node, or an edge of any relation joins them, and user, j, k, item is a simple path.
+            None when the score is not split.
+        linked_fraction: the same in absolute values, between 0 and 1: |pair shares| of joined pairs over |pair shares|
+            of all pairs plus the absolute values of the three cross terms (those with an own embedding). With the
+            same signs everywhere it is the fraction of the score.
+        cross: the three cross terms: user own with item own, user own with the item's neighbours, history with item
+            own.
+        paths: paths first, then those through other users, each ordered by the share of the outer hops.
+        found: how many paths (not through other users) there are in all, within the hub rule of the search.
+        query: one query of the two ids that finds all those paths; None when there are none.
+    """
+
+    user: Node
+    item: Node
+    source: str
+    score: float
+    reason: str | None
+    history: tuple[Because, ...]
+    neighbours: tuple[Because, ...]
+    linked: float | None
+    linked_fraction: float | None
+    cross: tuple[float, float, float] | None
+    paths: tuple[Connection, ...]
+    found: int
+    query: CypherQuery | None
+
+    @property
+    def user_id(self) -> str:
+        """External id of the user."""
+        return self.user.id
+
+    @property
+    def item_id(self) -> str:
+        """External id of the item."""
+        return self.item.id
+
+    @property
+    def because(self) -> tuple[str, ...]:
+        """One line for each share of the user's side, largest first; `neighbours` is the item's side."""
+        return tuple(reason.line for reason in self.history)
+
+    @property
+    def connected_by(self) -> tuple[str, ...]:
+        """One line for each path."""
+        return tuple(path.line for path in self.paths)
+
+    @property
+    def text(self) -> str:
+        """All of it in English, on several lines; long lists are cut and the rest is summed up."""
+        return self.render()
+
+    def render(self, *, top: int = 5) -> str:
+        """The text with at most `top` reasons on each side."""
+        name = self.item.title if self.item.title == self.item.id else f"{self.item.title} ({self.item.id})"
+        lines = [f"{name} for user {self.user.title}: score {self.score:.4g} from {self.source}"]
+        if self.reason is not None:
+            lines.append(f"No shares: {self.reason}.")
+        else:
+            lines.append("Because of, from the user's side (the shares add up to the score):")
+            lines += _cut(self.history, top)
+            lines.append("Because of, from the item's side (the same score, split again):")
+            lines += _cut(self.neighbours, top)
+        if self.paths:
+            lines.append("Connected by (paths of the graph, not causes of the score):")
+            lines += [f"  {number}. {path.line}" for number, path in enumerate(self.paths, start=1)]
+            single = sum(not path.users for path in self.paths)
+            if self.found > single:
+                lines.append(f"  and {self.found - single} more paths")
+        else:
+            lines.append("Connected by: no path of the graph within the hops asked for.")
+        if self.linked_fraction is not None:
+            lines.append(
+                f"Pairs of outer hops that the graph joins carry {self.linked_fraction:.1%} of the absolute shares."
+            )
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        shares = None
+        if self.reason is None:
+            shares = {
+                "history": [_reason_json(reason) for reason in self.history],
+                "neighbours": [_reason_json(reason) for reason in self.neighbours],
+                "cross": list(self.cross or ()),
+                "linked": self.linked,
+                "linked_fraction": self.linked_fraction,
+            }
+        return {
+            "user_id": self.user.id,
+            "item_id": self.item.id,
+            "item_title": self.item.title,
+            "source": self.source,
+            "score": self.score,
+            "reason": self.reason,
+            "shares": shares,
+            "paths": [_connection_json(path) for path in self.paths],
+            "paths_found": self.found,
+            "query": _query_json(self.query),
+            "text": self.text,
+        }
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Explainer:
+    """Explanations of one channel's scores on one graph."""
+
+    def __init__(
+        self,
+        graph: KnowledgeGraph,
+        channel: Channel,
+        *,
+        adjacency: Adjacency | None = None,
+        hub_limit: int | None = 1000,
+    ) -> None:
+        """Prepare; what the search for paths needs is made at the first call.
+
+        Args:
+            graph: the graph the channel was fitted on.
+            channel: asked for the shares.
+            adjacency: of that graph, if there is one already; its relations are those that paths walk on.
+            hub_limit: the hub rule of kg.paths.PathFinder.
+        """
+        self.graph = graph
+        self.channel = channel
+        self.adjacency = Adjacency.of(graph) if adjacency is None else adjacency
+        self.hub_limit = hub_limit
+        self._finders: dict[int, PathFinder] = {}
+
+    def explain(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        max_hops: int = 3,
+        paths: int = 5,
+        show_users: bool = False,
+    ) -> list[Explanation]:
+        """Explain pairs of a user and an item.
+
+        Args:
+            pairs: external ids.
+            max_hops: longest path, 1 to 4.
+            paths: how many paths to give, and how many lines about other users.
+            show_users: name other users by id; otherwise they are only counted.
+
+        Returns:
+            One explanation for each pair, in order.
+
+        Raises:
+            UnknownIdError: an id is not in the graph.
+            ConfigError: `max_hops` is out of range, or `paths` is negative.
+        """
+        if paths < 0:
+            raise ConfigError(f"paths = {paths} must not be negative")
+        wanted = list(pairs)
+        users = self.graph.users.index([user for user, _ in wanted])
+        items = self.graph.items.index([item for _, item in wanted])
+        positions = list(zip(users.tolist(), items.tolist(), strict=True))
+        finder = self._finder(max_hops)
+        answers = self.channel.explain(positions) if positions else []
+        return [
+            _Pair(self, finder, user, item, answer, show_users).explanation(paths)
+            for (user, item), answer in zip(positions, answers, strict=True)
+        ]
+
+    def _finder(self, max_hops: int) -> PathFinder:
+        finder = self._finders.get(max_hops)
+        if finder is None:
+            excluded = (self.graph.schema.user_type,)
+            finder = PathFinder(self.adjacency, max_hops=max_hops, hub_limit=self.hub_limit, excluded=excluded)
+            self._finders[max_hops] = finder
+        return finder
+
+
+class _Pair:
+    """One pair at work."""
+
+    def __init__(
+        self, explainer: Explainer, finder: PathFinder, user: int, item: int, answer: Shares | NoShares, show: bool
+    ) -> None:
+        self.graph, self.adjacency, self.finder = explainer.graph, explainer.adjacency, finder
+        self.source_name = explainer.channel.name
+        self.answer = answer
+        self.show_users = show
+        schema, numbering = self.graph.schema, self.adjacency.numbering
+        self.people = numbering.span(schema.user_type)
+        self.user = self.people.start + user
+        self.item = numbering.span(schema.item_type).start + item
+        self.names: dict[int, Node] = {}
+
+    def explanation(self, limit: int) -> Explanation:
+        answer = self.answer
+        history: tuple[Because, ...] = ()
+        neighbours: tuple[Because, ...] = ()
+        linked = linked_fraction = cross = None
+        weights = None
+        if isinstance(answer, Shares):
+            history = self._reasons(answer.history, answer.own, self.user)
+            neighbours = self._reasons(answer.neighbours, answer.item_own, self.item)
+            linked, linked_fraction = self._linked(answer)
+            cross = answer.cross
+            weights = _PairShares(answer, self.adjacency)
+        arrays = [found for found in self.finder.arrays(self.user, self.item) if len(found)]
+        connections = self._paths(arrays, weights, limit)
+        connections += self._through_users(weights, limit) if self.finder.max_hops >= 3 else []
+        return Explanation(
+            user=self.name(self.user),
+            item=self.name(self.item),
+            source=self.source_name,
+            score=answer.score,
+            reason=None if isinstance(answer, Shares) else answer.reason,
+            history=history,
+            neighbours=neighbours,
+            linked=linked,
+            linked_fraction=linked_fraction,
+            cross=cross,
+            paths=tuple(connections),
+            found=sum(map(len, arrays)),
+            query=self._pair_query(arrays),
+        )
+
+    def name(self, node: int) -> Node:
+        known = self.names.get(node)
+        if known is None:
+            node_type, position = self.adjacency.numbering.locate(node)
+            external = self.graph.vocabulary(node_type).ids[position].as_py()
+            title = _clean(self.graph.title(node_type, position)) or _clean(external)
+            known = self.names[node] = Node(node_type, external, title)
+        return known
+
+    def _fraction(self, share: float | None) -> float | None:
+        return share / self.answer.score if share is not None and self.answer.score > 0 else None
+
+    def _hidden(self, node: int) -> bool:
+        return self.people.start <= node < self.people.stop and node != self.user and not self.show_users
+
+    # because of
+
+    def _reasons(self, shares: Sequence[Share], own: float, center: int) -> tuple[Because, ...]:
+        """The shares of one side, largest first and the own embedding last; other users are summed by relation."""
+        groups: dict[tuple[RelationKey, bool], list[float]] = {}
+        single: dict[tuple[int, RelationKey], float] = {}
+        for node, relation, value in shares:
+            if self._hidden(node):
+                groups.setdefault((relation, self._outgoing(center, node, relation)), []).append(value)
+            else:
+                # an edge in each direction under one relation makes two shares, told as one
+                single[node, relation] = single.get((node, relation), 0.0) + value
+        reasons = []
+        for (node, relation), value in single.items():
+            text = self._clause(center, node, relation, self._outgoing(center, node, relation), center)
+            reasons.append(self._because(value, text, relation=relation, node=self.name(node)))
+        for (relation, outgoing), values in groups.items():
+            text = self._crowd(len(values), relation, outgoing, center)
+            reasons.append(self._because(float(np.sum(values)), text, relation=relation, users=len(values)))
+        reasons.sort(key=lambda reason: -reason.share)
+        whom = "you" if center == self.user else "it"
+        return (*reasons, self._because(own, f"of what the model learned about {whom} alone"))
+
+    def _because(self, share: float, text: str, **more: Any) -> Because:
+        return Because(share=share, fraction=self._fraction(share), text=text, **more)
+
+    def _outgoing(self, center: int, node: int, relation: RelationKey) -> bool:
+        """Whether the edge leads from the center to the node, as far as it is told in a sentence."""
+        if relation.source != relation.target:
+            return self.adjacency.numbering.locate(center)[0] == relation.source
+        at = self.adjacency.at(center)
+        number = self.adjacency.relations.index(relation)
+        there = (self.adjacency.neighbour[at] == node) & (self.adjacency.relation[at] == number)
+        return bool(self.adjacency.forward[at][there].any())
+
+    def _crowd(self, count: int, relation: RelationKey, outgoing: bool, center: int) -> str:
+        phrase = self.graph.schema.relations[relation].phrase
+        people = f"{count} other {'user' if count == 1 else 'users'}"
+        whom = "you" if center == self.user else "it"
+        if outgoing:
+            return f"{whom} {_plural(phrase) if whom == 'you' else phrase} {people}"
+        return f"{people} {phrase if count == 1 else _plural(phrase)} {whom}"
+
+    # connected by
+
+    def _linked(self, shares: Shares) -> tuple[float, float]:
+        joined = self._joined(
+            np.array([share.node for share in shares.history], dtype=np.int64),
+            np.array([share.node for share in shares.neighbours], dtype=np.int64),
+        )
+        absolute = np.abs(shares.pairs)
+        total = float(absolute.sum()) + sum(abs(term) for term in shares.cross)
+        linked = float(shares.pairs[joined].sum())
+        return linked, float(absolute[joined].sum()) / total if total else 0.0
+
+    def _joined(self, left: IntArray, right: IntArray) -> npt.NDArray[np.bool_]:
+        """Which pairs of first hops are the same node or share an edge, on a simple path, bool (left, right)."""
+        ours, left_row = np.unique(left, return_inverse=True)
+        theirs, right_row = np.unique(right, return_inverse=True)
+        joined = ours[:, None] == theirs[None, :]
+        if joined.size:
+            degree = np.diff(self.adjacency.offsets)
+            if degree[ours].sum() <= degree[theirs].sum():
+                self._mark_edges(ours, theirs, joined)
+            else:
+                self._mark_edges(theirs, ours, joined.T)
+            for end in (self.user, self.item):
+                joined[ours == end] = False
+                joined[:, theirs == end] = False
+        result: npt.NDArray[np.bool_] = joined[left_row][:, right_row]
+        return result
+
+    def _mark_edges(self, near: IntArray, far: IntArray, joined: npt.NDArray[np.bool_]) -> None:
+        starts, counts = self.adjacency.offsets[near], np.diff(self.adjacency.offsets)[near]
+        row = np.repeat(np.arange(len(near)), counts)
+        entry = np.arange(len(row)) + np.repeat(starts - np.cumsum(counts) + counts, counts)
+        neighbour = self.adjacency.neighbour[entry]
+        place = np.minimum(np.searchsorted(far, neighbour), len(far) - 1)
+        hit = far[place] == neighbour
+        joined[row[hit], place[hit]] = True
+
+    def _paths(self, arrays: list[PathArrays], weights: _PairShares | None, limit: int) -> list[Connection]:
+        ranked: list[tuple[float, int, Path]] = []
+        for found in arrays:
+            values = np.full(len(found), -np.inf) if weights is None else weights.of(found)
+            best = np.argsort(-values, kind="stable")[:limit]
+            ranked += [
+                (float(value), number, path)
+                for value, number, path in zip(values[best], best.tolist(), found.take(best).paths(), strict=True)
+            ]
+        ranked.sort(key=lambda entry: (-entry[0], len(entry[2]), entry[1]))
+        connections: list[Connection] = []
+        outer: dict[tuple[Any, ...], int] = {}
+        for number, (value, _, path) in enumerate(ranked[:limit]):
+            share = None if value == -np.inf else value
+            ends = (path.steps[0], path.steps[-1])
+            first = outer.setdefault(ends, number)
+            connections.append(
+                Connection(
+                    share=share,
+                    fraction=self._fraction(share),
+                    repeats=first if share is not None and first != number else None,
+                    text=self._sentence(path),
+                    nodes=tuple(self.name(node) for node in path.nodes),
+                    steps=path.shape,
+                    cypher=path_query(self.graph, path),
+                )
+            )
+        return connections
+
+    def _through_users(self, weights: _PairShares | None, limit: int) -> list[Connection]:
+        interaction = self.graph.schema.interaction
+        if interaction is None or interaction not in self.adjacency.relations:
+            return []
+        shared = shared_users(self.adjacency, self.user, self.item, interaction, with_users=True)
+        if shared.users is None:
+            return []
+        values: list[float | None] = [None] * len(shared.history)
+        order = list(range(len(shared.history)))
+        if weights is not None:
+            sums = [
+                weights.total(int(item), interaction, shared.users[row], interaction)
+                for row, item in enumerate(shared.history)
+            ]
+            values = list(sums)
+            order.sort(key=lambda row: -sums[row])
+        phrase = self.graph.schema.relations[interaction].phrase
+        connections = []
+        for row in order[:limit]:
+            count = int(shared.counts[row])
+            nodes = tuple(self.name(node) for node in (self.user, int(shared.history[row]), self.item))
+            who: tuple[str, ...] = ()
+            if self.show_users:
+                who = tuple(self.name(int(node)).id for node in shared.users[row])
+            text = (
+                f"{count} other {'user' if count == 1 else 'users'} {phrase if count == 1 else _plural(phrase)} "
+                f"both {nodes[1].title} and {nodes[2].title}"
+            )
+            if who:
+                text += ": " + ", ".join(map(_clean, who))
+            connections.append(
+                Connection(
+                    share=values[row],
+                    fraction=self._fraction(values[row]),
+                    repeats=None,
+                    text=text,
+                    nodes=nodes,
+                    steps=((interaction, True), (interaction, False), (interaction, True)),
+                    users=count,
+                    user_ids=who,
+                    cypher=shared_users_query(self.graph, nodes[0].id, nodes[2].id, history_id=nodes[1].id),
+                )
+            )
+        return connections
+
+    def _pair_query(self, arrays: list[PathArrays]) -> CypherQuery | None:
+        shapes = []
+        for found in arrays:
+            for row in np.unique(np.concatenate([found.relation, found.forward], axis=1), axis=0).tolist():
+                kinds, directions = row[: found.hops], row[found.hops :]
+                shapes.append([(found.relations[kind], bool(way)) for kind, way in zip(kinds, directions, strict=True)])
+        return pair_query(self.graph, self.name(self.user).id, self.name(self.item).id, shapes) if shapes else None
+
+    # English
+
+    def _clause(self, near: int, far: int, relation: RelationKey, forward: bool, center: int | None = None) -> str:
+        """An edge in the direction in which its phrase is meant; the user is "you", the center "it"."""
+        source, target = (near, far) if forward else (far, near)
+        phrase = self.graph.schema.relations[relation].phrase
+        if source == self.user:
+            return f"you {_plural(phrase)} {self._call(target, center)}"
+        return f"{self._call(source, center)} {phrase} {self._call(target, center)}"
+
+    def _call(self, node: int, center: int | None = None) -> str:
+        if node == self.user:
+            return "you"
+        return "it" if node == center else self.name(node).title
+
+    def _sentence(self, path: Path) -> str:
+        """Every edge as a clause; two edges of one relation that meet in a node share one."""
+        clauses = []
+        at = 0
+        while at < len(path.steps):
+            step = path.steps[at]
+            after = path.steps[at + 1] if at + 1 < len(path.steps) else None
+            meets = after is not None and after.relation == step.relation and after.forward != step.forward
+            clause = self._clause(step.source, step.target, step.relation, step.forward)
+            if after is not None and meets and step.source != self.user:
+                clause += f", like {self._call(after.target)}" if step.forward else f" and {self._call(after.target)}"
+                at += 1
+            clauses.append(clause)
+            at += 1
+        return "; ".join(clauses)
+
+
+class _PairShares:
+    """Pair shares by the outer hops of paths."""
+
+    def __init__(self, shares: Shares, adjacency: Adjacency) -> None:
+        self.pairs = shares.pairs
+        self.relations = adjacency.relations
+        self.nodes = len(adjacency.numbering)
+        self.left, self.left_row = self._keys(shares.history)
+        self.right, self.right_row = self._keys(shares.neighbours)
+
+    def _keys(self, shares: Sequence[Share]) -> tuple[IntArray, IntArray]:
+        number = {key: position for position, key in enumerate(self.relations)}
+        keys = np.array([number[share.relation] * self.nodes + share.node for share in shares], dtype=np.int64)
+        return np.unique(keys, return_index=True)
+
+    def of(self, paths: PathArrays) -> npt.NDArray[np.float64]:
+        """The share of each path's outer hops, (paths,); -inf for a direct edge, 0 for relations without a weight."""
+        if paths.hops < 2:
+            return np.full(len(paths), -np.inf)
+        # both ends of a path are fixed, so the first hop is named by relation and node, and so is the last
+        left = _find(self.left, paths.relation[:, 0] * self.nodes + paths.nodes[:, 1])
+        right = _find(self.right, paths.relation[:, -1] * self.nodes + paths.nodes[:, -2])
+        known = (left >= 0) & (right >= 0)
+        values = np.zeros(len(paths))
+        values[known] = self.pairs[self.left_row[left[known]], self.right_row[right[known]]]
+        return values
+
+    def total(self, first: int, first_relation: RelationKey, last: IntArray, last_relation: RelationKey) -> float:
+        """The shares of one first hop of the user with several of the item, summed."""
+        number = self.relations.index
+        left = _find(self.left, np.array([number(first_relation) * self.nodes + first]))
+        right = _find(self.right, number(last_relation) * self.nodes + last)
+        right = right[right >= 0]
+        return 0.0 if left[0] < 0 else float(self.pairs[self.left_row[left[0]], self.right_row[right]].sum())
+
+
+def _find(table: IntArray, keys: IntArray) -> IntArray:
+    """Positions of keys in a sorted table, -1 where they are not."""
+    if not len(table):
+        return np.full(len(keys), -1, dtype=np.int64)
+    place = np.minimum(np.searchsorted(table, keys), len(table) - 1)
+    return np.where(table[place] == keys, place, -1)
+
+
+def _clean(title: str) -> str:
+    """A title on one line: no control characters, no change of writing direction, not too long."""
+    text = _UNPRINTABLE.sub(" ", title).strip()
+    return text if len(text) <= LONGEST_TITLE else text[: LONGEST_TITLE - 1].rstrip() + "…"
+
+
+def _plural(phrase: str) -> str:
+    """A phrase after "you" or "they": "has rated" becomes "have rated", "likes" becomes "like"."""
+    first, _, rest = phrase.partition(" ")
+    irregular = {"has": "have", "is": "are", "was": "were", "does": "do", "goes": "go"}
+    if first in irregular:
+        first = irregular[first]
+    elif first.endswith("ies"):
+        first = first[:-3] + "y"
+    elif first.endswith(("ches", "shes", "sses", "xes")):
+        first = first[:-2]
+    elif first.endswith("s") and not first.endswith("ss"):
+        first = first[:-1]
+    return f"{first} {rest}" if rest else first
+
+
+def _amount(share: float, fraction: float | None) -> str:
+    if fraction is None:
+        return f"{share:+.3g}"
+    if 0 < abs(fraction) < 0.0005:
+        return "under 0.1% of the score" if fraction > 0 else "above -0.1% of the score"
+    return f"{fraction:.1%} of the score"
+
+
+def _cut(reasons: Sequence[Because], top: int) -> list[str]:
+    """The largest reasons and the own embedding, the others summed by relation."""
+    hops, own = reasons[:-1], reasons[-1]
+    shown, rest = hops[:top], hops[top:]
+    lines = [f"  - {reason.line}" for reason in shown]
+    if rest:
+        share = float(np.sum([reason.share for reason in rest]))
+        fractions = [reason.fraction for reason in rest if reason.fraction is not None]
+        amount = _amount(share, float(np.sum(fractions)) if fractions else None)
+        lines.append(f"  - and {len(rest)} more ({amount})")
+    return [*lines, f"  - {own.line}"]
+
+
+def _reason_json(reason: Because) -> dict[str, Any]:
+    return {
+        "share": reason.share,
+        "fraction": reason.fraction,
+        "text": reason.text,
+        "relation": None if reason.relation is None else list(reason.relation),
+        "node": None if reason.node is None else _node_json(reason.node),
+        "users": reason.users,
+    }
+
+
+def _connection_json(path: Connection) -> dict[str, Any]:
+    return {
+        "share": path.share,
+        "fraction": path.fraction,
+        "repeats": path.repeats,
+        "text": path.text,
+        "nodes": [_node_json(node) for node in path.nodes],
+        "steps": [{"relation": list(key), "forward": forward} for key, forward in path.steps],
+        "users": path.users,
+        "user_ids": list(path.user_ids),
+        "cypher": _query_json(path.cypher),
+    }
+
+
+def _node_json(node: Node) -> dict[str, str]:
+    return {"type": node.type, "id": node.id, "title": node.title}
+
+
+def _query_json(query: CypherQuery | None) -> dict[str, Any] | None:
+    return None if query is None else {"text": query.text, "parameters": dict(query.parameters)}
