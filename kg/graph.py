@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ class KnowledgeGraph:
         Raises:
             InvalidDataError: an id occurs twice, is null, or an edge names a node that is not there.
         """
-        sorted_nodes = {name: table.sort_by("id") for name, table in nodes.items()}
+        sorted_nodes = {name: _string_ids(name, table).sort_by("id") for name, table in nodes.items()}
         vocabularies = {name: Vocabulary(name, table["id"]) for name, table in sorted_nodes.items()}
         resolved = {}
         for given, table in edges.items():
@@ -70,6 +71,10 @@ class KnowledgeGraph:
             for column, node_type in ends.items():
                 if node_type not in vocabularies:
                     raise InvalidDataError(f"edges {key} name the node type {node_type!r}, which has no table")
+                if column not in table.column_names:
+                    raise InvalidDataError(
+                        f"edges {key} need a column {column!r}; there are {', '.join(table.column_names)}"
+                    )
                 index = vocabularies[node_type].index(table[column], missing="negative")
                 if (index < 0).any():
                     row = int(np.flatnonzero(index < 0)[0])
@@ -82,12 +87,19 @@ class KnowledgeGraph:
         return cls(schema, sorted_nodes, resolved)
 
     def _check(self) -> None:
+        key = self.schema.interaction
+        if key is not None and (key.source, key.target) != (self.schema.user_type, self.schema.item_type):
+            raise InvalidDataError(
+                f"the interaction relation {key} must go from the user type {self.schema.user_type!r} to the item type "
+                f"{self.schema.item_type!r}"
+            )
         for name in self.schema.node_types:
             if name not in self.nodes:
                 raise InvalidDataError(f"node type {name!r} is in the schema but has no table")
         for name, table in self.nodes.items():
             if "id" not in table.column_names or not pa.types.is_string(table.schema.field("id").type):
-                raise InvalidDataError(f"node table {name!r} needs a string column 'id', it has {table.column_names}")
+                there = ", ".join(f"{field.name} ({field.type})" for field in table.schema)
+                raise InvalidDataError(f"node table {name!r} needs a string column 'id', it has {there}")
             ids = table["id"]
             if ids.null_count:
                 raise InvalidDataError(f"node table {name!r} has {ids.null_count} rows without an id")
@@ -99,6 +111,14 @@ class KnowledgeGraph:
             ends = {"src": key.source, "dst": key.target}
             event = self.schema.relations[key].event
             if event is not None:
+                at_item = {"src": key.source, "dst": key.target}.get(event.item)
+                at_user = ends.get(event.user, self.schema.user_type)
+                if (at_user, at_item) != (self.schema.user_type, self.schema.item_type):
+                    raise InvalidDataError(
+                        f"the event of {key} names {event.user!r} (a {at_user}) as the user and {event.item!r} "
+                        f"(a {at_item}) as the item; users are {self.schema.user_type!r}, items "
+                        f"{self.schema.item_type!r}"
+                    )
                 ends[event.user] = self.schema.user_type
             for column, node_type in ends.items():
                 if column not in table.column_names or not pa.types.is_int64(table.schema.field(column).type):
@@ -145,6 +165,8 @@ class KnowledgeGraph:
     def interactions(self) -> Interactions:
         """What users did to items under the interaction relation, positives marked."""
         key = self.schema.interaction_key
+        if key not in self.edges:
+            raise InvalidDataError(f"the interaction relation {key} has no table: add interactions first")
         table = self.edges[key]
         return Interactions.from_edges(table, positive=self.schema.positive.mask(table))
 
@@ -175,14 +197,8 @@ class KnowledgeGraph:
     def without_relations(self, dropped: set[RelationKey]) -> KnowledgeGraph:
         """The same nodes without some relations."""
         relations = {key: r for key, r in self.schema.relations.items() if key not in dropped}
-        schema = Schema(
-            node_types=self.schema.node_types,
-            relations=relations,
-            user_type=self.schema.user_type,
-            item_type=self.schema.item_type,
-            interaction=self.schema.interaction,
-            positive=self.schema.positive,
-        )
+        interaction = None if self.schema.interaction in dropped else self.schema.interaction
+        schema = replace(self.schema, relations=relations, interaction=interaction)
         return KnowledgeGraph(schema, self.nodes, {k: t for k, t in self.edges.items() if k in relations})
 
     def title(self, node_type: str, index: int) -> str:
@@ -231,12 +247,27 @@ def column(table: Any, name: str) -> IntArray:
     return result
 
 
+def _string_ids(name: str, table: Any) -> Any:
+    """The table with ids of Arrow's plain string type; data frames also hand over large and view strings."""
+    if "id" not in table.column_names:
+        raise InvalidDataError(f"node table {name!r} needs a column 'id'; there are {', '.join(table.column_names)}")
+    kind = table.schema.field("id").type
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_dictionary(kind):
+        return table.set_column(table.column_names.index("id"), "id", table["id"].cast(pa.string()))
+    return table
+
+
 def _sort_edges(table: Any) -> Any:
-    """Edges by source, target, then timestamp and the other plain columns, so that input order does not matter."""
-    plain = [
-        field.name
-        for field in table.schema
-        if not pa.types.is_nested(field.type) and field.name not in ("src", "dst", "timestamp")
-    ]
-    keys = [name for name in ("src", "dst", "timestamp") if name in table.column_names] + sorted(plain)
-    return table.sort_by([(name, "ascending") for name in keys]).combine_chunks()
+    """Edges by source, target, then timestamp and the other columns, so that input order does not matter."""
+    first = [name for name in ("src", "dst", "timestamp") if name in table.column_names]
+    keys: dict[str, Any] = {}
+    for name in first + sorted(set(table.column_names) - set(first)):
+        kind = table.schema.field(name).type
+        if pa.types.is_nested(kind):  # Arrow does not order lists; any fixed order of them will do
+            keys[f"{len(keys)}"] = pa.array([repr(value) for value in table[name].to_pylist()], type=pa.string())
+        elif pa.types.is_dictionary(kind):
+            keys[f"{len(keys)}"] = table[name].cast(kind.value_type)
+        elif not pa.types.is_null(kind):
+            keys[f"{len(keys)}"] = table[name]
+    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
+    return table.take(order).combine_chunks()

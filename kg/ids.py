@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kg.errors import UnknownIdError
+from kg.errors import InvalidDataError, UnknownIdError
 
 IntArray = npt.NDArray[np.int64]
 
@@ -47,8 +47,14 @@ class Vocabulary:
 
         Raises:
             UnknownIdError: an id is not there and `missing` is "raise"; the message names the first ones.
+            InvalidDataError: what is given is no list of strings.
         """
-        wanted = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(list(ids), type=pa.string())
+        if isinstance(ids, str):
+            raise InvalidDataError(f"a list of {self.name} ids is expected, not the string {ids!r}")
+        try:
+            wanted = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(list(ids), type=pa.string())
+        except pa.ArrowException as error:
+            raise InvalidDataError(f"{self.name} ids are strings: {error}") from error
         found = pc.index_in(wanted.cast(pa.string()), value_set=self.ids)
         result: IntArray = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
         if missing == "raise" and (result < 0).any():
@@ -74,7 +80,9 @@ class Vocabulary:
         digest = hashlib.sha256()
         for chunk in (self.ids.slice(start, 65_536) for start in range(0, len(self.ids), 65_536)):
             for name in chunk.to_pylist():
-                digest.update(name.encode() + b"\n")
+                encoded = name.encode()
+                # The length first: "a\\nb" must not look like "a" and "b".
+                digest.update(b"%d:" % len(encoded) + encoded)
         return digest.hexdigest()[:32]
 
 

@@ -92,9 +92,9 @@ class ItemLists:
     def take(self, rows: IntArray) -> ItemLists:
         """The lists of some rows, in that order; row -1 gives an empty list."""
         rows = np.asarray(rows, dtype=np.int64)
-        safe = np.where(rows < 0, 0, rows)
-        starts = self.offsets[safe]
-        counts = np.where(rows < 0, 0, self.offsets[safe + 1] - starts)
+        absent = rows < 0
+        starts = self.offsets[np.where(absent, 0, rows)]
+        counts = np.where(absent, 0, self.offsets[np.where(absent, 0, rows + 1)] - starts)
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         position = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts) + np.repeat(starts, counts)
         return ItemLists(offsets, self.items[position])

@@ -111,7 +111,7 @@ class PositiveRule:
         """
         if text.strip() == "all":
             return cls()
-        match = re.fullmatch(r"\s*(\w+)\s*>=\s*(-?\d+(?:\.\d+)?)\s*", text)
+        match = re.fullmatch(r"\s*(\S.*?)\s*>=\s*([-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)\s*", text, flags=re.IGNORECASE)
         if match is None:
             raise ConfigError(f"positive rule {text!r} is not understood: write 'all' or 'rating >= 4'")
         return cls(match[1], float(match[2]))
@@ -129,13 +129,17 @@ class PositiveRule:
                 f"the positive rule {self} needs a column {self.column!r}; the interactions have "
                 f"{', '.join(edges.column_names)}"
             )
-        result: npt.NDArray[np.bool_] = pc.fill_null(
-            pc.greater_equal(edges[self.column].cast(pa.float64()), self.minimum), False
-        ).to_numpy()
+        try:
+            values = edges[self.column].cast(pa.float64(), safe=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InvalidDataError(
+                f"the positive rule {self} needs numbers in {self.column!r}, not {edges[self.column].type}: {error}"
+            ) from error
+        result: npt.NDArray[np.bool_] = pc.fill_null(pc.greater_equal(values, self.minimum), False).to_numpy()
         return result
 
     def __str__(self) -> str:
-        return "all" if self.column is None else f"{self.column} >= {self.minimum:g}"
+        return "all" if self.column is None else f"{self.column} >= {repr(self.minimum).removesuffix('.0')}"
 
 
 @dataclass(frozen=True, slots=True)

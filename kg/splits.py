@@ -27,6 +27,7 @@ TRAIN, VALID, TEST, UNUSED = 0, 1, 2, -1
 PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
 PartName = Literal["train", "valid", "test"]
 Kind = Literal["per_user_time", "global_time", "leave_last_out", "random", "files"]
+ROUNDING = 1e-9  # 0.29 * 100 is 28.999... in binary; a fraction means the whole number it stands for
 TIE_BREAK = "equal timestamps in the order of a seeded hash of user id and item id"
 
 
@@ -97,7 +98,7 @@ class Split:
         width = np.int64(max(len(graph.items), 1))
         held_out = np.unique(interactions.user[~kept] * width + interactions.item[~kept])
         known = ~np.isin(user * width + item, held_out)
-        if self.hidden_items is not None:
+        if self.hidden_items is not None and not kept.all():
             known &= ~self.hidden_items[item]
         table = graph.edges[key]
         if self.temporal is not None and "timestamp" in table.column_names and not kept.all():
@@ -159,8 +160,8 @@ def split_interactions(graph: KnowledgeGraph, config: SplitConfig) -> Split:
     order = _time_order(graph, config.seed)
     if config.kind == "global_time":
         times = interactions.timestamp[order]
-        test_from = times[min(int(len(times) * (1 - config.test)), len(times) - 1)]
-        valid_from = times[min(int(len(times) * (1 - config.test - config.valid)), len(times) - 1)]
+        test_from = _moment(times, 1 - config.test)
+        valid_from = _moment(times, 1 - config.test - config.valid)
         time = interactions.timestamp
         part = np.where(time >= test_from, TEST, np.where(time >= valid_from, VALID, TRAIN)).astype(np.int8)
         return Split(part=part, temporal="global")
@@ -168,7 +169,8 @@ def split_interactions(graph: KnowledgeGraph, config: SplitConfig) -> Split:
     if config.kind == "leave_last_out":
         tests, valids = np.minimum(size - 1, 1), np.minimum(np.maximum(size - 2, 0), 1)
     else:
-        tests, valids = (size * config.test).astype(np.int64), (size * config.valid).astype(np.int64)
+        tests = (size * config.test + ROUNDING).astype(np.int64)
+        valids = (size * config.valid + ROUNDING).astype(np.int64)
     part = np.where(position < tests, TEST, np.where(position < tests + valids, VALID, TRAIN))
     return Split(part=part.astype(np.int8), temporal="user")
 
@@ -205,6 +207,12 @@ def _uniform(graph: KnowledgeGraph, seed: int) -> npt.NDArray[np.float64]:
 
 def _time_order(graph: KnowledgeGraph, seed: int) -> IntArray:
     return np.lexsort((_pair_hash(graph, seed), graph.interactions.timestamp))
+
+
+def _moment(times: IntArray, fraction: float) -> int:
+    """The time at which a fraction of the sorted times is over; the end of time if that is all of them."""
+    at = int(len(times) * fraction + ROUNDING)
+    return int(times[at]) if at < len(times) else int(np.iinfo(np.int64).max)
 
 
 def _positions_from_end(user: IntArray, order: IntArray) -> tuple[IntArray, IntArray]:
