@@ -8,10 +8,9 @@ the same time never touch each other's files.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +19,7 @@ import numpy.typing as npt
 from safetensors.numpy import load, save
 
 from kg.files import atomic_path
-from kg.progress import SILENT, Progress
+from kg.progress import SILENT, Progress, Task
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +48,17 @@ class Encoder(Protocol):
         """Unit vectors, zero for blank texts, (n, dim)."""
 
 
+class _Within:
+    """A listener that counts all its tasks into one that is open already."""
+
+    def __init__(self, outer: Task) -> None:
+        self.outer = outer
+
+    @contextmanager
+    def task(self, description: str, *, total: int | None = None) -> Iterator[Task]:
+        yield self.outer
+
+
 class TextCache:
     """A folder of vectors, for any number of models, texts and processes.
 
@@ -57,7 +67,7 @@ class TextCache:
         shard_texts: texts encoded between two writes: what an interruption can lose.
     """
 
-    def __init__(self, folder: Path, *, shard_texts: int = 4_096) -> None:
+    def __init__(self, folder: Path, *, shard_texts: int = 2_048) -> None:
         self.folder = folder
         self.shard_texts = shard_texts
 
@@ -84,12 +94,11 @@ class TextCache:
         missing = np.flatnonzero(~known)
         lengths = np.array([len(texts[row] or "") for row in filled[first[missing]]], dtype=np.int64)
         missing = missing[np.argsort(-lengths, kind="stable")]  # shards of like lengths waste no padding
-        with progress.task("text features", total=len(missing) or None) as task:
+        with progress.task("encoding texts", total=len(missing)) as task:
             for start in range(0, len(missing), self.shard_texts):
                 part = missing[start : start + self.shard_texts]
-                vectors[part] = encoder.encode([texts[row] for row in filled[first[part]]])
+                vectors[part] = encoder.encode([texts[row] for row in filled[first[part]]], progress=_Within(task))
                 self.add(fingerprint, keys[part], vectors[part])
-                task.advance(len(part))
         result[filled] = vectors[inverse]
         return result
 
@@ -148,8 +157,6 @@ def _read(path: Path, dim: int) -> tuple[Keys, FloatArray] | None:
             return np.frombuffer(keys.tobytes(), dtype=_KEY), vectors
     aside = path.with_suffix(".damaged")
     logger.warning("text cache: %s is damaged; it is set aside as %s and its texts are encoded again", path, aside.name)
-    try:
+    with suppress(OSError):  # another process was quicker, or the folder is read-only
         path.replace(aside)
-    except FileNotFoundError:
-        pass
     return None
