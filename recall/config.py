@@ -1,0 +1,226 @@
+"""The one TOML file of a deployment, checked as a whole before any work.
+
+The sections are the frozen config objects of the parts themselves, so a hyper-parameter is named, documented and
+checked in one place. Paths are relative to the file. Secrets do not belong into it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from gnn.lightgcn import LightGCNConfig
+from gnn.text_model import TextConfig
+from gnn.trainer import TrainingConfig
+from ingest.settings import GraphSettings, QualitySettings, SourcesSettings
+from kg.errors import ConfigError
+from kg.splits import SplitConfig
+from recall.index import IndexConfig
+
+Baseline = Literal["popularity", "item_knn", "spectral"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EvaluationSettings(_Section):
+    """What is measured after training.
+
+    Attributes:
+        k: cut-offs of the metrics.
+        baselines: rankers printed beside the model.
+    """
+
+    k: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(default=(20,), min_length=1)
+    baselines: tuple[Baseline, ...] = ("popularity", "item_knn", "spectral")
+
+
+class RunsSettings(_Section):
+    """Where runs are published.
+
+    Attributes:
+        folder: relative to the config file.
+        keep: how many runs stay; the one that serves always does.
+    """
+
+    folder: Path = Path("runs")
+    keep: int = Field(default=3, ge=1)
+
+
+class DemoSettings(_Section):
+    """What a first look shows.
+
+    Attributes:
+        user: id of a user with enough history to be interesting, or None.
+    """
+
+    user: str | None = None
+
+
+class RefreshConfig(_Section):
+    """Everything a refresh needs to know.
+
+    Attributes:
+        seed: of training; the split has its own.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+    """
+
+    seed: int = Field(default=0, ge=0)
+    device: str = "auto"
+    graph: GraphSettings
+    sources: SourcesSettings
+    quality: QualitySettings = QualitySettings()
+    split: SplitConfig = SplitConfig()
+    text: TextConfig = TextConfig()
+    model: LightGCNConfig = LightGCNConfig()
+    training: TrainingConfig = TrainingConfig()
+    index: IndexConfig = IndexConfig()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    runs: RunsSettings = RunsSettings()
+    demo: DemoSettings = DemoSettings()
+
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @property
+    def base(self) -> Path:
+        """The folder that paths are relative to: the config file's."""
+        return self._base
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where runs are published, absolute."""
+        return (self.base / self.runs.folder).resolve()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with every default written out."""
+        data: dict[str, Any] = self.model_dump(mode="json")
+        return data
+
+
+def load_config(path: Path | str) -> RefreshConfig:
+    """Read and check a config file.
+
+    Raises:
+        ConfigError: it is missing, is not TOML, or holds keys or values that are not allowed: all of them are named.
+    """
+    file = Path(path)
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no config file {file}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+    return parse_config(data, base=file.resolve().parent, name=str(file))
+
+
+def parse_config(data: Mapping[str, Any], *, base: Path, name: str = "config") -> RefreshConfig:
+    """Check the content of a config.
+
+    Args:
+        data: the sections as plain data.
+        base: folder that its paths are relative to.
+        name: what to call it in messages.
+
+    Raises:
+        ConfigError: see `load_config`.
+    """
+    try:
+        # Through JSON, because only there strict validation still takes a list for a tuple and a string for a path,
+        # while a number in quotes or a fraction for a count stays an error.
+        config = RefreshConfig.model_validate_json(json.dumps(data, default=str), strict=True)
+    except ValidationError as error:
+        problems = list(_problems(error, data))
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError(f"{name} has {count}:\n" + "\n".join(f"  {line}" for line in problems)) from error
+    config._base = base.resolve()
+    return config
+
+
+def _problems(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
+    """One line a bad key: where, what is there, what is allowed."""
+    told = set()
+    for entry in error.errors(include_url=False):
+        place = _written_place(entry["loc"], data)
+        key = ".".join(str(part) for part in place)
+        kind, value = entry["type"], _shown(entry.get("input"))
+        if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+            line = f"{key}: unknown key{_nearest(place)}"
+        elif kind in ("missing", "missing_argument"):
+            line = f"{key}: missing"
+        elif kind == "value_error":
+            message = str(entry["ctx"]["error"]) if "ctx" in entry else entry["msg"]
+            # A check over a whole section names its keys itself; the section's content would only repeat the file.
+            line = f"{key or 'config'}: {message}"
+        else:
+            message = entry["msg"][:1].lower() + entry["msg"][1:]
+            line = f"{key} = {value}: {message.replace('input should', 'should')}"
+        if line not in told:
+            told.add(line)
+            yield line
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _written_place(loc: Sequence[int | str], data: Any) -> tuple[int | str, ...]:
+    """The part of pydantic's location that the user wrote; tags of unions and validators are its own."""
+    place: list[int | str] = []
+    for number, part in enumerate(loc):
+        named = isinstance(data, Mapping) and part in data
+        if named or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
+            data = data[part]
+        elif number != len(loc) - 1 or not _is_name(part) or not isinstance(data, Mapping):
+            continue
+        place.append(part)
+    return tuple(place)
+
+
+def _is_name(part: int | str) -> bool:
+    return isinstance(part, str) and part.isidentifier()
+
+
+def _nearest(place: Sequence[int | str]) -> str:
+    known = sorted(_known_keys(RefreshConfig, place[:-1]))
+    near = get_close_matches(str(place[-1]), known, n=1, cutoff=0.6)
+    if near:
+        return f", did you mean {near[0]!r}?"
+    return f"; known here: {', '.join(known)}" if known else ""
+
+
+def _known_keys(kind: Any, place: Sequence[int | str]) -> set[str]:
+    """Names that may stand at a place of the config, read from the types."""
+    if get_origin(kind) is Annotated:
+        return _known_keys(get_args(kind)[0], place)
+    if get_origin(kind) in (Union, UnionType):
+        return set().union(*(_known_keys(option, place) for option in get_args(kind)))
+    if get_origin(kind) is not None:  # a list, tuple or mapping: its content
+        inner = [option for option in get_args(kind) if option is not Ellipsis]
+        return _known_keys(inner[-1], place[1:]) if inner and place else set()
+    fields = _field_types(kind)
+    if not place:
+        return set(fields)
+    return _known_keys(fields[str(place[0])], place[1:]) if str(place[0]) in fields else set()
+
+
+def _field_types(kind: Any) -> dict[str, Any]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        from typing import get_type_hints
+
+        hints = get_type_hints(kind, include_extras=True)
+        return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
+    return {}
