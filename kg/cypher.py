@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -40,6 +41,7 @@ class CypherQuery:
         return self.text
 
 
+@lru_cache(maxsize=4096)
 def quote(name: str) -> str:
     r"""A label, relationship type or property name between backticks, backticks inside doubled.
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from kg.errors import InvalidDataError, UnknownIdError
 
 IntArray = npt.NDArray[np.int64]
+FEW = 16
 
 
 class Vocabulary:
@@ -55,8 +56,15 @@ class Vocabulary:
             wanted = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(list(ids), type=pa.string())
         except pa.ArrowException as error:
             raise InvalidDataError(f"{self.name} ids are strings: {error}") from error
-        found = pc.index_in(wanted.cast(pa.string()), value_set=self.ids)
-        result: IntArray = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        result: IntArray
+        if len(wanted) <= FEW:
+            # a scan for each id; index_in would first hash the whole vocabulary
+            names = wanted.cast(pa.string()).to_pylist()
+            places = [-1 if name is None else pc.index(self.ids, name).as_py() for name in names]
+            result = np.array(places, dtype=np.int64)
+        else:
+            found = pc.index_in(wanted.cast(pa.string()), value_set=self.ids)
+            result = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
         if missing == "raise" and (result < 0).any():
             unknown = [wanted[int(i)].as_py() for i in np.flatnonzero(result < 0)[:5]]
             raise UnknownIdError(f"unknown {self.name} id: {self._describe(unknown)}")

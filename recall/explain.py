@@ -9,8 +9,10 @@ all: it is often small.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from kg.cypher import CypherQuery, pair_query, path_query, shared_users_query
 from kg.errors import ConfigError
 from kg.graph import KnowledgeGraph
 from kg.ids import IntArray
+from kg.interactions import ItemLists
 from kg.paths import Path, PathArrays, PathFinder, shared_users
 from kg.schema import RelationKey
 from recall.contracts import Channel, NoShares, Share, Shares
@@ -248,7 +251,9 @@ class Explainer:
         self.channel = channel
         self.adjacency = Adjacency.of(graph) if adjacency is None else adjacency
         self.hub_limit = hub_limit
+        self.name: Callable[[int], Node] = lru_cache(maxsize=65_536)(self._name)
         self._finders: dict[int, PathFinder] = {}
+        self._starts: list[int] = self.adjacency.numbering.starts.tolist()
 
     def explain(
         self,
@@ -286,6 +291,13 @@ class Explainer:
             for (user, item), answer in zip(positions, answers, strict=True)
         ]
 
+    def _name(self, node: int) -> Node:
+        place = bisect_right(self._starts, node) - 1
+        node_type, position = self.adjacency.numbering.names[place], node - self._starts[place]
+        external = self.graph.vocabulary(node_type).ids[position].as_py()
+        title = _clean(self.graph.title(node_type, position)) or _clean(external)
+        return Node(node_type, external, title)
+
     def _finder(self, max_hops: int) -> PathFinder:
         finder = self._finders.get(max_hops)
         if finder is None:
@@ -309,7 +321,7 @@ class _Pair:
         self.people = numbering.span(schema.user_type)
         self.user = self.people.start + user
         self.item = numbering.span(schema.item_type).start + item
-        self.names: dict[int, Node] = {}
+        self.name = explainer.name
 
     def explanation(self, limit: int) -> Explanation:
         answer = self.answer
@@ -342,15 +354,6 @@ class _Pair:
             query=self._pair_query(arrays),
         )
 
-    def name(self, node: int) -> Node:
-        known = self.names.get(node)
-        if known is None:
-            node_type, position = self.adjacency.numbering.locate(node)
-            external = self.graph.vocabulary(node_type).ids[position].as_py()
-            title = _clean(self.graph.title(node_type, position)) or _clean(external)
-            known = self.names[node] = Node(node_type, external, title)
-        return known
-
     def _fraction(self, share: float | None) -> float | None:
         return share / self.answer.score if share is not None and self.answer.score > 0 else None
 
@@ -363,12 +366,18 @@ class _Pair:
         """The shares of one side, largest first and the own embedding last; other users are summed by relation."""
         groups: dict[tuple[RelationKey, bool], list[float]] = {}
         single: dict[tuple[int, RelationKey], float] = {}
+        ways: dict[RelationKey, bool] = {}
         for node, relation, value in shares:
-            if self._hidden(node):
-                groups.setdefault((relation, self._outgoing(center, node, relation)), []).append(value)
-            else:
+            if not self._hidden(node):
                 # an edge in each direction under one relation makes two shares, told as one
                 single[node, relation] = single.get((node, relation), 0.0) + value
+                continue
+            outgoing = ways.get(relation)
+            if outgoing is None:
+                outgoing = self._outgoing(center, node, relation)
+                if relation.source != relation.target:
+                    ways[relation] = outgoing
+            groups.setdefault((relation, outgoing), []).append(value)
         reasons = []
         for (node, relation), value in single.items():
             text = self._clause(center, node, relation, self._outgoing(center, node, relation), center)
@@ -386,7 +395,7 @@ class _Pair:
     def _outgoing(self, center: int, node: int, relation: RelationKey) -> bool:
         """Whether the edge leads from the center to the node, as far as it is told in a sentence."""
         if relation.source != relation.target:
-            return self.adjacency.numbering.locate(center)[0] == relation.source
+            return self.name(center).type == relation.source
         at = self.adjacency.at(center)
         number = self.adjacency.relations.index(relation)
         there = (self.adjacency.neighbour[at] == node) & (self.adjacency.relation[at] == number)
@@ -477,10 +486,7 @@ class _Pair:
         values: list[float | None] = [None] * len(shared.history)
         order = list(range(len(shared.history)))
         if weights is not None:
-            sums = [
-                weights.total(int(item), interaction, shared.users[row], interaction)
-                for row, item in enumerate(shared.history)
-            ]
+            sums = weights.totals(shared.history, shared.users, interaction)
             values = list(sums)
             order.sort(key=lambda row: -sums[row])
         phrase = self.graph.schema.relations[interaction].phrase
@@ -579,13 +585,15 @@ class _PairShares:
         values[known] = self.pairs[self.left_row[left[known]], self.right_row[right[known]]]
         return values
 
-    def total(self, first: int, first_relation: RelationKey, last: IntArray, last_relation: RelationKey) -> float:
-        """The shares of one first hop of the user with several of the item, summed."""
-        number = self.relations.index
-        left = _find(self.left, np.array([number(first_relation) * self.nodes + first]))
-        right = _find(self.right, number(last_relation) * self.nodes + last)
-        right = right[right >= 0]
-        return 0.0 if left[0] < 0 else float(self.pairs[self.left_row[left[0]], self.right_row[right]].sum())
+    def totals(self, first: IntArray, lasts: ItemLists, relation: RelationKey) -> list[float]:
+        """For each of some first hops of the user its shares with a list of the item's, summed."""
+        offset = self.relations.index(relation) * self.nodes
+        row, left, right = lasts.rows(), _find(self.left, offset + first), _find(self.right, offset + lasts.items)
+        known = (left[row] >= 0) & (right >= 0)
+        row, right = row[known], right[known]
+        values = self.pairs[self.left_row[left[row]], self.right_row[right]]
+        sums: list[float] = np.bincount(row, weights=values, minlength=len(first)).tolist()
+        return sums
 
 
 def _find(table: IntArray, keys: IntArray) -> IntArray:
