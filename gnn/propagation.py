@@ -18,7 +18,6 @@ from torch import Tensor
 
 from kg import KnowledgeGraph, RelationKey
 from kg.adjacency import Numbering
-from kg.graph import column
 from kg.ids import IntArray
 
 # torch warns once a process that its CSR tensors are in beta; they do what is needed here, so it is said to nobody.
@@ -85,7 +84,7 @@ class _Block:
     ends: tuple[Tensor, Tensor]
     forward: _Pattern
     backward: _Pattern | None  # None: both ends have one type, and `forward` is B + B^T
-    events: tuple[Tensor, Tensor] | None  # (edge, item) pairs: whose mask takes the edge out
+    items: Tensor | None  # whose traces the edges are, when they are events
 
     def to(self, device: torch.device) -> _Block:
         return _Block(
@@ -94,7 +93,7 @@ class _Block:
             (self.ends[0].to(device), self.ends[1].to(device)),
             self.forward.to(device),
             None if self.backward is None else self.backward.to(device),
-            None if self.events is None else (self.events[0].to(device), self.events[1].to(device)),
+            None if self.items is None else self.items.to(device),
         )
 
     @property
@@ -117,11 +116,8 @@ class _Block:
         return self.forward.matrix(values), None if self.backward is None else self.backward.matrix(values)
 
     def kept(self, cold: Tensor, dtype: torch.dtype) -> Tensor | None:
-        """1 for every edge that has an event at an item that is not cold."""
-        if self.events is None:
-            return None
-        edge, item = self.events
-        return torch.zeros(self.size, dtype=dtype, device=edge.device).index_fill_(0, edge[~cold[item]], 1)
+        """1 or 0 for every edge of a relation with events: whether its item is not cold."""
+        return None if self.items is None else (~cold[self.items]).to(dtype)
 
 
 class Operator:
@@ -286,24 +282,6 @@ def _block(graph: KnowledgeGraph, numbering: Numbering, key: RelationKey) -> _Bl
         forward = _Pattern.of(source, target, edge, (rows, cols))
         backward = _Pattern.of(target, source, edge, (cols, rows))
     ends = torch.from_numpy(source.copy()), torch.from_numpy(target.copy())
-    return _Block(sources, targets, ends, forward, backward, _events(graph, key, source, target))
-
-
-def _events(
-    graph: KnowledgeGraph, key: RelationKey, source: IntArray, target: IntArray
-) -> tuple[Tensor, Tensor] | None:
-    """(edge, item) for every event behind the deduplicated edges."""
-    columns = graph.event_columns(key)
-    if columns is None:
-        return None
-    width = np.int64(graph.num_nodes(key.target))
-    table = graph.edges[key]
-    pair = column(table, "src") * width + column(table, "dst")
-    known = source * width + target
-    if key == graph.schema.interaction:
-        positive = graph.schema.positive.mask(table)
-        pair, item = pair[positive], columns[1][positive]
-    else:
-        item = columns[1]
-    both = np.unique(np.stack([np.searchsorted(known, pair), item]), axis=1)
-    return torch.from_numpy(both[0].copy()), torch.from_numpy(both[1].copy())
+    event = graph.schema.relations[key].event
+    items = None if event is None else ends[("src", "dst").index(event.item)]
+    return _Block(sources, targets, ends, forward, backward, items)
