@@ -1,0 +1,92 @@
+"""Losses against plain loops."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from gnn.losses import bpr, sampled_softmax, softmax_all, squared_norm
+
+
+def vectors(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def test_bpr_is_the_mean_log_sigmoid_of_differences() -> None:
+    users, right, wrong = vectors(6, 3, seed=0), vectors(6, 3, seed=1), vectors(6, 3, seed=2)
+    expected = 0.0
+    for u, i, j in zip(users, right, wrong, strict=True):
+        expected += -math.log(1 / (1 + math.exp(-float(u @ i - u @ j)))) / 6
+    assert float(bpr(users, right, wrong)) == pytest.approx(expected)
+
+
+def test_bpr_does_not_overflow() -> None:
+    big = torch.full((1, 1), 1e4)
+    assert float(bpr(big, -big, big)) == pytest.approx(2e8)
+
+
+def test_squared_norm_is_half_a_pair() -> None:
+    rows = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
+    assert float(squared_norm(rows, rows)) == pytest.approx(14.5)
+
+
+def naive(
+    users: torch.Tensor, items: torch.Tensor, positive: list[int], wrong: list[int], t: float, q: list[float]
+) -> float:
+    total = 0.0
+    for u, i in zip(users, positive, strict=True):
+        right = float(u @ items[i]) / t
+        others = [float(u @ items[j]) / t - math.log(len(wrong) * q[j]) for j in wrong if j != i]
+        total += math.log(math.exp(right) + sum(map(math.exp, others))) - right
+    return total / len(positive)
+
+
+def test_sampled_softmax_corrects_and_leaves_out_accidental_hits() -> None:
+    users, items = vectors(5, 4, seed=3), vectors(7, 4, seed=4)
+    positive, wrong = [0, 1, 2, 3, 3], [1, 1, 4, 6]
+    q = [0.1, 0.2, 0.1, 0.1, 0.3, 0.1, 0.1]
+    index, negative = torch.tensor(positive), torch.tensor(wrong)
+    found = sampled_softmax(
+        users,
+        items[index],
+        items[negative],
+        positive_index=index,
+        negative_index=negative,
+        temperature=0.5,
+        log_q=torch.tensor(q, dtype=torch.float64).log()[negative],
+    )
+    assert float(found) == pytest.approx(naive(users, items, positive, wrong, 0.5, q))
+    plain = sampled_softmax(
+        users, items[index], items[negative], positive_index=index, negative_index=negative, temperature=0.5
+    )
+    assert float(plain) == pytest.approx(naive(users, items, positive, wrong, 0.5, [1 / len(wrong)] * 7))
+
+
+def test_full_softmax_is_sampled_softmax_over_everything() -> None:
+    users, items = vectors(5, 4, seed=3), vectors(7, 4, seed=4)
+    index = torch.tensor([0, 1, 2, 3, 3])
+    everything = torch.arange(7)
+    sampled = sampled_softmax(
+        users, items[index], items, positive_index=index, negative_index=everything, temperature=0.2
+    )
+    assert float(softmax_all(users, items, index, temperature=0.2)) == pytest.approx(float(sampled))
+
+
+def test_the_corrected_denominator_is_that_of_the_full_softmax_on_average() -> None:
+    """Negatives drawn by any distribution: the mean of the estimated denominators comes out right."""
+    users, items = vectors(1, 4, seed=5), vectors(6, 4, seed=6)
+    q = torch.tensor([0.05, 0.4, 0.2, 0.1, 0.05, 0.2], dtype=torch.float64)
+    index = torch.tensor([2])
+    drawn = torch.multinomial(q, 200_000, replacement=True, generator=torch.Generator().manual_seed(0))
+    estimated = sampled_softmax(
+        users,
+        items[index],
+        items[drawn],
+        positive_index=index,
+        negative_index=drawn,
+        temperature=1.0,
+        log_q=q.log()[drawn],
+    )
+    assert float(estimated) == pytest.approx(float(softmax_all(users, items, index, temperature=1.0)), rel=1e-2)
