@@ -1,1 +1,15 @@
 """Sources into the graph: RDF, tables, validation and the report of what was found."""
+
+from ingest.build import GraphBuilder, build_graph
+from ingest.report import QualityReport
+from ingest.settings import DataSettings, GraphSettings, QualitySettings, validate
+
+__all__ = [
+    "DataSettings",
+    "GraphBuilder",
+    "GraphSettings",
+    "QualityReport",
+    "QualitySettings",
+    "build_graph",
+    "validate",
+]

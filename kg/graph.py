@@ -83,7 +83,7 @@ class KnowledgeGraph:
                         f"{node_type}, the first is {table[column][row].as_py()!r}"
                     )
                 table = table.set_column(table.column_names.index(column), column, pa.array(index))
-            resolved[key] = _sort_edges(table)
+            resolved[key] = sort_edges(table)
         return cls(schema, sorted_nodes, resolved)
 
     def _check(self) -> None:
@@ -257,7 +257,7 @@ def _string_ids(name: str, table: Any) -> Any:
     return table
 
 
-def _sort_edges(table: Any) -> Any:
+def sort_edges(table: Any) -> Any:
     """Edges by source, target, then timestamp and the other columns, so that input order does not matter."""
     first = [name for name in ("src", "dst", "timestamp") if name in table.column_names]
     keys: dict[str, Any] = {}

@@ -1,0 +1,146 @@
+"""What reading the sources found: how much was read, what was set aside and why, and what looks odd.
+
+Nothing is dropped in silence: whatever a reader leaves out is counted here with examples, and too much of it is
+refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from kg.errors import InvalidDataError
+
+Severity = Literal["info", "warning"]
+MAX_EXAMPLES = 5
+
+
+@dataclass(slots=True)
+class Source:
+    """One source and how much of it was used.
+
+    Attributes:
+        name: file name or description of the frame.
+        kind: "rdf", "interactions", "events", "attributes" or "edges".
+        read: statements or rows found.
+        set_aside: of these, how many were left out as unusable.
+    """
+
+    name: str
+    kind: str
+    read: int = 0
+    set_aside: int = 0
+
+
+@dataclass(slots=True)
+class Finding:
+    """One kind of oddity.
+
+    Attributes:
+        kind: short stable name, "duplicate interactions".
+        severity: "warning" when data was left out or is probably wrong, else "info".
+        count: how often.
+        explanation: what was done about it.
+        examples: up to five, each with file and line where known.
+    """
+
+    kind: str
+    severity: Severity
+    count: int = 0
+    explanation: str = ""
+    examples: list[str] = field(default_factory=list)
+
+
+class QualityReport:
+    """Counts by source and findings by kind.
+
+    Attributes:
+        sources: in the order of the configuration.
+        findings: by kind.
+        counts: nodes by type and edges by relation of the graph that was built.
+    """
+
+    def __init__(self) -> None:
+        self.sources: list[Source] = []
+        self.findings: dict[str, Finding] = {}
+        self.counts: dict[str, dict[str, int]] = {}
+
+    def source(self, name: str, kind: str) -> Source:
+        """Open the account of one more source."""
+        self.sources.append(Source(name, kind))
+        return self.sources[-1]
+
+    def add(
+        self, kind: str, count: int, explanation: str, examples: Iterable[str] = (), *, severity: Severity = "info"
+    ) -> None:
+        """Count `count` more of a kind; nothing happens when it is 0."""
+        if not count:
+            return
+        finding = self.findings.setdefault(kind, Finding(kind, severity, 0, explanation))
+        finding.count += count
+        for example in examples:
+            if len(finding.examples) < MAX_EXAMPLES and example not in finding.examples:
+                finding.examples.append(example)
+
+    def set_aside(self, source: Source, kind: str, count: int, explanation: str, examples: Iterable[str] = ()) -> None:
+        """Count rows or statements of a source that were left out."""
+        source.set_aside += count
+        self.add(kind, count, explanation, examples, severity="warning")
+
+    def check_limit(self, source: Source, limit: float) -> None:
+        """Refuse a source of which too much was set aside.
+
+        Raises:
+            InvalidDataError: the share is above `limit` (the key `quality.max_set_aside`).
+        """
+        if source.set_aside and source.set_aside > limit * source.read:
+            reasons = "; ".join(
+                f"{f.kind}: {f.count} ({f.explanation}; {f.examples[0]})" if f.examples else f"{f.kind}: {f.count}"
+                for f in self.findings.values()
+                if f.severity == "warning"
+            )
+            raise InvalidDataError(
+                f"{source.name}: {source.set_aside} of {source.read} ({source.set_aside / source.read:.0%}) cannot "
+                f"be used, more than quality.max_set_aside = {limit:g} allows: {reasons}. Mend the source or raise the limit"
+            )
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """Findings that left data out or point at mistakes."""
+        return [finding for finding in self.findings.values() if finding.severity == "warning"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for report.json, findings ordered by kind."""
+        return {
+            "sources": [
+                {"name": s.name, "kind": s.kind, "read": s.read, "set_aside": s.set_aside} for s in self.sources
+            ],
+            "findings": [
+                {
+                    "kind": f.kind,
+                    "severity": f.severity,
+                    "count": f.count,
+                    "explanation": f.explanation,
+                    "examples": list(f.examples),
+                }
+                for _, f in sorted(self.findings.items())
+            ],
+            "graph": self.counts,
+        }
+
+    def to_text(self) -> str:
+        """The report for a person, plain text."""
+        lines = []
+        for source in self.sources:
+            aside = f", {source.set_aside:,} set aside" if source.set_aside else ""
+            lines.append(f"{source.name} ({source.kind}): {source.read:,} read{aside}")
+        for title, counts in self.counts.items():
+            lines.append(f"{title}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+        for finding in sorted(self.findings.values(), key=lambda f: (f.severity != "warning", f.kind)):
+            lines.append(f"{finding.severity}: {finding.kind}: {finding.count:,}, {finding.explanation}")
+            lines.extend(f"    {example}" for example in finding.examples)
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.to_text()

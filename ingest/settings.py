@@ -1,0 +1,324 @@
+"""The sections `graph`, `sources` and `quality` of a configuration file, validated as a whole before any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from kg.errors import ConfigError
+from kg.schema import PositiveRule
+
+RdfFormat = Literal["ntriples", "turtle", "rdfxml", "nquads", "trig"]
+_NAME = r"^[a-z][a-z0-9_]*$"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class NodeSettings(_Section):
+    """Overrides of what is inferred about one node type.
+
+    Attributes:
+        rdf_class: IRI of the class whose instances it holds.
+        key: "id" (the IRI is the id), the IRI of a property whose value is the id, or a template with `{id}`.
+        text: template of the text feature; names are attributes, or knowledge relations (their targets' titles).
+        title: the attribute that names a node to a person.
+        noun: English for one of them.
+        label: Neo4j label.
+    """
+
+    rdf_class: str | None = None
+    key: str = "id"
+    text: str | None = None
+    title: str | None = None
+    noun: str | None = None
+    label: str | None = None
+
+    @field_validator("key")
+    @classmethod
+    def _key_is_known(cls, value: str) -> str:
+        if value == "id" or ":" in value:
+            return value
+        raise ValueError('write "id", the IRI of a property, or an IRI template with {id}')
+
+
+class RelationSettings(_Section):
+    """Overrides of what is inferred about the relations of one name.
+
+    Attributes:
+        phrase: English from source to target, "stars".
+        cypher_type: Neo4j relationship type.
+    """
+
+    phrase: str | None = None
+    cypher_type: str | None = None
+
+
+class GraphSettings(_Section):
+    """Roles and overrides.
+
+    Attributes:
+        user, item: node types that are recommended to, and recommended.
+        positive: "all", or "rating >= 4".
+        interaction: the relation that is learned; default: that of the first `sources.interactions`, else the only
+            relation from users to items.
+        nodes, relations: overrides by name.
+        drop: IRIs of predicates left out.
+    """
+
+    user: str = Field(default="user", pattern=_NAME)
+    item: str = Field(default="item", pattern=_NAME)
+    positive: str = "all"
+    interaction: str | None = Field(default=None, pattern=_NAME)
+    nodes: dict[str, NodeSettings] = Field(default_factory=dict)
+    relations: dict[str, RelationSettings] = Field(default_factory=dict)
+    drop: list[str] = Field(default_factory=list)
+
+    @field_validator("positive")
+    @classmethod
+    def _positive_is_a_rule(cls, value: str) -> str:
+        PositiveRule.parse(value)
+        return value
+
+    @field_validator("nodes", "relations")
+    @classmethod
+    def _names_are_snake_case(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if not re.match(_NAME, name):
+                raise ValueError(f"{name!r} is no name of a node type or relation: write lower_snake_case")
+        return value
+
+    @model_validator(mode="after")
+    def _user_is_not_item(self) -> GraphSettings:
+        if self.user == self.item:
+            raise ValueError(f"user and item are both {self.user!r}: they are two node types")
+        return self
+
+
+class RdfSource(_Section):
+    """RDF files, plain or .gz.
+
+    Attributes:
+        files: paths or patterns (`*.nt.gz`).
+        format: default: told from the file name.
+        languages: order of preference for texts, "" is a text without a language; one language is kept per text.
+    """
+
+    files: list[str] = Field(min_length=1)
+    format: RdfFormat | None = None
+    languages: list[str] = Field(default_factory=lambda: ["en", ""])
+
+
+class InteractionColumns(_Section):
+    """Names of the columns; `rating`, `timestamp` and `weight` are optional in the file unless named here."""
+
+    user: str = "user_id"
+    item: str = "item_id"
+    rating: str | None = None
+    timestamp: str | None = None
+    weight: str | None = None
+
+
+class InteractionsSource(_Section):
+    """What users did to items.
+
+    Attributes:
+        relation: name of the relation.
+        files: or `train`, `valid`, `test` for a published split.
+        format: "table" (CSV, TSV, Parquet) or "lists" (a line a user: user id, then item ids).
+        columns: names of the columns.
+        separator: of a CSV file; default: comma, or tab in a .tsv.
+        header: names of the columns of a CSV file that has no header line.
+    """
+
+    relation: str = Field(default="rated", pattern=_NAME)
+    files: list[str] = Field(default_factory=list)
+    train: list[str] = Field(default_factory=list)
+    valid: list[str] = Field(default_factory=list)
+    test: list[str] = Field(default_factory=list)
+    format: Literal["table", "lists"] = "table"
+    columns: InteractionColumns = Field(default_factory=InteractionColumns)
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    header: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _files_or_parts(self) -> InteractionsSource:
+        if bool(self.files) == bool(self.train or self.valid or self.test):
+            raise ValueError("give either files, or train with test (and perhaps valid)")
+        if not self.files and not (self.train and self.test):
+            raise ValueError("a split given by files needs both train and test")
+        return self
+
+
+class EventColumns(InteractionColumns):
+    """Columns of further events; `value` names a column whose values become nodes, such as tags."""
+
+    value: str | None = None
+
+
+class EventsSource(_Section):
+    """Further traces of users on items, which follow the split of the interactions.
+
+    Attributes:
+        relation: from users to items.
+        files, columns, separator, header: as for interactions.
+        value_type: node type made of the values.
+        value_relation: from items to values.
+    """
+
+    relation: str = Field(pattern=_NAME)
+    files: list[str] = Field(min_length=1)
+    columns: EventColumns = Field(default_factory=EventColumns)
+    value_type: str | None = Field(default=None, pattern=_NAME)
+    value_relation: str | None = Field(default=None, pattern=_NAME)
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    header: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _value_is_whole(self) -> EventsSource:
+        given = [self.columns.value, self.value_type, self.value_relation]
+        if any(given) and not all(given):
+            raise ValueError("columns.value, value_type and value_relation belong together: give all three or none")
+        return self
+
+
+class AttributesSource(_Section):
+    """A table of node attributes.
+
+    Attributes:
+        node: node type.
+        id: the column with the node's id.
+        columns: attribute -> column; default: all other columns under their own names.
+        lists: attribute -> separator of its values, "|".
+    """
+
+    node: str = Field(pattern=_NAME)
+    files: list[str] = Field(min_length=1)
+    id: str = "id"
+    columns: dict[str, str] | None = None
+    lists: dict[str, str] = Field(default_factory=dict)
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    header: list[str] | None = None
+
+
+class EdgeColumns(_Section):
+    """Names of the columns of an edge table."""
+
+    source: str = "source"
+    target: str = "target"
+    weight: str | None = None
+    timestamp: str | None = None
+
+
+class EdgesSource(_Section):
+    """A table of knowledge edges.
+
+    Attributes:
+        source, relation, target: node type, name, node type.
+        split: separator of several targets in one cell, "|".
+    """
+
+    source: str = Field(pattern=_NAME)
+    relation: str = Field(pattern=_NAME)
+    target: str = Field(pattern=_NAME)
+    files: list[str] = Field(min_length=1)
+    columns: EdgeColumns = Field(default_factory=EdgeColumns)
+    split: str | None = Field(default=None, min_length=1)
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    header: list[str] | None = None
+
+
+class SourcesSettings(_Section):
+    """Where the facts come from."""
+
+    rdf: list[RdfSource] = Field(default_factory=list)
+    interactions: list[InteractionsSource] = Field(default_factory=list)
+    events: list[EventsSource] = Field(default_factory=list)
+    attributes: list[AttributesSource] = Field(default_factory=list)
+    edges: list[EdgesSource] = Field(default_factory=list)
+
+
+class QualitySettings(_Section):
+    """What is still good enough.
+
+    Attributes:
+        max_set_aside: share of a source that may be set aside.
+        strict: refuse the first bad line, and items that the graph lacks.
+    """
+
+    max_set_aside: float = Field(default=0.1, ge=0, le=1)
+    strict: bool = False
+
+
+class DataSettings(_Section):
+    """The three sections that say which graph to build."""
+
+    graph: GraphSettings = Field(default_factory=GraphSettings)
+    sources: SourcesSettings = Field(default_factory=SourcesSettings)
+    quality: QualitySettings = Field(default_factory=QualitySettings)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], data: Mapping[str, Any], *, where: str = "the configuration") -> Model:
+    """Check plain data against a pydantic model.
+
+    Args:
+        model: the expected shape.
+        data: what the TOML file holds.
+        where: named in the message, usually the file.
+
+    Raises:
+        ConfigError: listing every wrong key with its value and what to write instead.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {explain(error, model)}") from error
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Every problem of a validation error as `key = value: what to do`, joined by "; "."""
+    return "; ".join(_explain_one(problem, model) for problem in error.errors())
+
+
+def _explain_one(problem: Any, model: type[BaseModel]) -> str:
+    location = problem["loc"]
+    key = ".".join(str(part) for part in location)
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(model, location[:-1])
+        near = get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]!r}?" if near else f"the keys there are {', '.join(known)}"
+        return f"unknown key {key} (= {problem['input']!r}): {hint}"
+    if problem["type"] == "missing":
+        return f"{key} is missing: add it"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    shown = f" = {problem['input']!r}" if not isinstance(problem["input"], dict) else ""
+    return f"{key or 'the file'}{shown}: {message}"
+
+
+def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """The keys that a model allows at a place such as ("sources", "rdf", 0)."""
+    here: type[BaseModel] | None = model
+    for part in location:
+        if isinstance(part, int) or here is None:
+            continue
+        entry = here.model_fields.get(str(part))
+        if entry is not None:
+            here = _model_in(entry.annotation) or here
+    return list(here.model_fields) if here is not None else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        if (found := _model_in(inner)) is not None:
+            return found
+    return None
