@@ -1,7 +1,21 @@
 """Sources of candidates. All follow `recall.contracts.Channel`; nobody asks which one it is."""
 
+from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
+from recall.channels.content_knn import ContentKNN, ContentKNNConfig
+from recall.channels.embedding import EmbeddingChannel
 from recall.channels.item_knn import ItemKNN, ItemKNNConfig
 from recall.channels.popularity import Popularity
 from recall.channels.spectral import Spectral, SpectralConfig
 
-__all__ = ["ItemKNN", "ItemKNNConfig", "Popularity", "Spectral", "SpectralConfig"]
+__all__ = [
+    "AttributeKNN",
+    "AttributeKNNConfig",
+    "ContentKNN",
+    "ContentKNNConfig",
+    "EmbeddingChannel",
+    "ItemKNN",
+    "ItemKNNConfig",
+    "Popularity",
+    "Spectral",
+    "SpectralConfig",
+]

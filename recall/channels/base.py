@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from kg import ItemLists, KnowledgeGraph
-from kg.errors import ArtifactError, NotFittedError, UnknownIdError
+from kg.errors import ArtifactError, ConfigError, NotFittedError, UnknownIdError
 from kg.files import read_json, write_json
 from kg.ids import IntArray
 from recall.channels.known import Known, rows_with
@@ -20,6 +20,7 @@ from recall.contracts import Candidates, NoShares, Queries, Share, Shares, TopK
 from recall.topk import BLOCK_SCORES, check_k, check_positions, mask_out, top_k
 
 Scores = npt.NDArray[np.float32]
+TextEncode = Callable[[Sequence[str | None]], Scores]
 
 _FORMAT = 1
 
@@ -30,7 +31,7 @@ class HistoryChannel(ABC):
     A subclass says how it learns, scores a block and splits a score; rows without evidence get no candidates.
     """
 
-    name: ClassVar[str]
+    name: str
 
     def __init__(self) -> None:
         self._known: Known | None = None
@@ -172,3 +173,24 @@ def as_matrix(lists: ItemLists, width: int) -> Any:
     return csr_matrix(
         (np.ones(len(lists.items), dtype=np.float32), lists.items, lists.offsets), shape=(len(lists), width)
     )
+
+
+def rows_with_text(queries: Queries) -> IntArray:
+    """Rows whose request carries a text, int64."""
+    return np.array([row for row, text in enumerate(queries.text or ()) if text and not text.isspace()], dtype=np.int64)
+
+
+def encode_texts(queries: Queries, encode: TextEncode | None, channel: str) -> Scores | None:
+    """Vectors of the requests' texts, float32 (n, text dim), zero where there is none; None without any text.
+
+    Raises:
+        ConfigError: there are texts, and nothing to encode them with.
+    """
+    if queries.text is None or not len(rows_with_text(queries)):
+        return None
+    if encode is None:
+        raise ConfigError(
+            f"the channel {channel!r} has no text encoder: give it one (encode=TextEncoder(...).encode), "
+            "or ask without a text"
+        )
+    return encode(queries.text)

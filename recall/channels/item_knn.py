@@ -43,7 +43,7 @@ class ItemKNNConfig:
 class ItemKNN(NeighbourChannel):
     """s_ij = |users who like both| / (sqrt(|users of i| |users of j|) + shrinkage)."""
 
-    name: ClassVar[str] = "item_knn"
+    name: str = "item_knn"
 
     def __init__(self, config: ItemKNNConfig | None = None) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from recall.contracts import NoShares, Queries, Shares
 class Popularity(HistoryChannel):
     """Items by the number of users who like them. It answers everybody, also without a history."""
 
-    name: ClassVar[str] = "popular"
+    name: str = "popular"
 
     def __init__(self) -> None:
         super().__init__()

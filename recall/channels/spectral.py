@@ -51,7 +51,7 @@ class SpectralConfig:
 class Spectral(HistoryChannel):
     """GF-CF. Scores are a function of the history alone, so unknown people are scored exactly like users."""
 
-    name: ClassVar[str] = "spectral"
+    name: str = "spectral"
 
     def __init__(self, config: SpectralConfig | None = None) -> None:
         super().__init__()

@@ -1,0 +1,180 @@
+"""Items that share attributes in the graph: cosine of idf-weighted knowledge edges, summed over the history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.sparse import csr_matrix, diags
+
+from kg import ItemLists, KnowledgeGraph, RelationKey
+from kg.errors import ConfigError, InvalidDataError, UnknownIdError
+from kg.ids import IntArray
+from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
+from recall.channels.base import Scores
+from recall.channels.known import Known, rows_with
+from recall.channels.neighbours import NeighbourChannel, cosine_neighbours
+from recall.contracts import Queries
+
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributeKNNConfig:
+    """Hyper-parameters of the attribute kNN.
+
+    Attributes:
+        neighbours: most similar liked items kept for each item.
+        relations: names of the knowledge relations used; None: all that touch items and trace no users.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    neighbours: int = 50
+    relations: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.relations is not None:
+            object.__setattr__(self, "relations", tuple(self.relations))
+        if self.neighbours < 1:
+            raise ConfigError(f"attribute_knn.neighbours = {self.neighbours} must be at least 1")
+
+
+class AttributeKNN(NeighbourChannel):
+    """s_ij = cosine of the idf-weighted attribute vectors of i and j.
+
+    A column is one other end under one relation and direction, weighted ln(items / items that have it). A relation
+    among items has one column an item, which the item itself has too: so being linked counts as sharing it. Attributes
+    in a request count as one liked item that has them.
+    """
+
+    name: str = "attribute_knn"
+
+    def __init__(self, config: AttributeKNNConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or AttributeKNNConfig()
+        self._vectors: Any = csr_matrix((0, 0), dtype=np.float32)
+        self._idf: Scores = np.zeros(0, dtype=np.float32)
+        self._columns: dict[RelationKey, tuple[int, int]] = {}
+
+    def _learn(self, graph: KnowledgeGraph, known: Known) -> None:
+        rows, columns, width = self._incidence(graph)
+        has = csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(known.num_items, width))
+        has.data[:] = 1
+        frequency = np.bincount(has.indices, minlength=width)
+        self._idf = np.log(max(known.num_items, 1) / np.maximum(frequency, 1)).astype(np.float32)
+        self._vectors = _unit_rows(has @ diags(self._idf))
+        super()._learn(graph, known)
+
+    def _incidence(self, graph: KnowledgeGraph) -> tuple[IntArray, IntArray, int]:
+        """Rows (items) and columns (attributes) of the incidence matrix, and its width."""
+        item_type = graph.schema.item_type
+        self._columns, width = {}, 0
+        rows, columns = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+        for key in self._knowledge(graph):
+            source, target = graph.positive_edges(key)
+            if key.source == key.target:
+                linked = np.unique(np.concatenate([source, target]))
+                ours, others = np.concatenate([source, target, linked]), np.concatenate([target, source, linked])
+                count = graph.num_nodes(item_type)
+            elif key.source == item_type:
+                ours, others, count = source, target, graph.num_nodes(key.target)
+            else:
+                ours, others, count = target, source, graph.num_nodes(key.source)
+            rows.append(ours)
+            columns.append(others + width)
+            self._columns[key] = (width, count)
+            width += count
+        return np.concatenate(rows), np.concatenate(columns), width
+
+    def _knowledge(self, graph: KnowledgeGraph) -> list[RelationKey]:
+        schema = graph.schema
+        events = schema.events()
+        found = [
+            key
+            for key in graph.edges
+            if key not in events and key != schema.interaction and schema.item_type in (key.source, key.target)
+        ]
+        if self.config.relations is None:
+            return found
+        names = {key.name for key in found}
+        if unknown := [name for name in self.config.relations if name not in names]:
+            raise ConfigError(
+                f"attribute_knn.relations names {unknown[0]!r}; the knowledge relations of "
+                f"{schema.item_type!r} are {', '.join(sorted(names)) or 'none'}"
+            )
+        return [key for key in found if key.name in self.config.relations]
+
+    def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
+        liked = np.bincount(known.liked.items, minlength=known.num_items) > 0
+        yield from cosine_neighbours(self._vectors, liked=liked, n=self.config.neighbours, block=_BLOCK)
+
+    def _answerable(self, queries: Queries, history: ItemLists) -> IntArray:
+        given = [row for row, attributes in enumerate(queries.attributes or ()) if attributes]
+        return np.union1d(rows_with(history), np.array(given, dtype=np.int64))
+
+    def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
+        scores = super()._scores(queries, history, columns)
+        if queries.attributes is not None and any(queries.attributes):
+            vectors = self._vectors if columns is None else self._vectors[columns]
+            asked = (self._profiles(queries.attributes) @ vectors.T).toarray()
+            scores = np.maximum(scores, 0) + asked
+            scores[scores == 0] = -np.inf
+        return scores
+
+    def _profiles(self, attributes: Sequence[Mapping[RelationKey, IntArray]]) -> Any:
+        """Unit attribute vectors of requests, CSR (n, columns); relations that the channel does not use add nothing."""
+        rows, columns = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+        for row, given in enumerate(attributes):
+            for key, positions in _pairs(given):
+                start, count = self._columns.get(key, (0, -1))
+                if count < 0:
+                    continue
+                if len(positions) and (positions.min() < 0 or positions.max() >= count):
+                    raise UnknownIdError(f"attributes name positions outside the {count} nodes at the end of {key}")
+                rows.append(np.full(len(positions), row))
+                columns.append(positions + start)
+        at, column = np.concatenate(rows), np.concatenate(columns)
+        has = csr_matrix(
+            (np.ones(len(at), dtype=np.float32), (at, column)), shape=(len(attributes), self._vectors.shape[1])
+        )
+        has.data[:] = 1
+        return _unit_rows(has @ diags(self._idf))
+
+    def _facts(self) -> dict[str, Any]:
+        columns = [{"relation": list(key), "start": start, "count": n} for key, (start, n) in self._columns.items()]
+        return {"config": asdict(self.config), "columns": columns}
+
+    def _write(self, folder: Path) -> None:
+        save_arrays(
+            folder / "attributes.safetensors",
+            {"idf": self._idf, **pack_csr(self._vectors, "vectors"), **pack_csr(self._similar, "similar")},
+        )
+
+    @classmethod
+    def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:
+        channel = cls(AttributeKNNConfig(**facts["config"]))
+        arrays = load_arrays(folder / "attributes.safetensors")
+        channel._idf = arrays["idf"]
+        channel._vectors, channel._similar = unpack_csr(arrays, "vectors"), unpack_csr(arrays, "similar")
+        channel._columns = {RelationKey(*c["relation"]): (c["start"], c["count"]) for c in facts["columns"]}
+        return channel
+
+
+def _pairs(given: Mapping[RelationKey, IntArray]) -> Iterator[tuple[RelationKey, IntArray]]:
+    for key, positions in given.items():
+        if len(key) != 3:
+            raise InvalidDataError(f"attributes are named by relation (source, name, target), not {key!r}")
+        yield RelationKey(*key), np.asarray(positions, dtype=np.int64)
+
+
+def _unit_rows(matrix: Any) -> Any:
+    """Rows of a CSR matrix scaled to length 1; empty rows stay."""
+    norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    scale = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
+    result = (diags(scale) @ matrix).tocsr().astype(np.float32)
+    result.eliminate_zeros()
+    return result
