@@ -17,7 +17,15 @@ from ingest.assemble import assemble
 from ingest.mapping import Mapped, map_triples
 from ingest.rdf import RdfReader
 from ingest.report import QualityReport, Source
-from ingest.settings import DataSettings, EdgeColumns, EventColumns, GraphSettings, InteractionColumns, QualitySettings
+from ingest.settings import (
+    DataSettings,
+    EdgeColumns,
+    EventColumns,
+    GraphSettings,
+    InteractionColumns,
+    QualitySettings,
+    SourcesSettings,
+)
 from ingest.tables import Cleaner, Rows, from_frame, infer_type, pick, read_file, read_lists, to_ids
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph
@@ -91,6 +99,17 @@ def build_graph(
                     split=edges.split,
                 )
     return builder.build()
+
+
+def source_files(sources: SourcesSettings, *, base: Path) -> list[Path]:
+    """Every file that `build_graph` would read, in its order, so that a caller can tell whether one changed.
+
+    Raises:
+        InvalidDataError: a pattern matches nothing.
+    """
+    lists = [(entry.files,) for entry in (*sources.rdf, *sources.events, *sources.attributes, *sources.edges)]
+    lists += [(entry.files, entry.train, entry.valid, entry.test) for entry in sources.interactions]
+    return [path for group in lists for patterns in group for _, path in _files(patterns, base)]
 
 
 def _files(patterns: Iterable[str], base: Path) -> list[tuple[str, Path]]:

@@ -143,8 +143,17 @@ def parse_config(data: Mapping[str, Any], *, base: Path, name: str = "config") -
         problems = list(_problems(error, data))
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(f"{name} has {count}:\n" + "\n".join(f"  {line}" for line in problems)) from error
+    config = _with_text_folder(config, base)
     config._base = base.resolve()
     return config
+
+
+def _with_text_folder(config: RefreshConfig, base: Path) -> RefreshConfig:
+    """A text model given as a folder by its absolute path, so that the run finds it from anywhere."""
+    folder = base / Path(config.text.model).expanduser()
+    if not folder.is_dir():
+        return config
+    return config.model_copy(update={"text": dataclasses.replace(config.text, model=str(folder.resolve()))})
 
 
 def _problems(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:

@@ -1,0 +1,153 @@
+"""What a run's evaluation model reaches on the test part, beside the baselines; also long after it was published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gnn.embeddings import Embeddings
+from gnn.evaluation import Evaluation, user_groups
+from kg import KnowledgeGraph, Split
+from kg.errors import ArtifactError, ConfigError
+from kg.files import atomic_path, read_json
+from kg.progress import SILENT, Progress
+from kg.splits import PARTS, TIE_BREAK, UNUSED
+from kg.storage import load_graph
+from recall.channels import EmbeddingChannel, ItemKNN, Popularity, Spectral
+from recall.contracts import Channel
+from recall.index import IndexConfig
+from recall.measure import measure
+from recall.runs import RunFolder
+
+MODEL = "model"
+BASELINES: dict[str, Callable[[], Channel]] = {"popularity": Popularity, "item_knn": ItemKNN, "spectral": Spectral}
+INTERVALS = ("recall", "ndcg")
+
+
+def assess(
+    graph: KnowledgeGraph,
+    split: Split,
+    model: Channel,
+    *,
+    kind: str,
+    ks: Sequence[int],
+    baselines: Iterable[str] = (),
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Measure a fitted channel, and baselines fitted here, on every group of users of the test part.
+
+    The model was trained on "train" with its steps chosen on "valid"; the baselines are fitted on "train" as well. For
+    nobody are items of "train" or "valid" ranked again.
+
+    Args:
+        graph: all interactions.
+        split: made for this graph.
+        model: fitted on the training view.
+        kind: of the split, for the report.
+        ks: cut-offs.
+        baselines: names out of `BASELINES`.
+        progress: hears of finished rankers.
+
+    Returns:
+        Plain data: `k`, `split`, and `metrics`, a row a ranker and group.
+    """
+    cutoffs = sorted(set(ks))
+    view = split.view(graph, "train")
+    groups = user_groups(graph, split)
+    names = list(dict.fromkeys(baselines))
+    rows: list[dict[str, Any]] = []
+    with progress.task("measuring on test", total=1 + len(names)) as task:
+        for name in [MODEL, *names]:
+            task.note(name)
+            channel = model if name == MODEL else BASELINES[name]().fit(view)
+            rows += [
+                {"ranker": name, **found.summary(), **_intervals(found, name, cutoffs)}
+                for found in measure(channel, groups, trained_on=view, ks=cutoffs)
+            ]
+            task.advance()
+    order = {group.name: number for number, group in enumerate(groups)}
+    rows.sort(key=lambda row: order[row["group"]])
+    return {"k": cutoffs, "split": {"kind": kind, **split.counts(), "tie_break": TIE_BREAK}, "metrics": rows}
+
+
+def _intervals(found: Evaluation, name: str, ks: Sequence[int]) -> dict[str, Any]:
+    if name != MODEL:
+        return {}
+    return {"intervals": {f"{metric}@{k}": list(found.interval(f"{metric}@{k}")) for k in ks for metric in INTERVALS}}
+
+
+def exact_channel(embeddings: Embeddings, trained_on: KnowledgeGraph) -> EmbeddingChannel:
+    """A model's own ranking: metrics are of the model, an approximate index reports its recall by itself."""
+    return EmbeddingChannel.of(embeddings, trained_on, index_config=IndexConfig(exact_up_to=len(trained_on.items)))
+
+
+def evaluate_run(
+    run: RunFolder, *, ks: Sequence[int] | None = None, baselines: bool = True, progress: Progress = SILENT
+) -> dict[str, Any]:
+    """Measure a published run's evaluation model, never the serving one, which has seen the test part.
+
+    Args:
+        run: its checksums are compared first.
+        ks: cut-offs; None: those of its configuration.
+        baselines: also fit and measure the baselines that its configuration names.
+        progress: hears of finished rankers.
+
+    Raises:
+        ArtifactError: the run is damaged.
+        ConfigError: a cut-off is below 1.
+    """
+    if ks is not None and min(ks, default=1) < 1:
+        raise ConfigError(f"k = {min(ks)} must be at least 1")
+    run.verify()
+    config = read_json(run.config)
+    graph = load_graph(run.graph)
+    split = read_split(run.split, graph)
+    view = split.view(graph, "train")
+    model = exact_channel(Embeddings.load(run.evaluation_model), view)
+    chosen = config["evaluation"]["baselines"] if baselines else []
+    result = assess(
+        graph,
+        split,
+        model,
+        kind=config["split"]["kind"],
+        ks=ks or config["evaluation"]["k"],
+        baselines=chosen,
+        progress=progress,
+    )
+    return {"run": run.name, **result}
+
+
+def write_split(split: Split, graph: KnowledgeGraph, path: Path) -> None:
+    """Keep the part of every interaction, in the order of the graph's interaction edges."""
+    table = split.to_table(graph).replace_schema_metadata({"temporal": split.temporal or ""})
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_split(path: Path, graph: KnowledgeGraph) -> Split:
+    """Read what `write_split` wrote.
+
+    Raises:
+        ArtifactError: it cannot be read, or belongs to another graph.
+    """
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from error
+    interactions = graph.interactions
+    same = (
+        table.num_rows == len(interactions)
+        and table["user_id"].combine_chunks().equals(graph.users.take(interactions.user))
+        and table["item_id"].combine_chunks().equals(graph.items.take(interactions.item))
+    )
+    if not same:
+        raise ArtifactError(f"{path} was made for other interactions than the graph has")
+    numbers = {**PARTS, "unused": UNUSED}
+    part = np.array([numbers[name] for name in table["part"].to_pylist()], dtype=np.int8)
+    temporal = (table.schema.metadata or {}).get(b"temporal", b"").decode() or None
+    return Split(part=part, temporal=temporal)
