@@ -59,6 +59,7 @@ class KnowledgeGraph:
         Raises:
             InvalidDataError: an id occurs twice, is null, or an edge names a node that is not there.
         """
+        _check_roles(schema)
         sorted_nodes = {name: _string_ids(name, table).sort_by("id") for name, table in nodes.items()}
         vocabularies = {name: Vocabulary(name, table["id"]) for name, table in sorted_nodes.items()}
         resolved = {}
@@ -87,12 +88,7 @@ class KnowledgeGraph:
         return cls(schema, sorted_nodes, resolved)
 
     def _check(self) -> None:
-        key = self.schema.interaction
-        if key is not None and (key.source, key.target) != (self.schema.user_type, self.schema.item_type):
-            raise InvalidDataError(
-                f"the interaction relation {key} must go from the user type {self.schema.user_type!r} to the item type "
-                f"{self.schema.item_type!r}"
-            )
+        _check_roles(self.schema)
         for name in self.schema.node_types:
             if name not in self.nodes:
                 raise InvalidDataError(f"node type {name!r} is in the schema but has no table")
@@ -111,14 +107,6 @@ class KnowledgeGraph:
             ends = {"src": key.source, "dst": key.target}
             event = self.schema.relations[key].event
             if event is not None:
-                at_item = {"src": key.source, "dst": key.target}.get(event.item)
-                at_user = ends.get(event.user, self.schema.user_type)
-                if (at_user, at_item) != (self.schema.user_type, self.schema.item_type):
-                    raise InvalidDataError(
-                        f"the event of {key} names {event.user!r} (a {at_user}) as the user and {event.item!r} "
-                        f"(a {at_item}) as the item; users are {self.schema.user_type!r}, items "
-                        f"{self.schema.item_type!r}"
-                    )
                 ends[event.user] = self.schema.user_type
             for column, node_type in ends.items():
                 if column not in table.column_names or not pa.types.is_int64(table.schema.field(column).type):
@@ -247,6 +235,24 @@ def column(table: Any, name: str) -> IntArray:
     return result
 
 
+def _check_roles(schema: Schema) -> None:
+    """Refuse a schema whose interactions or events do not join users and items."""
+    user_type, item_type = schema.user_type, schema.item_type
+    key = schema.interaction
+    if key is not None and (key.source, key.target) != (user_type, item_type):
+        raise InvalidDataError(
+            f"the interaction relation {key} must go from the user type {user_type!r} to the item type {item_type!r}"
+        )
+    for key, event in schema.events().items():
+        ends = {"src": key.source, "dst": key.target}
+        user, item = ends.get(event.user, user_type), ends.get(event.item)
+        if (user, item) != (user_type, item_type):
+            raise InvalidDataError(
+                f"the event of {key} names {event.user!r} (a {user}) as the user and {event.item!r} (a {item}) as the "
+                f"item; users are {user_type!r}, items {item_type!r}"
+            )
+
+
 def _string_ids(name: str, table: Any) -> Any:
     """The table with ids of Arrow's plain string type; data frames also hand over large and view strings."""
     if "id" not in table.column_names:
@@ -254,6 +260,8 @@ def _string_ids(name: str, table: Any) -> Any:
     kind = table.schema.field("id").type
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_dictionary(kind):
         return table.set_column(table.column_names.index("id"), "id", table["id"].cast(pa.string()))
+    if not pa.types.is_string(kind):
+        raise InvalidDataError(f"node table {name!r} needs strings in 'id', not {kind}: turn them into strings first")
     return table
 
 
