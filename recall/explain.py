@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,20 @@ class Node:
     type: str
     id: str
     title: str
+
+
+class Hop(NamedTuple):
+    """One edge of a path.
+
+    Attributes:
+        relation: key of its relation.
+        forward: whether the path follows the edge, or goes against it.
+        phrase: English, from the edge's source to its target.
+    """
+
+    relation: RelationKey
+    forward: bool
+    phrase: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +98,7 @@ class Connection:
         repeats: position of an earlier connection that has the same outer hops, or None.
         text: English, "you liked Alien; Alien is directed by Ridley Scott, like Prometheus".
         nodes: along the path. Other users are left out unless asked for: (user, history item, item).
-        steps: relation, and whether the walk follows it, between the nodes of the whole path.
+        steps: the edges of the whole path; through other users there are three.
         users: how many other users it stands for, 0 for a single path.
         user_ids: who they are, only when asked for.
         cypher: finds the path, or counts those users, in a store.
@@ -95,7 +109,7 @@ class Connection:
     repeats: int | None
     text: str
     nodes: tuple[Node, ...]
-    steps: tuple[tuple[RelationKey, bool], ...]
+    steps: tuple[Hop, ...]
     users: int = 0
     user_ids: tuple[str, ...] = ()
     cypher: CypherQuery
@@ -470,7 +484,7 @@ class _Pair:
                     repeats=first if share is not None and first != number else None,
                     text=self._sentence(path),
                     nodes=tuple(self.name(node) for node in path.nodes),
-                    steps=path.shape,
+                    steps=self._hops(path.shape),
                     cypher=path_query(self.graph, path),
                 )
             )
@@ -510,13 +524,17 @@ class _Pair:
                     repeats=None,
                     text=text,
                     nodes=nodes,
-                    steps=((interaction, True), (interaction, False), (interaction, True)),
+                    steps=self._hops([(interaction, True), (interaction, False), (interaction, True)]),
                     users=count,
                     user_ids=who,
                     cypher=shared_users_query(self.graph, nodes[0].id, nodes[2].id, history_id=nodes[1].id),
                 )
             )
         return connections
+
+    def _hops(self, shape: Iterable[tuple[RelationKey, bool]]) -> tuple[Hop, ...]:
+        relations = self.graph.schema.relations
+        return tuple(Hop(key, forward, relations[key].phrase) for key, forward in shape)
 
     def _pair_query(self, arrays: list[PathArrays]) -> CypherQuery | None:
         shapes = []
@@ -664,7 +682,7 @@ def _connection_json(path: Connection) -> dict[str, Any]:
         "repeats": path.repeats,
         "text": path.text,
         "nodes": [_node_json(node) for node in path.nodes],
-        "steps": [{"relation": list(key), "forward": forward} for key, forward in path.steps],
+        "steps": [{"relation": list(h.relation), "forward": h.forward, "phrase": h.phrase} for h in path.steps],
         "users": path.users,
         "user_ids": list(path.user_ids),
         "cypher": _query_json(path.cypher),
