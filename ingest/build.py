@@ -107,9 +107,12 @@ def source_files(sources: SourcesSettings, *, base: Path) -> list[Path]:
     Raises:
         InvalidDataError: a pattern matches nothing.
     """
-    lists = [(entry.files,) for entry in (*sources.rdf, *sources.events, *sources.attributes, *sources.edges)]
-    lists += [(entry.files, entry.train, entry.valid, entry.test) for entry in sources.interactions]
-    return [path for group in lists for patterns in group for _, path in _files(patterns, base)]
+    lists = [entry.files for entry in sources.rdf]
+    for entry in sources.interactions:
+        lists += [entry.files, entry.train, entry.valid, entry.test]
+    for several in (sources.events, sources.attributes, sources.edges):
+        lists += [entry.files for entry in several]
+    return [path for patterns in lists for _, path in _files(patterns, base)]
 
 
 def _files(patterns: Iterable[str], base: Path) -> list[tuple[str, Path]]:

@@ -139,7 +139,7 @@ class RdfReader:
         try:
             size = path.stat().st_size
             with path.open("rb") as raw, self.progress.task(f"reading {name}", total=size) as task:
-                stream = _Counted(raw, task)
+                stream: Any = _Counted(raw, task)
                 plain: Any = gzip.GzipFile(fileobj=stream) if path.suffix == ".gz" else stream
                 if kind in ("ntriples", "nquads"):
                     self._read_lines(plain, kind, source, blanks)
@@ -304,7 +304,7 @@ class RdfReader:
                     self._keep(batch, source)
                     batch.quoted = 0
                     for rows in (edges, graphs, literals, literal_graphs, values):
-                        rows.clear()  # type: ignore[attr-defined]
+                        rows.clear()
 
     def _keep(self, batch: _Batch, source: Source) -> None:
         source.read += batch.size

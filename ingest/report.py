@@ -102,7 +102,8 @@ class QualityReport:
             )
             raise InvalidDataError(
                 f"{source.name}: {source.set_aside} of {source.read} ({source.set_aside / source.read:.0%}) cannot "
-                f"be used, more than quality.max_set_aside = {limit:g} allows: {reasons}. Mend the source or raise the limit"
+                f"be used, more than quality.max_set_aside = {limit:g} allows: {reasons}. Mend the source "
+                "or raise the limit"
             )
 
     @property
