@@ -77,7 +77,7 @@ class Relation:
 
     Attributes:
         key: source type, name, target type.
-        cypher_type: Neo4j relationship type, "DIRECTOR".
+        cypher_type: Neo4j relationship type, "DIRECTOR"; "HAS_GENRE" when a relation is named like one of its ends.
         predicate: IRI, or None.
         phrase: English from source to target, "has director": "Alien has director Ridley Scott".
         event: set when the edges are traces of what users did.
@@ -91,7 +91,10 @@ class Relation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", RelationKey(*self.key))
-        object.__setattr__(self, "cypher_type", self.cypher_type or self.key.name.upper())
+        if not self.cypher_type:
+            # Ladybug keeps labels and types in one namespace without case: GENRE could not stand beside Genre.
+            taken = self.key.name.lower() in (self.key.source.lower(), self.key.target.lower())
+            object.__setattr__(self, "cypher_type", ("HAS_" if taken else "") + self.key.name.upper())
         object.__setattr__(self, "phrase", self.phrase or "has " + self.key.name.replace("_", " "))
 
 

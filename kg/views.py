@@ -125,14 +125,15 @@ def write_graphml(graph: KnowledgeGraph | Any, path: Path) -> None:
     import networkx as nx
 
     source = to_networkx(graph) if isinstance(graph, KnowledgeGraph) else graph
-    plain = nx.MultiDiGraph(**_plain_attributes(source.graph))
+    plain = nx.MultiDiGraph()
+    plain.graph.update(_plain_attributes(source.graph))
     names = {node: f"n{number}" for number, node in enumerate(source.nodes)}
     for (node_type, id), attributes in source.nodes(data=True):
         own = {"node_type": _plain(node_type), "id": _plain(id)}
-        plain.add_node(names[node_type, id], **{**_plain_attributes(attributes), **own})
+        plain.add_nodes_from([(names[node_type, id], {**_plain_attributes(attributes), **own})])
     for number, (start, end, relation, attributes) in enumerate(source.edges(keys=True, data=True)):
         own = {"relation": _plain(relation)}
-        plain.add_edge(names[start], names[end], key=f"e{number}", **{**_plain_attributes(attributes), **own})
+        plain.add_edges_from([(names[start], names[end], f"e{number}", {**_plain_attributes(attributes), **own})])
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         nx.write_graphml_xml(plain, stream)
 
@@ -161,9 +162,8 @@ def _view(graph: KnowledgeGraph, nodes: Mapping[str, IntArray], edges: Mapping[R
             name = key.name if repeated[ends] == 1 else f"{key.name}#{repeated[ends]}"
             attributes = {k: v for k, v in record.items() if k not in ("src", "dst") and v is not None}
             start, end = keys[key.source][ends[0]], keys[key.target][ends[1]]
-            view.add_edge(start, end, key=name)
-            # Not as keyword arguments: a column may be called like one of add_edge's parameters.
-            view.edges[start, end, name].update(attributes)
+            # Not add_edge(**attributes): a column may be called like one of its parameters.
+            view.add_edges_from([(start, end, name, attributes)])
     return view
 
 

@@ -55,6 +55,7 @@ def test_defaults_are_readable() -> None:
     assert relation.key == RelationKey("movie", "sequel_of", "movie")
     assert (relation.cypher_type, relation.phrase) == ("SEQUEL_OF", "has sequel of")
     assert str(relation.key) == "(movie)-[sequel_of]->(movie)"
+    assert Relation(key=RelationKey("movie", "genre", "genre")).cypher_type == "HAS_GENRE"
 
 
 def test_render_text_cleans_what_missing_values_leave() -> None:
