@@ -78,7 +78,7 @@ def write_embeddings(graph: KnowledgeGraph, embeddings: Embeddings, folder: Path
         columns = {"id": graph.vocabulary(name).ids, "embedding": vectors}
         if name == embeddings.item_type:
             columns["scale"] = pa.array(embeddings.item_scale)
-        _write_table(pa.table(columns), folder / f"{_file_name(name)}.parquet")
+        write_table(pa.table(columns), folder / f"{_file_name(name)}.parquet")
 
 
 def tables_by_id(graph: KnowledgeGraph) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -111,11 +111,12 @@ def _write_graph(graph: KnowledgeGraph, folder: Path, name: Format) -> None:
         nodes, edges = tables_by_id(graph)
         for kind, tables in (("nodes", nodes), ("edges", edges)):
             for title, table in tables.items():
-                _write_table(table, folder / kind / f"{_file_name(title)}.parquet")
+                write_table(table, folder / kind / f"{_file_name(title)}.parquet")
         write_json(folder / "schema.json", graph.schema.to_json())
 
 
-def _write_table(table: Any, path: Path) -> None:
+def write_table(table: Any, path: Path) -> None:
+    """Write an Arrow table as Parquet, whole or not at all."""
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

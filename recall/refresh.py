@@ -431,7 +431,8 @@ def _disk_full_told(folder: Path) -> Iterator[None]:
         if not _is_disk_full(error):
             raise
         raise GraphRecallError(
-            f"the disk is full: {free_bytes(folder) / 1e6:.0f} MB are left at {folder}. The run that serves is untouched. "
+            f"the disk is full: {free_bytes(folder) / 1e6:.0f} MB are left at {folder}. "
+            "The run that serves is untouched. "
             f"Make room and start the refresh again: it goes on where it stopped, from "
             f"{folder_bytes(folder / '.staging') / 1e6:.0f} MB of finished work in {folder / '.staging'}"
         ) from error

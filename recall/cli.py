@@ -1,0 +1,334 @@
+"""The command line. Heavy libraries are imported by the command that needs them, so `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from kg.errors import GateError, GraphRecallError, RefreshInProgressError
+from recall.console import json_text, watch
+
+if TYPE_CHECKING:
+    from recall.recommender import Recommender
+
+FAILED, USAGE, UNCHANGED, REFUSED, LOCKED = 1, 2, 3, 4, 75
+
+app = typer.Typer(
+    name="graphrecall",
+    help="Candidates for recommendations from a knowledge graph, with the graph paths behind them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+class OnUnknown(StrEnum):
+    """What to do with a user id that the graph does not hold."""
+
+    RAISE = "raise"
+    POPULAR = "popular"
+    SKIP = "skip"
+
+
+class GraphFormat(StrEnum):
+    """How a graph leaves the house."""
+
+    PARQUET = "parquet"
+    RDF = "rdf"
+    GRAPHML = "graphml"
+
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or a link such as runs/current.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+Count = Annotated[int, typer.Option("-k", min=1, max=10_000, help="Candidates per user or item.")]
+CandidateFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--candidates", exists=True, dir_okay=False, help="Rank only these items: a text file with an id a line."
+    ),
+]
+
+
+@app.command()
+def refresh(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of the deployment.")],
+    full: Annotated[bool, typer.Option("--full", help="Build again, also when nothing changed.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Then show candidates and reasons for the [demo] user.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 when nothing changed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read, validate, build, encode, train, evaluate, index, publish.
+
+    Exits with 0 when a run was published or nothing changed, 1 when it failed, 4 when the quality gate refused the
+    run, 75 when another refresh is at work. A killed refresh goes on where it stopped when it is started again.
+    """
+    from recall.config import load_config
+    from recall.refresh import refresh as run_refresh
+
+    settings = load_config(config)
+    if show and settings.demo.user is None:
+        raise typer.BadParameter(f"{config} names no user under [demo]", param_hint="--show")
+    with watch(quiet=as_json) as progress:
+        result = run_refresh(settings, progress=progress, full=full)
+    if as_json:
+        typer.echo(json_text(result.to_json()))
+    else:
+        from recall.show import print_refresh
+
+        print_refresh(result, console=_out())
+    if show and not as_json:
+        from recall.show import print_user
+
+        print_user(_load(result.run.path), str(settings.demo.user), k=10, history=True, explain=True, console=_out())
+    if exit_code and result.status == "unchanged":
+        raise typer.Exit(UNCHANGED)
+
+
+@app.command()
+def recommend(
+    run: RunPath,
+    user: Annotated[list[str] | None, typer.Option("--user", metavar="ID", help="May be repeated.")] = None,
+    k: Count = 20,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why, for the best candidate.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Show what the user liked, too.")] = False,
+    candidates: CandidateFile = None,
+    on_unknown: Annotated[OnUnknown, typer.Option(help="What to do with unknown users.")] = OnUnknown.RAISE,
+    all_users: Annotated[bool, typer.Option("--all-users", help="Everybody in the graph, to --out.")] = False,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Parquet file to write candidates to.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The best items for some users, or for all of them at once."""
+    if bool(user) == all_users:
+        raise typer.BadParameter("give --user ID (one or more), or --all-users", param_hint="--user")
+    if all_users and out is None:
+        raise typer.BadParameter("--all-users needs --out FILE.parquet", param_hint="--out")
+    if all_users and (explain or history):
+        raise typer.BadParameter("--explain and --history show single users", param_hint="--all-users")
+    recommender = _load(run)
+    allowed = None if candidates is None else _lines(candidates)
+    if all_users:
+        with watch(quiet=as_json) as progress:
+            rows = recommender.recommend_all(k=k, out=str(out), candidates=allowed, progress=progress)
+        facts = {"out": str(out), "users": len(recommender.graph.users), "rows": rows}
+        if as_json:
+            typer.echo(json_text(facts))
+        else:
+            _out().print(f"{facts['rows']:,} candidates for {facts['users']:,} users in {out}", markup=False)
+        return
+    users = list(dict.fromkeys(user or []))
+    if out is not None:
+        from recall.export import write_table
+
+        found = recommender.recommend(users, k=k, candidates=allowed, on_unknown=on_unknown.value)
+        write_table(found.table, out)
+    if as_json:
+        from recall.show import user_data
+
+        typer.echo(
+            json_text(
+                user_data(
+                    recommender,
+                    users,
+                    k=k,
+                    history=history,
+                    explain=explain,
+                    candidates=allowed,
+                    on_unknown=on_unknown.value,
+                )
+            )
+        )
+        return
+    from recall.show import print_user
+
+    for one in users:
+        print_user(
+            recommender,
+            one,
+            k=k,
+            history=history,
+            explain=explain,
+            candidates=allowed,
+            on_unknown=on_unknown.value,
+            console=_out(),
+        )
+
+
+@app.command()
+def similar(
+    run: RunPath,
+    item: Annotated[list[str], typer.Option("--item", metavar="ID", help="May be repeated.")],
+    k: Count = 10,
+    as_json: AsJson = False,
+) -> None:
+    """The items most like an item."""
+    from recall.show import print_similar, similar_data
+
+    recommender = _load(run)
+    if as_json:
+        typer.echo(json_text(similar_data(recommender, item, k=k)))
+    else:
+        print_similar(recommender, item, k=k, console=_out())
+
+
+@app.command()
+def explain(
+    run: RunPath,
+    user: Annotated[str, typer.Option("--user", metavar="ID")],
+    item: Annotated[str, typer.Option("--item", metavar="ID")],
+    draw: Annotated[Path | None, typer.Option(dir_okay=False, help="Draw it: a file .svg or .png.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Why an item is a candidate for a user: exact shares of the score, and the paths that connect the two."""
+    if draw is not None and draw.suffix.lower() not in (".svg", ".png"):
+        raise typer.BadParameter(f"{draw} must end in .svg or .png", param_hint="--draw")
+    from recall.show import print_explanation
+
+    recommender = _load(run)
+    (explanation,) = recommender.explain([(user, item)])
+    if draw is not None:
+        from recall.draw import draw_explanation
+
+        draw_explanation(explanation, draw)
+    if as_json:
+        typer.echo(json_text(explanation.to_json()))
+    else:
+        print_explanation(explanation, console=_out())
+        if draw is not None:
+            _out().print(f"drawn to {draw}")
+
+
+@app.command()
+def evaluate(
+    run: RunPath,
+    k: Annotated[list[int] | None, typer.Option("-k", min=1, max=1000, help="May be repeated.")] = None,
+    baselines: Annotated[bool, typer.Option(help="Also fit and measure the baselines.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Test metrics at any k, from the stored evaluation model, which has seen the training part only."""
+    from recall.assess import evaluate_run
+    from recall.runs import RunFolder
+
+    with watch(quiet=as_json) as progress:
+        result = evaluate_run(RunFolder.open(run), ks=k, baselines=baselines, progress=progress)
+    if as_json:
+        typer.echo(json_text(result))
+    else:
+        from recall.show import print_metrics
+
+        print_metrics(result, console=_out())
+
+
+@app.command()
+def export(
+    run: RunPath,
+    out: Annotated[Path, typer.Option(help="Folder to make; it must not exist yet.")],
+    graph: Annotated[list[GraphFormat] | None, typer.Option(help="May be repeated; parquet by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Embeddings by id as Parquet, and the graph as Parquet, RDF or GraphML."""
+    from recall.export import export_run
+    from recall.runs import RunFolder
+
+    with watch(quiet=as_json) as progress:
+        files = export_run(
+            RunFolder.open(run), out, formats=[f.value for f in graph or [GraphFormat.PARQUET]], progress=progress
+        )
+    if as_json:
+        typer.echo(json_text({"out": str(out), "files": files}))
+    else:
+        from recall.show import print_files
+
+        print_files(out, files, console=_out())
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The runs folder.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare its checksum.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The published runs, which one serves, and whether they are intact."""
+    from recall.runs import RunsFolder
+    from recall.show import print_runs, runs_data
+
+    summaries = RunsFolder(folder).summaries(verify=verify)
+    if as_json:
+        typer.echo(json_text(runs_data(summaries)))
+    else:
+        print_runs(summaries, console=_out())
+    if any(summary.problem for summary in summaries):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def doctor(
+    runs_folder: Annotated[Path | None, typer.Option("--runs", help="A runs folder to look at, too.")] = None,
+    text_model: Annotated[str | None, typer.Option(help="Name or folder of a text model to look for.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Is this installation sound? Exits with 1 when something is broken."""
+    from recall.doctor import examine
+    from recall.show import checks_data, print_checks
+
+    checks = examine(runs=runs_folder, text_model=text_model)
+    if as_json:
+        typer.echo(json_text(checks_data(checks)))
+    else:
+        print_checks(checks, console=_out())
+    if any(check.status == "broken" for check in checks):
+        raise typer.Exit(FAILED)
+
+
+def _load(run: Path) -> Recommender:
+    from recall.recommender import Recommender
+
+    return Recommender.load(run)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{file} is not a text file with an id a line", param_hint="--candidates") from error
+    ids = [line.strip() for line in text.splitlines() if line.strip()]
+    if not ids:
+        raise typer.BadParameter(f"{file} names no items", param_hint="--candidates")
+    return ids
+
+
+def _out() -> Console:
+    """Tables are laid out for the terminal, or for 100 columns where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=100)
+
+
+def exit_code_of(error: Exception) -> int:
+    """The exit code that tells a scheduler what went wrong."""
+    if isinstance(error, RefreshInProgressError):
+        return LOCKED
+    if isinstance(error, GateError):
+        return REFUSED
+    return FAILED
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code; a user's mistake is one message on stderr, never a traceback."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="graphrecall")
+    except GraphRecallError as error:
+        _fail(str(error), exit_code_of(error))
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        _fail(f"{error.strerror or error}{place}", FAILED)
+
+
+def _fail(message: str, code: int) -> Any:
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"error: {message}")
+    sys.exit(code)

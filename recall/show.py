@@ -1,0 +1,350 @@
+"""Results as people read them: tables within 100 columns, and the same facts as plain data for `--json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from recall.console import duration, size
+
+if TYPE_CHECKING:
+    from recall.contracts import Candidates
+    from recall.doctor import Check
+    from recall.explain import Because, Connection, Explanation
+    from recall.recommender import OnUnknown, Recommender
+    from recall.refresh import RefreshResult
+    from recall.runs import RunSummary
+
+MOST_LIKED_SHOWN = 10
+TOP_REASONS = 5
+BAR = 20
+SHORT = ("recall", "ndcg", "hit_rate", "coverage", "novelty", "long_tail")
+
+
+def table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
+    """An empty table in the house style; columns named in `right` hold numbers."""
+    heading = None if title is None else Text(title, style="bold")
+    made = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left", pad_edge=False)
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return made
+
+
+def print_refresh(result: RefreshResult, *, console: Console) -> None:
+    """What a refresh did: counts, findings, metrics, times."""
+    report = result.report
+    if result.status == "unchanged":
+        console.print(f"[bold]nothing changed[/bold]: {result.run.path} serves")
+        return
+    data = report["data"]
+    console.print(
+        f"[bold]graph[/bold]    {sum(data['nodes'].values()):,} nodes, {sum(data['edges'].values()):,} edges, "
+        f"{data['positives']:,} positive interactions of {data['users']:,} users on {data['items']:,} items"
+    )
+    for finding in report["quality"]["findings"]:
+        mark = Text("warning  " if finding["severity"] == "warning" else "note     ", style="yellow")
+        console.print(mark + Text(f"{finding['count']:,} {finding['kind']}: {finding['explanation']}", style="dim"))
+    print_metrics(report["evaluation"], console=console)
+    times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in report["timings"].items())
+    console.print(f"[bold]times[/bold]    {times}", soft_wrap=False)
+    console.print(
+        f"[bold green]published[/bold green] {result.run.path} and switched {result.run.path.parent / 'current'} to it"
+    )
+
+
+def print_metrics(evaluation: Mapping[str, Any], *, console: Console) -> None:
+    """A table of rankers for every group of users and cut-off."""
+    rows = evaluation["metrics"]
+    for group in dict.fromkeys(row["group"] for row in rows):
+        of_group = [row for row in rows if row["group"] == group]
+        for k in evaluation["k"]:
+            made = table(
+                "ranker",
+                *(f"{name}@{k}" for name in SHORT),
+                right=[f"{name}@{k}" for name in SHORT],
+                title=f"{group}, {of_group[0]['users']:,} of them, {evaluation['split']['kind']} split, test",
+            )
+            for row in of_group:
+                values = [f"{row[f'{name}@{k}']:.3f}" for name in SHORT]
+                style = "bold" if row["ranker"] == "model" else None
+                made.add_row(row["ranker"], *values, style=style)
+            console.print(made)
+            intervals = of_group[0].get("intervals", {})
+            told = [
+                f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in intervals.items() if name.endswith(f"@{k}")
+            ]
+            if told:
+                console.print(Text(f"95% bootstrap interval of the model over users: {', '.join(told)}", style="dim"))
+
+
+def runs_data(summaries: Sequence[RunSummary]) -> dict[str, Any]:
+    """The list of runs as plain data."""
+    return {
+        "runs": [
+            {
+                "run": one.run.name,
+                "path": str(one.run.path),
+                "current": one.current,
+                "created": one.created,
+                "bytes": one.bytes,
+                "metrics": one.metrics,
+                "problem": one.problem,
+            }
+            for one in summaries
+        ]
+    }
+
+
+def print_runs(summaries: Sequence[RunSummary], *, console: Console) -> None:
+    """A line a run."""
+    made = table("", "run", "size", "metrics on test", "state", right=["size"])
+    for one in summaries:
+        metrics = ", ".join(f"{name} {value:.3f}" for name, value in one.metrics.items())
+        state = Text(one.problem, style="red") if one.problem else Text("serves" if one.current else "")
+        made.add_row("→" if one.current else "", one.run.name, size(one.bytes), metrics, state)
+    console.print(made if summaries else "no runs have been published here")
+
+
+def checks_data(checks: Sequence[Check]) -> dict[str, Any]:
+    """The doctor's findings as plain data."""
+    return {
+        "sound": not any(check.status == "broken" for check in checks),
+        "checks": [
+            {"group": check.group, "name": check.name, "status": check.status, "detail": check.detail}
+            for check in checks
+        ],
+    }
+
+
+def print_checks(checks: Sequence[Check], *, console: Console) -> None:
+    """The doctor's findings under their headings."""
+    marks = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "broken": ("✗", "red")}
+    for group in dict.fromkeys(check.group for check in checks):
+        console.print(Text(group, style="bold"))
+        made = Table(box=None, show_header=False, padding=(0, 1), pad_edge=True)
+        for check in (one for one in checks if one.group == group):
+            mark, style = marks[check.status]
+            made.add_row(
+                Text(mark, style=style), Text(check.name), Text(check.detail, style="" if style == "green" else style)
+            )
+        console.print(made)
+    broken = sum(check.status == "broken" for check in checks)
+    console.print("[green]sound[/green]" if not broken else f"[red]{broken} broken[/red]")
+
+
+def print_files(folder: Path, files: Mapping[str, int], *, console: Console) -> None:
+    """The files of an export with their sizes."""
+    made = table("file", "size", right=["size"])
+    for name, count in files.items():
+        made.add_row(name, size(count))
+    console.print(made)
+    console.print(f"written to {folder}", soft_wrap=True)
+
+
+def liked(recommender: Recommender, user: str) -> list[dict[str, Any]]:
+    """What a user likes, latest first: id, title, timestamp and rating where there are any.
+
+    Raises:
+        UnknownIdError: the user is not in the graph.
+    """
+    graph = recommender.graph
+    (position,) = graph.users.index([user])
+    interactions = graph.interactions
+    rows = np.flatnonzero((interactions.user == position) & interactions.positive)
+    rows = rows[np.argsort(-interactions.timestamp[rows], kind="stable")]
+    table = graph.edges[graph.schema.interaction_key].take(pa.array(rows))
+    ids = graph.items.take(interactions.item[rows]).to_pylist()
+    columns = {name: table[name].to_pylist() for name in ("rating", "timestamp") if name in table.column_names}
+    return [
+        {"item_id": item, "title": recommender.title(item), **{name: values[at] for name, values in columns.items()}}
+        for at, item in enumerate(ids)
+    ]
+
+
+def user_data(
+    recommender: Recommender,
+    users: Sequence[str],
+    *,
+    k: int,
+    history: bool = False,
+    explain: bool = False,
+    candidates: Sequence[str] | None = None,
+    on_unknown: OnUnknown = "raise",
+) -> dict[str, Any]:
+    """Candidates with titles, and on request each user's history and the reasons for the best candidate."""
+    found = recommender.recommend(users, k=k, candidates=candidates, on_unknown=on_unknown)
+    rows = [{**row, "title": recommender.title(row["item_id"])} for row in found]
+    data: dict[str, Any] = {"candidates": rows}
+    known = [user for user in users if _is_known(recommender, user)]
+    if history:
+        data["history"] = {user: liked(recommender, user) for user in known}
+    if explain:
+        best = {row["user_id"]: row["item_id"] for row in rows if row["rank"] == 1 and row["user_id"] in known}
+        data["explanations"] = [one.to_json() for one in recommender.explain(list(best.items()))]
+    return data
+
+
+def print_user(
+    recommender: Recommender,
+    user: str,
+    *,
+    k: int,
+    console: Console,
+    history: bool = False,
+    explain: bool = False,
+    candidates: Sequence[str] | None = None,
+    on_unknown: OnUnknown = "raise",
+) -> None:
+    """One user's candidates, and on request the history before them and the reasons for the best one after them."""
+    found = recommender.recommend([user], k=k, candidates=candidates, on_unknown=on_unknown)
+    known = _is_known(recommender, user)
+    if history and known:
+        _print_liked(liked(recommender, user), user, console=console)
+    if not len(found):
+        why = "has seen all of them" if known else "is not in the graph"
+        console.print(Text(f"no candidates for user {user}, who {why}"))
+        return
+    _print_ranked(recommender, found, title=f"{len(found)} candidates for user {user}", console=console)
+    if "popular" in found.table["source"].to_pylist():
+        who = "has no positive interaction" if known else "is not in the graph"
+        console.print(Text(f"user {user} {who}: these are the most liked items", style="yellow"))
+    if explain and known:
+        (explanation,) = recommender.explain([(user, found.table["item_id"][0].as_py())])
+        print_explanation(explanation, console=console)
+
+
+def similar_data(recommender: Recommender, items: Sequence[str], *, k: int) -> dict[str, Any]:
+    """Similar items as plain data."""
+    return {
+        "similar": [
+            {
+                "item_id": row["user_id"],
+                "similar_id": row["item_id"],
+                "title": recommender.title(row["item_id"]),
+                "score": row["score"],
+                "rank": row["rank"],
+            }
+            for row in recommender.similar(items, k=k)
+        ]
+    }
+
+
+def print_similar(recommender: Recommender, items: Sequence[str], *, k: int, console: Console) -> None:
+    """A table for each item."""
+    found = recommender.similar(items, k=k)
+    for item in dict.fromkeys(items):
+        rows = [row for row in found if row["user_id"] == item]
+        made = table(
+            "", "title", "cosine", "id", right=["", "cosine"], title=f"like {recommender.title(item)} ({item})"
+        )
+        for row in rows:
+            title = Text(recommender.title(row["item_id"]))
+            made.add_row(str(row["rank"]), title, f"{row['score']:.3f}", Text(row["item_id"]))
+        console.print(made if rows else Text(f"nothing was learned about {item}, so nothing is similar to it"))
+
+
+def print_explanation(explanation: Explanation, *, console: Console) -> None:
+    """Shares as bars, paths as sentences."""
+    item, user = explanation.item, explanation.user
+    name = item.title if item.title == item.id else f"{item.title} ({item.id})"
+    head = Text.assemble(("Why ", "bold"), (name, "bold cyan"), (f" for user {user.title}", "bold"))
+    console.print(head + Text(f"   score {explanation.score:.4f} from {explanation.source}", style="dim"))
+    console.print()
+    if explanation.reason is not None:
+        console.print(Text(f"no shares: {explanation.reason}"))
+    else:
+        _print_reasons("because of, from the user's side; the shares add up to the score", explanation.history, console)
+        _print_reasons("because of, from the item's side; the same score, split again", explanation.neighbours, console)
+    if not explanation.paths:
+        console.print(Text("no path of the graph connects the two within the hops asked for", style="dim"))
+    else:
+        _print_paths(explanation, console)
+    if explanation.linked_fraction is not None:
+        console.print(
+            Text(
+                f"pairs of outer hops that the graph joins carry {explanation.linked_fraction:.1%} of all shares", "dim"
+            )
+        )
+
+
+def _print_liked(rows: Sequence[Mapping[str, Any]], user: str, *, console: Console) -> None:
+    shown = rows[:MOST_LIKED_SHOWN]
+    extra = [name for name in ("rating", "timestamp") if any(row.get(name) is not None for row in shown)]
+    heads = ["on" if name == "timestamp" else name for name in extra]
+    made = table("title", *heads, "id", right=["rating"], title=f"user {user} likes {len(rows)} items, the latest:")
+    for row in shown:
+        values = [_day(row[name]) if name == "timestamp" else f"{row[name]:g}" for name in extra]
+        made.add_row(Text(row["title"]), *values, Text(row["item_id"]))
+    console.print(made)
+
+
+def _day(seconds: int | None) -> str:
+    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
+def _print_ranked(recommender: Recommender, found: Candidates, *, title: str, console: Console) -> None:
+    made = table("", "title", "score", "id", "source", right=["", "score"], title=title)
+    for row in found:
+        name = Text(recommender.title(row["item_id"]))
+        made.add_row(str(row["rank"]), name, f"{row['score']:.4f}", Text(row["item_id"]), Text(row["source"], "dim"))
+    console.print(made)
+
+
+def _print_reasons(heading: str, reasons: Sequence[Because], console: Console) -> None:
+    console.print(Text(heading, style="bold"))
+    hops, own = reasons[:-1], reasons[-1]
+    rest = hops[TOP_REASONS:]
+    lines = [(reason.text, reason.share, reason.fraction) for reason in hops[:TOP_REASONS]]
+    if rest:
+        fractions = [reason.fraction for reason in rest if reason.fraction is not None]
+        lines.append((f"and {len(rest)} more", sum(r.share for r in rest), sum(fractions) if fractions else None))
+    lines.append((own.text.removeprefix("of "), own.share, own.fraction))
+    largest = max(abs(share) for _, share, _ in lines) or 1.0
+    made = Table(box=None, show_header=False, padding=(0, 1))
+    made.add_column(justify="right", no_wrap=True)
+    made.add_column(no_wrap=True, width=BAR)
+    made.add_column(overflow="fold")
+    for text, share, fraction in lines:
+        amount = f"{share:+.3g}" if fraction is None else f"{fraction:.1%}"
+        # The sum of the rest is no single reason: its bar is shown, but dim.
+        color = ("cyan" if share >= 0 else "red") + (" dim" if text.startswith("and ") else "")
+        bar = Text("█" * max(round(BAR * abs(share) / largest), 1), style=color)
+        made.add_row(amount, bar, Text(text))
+    console.print(made)
+    console.print()
+
+
+def _print_paths(explanation: Explanation, console: Console) -> None:
+    console.print(Text("connected by; paths of the graph, not causes of the score", style="bold"))
+    made = Table(box=None, show_header=False, padding=(0, 1))
+    made.add_column(justify="right", no_wrap=True)
+    made.add_column(overflow="fold")
+    made.add_column(justify="right", no_wrap=True, style="dim")
+    for number, path in enumerate(explanation.paths, start=1):
+        made.add_row(str(number), Text(path.text), _carried(path))
+    single = sum(not path.users for path in explanation.paths)
+    if explanation.found > single:
+        made.add_row("", Text(f"and {explanation.found - single} more paths", style="dim"), "")
+    console.print(made)
+    console.print(Text("right: what the outer hops of a path carry of the score", style="dim"))
+
+
+def _carried(path: Connection) -> str:
+    if path.share is None:
+        return ""
+    if path.repeats is not None:
+        return f"as {path.repeats + 1}"
+    return f"{path.share:+.3g}" if path.fraction is None else f"{path.fraction:.2%}"
+
+
+def _is_known(recommender: Recommender, user: str) -> bool:
+    return bool(recommender.graph.users.index([user], missing="negative")[0] >= 0)
