@@ -181,11 +181,11 @@ class ItemIndex:
             raise InvalidDataError(f"queries of shape {queries.shape} do not fit an index of {self.dim} columns")
         if only is not None:
             only = check_positions(only, len(self), "candidates")
-            if self.kind == "flat" or len(only) <= _SUBSET:
-                return self._exact(queries, k, exclude, only)
+        if not len(self) or (only is not None and (self.kind == "flat" or len(only) <= _SUBSET)):
+            return self._exact(queries, k, exclude, only)
         need = np.full(len(queries), k + _SLACK) if exclude is None else exclude.counts + (k + _SLACK)
         # Rows that want similar numbers of hits are searched together: one heavy user does not burden the others.
-        size = np.minimum(2 ** np.ceil(np.log2(np.maximum(need, 32))).astype(np.int64), max(len(self), 1))
+        size = np.minimum(2 ** np.ceil(np.log2(np.maximum(need, 32))).astype(np.int64), len(self))
         items = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         for fetch in np.unique(size):

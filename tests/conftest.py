@@ -111,6 +111,12 @@ def toy_graph() -> KnowledgeGraph:
     return make_movie_graph()
 
 
+@pytest.fixture(scope="session")
+def movie_graph() -> Callable[..., KnowledgeGraph]:
+    """`movie_graph(users=, movies=, ratings=, seed=)`: random movie graphs of other sizes."""
+    return make_movie_graph
+
+
 def dense_propagation(graph: KnowledgeGraph, weights: dict[RelationKey, float]) -> np.ndarray:
     """A = sum_r w_r D_r^-1/2 B_r D_r^-1/2 from the edge tables, entry by entry."""
     numbering = Adjacency.of(graph).numbering

@@ -232,9 +232,9 @@ class EmbeddingChannel:
             total = as_matrix(asked.history, len(embeddings.items)) @ embeddings.items
             result[rows] = total / asked.history.counts[:, None]
             return result
-        text = encode_texts(asked, self.encode, self.name)
-        if text is not None and embeddings.linear.text_projection is None:
+        if embeddings.linear.text_projection is None and len(rows_with_text(queries)):
             raise ConfigError("this model was trained without text features, so a text places nobody: ask without one")
+        text = encode_texts(asked, self.encode, self.name)
         attributes = None if asked.attributes is None or not with_attributes else asked.attributes
         result[rows] = fold_in_users(
             embeddings,
