@@ -56,8 +56,10 @@ class Embeddings:
         fingerprints: node type -> fingerprint of its ids, to notice vectors of another graph.
         user_type, item_type: names of the two node types.
         final: Z, float32 (nodes, dim).
-        item_scale: s_i, float32 (items,); |z_i|^(beta - 1), 0 for zero vectors.
+        item_scale: s_i, float32 (items,); see the function `item_scale`.
         beta: 0 ranks by cosine, 1 by dot product.
+        cold: items that nobody liked in training, bool (items,), or None: none has a scale of its own.
+        cold_scale: what training found for them, a factor.
         linear: the pieces of the propagation when the model is linear, else None.
         facts: what trained it: configuration, steps, seed, validation metrics; plain data.
     """
@@ -69,6 +71,8 @@ class Embeddings:
     final: FloatArray
     item_scale: FloatArray
     beta: float
+    cold: npt.NDArray[np.bool_] | None = None
+    cold_scale: float = 1.0
     linear: LinearParts | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -94,7 +98,8 @@ class Embeddings:
 
     def with_beta(self, beta: float) -> Embeddings:
         """The same vectors under another popularity exponent."""
-        return replace(self, beta=beta, item_scale=item_scale(self.items, beta))
+        scale = item_scale(self.items, beta, cold=self.cold, cold_scale=self.cold_scale)
+        return replace(self, beta=beta, item_scale=scale)
 
     def check_graph(self, graph: KnowledgeGraph) -> None:
         """Make sure that these vectors belong to a graph's nodes.
@@ -110,7 +115,9 @@ class Embeddings:
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `model.json` into a folder."""
-        tensors = {"final": self.final, "item_scale": self.item_scale}
+        tensors: dict[str, Any] = {"final": self.final, "item_scale": self.item_scale}
+        if self.cold is not None:
+            tensors["cold"] = self.cold
         data: dict[str, Any] = {
             "node_types": list(self.numbering.names),
             "starts": self.numbering.starts.tolist(),
@@ -118,6 +125,7 @@ class Embeddings:
             "user_type": self.user_type,
             "item_type": self.item_type,
             "beta": self.beta,
+            "cold_scale": self.cold_scale,
             "facts": dict(self.facts),
             "relations": None,
         }
@@ -163,15 +171,36 @@ class Embeddings:
             final=tensors["final"],
             item_scale=tensors["item_scale"],
             beta=data["beta"],
+            cold=tensors.get("cold"),
+            cold_scale=data["cold_scale"],
             linear=linear,
             facts=data["facts"],
         )
 
 
-def item_scale(items: FloatArray, beta: float) -> FloatArray:
-    """`|z_i|^(beta - 1)`, and 0 for zero vectors, (items,)."""
-    norms = np.linalg.norm(items, axis=1)
+def item_scale(
+    items: FloatArray, beta: float, *, cold: npt.NDArray[np.bool_] | None = None, cold_scale: float = 1.0
+) -> FloatArray:
+    """`|z_i|^(beta - 1)`, and 0 for zero vectors.
+
+    Items that nobody liked in training have short vectors for want of interactions, not of appeal: in place of their
+    own `|z_i|^beta` they get the median of the others', times `cold_scale`.
+
+    Args:
+        items: z, (items, dim).
+        beta: 0 ranks by cosine, 1 by dot product.
+        cold: bool (items,), or None.
+        cold_scale: a factor.
+
+    Returns:
+        float32 (items,).
+    """
+    norms = np.linalg.norm(items, axis=1).astype(np.float64)
     scale = np.zeros_like(norms)
     np.power(norms, beta - 1, out=scale, where=norms > 0)
+    if cold is not None and cold.any():
+        warm = norms[~cold & (norms > 0)]
+        usual = float(np.median(warm**beta)) if len(warm) else 1.0
+        np.divide(cold_scale * usual, norms, out=scale, where=cold & (norms > 0))
     result: FloatArray = scale.astype(np.float32)
     return result

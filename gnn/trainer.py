@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gnn.device import resolve_device
-from gnn.embeddings import Embeddings, item_scale
+from gnn.embeddings import Embeddings, FloatArray, item_scale
 from gnn.encoder import Encoded
 from gnn.gcn import GCN, GCNConfig
 from gnn.layer0 import TextVectors
@@ -234,6 +234,7 @@ class _Fit:
         self.pair_keys = self.pair_users * len(graph.items) + self.pair_items
         self.batches = Batches(len(self.pair_users), training.batch_size, seed=context.seed, device=self.device)
         popularity = np.bincount(self.pair_items.cpu().numpy(), minlength=len(graph.items))
+        self.cold = popularity == 0
         allowed = np.flatnonzero(popularity) if training.touched_only else None
         self.place = torch.full((len(graph.items),), -1, dtype=torch.int64, device=self.device)
         self.competing = torch.from_numpy(np.arange(len(graph.items)) if allowed is None else allowed).to(self.device)
@@ -243,9 +244,17 @@ class _Fit:
             torch.tensor(math.log(training.temperature), dtype=self.dtype, device=self.device),
             requires_grad=training.learn_temperature,
         )
+        cosine = training.loss == "softmax" and training.similarity == "cosine"
+        self.log_cold_scale = nn.Parameter(
+            torch.zeros((), dtype=self.dtype, device=self.device), requires_grad=cosine and training.cold_weight > 0
+        )
         self.parameters = {
             name: parameter
-            for name, parameter in [*self.encoder.named_parameters(), ("log_temperature", self.log_temperature)]
+            for name, parameter in [
+                *self.encoder.named_parameters(),
+                ("log_temperature", self.log_temperature),
+                ("log_cold_scale", self.log_cold_scale),
+            ]
             if parameter.requires_grad
         }
         # One fused update where torch has it: the optimiser is a visible part of a CPU step otherwise.
@@ -303,7 +312,7 @@ class _Fit:
             chosen = cold[items]
             if chosen.any():
                 encoded = self.encoder(Mask(cold=cold), self._dropout(Stream.COLD_DROPOUT))
-                second = self._loss(encoded, users[chosen], items[chosen], Stream.COLD_NEGATIVES)
+                second = self._loss(encoded, users[chosen], items[chosen], Stream.COLD_NEGATIVES, cold)
                 loss = loss + self.training.cold_weight * second
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -317,7 +326,9 @@ class _Fit:
         kept = uniform(index, seed=self.context.seed, step=self.step, stream=stream) >= rate
         return (kept.to(self.dtype) / (1 - rate))[:, None]
 
-    def _loss(self, encoded: Encoded, users: Tensor, items: Tensor, stream: Stream) -> Tensor:
+    def _loss(
+        self, encoded: Encoded, users: Tensor, items: Tensor, stream: Stream, cold: Tensor | None = None
+    ) -> Tensor:
         training = self.training
         everyone, everything = encoded.final[self.users], encoded.final[self.items]
         if training.loss == "bpr":
@@ -326,6 +337,8 @@ class _Fit:
         else:
             if training.similarity == "cosine":
                 everyone, everything = functional.normalize(everyone), functional.normalize(everything)
+                if cold is not None:
+                    everything = torch.where(cold[:, None], everything * self.log_cold_scale.exp(), everything)
             temperature = self.log_temperature.exp()
             if training.negatives == 0:
                 loss = softmax_all(
@@ -391,8 +404,7 @@ class _Fit:
             everyone, everything = final[self.users][who], final[self.items]
             betas = self.training.betas
             ranked: list[list[Any]] = [[] for _ in betas]
-            norms = everything.norm(dim=1)
-            scales = [torch.where(norms > 0, norms.clamp(min=1e-30) ** (beta - 1), 0) for beta in betas]
+            scales = [torch.from_numpy(self._scale(to_numpy(everything), beta)).to(everything) for beta in betas]
             for _, scores in score_blocks(everyone, everything, seen=seen):
                 # A seen item stays at minus infinity under every scale but 0, and a scale of 0 is that of no vector.
                 for place, scale in enumerate(scales):
@@ -410,6 +422,9 @@ class _Fit:
         self.history.append(line)
         if self.context.log is not None:
             write_text(self.context.log, "".join(json.dumps(entry) + "\n" for entry in self.history))
+
+    def _scale(self, items: FloatArray, beta: float) -> FloatArray:
+        return item_scale(items, beta, cold=self.cold, cold_scale=float(self.log_cold_scale.detach().exp()))
 
     def _note(self, loss: float) -> str:
         if self.validation is None:
@@ -531,8 +546,10 @@ class _Fit:
             user_type=self.graph.schema.user_type,
             item_type=self.graph.schema.item_type,
             final=final,
-            item_scale=item_scale(final[self.items], beta),
+            item_scale=self._scale(final[self.items], beta),
             beta=beta,
+            cold=self.cold,
+            cold_scale=float(self.log_cold_scale.exp()),
             linear=self.encoder.linear_parts(),
             facts=facts,
         )
