@@ -546,9 +546,18 @@ class _Mapping:
 
 def _one_schema_org(terms: list[str]) -> tuple[list[str], npt.NDArray[np.int32]]:
     """Terms with one spelling of schema.org, and the new number of each old one."""
-    known: dict[str, int] = {}
-    number = np.array([known.setdefault(_https_schema(term), len(known)) for term in terms], dtype=np.int32)
-    return list(known), number
+    number = np.arange(len(terms), dtype=np.int32)
+    old = [n for n, term in enumerate(terms) if term.startswith("http://schema.org/")]
+    if old:
+        terms = list(terms)
+        positions = {term: n for n, term in enumerate(terms)}
+        for n in old:
+            new = _https_schema(terms[n])
+            # The old spelling's number either goes over to a known term or becomes the new spelling itself.
+            number[n] = positions.get(new, n)
+            if number[n] == n:
+                terms[n] = new
+    return terms, number
 
 
 def _https_schema(iri: str) -> str:

@@ -1,8 +1,9 @@
 """RDF files, or an rdflib graph, into integer arrays: one pass, no triple kept as an object.
 
-N-Triples and N-Quads are fed to the parser in blocks of whole lines; a block that fails is read again line by line, so
-that only its bad lines are set aside. The other formats cannot be resumed after an error (reading on would invent or
-lose triples) and are refused whole.
+N-Triples and N-Quads are read in blocks of whole lines (those of N-Triples mostly without making an object a triple,
+see `ingest.ntriples`); lines that the parser refuses are tried again one by one, so that only the bad ones are set
+aside. The other formats cannot be resumed after an error (reading on would invent or lose triples) and are refused
+whole.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ingest.ntriples import cut_lines
 from ingest.report import QualityReport, Source
 from kg.errors import InvalidDataError
 from kg.ids import IntArray
@@ -36,7 +38,7 @@ FORMATS = {
     ".nquads": "nquads",
     ".trig": "trig",
 }
-BLOCK_BYTES = 1 << 21
+BLOCK_BYTES = 1 << 22
 FLUSH_ROWS = 1 << 17
 _ANONYMOUS = re.compile(r"[a-f][0-9a-f]{31}")
 
@@ -214,33 +216,57 @@ class RdfReader:
     def _read_lines(self, stream: IO[bytes], kind: str, source: Source, blanks: _BlankNodes) -> None:
         line = 1
         for block in _blocks_of_lines(stream):
-            batch = _Batch()
-            try:
-                self._parse(block, kind, batch, blanks)
-            except SyntaxError:
-                self._read_bad_block(block, kind, source, blanks, line)
-            else:
-                self._keep(batch, source)
+            rest = self._cut(block, source) if kind == "ntriples" else None
+            if rest is None:
+                self._read_block(block, kind, source, blanks, range(line, line + block.count(b"\n") + 1))
+            elif len(rest):
+                lines = block.split(b"\n")
+                left = b"\n".join([lines[n] for n in rest.tolist()])
+                self._read_block(left, kind, source, blanks, (rest + line).tolist())
             line += block.count(b"\n")
 
-    def _read_bad_block(self, block: bytes, kind: str, source: Source, blanks: _BlankNodes, first_line: int) -> None:
-        """Keep the good lines of a block that failed, a few lines at a time and then one by one."""
-        lines = block.split(b"\n")
-        for start in range(0, len(lines), 64):
-            few = lines[start : start + 64]
-            batch = _Batch()
-            try:
-                self._parse(b"\n".join(few), kind, batch, blanks)
-            except SyntaxError:
-                for offset, text in enumerate(few):
-                    self._read_line(text, kind, source, blanks, first_line + start + offset)
-            else:
-                self._keep(batch, source)
+    def _cut(self, block: bytes, source: Source) -> IntArray | None:
+        """Take the plain lines of a block; the numbers of the others, or None when it has to be parsed as a whole."""
+        from pyoxigraph import RdfFormat, parse
 
-    def _read_line(self, text: bytes, kind: str, source: Source, blanks: _BlankNodes, line: int) -> None:
+        lines = cut_lines(block, lambda text: list(parse(text, format=RdfFormat.N_TRIPLES)))
+        if lines is None:
+            return None
+        terms, kinds = self._terms, self._kinds
+        number = np.array([terms[iri] for iri in lines.iris], dtype=np.int32)
+        kind = np.array([kinds[tag, _plain_datatype(datatype)] for tag, datatype in lines.kinds], dtype=np.int32)
+        subject, predicate = number[lines.subject], number[lines.predicate]
+        nodes = ~lines.literal
+        source.read += len(subject)
+        self._edges.append(np.stack([subject[nodes], predicate[nodes], number[lines.object]], axis=1).ravel())
+        self._graphs.append(np.full(int(nodes.sum()), -1, dtype=np.int32))
+        if len(lines.kind):
+            texts = [subject[lines.literal], predicate[lines.literal], kind[lines.kind]]
+            self._literals.append(np.stack(texts, axis=1).ravel())
+            self._literal_graphs.append(np.full(len(lines.kind), -1, dtype=np.int32))
+            self._values.append(lines.value)
+        return lines.rest
+
+    def _read_block(self, block: bytes, kind: str, source: Source, blanks: _BlankNodes, numbers: Sequence[int]) -> None:
+        """Parse lines (`numbers` are theirs in the file): all at once, else a few at a time, and then one by one."""
         batch = _Batch()
         try:
-            self._parse(text, kind, batch, blanks)
+            self._parse(block, kind, batch, blanks)
+        except SyntaxError:
+            lines = block.split(b"\n")
+            if len(lines) == 1:
+                self._set_line_aside(block, kind, source, blanks, numbers[0])
+                return
+            step = 64 if len(lines) > 64 else 1
+            for start in range(0, len(lines), step):
+                few = b"\n".join(lines[start : start + step])
+                self._read_block(few, kind, source, blanks, numbers[start : start + step])
+        else:
+            self._keep(batch, source)
+
+    def _set_line_aside(self, text: bytes, kind: str, source: Source, blanks: _BlankNodes, line: int) -> None:
+        try:
+            self._parse(text, kind, _Batch(), blanks)
         except SyntaxError as error:
             reason = re.sub(r"^Parser error[^:]*: ", "", error.msg or "")
             place = f"{source.name}:{line}: {reason}: {text[:120].decode(errors='replace').strip()}"
@@ -248,8 +274,6 @@ class RdfReader:
                 raise InvalidDataError(f"bad line in {place} (quality.strict refuses it)") from error
             source.read += 1
             self.report.set_aside(source, "bad lines", 1, "lines that are no statement, set aside", [place])
-        else:
-            self._keep(batch, source)
 
     def _read_whole(self, stream: Any, kind: str, source: Source, blanks: _BlankNodes) -> None:
         batch = _Batch()
@@ -392,6 +416,7 @@ def _plain_datatype(datatype: str) -> str:
 
 
 def _blocks_of_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Blocks that end with a line break."""
     rest = b""
     while data := stream.read(BLOCK_BYTES):
         end = data.rfind(b"\n") + 1
@@ -401,7 +426,7 @@ def _blocks_of_lines(stream: IO[bytes]) -> Iterator[bytes]:
         yield rest + data[:end]
         rest = data[end:]
     if rest:
-        yield rest
+        yield rest + b"\n"
 
 
 def _concatenate(parts: list[Int32Array]) -> Int32Array:
