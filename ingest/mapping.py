@@ -15,8 +15,9 @@ Rules, all independent of the order of the facts:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.rdf import Triples
-from ingest.report import QualityReport, Source
+from ingest.report import MAX_EXAMPLES, QualityReport, Source
 from ingest.settings import GraphSettings
 from kg.ids import IntArray
 from kg.schema import TITLE_ATTRIBUTES, NodeType, RelationKey, local_name, snake_case
@@ -185,7 +186,7 @@ class _Mapping:
         dropped = {_https_schema(iri) for iri in self.settings.drop}
         edges, literals = self._where(dropped, self.p), self._where(dropped, self.lp)
         count = int(edges.sum() + literals.sum())
-        self.report.add("dropped predicates", count, "facts left out as graph.drop says", sorted(dropped))
+        self.report.add("dropped predicates", count, "facts left out as graph.drop says", _few(dropped))
         self._filter_edges(~edges)
         self._filter_literals(~literals)
 
@@ -228,9 +229,7 @@ class _Mapping:
         if not odd.any():
             return
         where = np.flatnonzero(odd)
-        examples = sorted(
-            f"{self.terms[self.ls[i]]} {self.terms[self.lp[i]]} {self.lv[int(i)].as_py()!r}" for i in where[:1000]
-        )
+        examples = _few(f"{self.terms[self.ls[i]]} {self.terms[self.lp[i]]} {self.lv[int(i)].as_py()!r}" for i in where)
         self.report.set_aside(
             self.source,
             "literals where nodes are expected",
@@ -293,7 +292,7 @@ class _Mapping:
                 "unknown types",
                 len(lost),
                 "nodes without rdf:type that nothing points to; kept as type resource",
-                sorted(self.terms[n] for n in lost[:1000].tolist()),
+                _few(self.terms[n] for n in lost.tolist()),
                 severity="warning",
             )
         return table_of, order
@@ -320,7 +319,7 @@ class _Mapping:
                 common = order[int(counts.argmax())]
                 if common in never or counts.max() * 2 < len(typed) + len(members):
                     common = None
-            examples = sorted(self.terms[n] for n in members[:1000].tolist())
+            examples = _few(self.terms[n] for n in members.tolist())
             if common is None:
                 name = f"{name}_reference" if name in never else name
                 self.report.add(
@@ -436,7 +435,7 @@ class _Mapping:
             "nodes without a key",
             len(missing),
             f"{name} nodes that graph.nodes.{name}.key does not reach keep their IRI",
-            sorted(missing),
+            _few(missing),
             severity="warning",
         )
         taken: dict[str, str] = {}
@@ -470,9 +469,7 @@ class _Mapping:
         typed, bad = _typed(values, kinds, self.kinds)
         if bad.any():
             where = np.flatnonzero(bad)
-            examples = sorted(
-                f"{self.terms[self.ls[picked[i]]]} {name} {values[int(i)].as_py()!r}" for i in where[:1000]
-            )
+            examples = _few(f"{self.terms[self.ls[picked[i]]]} {name} {values[int(i)].as_py()!r}" for i in where)
             self.report.set_aside(
                 self.source, "unparsable literals", len(where), "do not fit their datatype; set aside", examples
             )
@@ -502,7 +499,7 @@ class _Mapping:
         taken: dict[str, list[int]] = {}
         for number, name in names.items():
             taken.setdefault(name, []).append(number)
-        for name, same in taken.items():
+        for name, same in sorted(taken.items()):
             if len(same) == 1 and name not in reserved:
                 continue
             for number in same:
@@ -532,7 +529,7 @@ class _Mapping:
             both, target = divmod(value, int(width))
             predicate, source = divmod(both, int(width))
             pairs.setdefault((source, target), []).append((int(predicates[predicate]), rows))
-        for (source, target), members in pairs.items():
+        for (source, target), members in sorted(pairs.items()):
             names = self._unique_names(
                 [n for n, _ in members], f"relations from {order[source]} to {order[target]}", set()
             )
@@ -542,6 +539,11 @@ class _Mapping:
                 if (self.g[rows] >= 0).any():
                     graphs = pa.array([self.terms[n] if n >= 0 else None for n in self.g[rows].tolist()], pa.string())
                 result.edges[key] = EdgeTable(self.terms[predicate], row[self.s[rows]], row[self.o[rows]], graphs)
+
+
+def _few(examples: Iterable[str]) -> list[str]:
+    """The first examples in order, so that which ones are shown does not hang on the order of the facts."""
+    return nsmallest(MAX_EXAMPLES, examples)
 
 
 def _one_schema_org(terms: list[str]) -> tuple[list[str], npt.NDArray[np.int32]]:
