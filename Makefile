@@ -16,8 +16,7 @@ setup: .venv/ready
 	@touch $@
 
 demo: setup
-	$(BIN)/graphrecall refresh examples/movies/demo.toml
-	$(BIN)/graphrecall demo examples/movies/demo.toml
+	$(BIN)/graphrecall refresh examples/movies/demo.toml --show
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not soak"
