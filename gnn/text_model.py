@@ -55,8 +55,7 @@ class TextConfig:
         pooling: "mean" over the tokens (the default model and most sentence encoders), or "cls", the first token.
         precision: "auto" is bfloat16 where the processor multiplies it natively (CUDA from Ampere on, CPUs with AMX or
             AVX512_BF16: about twice as fast, cosine to float32 above .999), else float32.
-        batch_tokens: tokens of a batch, padding included; 0 means 2,048 on a CPU (two cores want small ones) and
-            65,536 on a GPU.
+        batch_tokens: tokens of a batch, padding included; 0 means 512 for each thread of a CPU, and 65,536 on a GPU.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
