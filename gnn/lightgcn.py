@@ -44,7 +44,7 @@ class LightGCNConfig:
     dim: int = 64
     layers: int = 2
     relations: tuple[str, ...] | None = None
-    interaction_weight: float = 0.8
+    interaction_weight: float = 0.95
     learn_relation_weights: bool = True
     learn_layer_weights: bool = False
     text: bool = True

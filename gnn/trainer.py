@@ -60,8 +60,9 @@ class TrainingConfig:
         weight_decay: decoupled (AdamW), a step's shrinkage is learning_rate * weight_decay.
         l2: weight of the L2 term on the layer-0 embeddings of the batch, as in the LightGCN paper.
         node_dropout: share of the nodes whose free embedding is left out of a step.
-        drop_batch_edges: take the batch's own positive edges out of the step.
-        cold_weight: weight of the second pass, in which items are made to look cold; 0 leaves it out.
+        drop_batch_edges: take the batch's own positive edges out of the step: each is an edge of A as well.
+        cold_weight: weight of the second pass, in which items are made to look cold; 0 leaves it out, as does a model
+            with neither texts nor knowledge to place them by.
         cold_fraction: share of the items that are cold in the second pass of a step.
         max_steps: steps at most.
         eval_every: steps between validations and checkpoints.
@@ -76,19 +77,19 @@ class TrainingConfig:
     similarity: Literal["cosine", "dot"] = "cosine"
     temperature: float = 0.1
     learn_temperature: bool = False
-    negatives: int = 2048
+    negatives: int = 1024
     negative_power: float = 0.0
     log_q: bool = True
     touched_only: bool = False
-    batch_size: int = 4096
+    batch_size: int = 2048
     learning_rate: float = 0.01
     weight_decay: float = 0.0
     l2: float = 0.0
     node_dropout: float = 0.0
-    drop_batch_edges: bool = True
-    cold_weight: float = 0.0
+    drop_batch_edges: bool = False
+    cold_weight: float = 0.5
     cold_fraction: float = 1 / 3
-    max_steps: int = 400
+    max_steps: int = 240
     eval_every: int = 20
     patience: int = 5
     betas: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -235,6 +236,7 @@ class _Fit:
         self.batches = Batches(len(self.pair_users), training.batch_size, seed=context.seed, device=self.device)
         popularity = np.bincount(self.pair_items.cpu().numpy(), minlength=len(graph.items))
         self.cold = popularity == 0
+        self.untouched = torch.from_numpy(self.cold).to(self.device)
         allowed = np.flatnonzero(popularity) if training.touched_only else None
         self.place = torch.full((len(graph.items),), -1, dtype=torch.int64, device=self.device)
         self.competing = torch.from_numpy(np.arange(len(graph.items)) if allowed is None else allowed).to(self.device)
@@ -244,9 +246,14 @@ class _Fit:
             torch.tensor(math.log(training.temperature), dtype=self.dtype, device=self.device),
             requires_grad=training.learn_temperature,
         )
+        # Without texts and knowledge nothing could place a cold item: LightGCN as published has no second pass.
+        self.cold_pass = training.cold_weight > 0 and (
+            self.encoder.layer0.projection is not None
+            or any(graph.schema.relations[key].event is None for key in self.encoder.propagation.relations)
+        )
         cosine = training.loss == "softmax" and training.similarity == "cosine"
         self.log_cold_scale = nn.Parameter(
-            torch.zeros((), dtype=self.dtype, device=self.device), requires_grad=cosine and training.cold_weight > 0
+            torch.zeros((), dtype=self.dtype, device=self.device), requires_grad=cosine and self.cold_pass
         )
         self.parameters = {
             name: parameter
@@ -304,15 +311,15 @@ class _Fit:
         users, items = self.pair_users[edges], self.pair_items[edges]
         mask = Mask(edges=edges) if self.training.drop_batch_edges else NOTHING
         encoded = self.encoder(mask, self._dropout(Stream.DROPOUT))
-        loss = self._loss(encoded, users, items, Stream.NEGATIVES)
-        if self.training.cold_weight:
+        loss = self._loss(encoded, users, items, Stream.NEGATIVES, self.untouched)
+        if self.cold_pass:
             index = torch.arange(len(self.graph.items), device=self.device)
             draw = uniform(index, seed=self.context.seed, step=self.step, stream=Stream.COLD_ITEMS)
             cold = draw < self.training.cold_fraction
             chosen = cold[items]
             if chosen.any():
                 encoded = self.encoder(Mask(cold=cold), self._dropout(Stream.COLD_DROPOUT))
-                second = self._loss(encoded, users[chosen], items[chosen], Stream.COLD_NEGATIVES, cold)
+                second = self._loss(encoded, users[chosen], items[chosen], Stream.COLD_NEGATIVES, cold | self.untouched)
                 loss = loss + self.training.cold_weight * second
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -326,9 +333,7 @@ class _Fit:
         kept = uniform(index, seed=self.context.seed, step=self.step, stream=stream) >= rate
         return (kept.to(self.dtype) / (1 - rate))[:, None]
 
-    def _loss(
-        self, encoded: Encoded, users: Tensor, items: Tensor, stream: Stream, cold: Tensor | None = None
-    ) -> Tensor:
+    def _loss(self, encoded: Encoded, users: Tensor, items: Tensor, stream: Stream, cold: Tensor) -> Tensor:
         training = self.training
         everyone, everything = encoded.final[self.users], encoded.final[self.items]
         if training.loss == "bpr":
@@ -337,7 +342,7 @@ class _Fit:
         else:
             if training.similarity == "cosine":
                 everyone, everything = functional.normalize(everyone), functional.normalize(everything)
-                if cold is not None:
+                if self.log_cold_scale.requires_grad:
                     everything = torch.where(cold[:, None], everything * self.log_cold_scale.exp(), everything)
             temperature = self.log_temperature.exp()
             if training.negatives == 0:
