@@ -270,13 +270,23 @@ def render_text(template: str, attributes: Any) -> Any:
             f"text template {template!r} names {', '.join(unknown)}; the attributes there are "
             f"{', '.join(attributes.column_names)}"
         )
-    columns = {name: attributes[name].to_pylist() for name in set(names)}
-    texts = []
-    for row in range(attributes.num_rows):
-        text = re.sub(r"\{(\w+)\}", lambda found: _plain(columns[found[1]][row]), template)  # noqa: B023
-        text = re.sub(r"\(\s*\)|\[\s*\]", "", text)
-        texts.append(re.sub(r"\s+", " ", text).strip(" ,;:-"))
-    return pa.array(texts, type=pa.string())
+    columns = {name: _text_column(attributes[name].combine_chunks()) for name in set(names)}
+    # Odd places are names, even ones the text between them.
+    pieces = [columns[part] if at % 2 else part for at, part in enumerate(re.split(r"\{(\w+)\}", template))]
+    rows = pa.repeat("", attributes.num_rows)
+    texts = pc.binary_join_element_wise(rows, *pieces, "")
+    blank = r"[\s\p{Z}\x0b\x1c-\x1f\x{85}]"
+    texts = pc.replace_substring_regex(texts, rf"\({blank}*\)|\[{blank}*\]", "")
+    return pc.utf8_trim(pc.replace_substring_regex(texts, rf"{blank}+", " "), " ,;:-")
+
+
+def _text_column(column: Any) -> Any:
+    """A column as text, "" where it is null."""
+    if pa.types.is_integer(column.type):
+        column = column.cast(pa.string())
+    elif not pa.types.is_string(column.type):
+        column = pa.array([_plain(value) for value in column.to_pylist()], type=pa.string())
+    return pc.fill_null(column, "")
 
 
 def _plain(value: Any) -> str:
