@@ -32,8 +32,10 @@ PEER_BATCHES = (32, 8)  # its default, and one that suits two cores better
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the comparison for every kind of text and precision."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks text", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder with movies.csv (title, abstract); else the bundled titles")
-    parser.add_argument("--texts", type=int, default=256, help="abstracts encoded; four times as many titles")
+    parser.add_argument(
+        "--data", type=Path, help="folder with movies.csv (title, abstract); else the names in the bundle"
+    )
+    parser.add_argument("--texts", type=int, default=256, help="abstracts encoded; four times as many titles or names")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
@@ -88,7 +90,7 @@ def compare(kind: str, texts: list[str], precision: str, device: str, repeats: i
             "texts": len(texts),
             "tokens min/quartiles/max": spread,
             "texts/s": len(texts) / float(np.median(taken)),
-            "graphrecall is faster by": None if name == "graphrecall" else float(np.median(np.array(taken) / ours)),
+            "graphrecall, times as fast": None if name == "graphrecall" else float(np.median(np.array(taken) / ours)),
             "lowest cosine": cosine,
         }
         for name, taken in seconds.items()
@@ -104,8 +106,8 @@ def read_texts(folder: Path | None) -> tuple[dict[str, list[str]], dict[str, str
             with gzip.open(path, "rt", encoding="utf-8") as stream:
                 found += re.findall(r'<https?://schema\.org/name> "((?:[^"\\]|\\.)*)"', stream.read())
         if not found:
-            sys.exit(f"no titles in {BUNDLE}: give --data with a folder that holds movies.csv")
-        return {"titles": list(dict.fromkeys(found))}, {path.name: checksum(path) for path in files}
+            sys.exit(f"no names in {BUNDLE}: give --data with a folder that holds movies.csv")
+        return {"names": list(dict.fromkeys(found))}, {path.name: checksum(path) for path in files}
     path = folder / "movies.csv"
     csv.field_size_limit(1 << 24)
     with path.open(newline="", encoding="utf-8") as stream:
