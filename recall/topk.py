@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -61,6 +63,55 @@ def contains(lists: ItemLists, items: IntArray) -> npt.NDArray[np.bool_]:
     place = np.minimum(np.searchsorted(listed, wanted), len(listed) - 1)
     result: npt.NDArray[np.bool_] = (listed[place] == wanted) & (items >= 0)
     return result
+
+
+def best_first(rows: IntArray, scores: npt.NDArray[np.float32]) -> IntArray:
+    """The stable order of (row, score) entries by row, then score descending.
+
+    One sort of one integer key, several times faster than `np.lexsort`. Entries that come in the order of their
+    positions keep it where scores are equal.
+    """
+    bits = (scores.astype(np.float32) + np.float32(0)).view(np.uint32)  # + 0 makes one zero of two
+    ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    key = (rows.astype(np.uint64) << np.uint64(32)) | (~ascending).astype(np.uint64)
+    order: IntArray = np.argsort(key, kind="stable")
+    return order
+
+
+def first_of_rows(rows: IntArray, k: int) -> npt.NDArray[np.bool_]:
+    """Which entries are among the first k of their row; rows ascend."""
+    result: npt.NDArray[np.bool_] = np.arange(len(rows)) - np.searchsorted(rows, rows) < k
+    return result
+
+
+def top_k_sparse(scores: Any, k: int, *, exclude: ItemLists | None, columns: IntArray | None = None) -> TopK:
+    """The best k stored entries of each row of a sparse matrix; entries of 0 are never chosen.
+
+    Args:
+        scores: CSR (rows, columns), float32.
+        k: at least 1.
+        exclude: items to leave out of each row.
+        columns: item position of each column, sorted ascending; None: column c is item c.
+
+    Returns:
+        (rows, k), equal scores in the order of their positions.
+    """
+    scores.sort_indices()
+    row = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
+    item = scores.indices.astype(np.int64) if columns is None else columns[scores.indices]
+    kept = scores.data != 0
+    if exclude is not None and len(exclude.items):
+        width = np.int64(max(exclude.items.max(), item.max(initial=0)) + 1)
+        kept &= ~np.isin(row * width + item, exclude.rows() * width + exclude.items, kind="sort")
+    row, item, value = row[kept], item[kept], scores.data[kept]
+    order = best_first(row, value)
+    order = order[first_of_rows(row[order], k)]
+    row = row[order]
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    items = np.full((scores.shape[0], k), -1, dtype=np.int64)
+    best = np.full((scores.shape[0], k), -np.inf, dtype=np.float32)
+    items[row, place], best[row, place] = item[order], value[order]
+    return TopK(items, best)
 
 
 def top_k(scores: npt.NDArray[np.float32], k: int, *, columns: IntArray | None = None) -> TopK:

@@ -116,9 +116,12 @@ class AttributeKNN(NeighbourChannel):
         given = [row for row, attributes in enumerate(queries.attributes or ()) if attributes]
         return np.union1d(rows_with(history), np.array(given, dtype=np.int64))
 
+    def _asks_more(self, queries: Queries) -> bool:
+        return any(queries.attributes or ())
+
     def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
         scores = super()._scores(queries, history, columns)
-        if queries.attributes is not None and any(queries.attributes):
+        if queries.attributes is not None and self._asks_more(queries):
             vectors = self._vectors if columns is None else self._vectors[columns]
             asked = (self._profiles(queries.attributes) @ vectors.T).toarray()
             scores = np.maximum(scores, 0) + asked

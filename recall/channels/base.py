@@ -76,12 +76,19 @@ class HistoryChannel(ABC):
         step = max(1, BLOCK_SCORES // max(width, 1))
         for start in range(0, len(rows), step):
             block = rows[start : start + step]
-            found = self._scores(queries.take(block), history.take(block), columns)
-            if excluded is not None:
-                mask_out(found, excluded.take(block), columns)
-            top = top_k(found, k, columns=columns)
+            left_out = None if excluded is None else excluded.take(block)
+            top = self._top(queries.take(block), history.take(block), left_out, columns, k)
             items[block], scores[block] = top.items, top.scores
         return Candidates.from_top_k(TopK(items, scores), key=queries.key, items=known.items, source=self.name)
+
+    def _top(
+        self, queries: Queries, history: ItemLists, excluded: ItemLists | None, columns: IntArray | None, k: int
+    ) -> TopK:
+        """Rank one block."""
+        scores = self._scores(queries, history, columns)
+        if excluded is not None:
+            mask_out(scores, excluded, columns)
+        return top_k(scores, k, columns=columns)
 
     def explain(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
         """Split each score over the user's history: score(u, i) is a sum over the liked items.

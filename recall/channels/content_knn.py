@@ -98,6 +98,9 @@ class ContentKNN(NeighbourChannel):
     def _answerable(self, queries: Queries, history: ItemLists) -> IntArray:
         return np.union1d(rows_with(history), rows_with_text(queries))
 
+    def _asks_more(self, queries: Queries) -> bool:
+        return self.config.neighbours is None or len(rows_with_text(queries)) > 0
+
     def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
         unit = self._unit if columns is None else self._unit[columns]
         text = encode_texts(queries, self.encode, self.name)

@@ -16,7 +16,8 @@ from kg.ids import IntArray
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import HistoryChannel, Scores, as_matrix
 from recall.channels.known import Known
-from recall.contracts import Queries
+from recall.contracts import Queries, TopK
+from recall.topk import best_first, first_of_rows, top_k_sparse
 
 
 class NeighbourChannel(HistoryChannel):
@@ -43,9 +44,23 @@ class NeighbourChannel(HistoryChannel):
     def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
         """Blocks of rows i with the similarities of their nearest neighbours j, CSR (block, items)."""
 
-    def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
+    def _asks_more(self, queries: Queries) -> bool:
+        """Whether requests carry more than a history that the channel scores by."""
+        return False
+
+    def _top(
+        self, queries: Queries, history: ItemLists, excluded: ItemLists | None, columns: IntArray | None, k: int
+    ) -> TopK:
+        if self._asks_more(queries):
+            return super()._top(queries, history, excluded, columns, k)
+        return top_k_sparse(self._sums(history, columns), k, exclude=excluded, columns=columns)
+
+    def _sums(self, history: ItemLists, columns: IntArray | None) -> Any:
         similar = self._similar if columns is None else self._similar[:, columns]
-        scores: Scores = (as_matrix(history, self.known.num_items) @ similar).toarray()
+        return as_matrix(history, self.known.num_items) @ similar
+
+    def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
+        scores: Scores = self._sums(history, columns).toarray()
         scores[scores == 0] = -np.inf
         return scores
 
@@ -63,13 +78,13 @@ class NeighbourChannel(HistoryChannel):
 def nearest(similar: Any, n: int) -> Any:
     """The n largest positive entries of each row of a CSR matrix, equal ones by column."""
     similar = similar.tocsr()
+    similar.sort_indices()
     row = np.repeat(np.arange(similar.shape[0]), np.diff(similar.indptr))
     kept = similar.data > 0
-    row, column, value = row[kept], similar.indices[kept], similar.data[kept]
-    order = np.lexsort((column, -value, row))
-    row, column, value = row[order], column[order], value[order]
-    best = np.arange(len(row)) - np.searchsorted(row, row) < n
-    return csr_matrix((value[best], (row[best], column[best])), shape=similar.shape)
+    row, column, value = row[kept], similar.indices[kept], similar.data[kept].astype(np.float32)
+    order = best_first(row, value)
+    order = order[first_of_rows(row[order], n)]
+    return csr_matrix((value[order], (row[order], column[order])), shape=similar.shape)
 
 
 def cosine_neighbours(vectors: Any, *, liked: npt.NDArray[np.bool_], n: int, block: int) -> Iterator[Any]:

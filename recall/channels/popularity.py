@@ -15,7 +15,7 @@ from kg.ids import IntArray
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import HistoryChannel, Scores
 from recall.channels.known import Known
-from recall.contracts import NoShares, Queries, Shares
+from recall.contracts import NoShares, Queries, Shares, TopK
 
 
 class Popularity(HistoryChannel):
@@ -44,6 +44,17 @@ class Popularity(HistoryChannel):
 
     def _learn(self, graph: KnowledgeGraph, known: Known) -> None:
         self._likes = np.bincount(known.liked.items, minlength=known.num_items).astype(np.float32)
+
+    def _top(
+        self, queries: Queries, history: ItemLists, excluded: ItemLists | None, columns: IntArray | None, k: int
+    ) -> TopK:
+        # All rows have the same scores, so nobody needs more than the first k items and as many as are left out.
+        need = k + (0 if excluded is None else int(excluded.counts.max(initial=0)))
+        likes = self._likes if columns is None else self._likes[columns]
+        if need < len(likes):
+            head = np.sort(np.argsort(-likes, kind="stable")[:need])
+            columns = head if columns is None else columns[head]
+        return super()._top(queries, history, excluded, columns, k)
 
     def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
         likes = self._likes if columns is None else self._likes[columns]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
 from kg import ItemLists
 from kg.errors import ConfigError, InvalidDataError
-from recall.topk import check_k, check_positions, contains, mask_out, top_k
+from recall.topk import best_first, check_k, check_positions, contains, mask_out, top_k, top_k_sparse
 
 
 def naive(scores, k, columns):
@@ -31,6 +32,26 @@ def test_equals_a_full_sort_with_many_ties(rows, width, k, random):
     for row in range(rows):
         for item, score in zip(top.items[row], top.scores[row], strict=True):
             assert score == (-np.inf if item < 0 else scores[row, list(columns).index(item)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 5), st.integers(0, 12), st.integers(1, 15), st.randoms(use_true_random=False))
+def test_sparse_equals_dense(rows, width, k, random):
+    values = [random.choice([0.0, 0.0, -1.0, 1.0, 2.0]) for _ in range(rows * width)]
+    scores = np.array(values, dtype=np.float32).reshape(rows, width)
+    columns = np.array(sorted(random.sample(range(100), width)), dtype=np.int64)
+    listed = [(row, item) for row in range(rows) for item in random.sample(range(100), 30)]
+    exclude = ItemLists.from_pairs(*np.array(listed).T, num_rows=rows)
+    sparse = top_k_sparse(csr_matrix(scores), k, exclude=exclude, columns=columns)
+    dense = np.where(scores == 0, -np.inf, scores).astype(np.float32)
+    mask_out(dense, exclude, columns)
+    np.testing.assert_array_equal(sparse.items, top_k(dense, k, columns=columns).items)
+
+
+def test_best_first_is_stable_and_knows_signs():
+    rows = np.array([1, 0, 0, 1, 0, 0, 0])
+    scores = np.array([2.0, -0.0, 0.0, 3.0, -2.5, 1.5, -0.1], dtype=np.float32)
+    assert best_first(rows, scores).tolist() == [5, 1, 2, 6, 4, 3, 0]
 
 
 def test_the_block_is_left_as_it_was():
