@@ -76,7 +76,7 @@ class RefreshConfig(_Section):
 
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
-    graph: GraphSettings
+    graph: GraphSettings = GraphSettings()
     sources: SourcesSettings
     quality: QualitySettings = QualitySettings()
     split: SplitConfig = SplitConfig()

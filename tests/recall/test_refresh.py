@@ -1,0 +1,397 @@
+"""The main job, end to end: published, unchanged, killed, out of room, refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from gnn.embeddings import Embeddings
+from gnn.features import TextFeatures
+from kg.errors import ConfigError, GateError, GraphRecallError, InvalidDataError, RefreshInProgressError
+from kg.files import read_json
+from kg.storage import load_graph
+from recall.assess import evaluate_run, read_split
+from recall.config import load_config
+from recall.recommender import Recommender
+from recall.refresh import RefreshResult, _is_disk_full, refresh
+from recall.runs import RunsFolder
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+# Makes processes that refresh and kill themselves, as a machine would, when a task is heard of or has come so far.
+# They are forked from one that has imported everything and computed nothing: no import twice, and safe for threads.
+NURSERY = """
+import json, os, signal, sys
+from contextlib import contextmanager
+from transformers import AutoModel, AutoTokenizer
+from recall.config import load_config
+import recall.refresh, recall.runs
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Task:
+    def __init__(self, deadly):
+        self.deadly, self.done = deadly, 0
+    def advance(self, steps=1):
+        self.done += steps
+        if self.deadly and self.done >= after:
+            die()
+    def note(self, text):
+        pass
+
+class Listener:
+    @contextmanager
+    def task(self, description, *, total=None):
+        if description == when and after == 0:
+            die()
+        yield Task(description == when)
+
+for line in sys.stdin:
+    config, when, after = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        if when == "switch":
+            recall.runs.switch_link = die
+        recall.refresh.refresh(load_config(config), progress=Listener())
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+Killer = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def run_and_kill() -> Iterator[Killer]:
+    """Starts a refresh of a config and has it killed when a task has come so far."""
+    with subprocess.Popen(
+        [sys.executable, "-c", NURSERY], env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as nursery:
+        stdin, stdout = nursery.stdin, nursery.stdout
+        assert stdin is not None
+        assert stdout is not None
+
+        def run(config: Path, when: str, after: int = 0) -> None:
+            stdin.write(json.dumps([str(config), when, after]) + "\n")
+            stdin.flush()
+            assert int(stdout.readline()) == -signal.SIGKILL
+
+        yield run
+        nursery.kill()
+
+
+def copy(deployment: Path, folder: Path) -> Path:
+    """The same deployment elsewhere, its run included."""
+    shutil.copytree(deployment.parent, folder, symlinks=True)
+    return folder / deployment.name
+
+
+def touch_ratings(config: Path) -> None:
+    with (config.parent / "ratings.csv").open("a") as stream:
+        stream.write("u1,m23,5,2000000\n")
+
+
+def test_a_run_is_complete(refreshed: RefreshResult) -> None:
+    assert refreshed.status == "published"
+    run = refreshed.run
+    manifest = run.verify()
+    report = read_json(run.report)
+    assert report == refreshed.report
+    assert manifest["metrics"].keys() == {"recall@5", "ndcg@5"}
+    assert not [name for name in manifest["files"] if name.endswith((".pkl", ".pt", ".bin"))]
+    graph = load_graph(run.graph)
+    assert report["data"]["nodes"]["movie"] == 24
+    assert report["data"]["interactions"] == 16 * 12
+    split = read_split(run.split, graph)
+    assert split.counts() == {name: report["evaluation"]["split"][name] for name in ("train", "valid", "test")}
+    assert split.temporal == "user"
+    assert {row["ranker"] for row in report["evaluation"]["metrics"]} == {"model", "popularity", "item_knn", "spectral"}
+    assert set(report["timings"]) == {
+        "build",
+        "encode",
+        "train for evaluation",
+        "evaluate",
+        "train for serving",
+        "index",
+    }
+    assert len(TextFeatures.load(run.features)) >= 24
+    evaluation, serving = Embeddings.load(run.evaluation_model), Embeddings.load(run.model)
+    assert serving.facts["steps"] == evaluation.facts["steps"]
+    assert serving.beta == evaluation.beta
+    assert not np.array_equal(serving.final, evaluation.final)
+    runs = RunsFolder(run.path.parent)
+    assert runs.current() == run
+    assert not runs.staging_root.exists()
+
+
+def test_a_second_refresh_changes_nothing(deployment: Path, refreshed: RefreshResult) -> None:
+    again = refresh(load_config(deployment))
+    assert again.status == "unchanged"
+    assert again.run == refreshed.run
+    assert again.report == refreshed.report
+
+
+def test_the_stored_evaluation_model_gives_the_reported_numbers(refreshed: RefreshResult) -> None:
+    again = evaluate_run(refreshed.run)
+    assert again["metrics"] == refreshed.report["evaluation"]["metrics"]
+    other = evaluate_run(refreshed.run, ks=[3], baselines=False)
+    assert other["k"] == [3]
+    assert {row["ranker"] for row in other["metrics"]} == {"model"}
+    assert all("recall@3" in row for row in other["metrics"])
+
+
+def test_what_where_and_how_it_runs_is_no_change_but_a_seed_is(deployment: Path, refreshed: RefreshResult) -> None:
+    text = deployment.read_text()
+    try:
+        deployment.write_text('device = "cpu"\n' + text.replace("keep = 2", "keep = 5").replace('"u1"', '"u2"'))
+        assert refresh(load_config(deployment)).status == "unchanged"
+    finally:
+        deployment.write_text(text)
+
+
+def test_killed_at_every_stage_it_goes_on_and_the_old_run_serves(
+    deployment: Path, refreshed: RefreshResult, tmp_path: Path, run_and_kill: Killer
+) -> None:
+    config = copy(deployment, tmp_path / "copy")
+    runs = RunsFolder(config.parent / "runs")
+    old = runs.current()
+    assert old is not None
+    touch_ratings(config)
+    marks: dict[str, int] = {}
+    stages = [
+        ("encoding texts", 0, {"build"}),
+        ("training for evaluation", 3, {"build", "encode"}),
+        ("training for serving", 1, {"build", "encode", "train for evaluation", "evaluate"}),
+        (
+            "checking the new run",
+            0,
+            {"build", "encode", "train for evaluation", "evaluate", "train for serving", "index"},
+        ),
+    ]
+    shutil.rmtree(runs.cache)
+    for when, after, done in stages:
+        run_and_kill(config, when, after)
+        assert runs.current() == old
+        assert len(runs.runs()) == 1
+        (staging,) = runs.staging_root.iterdir()
+        found = {mark.stem: mark.stat().st_mtime_ns for mark in (staging / "done").iterdir()}
+        assert set(found) == done
+        assert marks.items() <= found.items(), "a finished stage was done again"
+        marks = found
+    assert Recommender.load(runs.link).recommend(["u1"], k=3).table.num_rows == 3
+    run_and_kill(config, "switch")
+    assert runs.current() == old
+    assert len(runs.runs()) == 2
+    result = refresh(load_config(config))
+    assert result.status == "published"
+    assert runs.current() == result.run == runs.runs()[-1]
+    assert len(runs.runs()) == 2
+    # The same as without any kill.
+    whole = copy(config, tmp_path / "whole")
+    clean = refresh(load_config(whole), full=True)
+    assert np.allclose(Embeddings.load(clean.run.model).final, Embeddings.load(result.run.model).final, atol=1e-6)
+    assert clean.report["training"]["serving"]["steps"] == result.report["training"]["serving"]["steps"]
+    assert len(RunsFolder(whole.parent / "runs").runs()) == 2, "runs.keep = 2"
+
+
+DISK = """
+import json, os, subprocess, sys
+from pathlib import Path
+from kg.errors import GraphRecallError
+from recall.config import load_config
+from recall.recommender import Recommender
+from recall.refresh import refresh
+config = Path(sys.argv[1])
+runs = config.parent / "runs"
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(runs)], check=True)
+refresh(load_config(config))
+facts = []
+for round, left in enumerate(map(int, sys.argv[2:])):
+    with (config.parent / "ratings.csv").open("a") as stream:
+        stream.write(f"u{round},m23,5,{2000000 + round}\\n")
+    filler = runs / "filler"
+    state = os.statvfs(runs)
+    filler.write_bytes(b"0" * (state.f_bavail * state.f_frsize - left))
+    before = os.readlink(runs / "current")
+    try:
+        refresh(load_config(config))
+        message = ""
+    except GraphRecallError as error:
+        message = str(error)
+    serves = Recommender.load(runs / "current").recommend(["u1"], k=3).table.num_rows
+    same = os.readlink(runs / "current") == before
+    filler.unlink()
+    finished = [path.stem for path in runs.glob(".staging/*/done/*")]
+    status = refresh(load_config(config)).status
+    facts.append({"message": message, "serves": serves, "same": same, "finished": finished, "status": status})
+print(json.dumps(facts))
+"""
+
+
+def can_mount(folder: Path) -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    probe = subprocess.run(
+        ["unshare", "-rm", "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True
+    )
+    return probe.returncode == 0
+
+
+def test_a_full_disk_leaves_the_old_run_and_resumable_work(
+    tmp_path: Path, make_deployment: Callable[[Path], Path]
+) -> None:
+    config = make_deployment(tmp_path)
+    (tmp_path / "runs").mkdir()
+    if not can_mount(tmp_path / "runs"):
+        pytest.skip("this system lets no test mount a small disk (unshare -rm, mount -t tmpfs)")
+    done = subprocess.run(
+        ["unshare", "-rm", sys.executable, "-c", DISK, str(config), "12000", "100000"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    early, late = json.loads(done.stdout)
+    for facts in (early, late):
+        assert "the disk is full" in facts["message"]
+        assert "it goes on where it stopped" in facts["message"]
+        assert facts["serves"] == 3
+        assert facts["same"]
+        assert facts["status"] == "published"
+    assert early["finished"] == []
+    assert "build" in late["finished"]
+
+
+def test_libraries_report_a_full_disk_in_many_ways() -> None:
+    def caused(error: Exception, cause: BaseException) -> Exception:
+        error.__cause__ = cause
+        return error
+
+    assert _is_disk_full(OSError(28, "No space left on device"))
+    assert _is_disk_full(caused(ValueError("bad"), OSError(122, "Disk quota exceeded")))
+    assert _is_disk_full(RuntimeError("IoError(Os { code: 28, kind: StorageFull })"))
+    assert not _is_disk_full(OSError(13, "Permission denied"))
+    assert not _is_disk_full(InvalidDataError("a line of 28 columns"))
+
+
+def test_a_bad_source_is_refused_and_nothing_is_published(
+    deployment: Path, refreshed: RefreshResult, tmp_path: Path
+) -> None:
+    config = copy(deployment, tmp_path / "copy")
+    runs = RunsFolder(config.parent / "runs")
+    before = runs.current()
+    (config.parent / "ratings.csv").write_text("user,movieId,rating,timestamp\nu1,m1,4,1\n")
+    with pytest.raises(InvalidDataError, match="userId"):
+        refresh(load_config(config))
+    (config.parent / "ratings.csv").unlink()
+    with pytest.raises(GraphRecallError, match=r"ratings\.csv"):
+        refresh(load_config(config))
+    assert runs.current() == before
+    assert len(runs.runs()) == 1
+
+
+def test_inputs_that_are_back_serve_their_old_run_and_full_builds_anew(
+    deployment: Path, refreshed: RefreshResult, tmp_path: Path
+) -> None:
+    config = copy(deployment, tmp_path / "copy")
+    runs = RunsFolder(config.parent / "runs")
+    first = runs.current()
+    source = (config.parent / "ratings.csv").read_text()
+    touch_ratings(config)
+    second = refresh(load_config(config))
+    assert runs.current() == second.run != first
+    (config.parent / "ratings.csv").write_text(source)
+    back = refresh(load_config(config))
+    assert back.status == "published"
+    assert back.run == first == runs.current()
+    assert len(runs.runs()) == 2
+
+
+def test_a_damaged_run_is_built_again(deployment: Path, refreshed: RefreshResult, tmp_path: Path) -> None:
+    config = copy(deployment, tmp_path / "copy")
+    runs = RunsFolder(config.parent / "runs")
+    damaged = runs.current()
+    assert damaged is not None
+    file = damaged.model / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    result = refresh(load_config(config))
+    assert result.status == "published"
+    assert result.run != damaged
+    Recommender.load(runs.link)
+
+
+def test_a_source_that_changes_while_it_is_read_is_noticed(
+    deployment: Path, refreshed: RefreshResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import recall.refresh
+
+    config = copy(deployment, tmp_path / "copy")
+    touch_ratings(config)
+    real = recall.refresh.build_graph
+
+    def slow(*args: object, **kwargs: object) -> object:
+        found = real(*args, **kwargs)  # type: ignore[arg-type]
+        touch_ratings(config)
+        return found
+
+    monkeypatch.setattr(recall.refresh, "build_graph", slow)
+    with pytest.raises(InvalidDataError, match=r"ratings\.csv was changed while it was read"):
+        refresh(load_config(config))
+
+
+def test_a_new_run_that_answers_nonsense_is_refused(
+    deployment: Path, refreshed: RefreshResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = copy(deployment, tmp_path / "copy")
+    runs = RunsFolder(config.parent / "runs")
+    before = runs.current()
+    touch_ratings(config)
+    recommend = Recommender.recommend
+
+    def forgetful(self: Recommender, users: list[str], **options: object) -> object:
+        return recommend(self, users, **{**options, "exclude_seen": False})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Recommender, "recommend", forgetful)
+    with pytest.raises(GateError, match="items that users have seen"):
+        refresh(load_config(config))
+    assert runs.current() == before
+    assert len(runs.runs()) == 1
+
+
+def test_an_unknown_device_is_refused_before_any_work(deployment: Path, tmp_path: Path) -> None:
+    config = copy(deployment, tmp_path / "copy")
+    config.write_text('device = "cude"\n' + config.read_text().replace('"runs"', '"elsewhere"'))
+    with pytest.raises(ConfigError, match="cude"):
+        refresh(load_config(config))
+    assert not (config.parent / "elsewhere").exists()
+
+
+def test_one_refresh_at_a_time(deployment: Path, refreshed: RefreshResult) -> None:
+    with RunsFolder(deployment.parent / "runs").lock(), pytest.raises(RefreshInProgressError, match="another refresh"):
+        refresh(load_config(deployment))
+
+
+def test_a_global_time_split_shows_new_users_too(make_deployment: Callable[[Path], Path], tmp_path: Path) -> None:
+    config = make_deployment(tmp_path)
+    late = "".join(f"late{user},m{movie},5,{9_000_000 + movie}\n" for user in range(6) for movie in range(9))
+    with (tmp_path / "ratings.csv").open("a") as stream:
+        stream.write(late + "".join(f"u{user},m{user},5,9100000\n" for user in range(5)))
+    config.write_text(config.read_text() + '[split]\nkind = "global_time"\n')
+    result = refresh(load_config(config))
+    groups = {row["group"]: row["users"] for row in result.report["evaluation"]["metrics"]}
+    assert groups["new users"] == 6
+    assert groups["warm users"] > 0
+    assert read_split(result.run.split, load_graph(result.run.graph)).temporal == "global"
+    assert pq.read_table(result.run.split).num_rows == result.report["data"]["interactions"]
