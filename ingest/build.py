@@ -158,6 +158,7 @@ class GraphBuilder:
         self.report = QualityReport()
         self._rdf = RdfReader(self.report, strict=self.quality.strict, progress=progress)
         self._rdf_sources: list[Source] = []
+        self._built = False
         self._languages: list[str] = []
         self._interactions: dict[str, list[Any]] = {}
         self._values: dict[RelationKey, list[Any]] = {}
@@ -390,20 +391,21 @@ class GraphBuilder:
 
     def _check(self, source: Source, rows: Rows) -> None:
         if self.quality.strict and source.set_aside:
-            worst = self.report.warnings[-1]
             raise InvalidDataError(
-                f"{rows.name}: {source.set_aside} rows cannot be used and quality.strict is on: {worst.kind}, "
-                f"{worst.explanation}: {'; '.join(worst.examples)}"
+                f"{rows.name}: {source.set_aside} rows cannot be used and quality.strict is on: {source.reasons}"
             )
         self.report.check_limit(source, self.quality.max_set_aside)
 
     def build(self) -> tuple[KnowledgeGraph, QualityReport]:
-        """Join everything that was added.
+        """Join everything that was added; a builder builds once.
 
         Raises:
-            InvalidDataError: the sources do not make a graph: no items, too much set aside.
+            InvalidDataError: the sources do not make a graph (no items, too much set aside), or it was built already.
             ConfigError: an override names something that is not there.
         """
+        if self._built:
+            raise InvalidDataError("this builder has built its graph already: make a new one and add the sources again")
+        self._built = True
         mapped = self._map() if self._rdf_sources else Mapped()
         graph = assemble(
             self.settings,
@@ -429,10 +431,9 @@ class GraphBuilder:
                 if account not in self.report.sources:
                     self.report.sources.append(account)
                 if self.quality.strict:
-                    worst = self.report.warnings[-1]
                     raise InvalidDataError(
                         f"{account.name}: {account.set_aside - before} facts cannot be used and quality.strict is on: "
-                        f"{worst.kind}: {'; '.join(worst.examples)}"
+                        f"{account.reasons}"
                     )
                 self.report.check_limit(account, self.quality.max_set_aside)
         return mapped

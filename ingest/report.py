@@ -31,6 +31,18 @@ class Source:
     kind: str
     read: int = 0
     set_aside: int = 0
+    _why: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> str:
+        """Why rows were left out, for a message."""
+        return "; ".join(f"{kind}: {count} ({example})" for kind, (count, example) in self._why.items())
+
+    def leave_out(self, kind: str, count: int, example: str) -> None:
+        """Count rows that were left out."""
+        self.set_aside += count
+        before, first = self._why.get(kind, (0, example))
+        self._why[kind] = (before + count, first)
 
 
 @dataclass(slots=True)
@@ -85,7 +97,8 @@ class QualityReport:
 
     def set_aside(self, source: Source, kind: str, count: int, explanation: str, examples: Iterable[str] = ()) -> None:
         """Count rows or statements of a source that were left out."""
-        source.set_aside += count
+        examples = list(examples)
+        source.leave_out(kind, count, f"{explanation}; {examples[0]}" if examples else explanation)
         self.add(kind, count, explanation, examples, severity="warning")
 
     def check_limit(self, source: Source, limit: float) -> None:
@@ -95,14 +108,9 @@ class QualityReport:
             InvalidDataError: the share is above `limit` (the key `quality.max_set_aside`).
         """
         if source.set_aside and source.set_aside > limit * source.read:
-            reasons = "; ".join(
-                f"{f.kind}: {f.count} ({f.explanation}; {f.examples[0]})" if f.examples else f"{f.kind}: {f.count}"
-                for f in self.findings.values()
-                if f.severity == "warning"
-            )
             raise InvalidDataError(
                 f"{source.name}: {source.set_aside} of {source.read} ({source.set_aside / source.read:.0%}) cannot "
-                f"be used, more than quality.max_set_aside = {limit:g} allows: {reasons}. Mend the source "
+                f"be used, more than quality.max_set_aside = {limit:g} allows: {source.reasons}. Mend the source "
                 "or raise the limit"
             )
 

@@ -199,6 +199,21 @@ def test_the_report_as_json_and_as_text(tmp_path: Path) -> None:
     assert text.index("warning: ") < text.index("info: ")
 
 
+def test_a_builder_builds_once() -> None:
+    builder = GraphBuilder(GraphSettings()).add_interactions({"user_id": ["u"], "item_id": ["i"]})
+    builder.build()
+    with pytest.raises(InvalidDataError, match="already"):
+        builder.build()
+
+
+def test_reasons_are_those_of_the_source_that_is_refused() -> None:
+    builder = GraphBuilder(GraphSettings(), now=100)
+    builder.add_interactions({"user_id": ["u"] * 20, "item_id": ["i"] * 20, "timestamp": [-1] + [5] * 19}, name="one")
+    with pytest.raises(InvalidDataError, match=r"^two: 1 of 1 .*future timestamps: 1 \(") as caught:
+        builder.add_interactions({"user_id": ["u"], "item_id": ["i"], "timestamp": [101]}, name="two")
+    assert "negative" not in str(caught.value)
+
+
 def test_examples_stop_at_five() -> None:
     report = QualityReport()
     for n in range(9):
