@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: one JSON file with the machine, the versions and the rows, and the same as a table."""
+"""What a benchmark leaves behind: a JSON file with the machine, the versions and the rows, and the same as a table."""
 
 from __future__ import annotations
 
