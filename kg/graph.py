@@ -182,6 +182,40 @@ class KnowledgeGraph:
         edges = {key: table.filter(pa.array(kept[key])) if key in kept else table for key, table in self.edges.items()}
         return KnowledgeGraph(self.schema, self.nodes, edges)
 
+    def keep_nodes(self, kept: Mapping[str, npt.NDArray[np.bool_]]) -> KnowledgeGraph:
+        """The graph among the marked nodes of the given types; the other types stay whole.
+
+        An edge stays when both its ends do, and the user whose trace it is. Unlike in a view of a split, positions
+        change: what was computed for this graph does not fit the result.
+
+        Args:
+            kept: node type -> bool (nodes,).
+
+        Raises:
+            InvalidDataError: there is no such node type, or a mask has another length than its table.
+        """
+        for name, mask in kept.items():
+            if name not in self.nodes:
+                raise InvalidDataError(f"there is no node type {name!r}: the graph has {', '.join(self.nodes)}")
+            if mask.shape != (self.num_nodes(name),):
+                raise InvalidDataError(f"the mask of {name!r} has shape {mask.shape}, not ({self.num_nodes(name)},)")
+        position = {name: np.where(mask, np.cumsum(mask) - 1, -1) for name, mask in kept.items()}
+        nodes = {n: table.filter(pa.array(kept[n])) if n in kept else table for n, table in self.nodes.items()}
+        edges = {}
+        for key, table in self.edges.items():
+            ends = {"src": key.source, "dst": key.target}
+            event = self.schema.relations[key].event
+            if event is not None:
+                ends[event.user] = self.schema.user_type
+            stays = np.ones(table.num_rows, dtype=bool)
+            for end, node_type in ends.items():
+                if node_type in position:
+                    new = position[node_type][column(table, end)]
+                    table = table.set_column(table.column_names.index(end), end, pa.array(new))
+                    stays &= new >= 0
+            edges[key] = table.filter(pa.array(stays))
+        return KnowledgeGraph(self.schema, nodes, edges)
+
     def without_relations(self, dropped: set[RelationKey]) -> KnowledgeGraph:
         """The same nodes without some relations."""
         relations = {key: r for key, r in self.schema.relations.items() if key not in dropped}

@@ -85,6 +85,41 @@ def test_keeping_some_edges() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1))
+def test_keeping_some_nodes_is_building_from_the_rows_about_them(toy_graph: KnowledgeGraph, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    kept = {name: random.random(toy_graph.num_nodes(name)) < 0.7 for name in ("user", "movie", "tag")}
+    ids = {name: toy_graph.nodes[name]["id"].to_pylist() for name in toy_graph.nodes}
+    stay = {
+        name: {i for i, k in zip(ids[name], kept.get(name, [True] * len(ids[name])), strict=True) if k} for name in ids
+    }
+    nodes = {
+        name: pa.Table.from_pylist([row for row in table.to_pylist() if row["id"] in stay[name]], schema=table.schema)
+        for name, table in toy_graph.nodes.items()
+    }
+    edges = {}
+    for key, table in toy_graph.edges.items():
+        event = toy_graph.schema.relations[key].event
+        ends = {"src": key.source, "dst": key.target} | ({} if event is None else {event.user: "user"})
+        rows = []
+        for row in table.to_pylist():
+            row |= {end: ids[node_type][row[end]] for end, node_type in ends.items()}
+            if all(row[end] in stay[node_type] for end, node_type in ends.items()):
+                rows.append(row)
+        named = [pa.field(f.name, pa.string()) if f.name in ends else f for f in table.schema]
+        edges[key] = pa.Table.from_pylist(rows, schema=pa.schema(named))
+    assert same(toy_graph.keep_nodes(kept), KnowledgeGraph.build(toy_graph.schema, nodes, edges))
+
+
+def test_masks_of_nodes_must_fit() -> None:
+    graph = KnowledgeGraph.build(small_schema(), *small_tables())
+    with pytest.raises(InvalidDataError, match="no node type 'film': the graph has user, movie, tag"):
+        graph.keep_nodes({"film": np.array([True])})
+    with pytest.raises(InvalidDataError, match=r"mask of 'movie' has shape \(2,\), not \(3,\)"):
+        graph.keep_nodes({"movie": np.array([True, False])})
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
 def test_the_order_of_the_source_changes_nothing(seed: int) -> None:
     random = np.random.default_rng(seed)
     nodes, edges = small_tables()
