@@ -43,7 +43,7 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
     """What a refresh did: counts, findings, metrics, times."""
     report = result.report
     if result.status == "unchanged":
-        console.print(f"[bold]nothing changed[/bold]: {result.run.path} serves")
+        console.print(Text.assemble(("nothing changed", "bold"), f": {_near(result.run.path)} serves"), soft_wrap=True)
         return
     data = report["data"]
     console.print(
@@ -55,10 +55,23 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
         console.print(mark + Text(f"{finding['count']:,} {finding['kind']}: {finding['explanation']}", style="dim"))
     print_metrics(report["evaluation"], console=console)
     times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in report["timings"].items())
-    console.print(f"[bold]times[/bold]    {times}", soft_wrap=False)
-    console.print(
-        f"[bold green]published[/bold green] {result.run.path} and switched {result.run.path.parent / 'current'} to it"
-    )
+    console.print(_labelled("times", times))
+    console.print(_labelled("run", f"published {_near(result.run.path)}"), style="green")
+    console.print(_labelled("serves", str(_near(result.run.path.parent / "current"))))
+
+
+def _labelled(label: str, text: str) -> Table:
+    made = Table(box=None, show_header=False, padding=0)
+    made.add_column(width=9, style="bold")
+    made.add_column(overflow="fold")
+    made.add_row(label, Text(text))
+    return made
+
+
+def _near(path: Path) -> Path:
+    """Relative to where the reader is, when it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def print_metrics(evaluation: Mapping[str, Any], *, console: Console) -> None:
