@@ -216,6 +216,14 @@ class KnowledgeGraph:
             edges[key] = table.filter(pa.array(stays))
         return KnowledgeGraph(self.schema, nodes, edges)
 
+    def connected(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Which nodes have an edge: node type -> bool (nodes,); with `keep_nodes` the others are left out."""
+        masks = {name: np.zeros(self.num_nodes(name), dtype=bool) for name in self.nodes}
+        for key, table in self.edges.items():
+            masks[key.source][column(table, "src")] = True
+            masks[key.target][column(table, "dst")] = True
+        return masks
+
     def without_relations(self, dropped: set[RelationKey]) -> KnowledgeGraph:
         """The same nodes without some relations."""
         relations = {key: r for key, r in self.schema.relations.items() if key not in dropped}

@@ -110,6 +110,21 @@ def test_keeping_some_nodes_is_building_from_the_rows_about_them(toy_graph: Know
     assert same(toy_graph.keep_nodes(kept), KnowledgeGraph.build(toy_graph.schema, nodes, edges))
 
 
+def test_nodes_without_an_edge() -> None:
+    graph = KnowledgeGraph.build(small_schema(), *small_tables()).keep_nodes({"movie": np.array([True, False, True])})
+    masks = graph.connected()
+    assert {name: mask.tolist() for name, mask in masks.items()} == {
+        "user": [True, True],
+        "movie": [True, True],
+        "tag": [True],
+    }
+    alone = graph.keep_edges({LIKE: np.array([False]), HAS_TAG: np.array([False])})
+    assert alone.connected()["movie"].tolist() == [True, False]
+    left = alone.keep_nodes(alone.connected())
+    assert left.counts()["nodes"] == {"user": 2, "movie": 1, "tag": 0}
+    assert left.edges[RATED].num_rows == 2
+
+
 def test_masks_of_nodes_must_fit() -> None:
     graph = KnowledgeGraph.build(small_schema(), *small_tables())
     with pytest.raises(InvalidDataError, match="no node type 'film': the graph has user, movie, tag"):
