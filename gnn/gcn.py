@@ -27,6 +27,8 @@ class GCNConfig:
         layers: convolutions, at least 1, with a ReLU between them.
         relations: as in `LightGCNConfig`.
         text: add projected text vectors, where there are any.
+        knowledge_degree: edges from which on a node that is neither user nor item has a free embedding. A person of one
+            film alone would learn that film by heart: a second free embedding, which simulated cold start leaves in.
         user_embedding: give users a free embedding.
         init_scale: standard deviation of the embeddings' start.
     """
@@ -38,10 +40,11 @@ class GCNConfig:
     relations: tuple[str, ...] | None = None
     text: bool = True
     user_embedding: bool = True
+    knowledge_degree: int = 20
     init_scale: float = 0.1
 
     def __post_init__(self) -> None:
-        check_at_least("model", self, 1, "dim", "layers")
+        check_at_least("model", self, 1, "dim", "layers", "knowledge_degree")
         if not self.init_scale > 0:
             raise ConfigError(f"model.init_scale = {self.init_scale} must be above 0")
 
@@ -75,6 +78,7 @@ class GCN(nn.Module):
             dim=config.dim,
             init_scale=config.init_scale,
             user_embedding=config.user_embedding,
+            knowledge_degree=config.knowledge_degree,
             features=features if config.text else None,
             seed=seed,
             dtype=dtype,

@@ -35,6 +35,8 @@ class LightGCNConfig:
         learn_relation_weights: train the weights (softmax) or leave them as they start.
         learn_layer_weights: train the alphas (softmax) or leave them at 1 / (layers + 1).
         text: add projected text vectors, where there are any.
+        knowledge_degree: edges from which on a node that is neither user nor item has a free embedding. A person of one
+            film alone would learn that film by heart: a second free embedding, which simulated cold start leaves in.
         user_embedding: give users a free embedding; without, a user is only the sum of the history.
         init_scale: standard deviation of the start.
     """
@@ -44,15 +46,16 @@ class LightGCNConfig:
     dim: int = 64
     layers: int = 2
     relations: tuple[str, ...] | None = None
-    interaction_weight: float = 0.95
+    interaction_weight: float = 0.8
     learn_relation_weights: bool = True
     learn_layer_weights: bool = False
     text: bool = True
     user_embedding: bool = True
+    knowledge_degree: int = 20
     init_scale: float = 0.1
 
     def __post_init__(self) -> None:
-        check_at_least("model", self, 1, "dim", "layers")
+        check_at_least("model", self, 1, "dim", "layers", "knowledge_degree")
         if not 0 < self.interaction_weight <= 1:
             raise ConfigError(f"model.interaction_weight = {self.interaction_weight} must be above 0 and at most 1")
         if not (self.init_scale > 0 and math.isfinite(self.init_scale)):
@@ -116,6 +119,7 @@ class LightGCN(nn.Module):
             dim=config.dim,
             init_scale=config.init_scale,
             user_embedding=config.user_embedding,
+            knowledge_degree=config.knowledge_degree,
             features=features if config.text else None,
             seed=seed,
             dtype=dtype,

@@ -84,14 +84,16 @@ def test_only_nodes_that_training_can_teach_have_free_embeddings(toy_graph: Know
         assert columns is not None
         views[event_key] = (columns[1] != untouched) & (columns[0] != user[-1])
     graph = toy_graph.keep_edges(views)
-    model = LightGCN(graph, LightGCNConfig(dim=4))
+    model = LightGCN(graph, LightGCNConfig(dim=4, knowledge_degree=1))
     base = model().base.detach()
     numbering = Numbering.of(graph)
     assert not base[numbering.span("movie").start + untouched].any()
     assert not base[numbering.span("user").start + int(user[-1])].any()
-    assert base[numbering.span("genre")].any(dim=1).all()
-    final = model().final.detach()
-    assert final[numbering.span("movie").start + untouched].any()  # the graph still places it
+    assert not base[numbering.span("genre")].any()  # knowledge starts at zero
+    model().final[numbering.span("movie").start + untouched].sum().backward()
+    assert model.layer0.free.grad is not None
+    assert model.layer0.free.grad[numbering.span("genre")].any()  # but places the item, and is taught
+    assert not model.layer0.free.grad[numbering.span("movie").start + untouched].any()
     without = LightGCN(graph, LightGCNConfig(dim=4, user_embedding=False))
     assert not without().base[numbering.span("user")].any()
     assert without().final[numbering.span("user").start + int(user[0])].any()
@@ -106,14 +108,19 @@ def test_a_cold_item_is_placed_as_one_that_nobody_ever_touched(toy_graph: Knowle
         columns = toy_graph.event_columns(key)
         assert columns is not None
         views[key] = ~cold[columns[1]]
-    config = LightGCNConfig(dim=4, layers=3)
+    config = LightGCNConfig(dim=4, layers=3, knowledge_degree=1)
     texts = features(toy_graph)
+    # Knowledge starts at zero; given a value, it has to come through the same way.
     simulated = LightGCN(toy_graph, config, features=texts, dtype=torch.float64)
     real = LightGCN(toy_graph.keep_edges(views), config, features=texts, dtype=torch.float64)
     numbering = Numbering.of(toy_graph)
     reached = real.layer0.get_buffer("owns").clone()
-    simulated.layer0.get_buffer("owns")[:] *= reached  # users whose every like is on a cold item
+    simulated.layer0.get_buffer("owns")[:] = reached  # users whose every like is on a cold item
     simulated.layer0.get_buffer("owns")[numbering.span("movie")][torch.from_numpy(cold)] = 1
+    with torch.no_grad():
+        for model in (simulated, real):
+            model.layer0.free[numbering.span("genre")] = 0.3
+            model.layer0.free[numbering.span("tag")] = 0.2
     encoded = simulated(Mask(cold=torch.from_numpy(cold)))
     torch.testing.assert_close(encoded.final, real().final)
 
@@ -131,3 +138,17 @@ def test_text_vectors_of_no_node_are_refused(toy_graph: KnowledgeGraph) -> None:
 def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"model.{next(iter(wrong))} = "):
         LightGCNConfig(**wrong)
+
+
+def test_knowledge_reaches_as_far_as_its_degree(toy_graph: KnowledgeGraph) -> None:
+    """A hub's free embedding is multiplied by the root of its degree, which A divides by; users and items by 1."""
+    model = LightGCN(toy_graph, LightGCNConfig(dim=4, relations=("genre",), knowledge_degree=15))
+    owns = model.layer0.get_buffer("owns")[:, 0]
+    numbering = Numbering.of(toy_graph)
+    _, genres = toy_graph.positive_edges(model.propagation.relations[1])
+    counts = np.bincount(genres)
+    assert (counts < 15).any()
+    assert (counts >= 15).any()
+    assert owns[numbering.span("genre")].tolist() == pytest.approx(np.where(counts >= 15, np.sqrt(counts), 0))
+    assert not owns[numbering.span("person")].any()
+    assert set(owns[numbering.span("user")].tolist()) == {1.0}
