@@ -42,7 +42,6 @@ class LayerZero(nn.Module):
 
     Attributes:
         free: (nodes, dim), rows by global node number.
-        projection: (text dim, dim), or None without texts.
     """
 
     def __init__(
@@ -54,6 +53,7 @@ class LayerZero(nn.Module):
         init_scale: float,
         user_embedding: bool,
         knowledge_degree: int,
+        text_scale: float,
         features: TextVectors | None,
         seed: int,
         dtype: torch.dtype,
@@ -72,7 +72,8 @@ class LayerZero(nn.Module):
         self.free = nn.Parameter(start)
         owns = torch.from_numpy(_reach(graph, numbering, tuple(relations), user_embedding, knowledge_degree)).to(dtype)
         self.register_buffer("owns", owns[:, None], persistent=False)
-        self.projection: nn.Parameter | None = None
+        self._weights: nn.Parameter | None = None
+        self._text_scale = text_scale
         if features is not None:
             if len(features.nodes) != len(features.vectors):
                 raise InvalidDataError(f"{len(features.nodes)} nodes have {len(features.vectors)} text vectors")
@@ -80,9 +81,14 @@ class LayerZero(nn.Module):
                 raise InvalidDataError(f"a text vector belongs to no node: the graph has {nodes} nodes")
             width = features.vectors.shape[1]
             draw = normal(torch.arange(width), columns, seed=seed, stream=Stream.TEXT_START)
-            self.projection = nn.Parameter(draw.to(dtype) * init_scale)
+            self._weights = nn.Parameter(draw.to(dtype) * init_scale)
             self.register_buffer("text_nodes", torch.from_numpy(features.nodes.astype(np.int64)), persistent=False)
             self.register_buffer("texts", torch.from_numpy(features.vectors).to(dtype), persistent=False)
+
+    @property
+    def projection(self) -> Tensor | None:
+        """From a text vector to E, (text dim, dim), or None without texts."""
+        return None if self._weights is None else self._weights * self._text_scale
 
     def forward(self, cold: Tensor | None = None, dropped: Tensor | None = None) -> Tensor:
         """E with the cold items' free embeddings at zero.
@@ -99,8 +105,9 @@ class LayerZero(nn.Module):
             owns = owns.clone()
             owns[self._items].masked_fill_(cold[:, None], 0)
         base = self.free * (owns if dropped is None else owns * dropped)
-        if self.projection is not None:
-            base = base.index_add(0, self.get_buffer("text_nodes"), self.get_buffer("texts") @ self.projection)
+        projection = self.projection
+        if projection is not None:
+            base = base.index_add(0, self.get_buffer("text_nodes"), self.get_buffer("texts") @ projection)
         return base
 
 
