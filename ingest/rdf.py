@@ -40,7 +40,7 @@ FORMATS = {
 }
 BLOCK_BYTES = 1 << 22
 FLUSH_ROWS = 1 << 17
-_ANONYMOUS = re.compile(r"[a-f][0-9a-f]{31}")
+_ANONYMOUS = re.compile(r"[a-f][0-9a-f]{27,31}")
 
 Int32Array = npt.NDArray[np.int32]
 
