@@ -284,6 +284,9 @@ class Recommender:
     ) -> list[Explanation]:
         """Why items are candidates for users: exact shares of the scores, and paths; see `recall.explain`.
 
+        The score is the one that `recommend` gives: for whoever it answers with the most liked items, so does this,
+        and says it in `source`.
+
         Args:
             pairs: (user id, item id).
             max_hops: longest path, 1 to 4.
@@ -293,7 +296,20 @@ class Recommender:
         Raises:
             UnknownIdError: an id is not in the graph.
         """
-        return self._explainer.explain(pairs, max_hops=max_hops, paths=paths, show_users=show_users)
+        wanted = list(pairs)
+        users = list(dict.fromkeys(user for user, _ in wanted))
+        queries = Queries.of_users(self.graph.users.index(users), self.graph.users)
+        answered = self.channel.recommend(queries, k=1, exclude_seen=False).table["user_id"]
+        own = set(pc.unique(answered).to_pylist())
+        result: dict[int, Explanation] = {}
+        for answers in (True, False):
+            rows = [row for row, (user, _) in enumerate(wanted) if (user in own) == answers]
+            if rows or answers:  # the second explainer is rarely needed
+                explainer = self._explainer if answers else self._popular_explainer
+                asked = [wanted[row] for row in rows]
+                found = explainer.explain(asked, max_hops=max_hops, paths=paths, show_users=show_users)
+                result |= zip(rows, found, strict=True)
+        return [result[row] for row in range(len(wanted))]
 
     def title(self, item_id: str) -> str:
         """What to call an item before a person.
@@ -307,6 +323,10 @@ class Recommender:
     @cached_property
     def _explainer(self) -> Explainer:
         return Explainer(self.graph, self.channel, adjacency=self._adjacency)
+
+    @cached_property
+    def _popular_explainer(self) -> Explainer:
+        return Explainer(self.graph, self._popular, adjacency=self._explainer.adjacency)
 
     @cached_property
     def _directions(self) -> ItemIndex | None:

@@ -292,9 +292,17 @@ class TestExplain:
         for row in recommender.recommend(["u4", "u9"], k=3):
             (explanation,) = recommender.explain([(row["user_id"], row["item_id"])])
             assert (explanation.user_id, explanation.item_id) == (row["user_id"], row["item_id"])
-            if row["source"] == "embedding":
-                size = sum(abs(reason.share) for reason in explanation.history)
-                assert explanation.score == pytest.approx(row["score"], abs=1e-4 * size)
+            assert explanation.source == row["source"]
+            size = sum(abs(reason.share) for reason in explanation.history)
+            assert explanation.score == pytest.approx(row["score"], abs=1e-4 * size)
+            assert (explanation.reason is not None) == (row["source"] == "popular")
+
+    def test_pairs_keep_their_order_when_some_are_popular(self, recommender):
+        pairs = [("u9", "m1"), ("u4", "m2"), ("u9", "m3"), ("u4", "m1")]
+        found = recommender.explain(pairs)
+        assert [(one.user_id, one.item_id) for one in found] == pairs
+        assert [one.source for one in found] == ["popular", "embedding", "popular", "embedding"]
+        assert recommender.explain([]) == []
 
     def test_titles(self, recommender, graph):
         assert recommender.title("m0") == graph.title("movie", int(graph.items.index(["m0"])[0]))
