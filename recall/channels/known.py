@@ -25,7 +25,7 @@ class Known:
     Attributes:
         items: ids of the items.
         liked: positive items of each user, (users,) lists.
-        seen: all items each user has touched, (users,) lists.
+        seen: all items each user has touched, also under other events such as tags, (users,) lists.
         interaction: the relation that both come from.
         first_item: global node number (kg.adjacency.Numbering) of item 0.
     """
@@ -42,10 +42,13 @@ class Known:
         interactions = graph.interactions
         positive = interactions.select(interactions.positive)
         users = len(graph.users)
+        traces = [(interactions.user, interactions.item)]
+        traces += [columns for key in graph.edges if (columns := graph.event_columns(key)) is not None]
+        user, item = (np.concatenate(ends) for ends in zip(*traces, strict=True))
         return cls(
             items=graph.items,
             liked=ItemLists.from_pairs(positive.user, positive.item, num_rows=users),
-            seen=ItemLists.from_pairs(interactions.user, interactions.item, num_rows=users),
+            seen=ItemLists.from_pairs(user, item, num_rows=users),
             interaction=graph.schema.interaction_key,
             first_item=Numbering.of(graph).span(graph.schema.item_type).start,
         )

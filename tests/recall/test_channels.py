@@ -32,6 +32,7 @@ from recall.channels import (
     Spectral,
     SpectralConfig,
 )
+from recall.channels.known import Known
 from recall.contracts import CANDIDATE_SCHEMA, NoShares, Queries, Shares
 
 RATED = RelationKey("user", "rated", "movie")
@@ -166,6 +167,15 @@ class TestContract:
             assert kept == [item for item, _ in without.get(user, [])]
             some += len(found) - len(kept)
         assert some > 0
+
+    def test_what_was_only_tagged_is_seen_too(self, graph):
+        tagged, item = graph.event_columns(HAS_TAG)
+        one = tagged[0]
+        without = graph.keep_edges({RATED: graph.interactions.user != one})
+        seen = Known.of(without).seen
+        assert seen[one].tolist() == np.unique(item[tagged == one]).tolist()
+        other = (one + 1) % len(graph.users)
+        assert seen[other].tolist() == seen_by(graph)[other].tolist()
 
     def test_the_request_can_say_what_is_seen(self, channel, graph):
         users = np.arange(5)
