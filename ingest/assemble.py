@@ -301,9 +301,10 @@ class _Assembly:
         return sort_edges(table)
 
     def _fold_reified(self, tables: dict[RelationKey, Any]) -> None:
-        """Nodes that stand between one user and one item, such as reviews, are traces of users too.
+        """Nodes that stand between one user and items, such as reviews and orders, are traces of users too.
 
-        Their edges to the item get the user as a column and an event, so that splits cover them; their edges to the
+        A node of several items must lead to them: items that share what only one user is linked to, such as a town,
+        say nothing about that user. Their edges to the item get the user as a column and an event, so that splits cover them; their edges to the
         user say nothing more and go.
         """
         for name in [n for n in self.ids if n not in (self.user, self.item)]:
@@ -318,7 +319,8 @@ class _Assembly:
                 ends.append(np.unique(np.concatenate([p[0] * (len(self.ids[other]) or 1) + p[1] for p in pairs])))
             users_of = ends[0] // (len(self.ids[self.user]) or 1)
             items_of = ends[1] // len(self.ids[self.item])
-            if np.bincount(users_of).max(initial=0) > 1 or np.bincount(items_of).max(initial=0) > 1:
+            several = np.bincount(items_of).max(initial=0) > 1
+            if np.bincount(users_of).max(initial=0) > 1 or (several and any(k.target == name for k in to_item)):
                 continue
             owner[users_of] = ends[0] % (len(self.ids[self.user]) or 1)
             for key in to_item:
@@ -337,7 +339,7 @@ class _Assembly:
                 self.report.add(
                     "user edges of events",
                     tables[key].num_rows,
-                    "nodes between one user and one item are traces of the user: kept as the column `user`",
+                    "nodes between one user and items are traces of the user: kept as the column `user`",
                     [str(key)],
                 )
                 del tables[key]

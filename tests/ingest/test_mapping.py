@@ -230,6 +230,23 @@ def test_reviews_between_one_user_and_one_item_are_events(tmp_path: Path) -> Non
     assert report.findings["events of nobody"].count == 1
 
 
+def test_orders_of_several_items_are_events_and_shared_towns_are_not(tmp_path: Path) -> None:
+    graph, _ = build(
+        """e:u1 a s:User ; s:livesIn e:t1 . e:u2 a s:User ; s:livesIn e:t2 . e:t1 a s:Town . e:t2 a s:Town .
+           e:m1 a s:Movie ; s:filmedIn e:t1 . e:m2 a s:Movie ; s:filmedIn e:t1 . e:m3 a s:Movie ; s:filmedIn e:t2 .
+           e:o1 a s:Order ; s:customer e:u1 ; s:orderedItem e:m1, e:m2 .
+           e:o2 a s:Order ; s:customer e:u2 ; s:orderedItem e:m2, e:m3 .""",
+        tmp=tmp_path,
+    )
+    key = RelationKey("order", "ordered_item", "movie")
+    assert graph.schema.events() == {key: Event("user", "dst")}
+    users, items = graph.event_columns(key) or ([], [])
+    pairs = zip(graph.users.take(users).to_pylist(), graph.items.take(items).to_pylist(), strict=True)
+    assert sorted(pairs) == [(E + "u1", E + "m1"), (E + "u1", E + "m2"), (E + "u2", E + "m2"), (E + "u2", E + "m3")]
+    assert RelationKey("order", "customer", "user") not in graph.edges
+    assert RelationKey("user", "lives_in", "town") in graph.edges
+
+
 def test_dropped_predicates(tmp_path: Path) -> None:
     graph, _ = build(
         'e:m a s:Movie ; s:image "x" ; s:director e:p .', tmp=tmp_path, drop=["http://schema.org/image", E + "no"]
