@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.movies_data import bundled, checksums, rich
-from benchmarks.recipes import RECIPES, Recipe
+from benchmarks.recipes import COLD, GLOBAL, PER_USER, RECIPES, Recipe
 from benchmarks.results import record, show
 from gnn.evaluation import Evaluation, Group, cold_item_groups, user_groups
 from gnn.features import TextFeatures, encode_graph
@@ -42,7 +42,7 @@ from recall.measure import measure
 
 K = 20
 METRICS = (f"recall@{K}", f"ndcg@{K}")
-SECTIONS = ("per_user_time", "global_time", "cold_items", "canary")
+SECTIONS = (PER_USER, GLOBAL, COLD, "canary")
 CACHE = Path(".cache") / "benchmarks"
 
 Make = Callable[[], Channel]
@@ -200,7 +200,7 @@ def run_split(
     validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
     for name in models:
         recipe = RECIPES[name]
-        for seed in range(seeds):
+        for seed in range(min(seeds, recipe.most_seeds)):
             start = time.perf_counter()
             found = train(train_view, recipe, features, seed=seed, validation=validation).embeddings
             steps, beta = int(found.facts["steps"]), found.beta
@@ -319,25 +319,23 @@ def main(argv: Sequence[str]) -> None:
     if arguments.data is not None:
         graphs["rich"] = rich(arguments.data)[0]
     encoder = TextEncoder(TextConfig())
-    rows: list[dict[str, Any]] = []
-    for name, graph in graphs.items():
-        features = encode_graph(graph, encoder, cache=TextCache(CACHE))
-        prefix = "" if name == "bundle" else f"{name}: "
-        split = split_interactions(graph, SplitConfig(kind="per_user_time"))
-        for section in arguments.only:
-            if section == "canary":
-                rows += run_canary(graph, split, features)
-                continue
-            if section == "cold_items":
-                models = [m for m, recipe in RECIPES.items() if recipe.cold_items]
-                table = run_cold_items(graph, features, seeds=arguments.seeds, models=models)
-            else:
-                chosen = (
-                    split if section == "per_user_time" else split_interactions(graph, SplitConfig(kind="global_time"))
-                )
-                models = [m for m, recipe in RECIPES.items() if not recipe.shuffled]
-                table = run_split(section, graph, chosen, features, seeds=arguments.seeds, models=models)
-            table.section = prefix + section
-            rows += list(table.rows())
-            rows += list(table.against("heterogeneous, graph and text"))
-    record("movies", rows, data=checksums(root, arguments.data), seeds=list(range(arguments.seeds)))
+    for section in arguments.only:
+        rows: list[dict[str, Any]] = []
+        for name, graph in graphs.items():
+            features = encode_graph(graph, encoder, cache=TextCache(CACHE))
+            rows += [{"graph": name, **row} for row in run(section, graph, features, seeds=arguments.seeds)]
+        seeds = list(range(arguments.seeds))
+        record(f"movies_{section}", rows, data=checksums(root, arguments.data), seeds=seeds)
+
+
+def run(section: str, graph: KnowledgeGraph, features: TextFeatures, *, seeds: int) -> list[dict[str, Any]]:
+    """The rows of one section."""
+    if section == "canary":
+        return run_canary(graph, split_interactions(graph, SplitConfig(kind="per_user_time")), features)
+    models = [name for name, recipe in RECIPES.items() if section in recipe.sections]
+    if section == COLD:
+        table = run_cold_items(graph, features, seeds=seeds, models=models)
+    else:
+        split = split_interactions(graph, SplitConfig(kind="global_time" if section == GLOBAL else "per_user_time"))
+        table = run_split(section, graph, split, features, seeds=seeds, models=models)
+    return [*table.rows(), *table.against("heterogeneous, graph and text")]
