@@ -18,7 +18,7 @@ from typing import Any
 
 from kg.errors import ConfigError
 from kg.files import atomic_path
-from recall.explain import Because, Connection, Explanation, Hop, Node
+from recall.explanation import Because, Connection, Explanation, Hop, Node
 
 FORMATS = {".png": "png", ".svg": "svg"}
 WIDTH = 12.0
