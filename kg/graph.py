@@ -65,11 +65,7 @@ class KnowledgeGraph:
         resolved = {}
         for given, table in edges.items():
             key = RelationKey(*given)
-            ends = {"src": key.source, "dst": key.target}
-            event = schema.relations[key].event if key in schema.relations else None
-            if event is not None:
-                ends[event.user] = schema.user_type
-            for column, node_type in ends.items():
+            for column, node_type in node_columns(schema, key).items():
                 if node_type not in vocabularies:
                     raise InvalidDataError(f"edges {key} name the node type {node_type!r}, which has no table")
                 if column not in table.column_names:
@@ -104,11 +100,7 @@ class KnowledgeGraph:
                 twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0].as_py()
                 raise InvalidDataError(f"node table {name!r} has ids more than once, the first is {twice!r}")
         for key, table in self.edges.items():
-            ends = {"src": key.source, "dst": key.target}
-            event = self.schema.relations[key].event
-            if event is not None:
-                ends[event.user] = self.schema.user_type
-            for column, node_type in ends.items():
+            for column, node_type in node_columns(self.schema, key).items():
                 if column not in table.column_names or not pa.types.is_int64(table.schema.field(column).type):
                     raise InvalidDataError(f"edge table {key} needs an int64 column {column!r}")
                 if table[column].null_count:
@@ -203,12 +195,8 @@ class KnowledgeGraph:
         nodes = {n: table.filter(pa.array(kept[n])) if n in kept else table for n, table in self.nodes.items()}
         edges = {}
         for key, table in self.edges.items():
-            ends = {"src": key.source, "dst": key.target}
-            event = self.schema.relations[key].event
-            if event is not None:
-                ends[event.user] = self.schema.user_type
             stays = np.ones(table.num_rows, dtype=bool)
-            for end, node_type in ends.items():
+            for end, node_type in node_columns(self.schema, key).items():
                 if node_type in position:
                     new = position[node_type][column(table, end)]
                     table = table.set_column(table.column_names.index(end), end, pa.array(new))
@@ -275,6 +263,15 @@ def column(table: Any, name: str) -> IntArray:
     """An int64 column of an Arrow table as a NumPy array."""
     result: IntArray = table[name].to_numpy().astype(np.int64, copy=False)
     return result
+
+
+def node_columns(schema: Schema, key: RelationKey) -> dict[str, str]:
+    """The columns of an edge table that name nodes, and of which type: both ends, and the user of an event."""
+    columns = {"src": key.source, "dst": key.target}
+    event = schema.relations[key].event if key in schema.relations else None
+    if event is not None:
+        columns[event.user] = schema.user_type
+    return columns
 
 
 def _check_roles(schema: Schema) -> None:

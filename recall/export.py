@@ -16,6 +16,7 @@ from gnn.embeddings import Embeddings
 from kg import KnowledgeGraph
 from kg.errors import ArtifactError
 from kg.files import atomic_path, publish_folder, remove_trees, write_json
+from kg.graph import node_columns
 from kg.progress import SILENT, Progress
 from kg.storage import load_graph
 from recall.runs import RunFolder
@@ -85,11 +86,7 @@ def tables_by_id(graph: KnowledgeGraph) -> tuple[dict[str, Any], dict[str, Any]]
     """The graph's tables with ids in place of positions: nodes by type, edges by `source.relation.target`."""
     edges = {}
     for key, table in graph.edges.items():
-        ends = {"src": key.source, "dst": key.target}
-        event = graph.schema.relations[key].event
-        if event is not None:
-            ends[event.user] = graph.schema.user_type
-        for column, node_type in ends.items():
+        for column, node_type in node_columns(graph.schema, key).items():
             ids = graph.vocabulary(node_type).take(table[column].to_numpy())
             table = table.set_column(table.column_names.index(column), column, ids)
         edges[f"{key.source}.{key.name}.{key.target}"] = table
