@@ -163,7 +163,8 @@ class _Assembly:
             known = _unique(described.get(name, []))
             for event in (True, False):
                 others = _unique([ids for is_event, ids in mentioned.get(name, []) if is_event == event])
-                if len(known):
+                # Where tables are all there is, items that only interactions name are no surprise.
+                if len(known) or (name == self.item and self.mapped.nodes):
                     new = others.filter(pc.invert(pc.is_in(others, value_set=known)))
                     self._count_unknown(name, new, event)
                     others = new
@@ -304,8 +305,8 @@ class _Assembly:
         """Nodes that stand between one user and items, such as reviews and orders, are traces of users too.
 
         A node of several items must lead to them: items that share what only one user is linked to, such as a town,
-        say nothing about that user. Their edges to the item get the user as a column and an event, so that splits cover them; their edges to the
-        user say nothing more and go.
+        say nothing about that user. Their edges to the item get the user as a column and an event, so that splits
+        cover them; their edges to the user say nothing more and go.
         """
         for name in [n for n in self.ids if n not in (self.user, self.item)]:
             to_user = [k for k in tables if {k.source, k.target} == {name, self.user} and k not in self.events]
