@@ -242,6 +242,15 @@ class _Mapping:
     def _class_names(self, classes: IntArray) -> dict[int, str]:
         """The table name of each class."""
         given = {_https_schema(n.rdf_class): name for name, n in self.settings.nodes.items() if n.rdf_class}
+        there = {self.terms[number] for number in np.unique(classes[:, 1]).tolist()}
+        if missing := sorted(set(given) - there):
+            self.report.add(
+                "classes that no node has",
+                len(missing),
+                f"named by rdf_class; the classes there are {', '.join(sorted(there)[:20]) or 'none'}",
+                [f"graph.nodes.{given[iri]}.rdf_class = {iri}" for iri in missing[:5]],
+                severity="warning",
+            )
         names: dict[int, str] = {}
         by_name: dict[str, list[str]] = {}
         for number in np.unique(classes[:, 1]).tolist():

@@ -8,6 +8,7 @@ whole.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import re
 import zlib
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+from xml.parsers import expat
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +42,7 @@ FORMATS = {
 }
 BLOCK_BYTES = 1 << 22
 FLUSH_ROWS = 1 << 17
+_CUT_OFF = expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]
 _ANONYMOUS = re.compile(r"[a-f][0-9a-f]{27,31}")
 
 Int32Array = npt.NDArray[np.int32]
@@ -143,6 +146,7 @@ class RdfReader:
             with path.open("rb") as raw, self.progress.task(f"reading {name}", total=size) as task:
                 stream: Any = _Counted(raw, task)
                 plain: Any = gzip.GzipFile(fileobj=stream) if path.suffix == ".gz" else stream
+                plain = _Unmarked(plain)
                 if kind in ("ntriples", "nquads"):
                     self._read_lines(plain, kind, source, blanks)
                 else:
@@ -280,8 +284,11 @@ class RdfReader:
         # A broken file must leave no trace, so its batches are kept only once all of it is read.
         marks = [len(kept) for kept in self._lists()]
         read = source.read
+        checked = _WellFormed(stream) if kind == "rdfxml" else None
         try:
-            self._parse(stream, kind, batch, blanks, source=source)
+            self._parse(checked or stream, kind, batch, blanks, source=source)
+            if checked is not None:
+                checked.close()
         except SyntaxError as error:
             for kept, mark in zip(self._lists(), marks, strict=True):
                 del kept[mark:]
@@ -382,6 +389,54 @@ class _Counted:
         data = self._raw.read(size)
         self._task.advance(len(data))
         return data
+
+
+class _Unmarked:
+    """A file without the byte order mark that some editors put before the first statement."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._begun = False
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._raw.read(size)
+        if self._begun or not data.startswith(codecs.BOM_UTF8):
+            self._begun = True
+            return data
+        self._begun = True
+        return data.removeprefix(codecs.BOM_UTF8) or self._raw.read(size)
+
+
+class _WellFormed:
+    """An XML file that is checked while it is read: the RDF parser takes one that was cut off between two elements."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._checker = expat.ParserCreate()
+        self._error: expat.ExpatError | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._raw.read(size)
+        self._check(data, last=False)
+        return data
+
+    def close(self) -> None:
+        """Say that all of it was read.
+
+        Raises:
+            SyntaxError: it is no XML document; the error has the line.
+        """
+        self._check(b"", last=True)
+        if self._error is not None:
+            reason = "the file ends too early" if self._error.code == _CUT_OFF else expat.ErrorString(self._error.code)
+            raise SyntaxError(reason, ("", self._error.lineno, self._error.offset, "")) from self._error
+
+    def _check(self, data: bytes, *, last: bool) -> None:
+        if self._error is None:
+            try:
+                self._checker.Parse(data, last)
+            except expat.ExpatError as error:
+                self._error = error
 
 
 def format_of(path: Path) -> str:

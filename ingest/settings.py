@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kg.errors import ConfigError
-from kg.schema import PositiveRule
+from kg.schema import PositiveRule, template_names
 
 RdfFormat = Literal["ntriples", "turtle", "rdfxml", "nquads", "trig"]
 _NAME = r"^[a-z][a-z0-9_]*$"
@@ -45,6 +45,12 @@ class NodeSettings(_Section):
         if value == "id" or ":" in value:
             return value
         raise ValueError('write "id", the IRI of a property, or an IRI template with {id}')
+
+    @field_validator("text")
+    @classmethod
+    def _text_is_a_template(cls, value: str | None) -> str | None:
+        template_names(value or "")
+        return value
 
 
 class RelationSettings(_Section):

@@ -6,6 +6,7 @@ Ids are strings everywhere: 1, 1.0 (of a numeric column) and "1" are the same id
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import zlib
@@ -25,6 +26,7 @@ from ingest.report import MAX_EXAMPLES, QualityReport, Source
 from kg.errors import InvalidDataError
 from kg.ids import IntArray
 
+_DECODED_BYTES = 1 << 24
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
@@ -127,6 +129,7 @@ def _read_csv(path: Path, name: str, separator: str | None, header: Sequence[str
         data = plain.read()
     if not data.strip():
         raise InvalidDataError(f"{name} is empty")
+    _check_encoding(data, name)
     names = list(header) if header else _header(data, separator)
     doubled = sorted({column for column in names if names.count(column) > 1})
     if doubled:
@@ -152,6 +155,20 @@ def _read_csv(path: Path, name: str, separator: str | None, header: Sequence[str
         for row in bad[:MAX_EXAMPLES]
     ] + [""] * max(len(bad) - MAX_EXAMPLES, 0)
     return Rows(table, name, lambda row: f"{name}:{lines.of_row(row)}", bad_rows)
+
+
+def _check_encoding(data: bytes, name: str) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(data), _DECODED_BYTES):
+            stop = start + _DECODED_BYTES
+            decoder.decode(data[start:stop], final=stop >= len(data))
+    except UnicodeDecodeError as error:
+        # The decoder keeps the beginning of a character that a piece cuts, so the line can be one too early.
+        line = data.count(b"\n", 0, start + error.start) + 1
+        utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        looks = ", it looks like UTF-16" if utf16 else ""
+        raise InvalidDataError(f"{name}:{line} is not UTF-8 text{looks}: save the file as UTF-8") from error
 
 
 def _header(data: bytes, separator: str) -> list[str]:
@@ -206,11 +223,13 @@ def read_lists(path: Path, *, name: str) -> Rows:
     try:
         with path.open("rb") as raw:
             stream: Any = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
-            lines = [line.split() for line in stream.read().decode("utf-8").split("\n")]
+            lines = [line.split() for line in stream.read().decode("utf-8-sig").split("\n")]
     except FileNotFoundError as error:
         raise InvalidDataError(f"{path} does not exist: check the path in sources.interactions") from error
     except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InvalidDataError(f"{name} is damaged or not UTF-8 text: {error}") from error
+    except OSError as error:
+        raise InvalidDataError(f"{path} cannot be read: {error.strerror or error}") from error
     counts = np.array([max(len(line) - 1, 0) for line in lines], dtype=np.int64)
     if not counts.sum():
         raise InvalidDataError(f"{name} is empty: no line has a user and an item")

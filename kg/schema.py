@@ -247,6 +247,20 @@ def local_name(iri: str) -> str:
     return re.split(r"[#/:]", iri.rstrip("#/:"))[-1]
 
 
+def template_names(template: str) -> list[str]:
+    """The names in a text template, "{title} ({year})".
+
+    Raises:
+        ConfigError: a brace belongs to no name.
+    """
+    if stray := re.search(r"[{}]", re.sub(r"\{\w+\}", "", template)):
+        raise ConfigError(
+            f"text template {template!r} has a {stray.group()!r} that belongs to no name: write {{name}} with the name "
+            "of an attribute or a relation"
+        )
+    return re.findall(r"\{(\w+)\}", template)
+
+
 def render_text(template: str, attributes: Any) -> Any:
     """Fill a text template for every row of a node table.
 
@@ -261,9 +275,9 @@ def render_text(template: str, attributes: Any) -> Any:
         Arrow string array (nodes,).
 
     Raises:
-        ConfigError: the template names a column that the table lacks.
+        ConfigError: the template names a column that the table lacks, or a brace belongs to no name.
     """
-    names = re.findall(r"\{(\w+)\}", template)
+    names = template_names(template)
     unknown = [name for name in names if name not in attributes.column_names]
     if unknown:
         raise ConfigError(

@@ -294,7 +294,7 @@ def _load(run: Path) -> Recommender:
 
 def _lines(file: Path) -> list[str]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{file} is not a text file with an id a line", param_hint="--candidates") from error
     ids = [line.strip() for line in text.splitlines() if line.strip()]

@@ -114,7 +114,7 @@ def load_config(path: Path | str) -> RefreshConfig:
     """
     file = Path(path)
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        data = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ConfigError(f"there is no config file {file}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

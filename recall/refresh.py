@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import platform
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -168,7 +169,13 @@ def _state(path: Path) -> tuple[int, int]:
     try:
         facts = path.stat()
     except FileNotFoundError as error:
-        raise InvalidDataError(f"the source {path} is gone: restore it or take it out of the configuration") from error
+        raise InvalidDataError(
+            f"the source {path} does not exist: restore it, or correct its name in the configuration"
+        ) from error
+    if stat.S_ISDIR(facts.st_mode):
+        raise InvalidDataError(
+            f"the source {path} is a folder: name its files, a pattern such as {path.name}/* will do"
+        )
     return facts.st_size, facts.st_mtime_ns
 
 

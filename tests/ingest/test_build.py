@@ -128,6 +128,8 @@ def test_parts_given_by_files(tmp_path: Path) -> None:
                         ("1", "10", "train"), ("1", "11", "test")]
     ]  # fmt: skip
     assert report.findings["duplicate interactions"].count == 1, "a pair of both parts stays in training only"
+    (tmp_path / "train.txt").write_bytes("0 10 11 12\n1 10\n".replace("\n", "\r\n").encode("utf-8-sig"))
+    assert build(tmp_path, config)[0].users.ids.to_pylist() == ["0", "1"]
     (tmp_path / "test.txt").write_text("0\n\n")
     with pytest.raises(InvalidDataError, match=r"test\.txt is empty"):
         build(tmp_path, config)

@@ -267,6 +267,26 @@ def test_overrides_that_name_nothing_are_refused(tmp_path: Path) -> None:
             build(text, tmp=tmp_path, **graph)
 
 
+def test_an_item_type_that_the_rdf_lacks_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.nt").write_text(
+        f"<{E}m> <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <https://schema.org/Movie> ."
+    )
+    for strict in (False, True):
+        settings = GraphSettings(item="film", nodes={"film": {"rdf_class": "https://schema.org/Film"}})
+        builder = GraphBuilder(settings, quality=QualitySettings(strict=strict))
+        builder.add_rdf(tmp_path / "x.nt")
+        builder.add_interactions({"user_id": ["u", "v"], "item_id": ["1", "1"]})
+        if strict:
+            with pytest.raises(InvalidDataError, match=r"film 1.*graph\.nodes\.film\.key"):
+                builder.build()
+            continue
+        _, report = builder.build()
+        assert report.findings["items the graph lacks"].examples == ["film 1"]
+        finding = report.findings["classes that no node has"]
+        assert finding.examples == ["graph.nodes.film.rdf_class = https://schema.org/Film"]
+        assert "https://schema.org/Movie" in finding.explanation
+
+
 def test_the_order_of_the_facts_changes_nothing(tmp_path: Path) -> None:
     source = random.Random(0)  # noqa: S311
     n, lines = 40, []

@@ -68,6 +68,14 @@ def test_every_format_plain_and_compressed(tmp_path: Path, name: str, ending: st
     assert report.sources[0].read == 3
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_byte_order_mark_and_windows_line_ends_cost_no_triple(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(FORMATS[name].replace("\n", "\r\n").encode("utf-8-sig"))
+    found, report = read(tmp_path / name)
+    assert found == Counter(FACTS)
+    assert not report.findings
+
+
 def test_bad_lines_are_set_aside_with_file_and_line_and_good_ones_kept(tmp_path: Path) -> None:
     lines = [f"<{A}> <{P}> <https://example.org/{n}> ." for n in range(300)]
     bad = {17: "no statement", 18: f"<{A}> <{P}>", 160: f'<{A}> <{P}> "open .', 299: f"<{A}> <relative> <{B}> ."}
@@ -91,6 +99,8 @@ def test_strict_refuses_the_first_bad_line(tmp_path: Path) -> None:
         ("x.ttl", f"<{A}> <{P}> <{B}> .\n<{A}> <{P}> .", r"x\.ttl:2"),
         ("x.trig", f"<{A}> <{P}> <{B}> .\n<https://example.org/g> {{ <{A}> <{P}> <{B}>", r"x\.trig"),
         ("x.rdf", FORMATS["x.rdf"].replace("</e:p2>", ""), r"x\.rdf, after \d+ triples"),
+        ("x.rdf", FORMATS["x.rdf"].replace("</rdf:RDF>", ""), r"x\.rdf:\d+: .* ends too early"),
+        ("x.rdf", FORMATS["x.rdf"][: FORMATS["x.rdf"].index(">") + 1], r"x\.rdf:1: .* ends too early"),
     ],
 )
 def test_other_broken_files_are_refused_whole(tmp_path: Path, name: str, text: str, place: str) -> None:

@@ -62,6 +62,7 @@ def test_defaults_and_a_full_configuration() -> None:
         ({"graph": {"item": "My Film"}}, ["graph.item"]),
         ({"graph": {"nodes": {"Film": {}}}}, ["graph.nodes", "lower_snake_case"]),
         ({"graph": {"nodes": {"film": {"key": "movieId"}}}}, ["graph.nodes.film.key", "IRI"]),
+        ({"graph": {"nodes": {"film": {"text": "{title"}}}}, ["graph.nodes.film.text", "belongs to no name"]),
         ({"sources": {"interactions": [{}]}}, ["either files, or train"]),
         ({"sources": {"interactions": [{"train": ["a"]}]}}, ["both train and test"]),
         ({"sources": {"interactions": [{"files": ["a"], "test": ["b"]}]}}, ["either files, or train"]),

@@ -73,6 +73,12 @@ def test_render_text_cleans_what_missing_values_leave() -> None:
     assert texts.type == pa.string()
 
 
+@pytest.mark.parametrize("template", ["{title", "title}", "{}", "{title.upper}", "{{title}}", "{title!r}", "{ title }"])
+def test_a_brace_without_a_name_is_refused(template: str) -> None:
+    with pytest.raises(ConfigError, match="belongs to no name"):
+        render_text(template, pa.table({"id": ["1"], "title": ["x"]}))
+
+
 def test_render_text_names_what_is_there() -> None:
     with pytest.raises(ConfigError, match=r"names plot; the attributes there are id, title"):
         render_text("{title} {plot}", pa.table({"id": ["1"], "title": ["x"]}))

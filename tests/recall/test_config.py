@@ -112,3 +112,4 @@ def test_files_that_are_no_config(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
     assert "sources: missing" in refused(tmp_path, "seed = 1\n[graph]\n")
+    assert "1 problem:" in refused(tmp_path, "\ufeffseed = 1\n"), "a byte order mark is no problem"

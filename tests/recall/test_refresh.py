@@ -17,7 +17,7 @@ import pytest
 
 from gnn.embeddings import Embeddings
 from gnn.features import TextFeatures
-from kg.errors import ConfigError, GateError, GraphRecallError, InvalidDataError, RefreshInProgressError
+from kg.errors import ConfigError, GateError, InvalidDataError, RefreshInProgressError
 from kg.files import read_json
 from kg.storage import load_graph
 from recall.assess import evaluate_run, read_split
@@ -294,7 +294,10 @@ def test_a_bad_source_is_refused_and_nothing_is_published(
     with pytest.raises(InvalidDataError, match="userId"):
         refresh(load_config(config))
     (config.parent / "ratings.csv").unlink()
-    with pytest.raises(GraphRecallError, match=r"ratings\.csv"):
+    with pytest.raises(InvalidDataError, match=r"ratings\.csv does not exist.*the configuration"):
+        refresh(load_config(config))
+    (config.parent / "ratings.csv").mkdir()
+    with pytest.raises(InvalidDataError, match=r"ratings\.csv is a folder: name its files"):
         refresh(load_config(config))
     assert runs.current() == before
     assert len(runs.runs()) == 1
