@@ -396,6 +396,7 @@ class _Assembly:
             text=text,
             title=title,
             noun=(given.noun if given else None) or "",
+            predicates=inferred.predicates if inferred else {},
         )
 
     def _with_text(self, node_type: NodeType, nodes: Mapping[str, Any], tables: Mapping[RelationKey, Any]) -> Any:

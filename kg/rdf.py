@@ -2,10 +2,11 @@
 
 What becomes what:
 
-- A node is its id when that is an http(s) IRI or a URN, else `urn:graphrecall:node:<type>:<id>`, percent-encoded. It
-  has its class (`rdf_class` of the schema, else `urn:graphrecall:class:<type>`), a `schema:identifier` with the
-  id, and one triple an attribute value under `urn:graphrecall:attribute:<column>`: lists become several triples,
-  missing values none.
+- A node is the IRI in its attribute `iri` (where a source named it otherwise than by its id), else its id when that
+  is an http(s) IRI or a URN, else `urn:graphrecall:node:<type>:<id>`, percent-encoded. It has its class (`rdf_class` of
+  the schema, else `urn:graphrecall:class:<type>`), a `schema:identifier` with the id, and one triple an attribute value
+  under the predicate it came from, else `urn:graphrecall:attribute:<column>`: lists become several triples, missing
+  values none.
 - An edge of a relation without further columns is one triple under the relation's predicate, else
   `urn:graphrecall:relation:<name>`. RDF is a set: repeated edges are one triple.
 - An interaction with further columns is a node of its own, since a user may rate an item twice, and a time belongs to
@@ -103,11 +104,19 @@ def node_iri(node_type: str, id: str) -> str:
     return id if _IRI.fullmatch(id) else f"{OWN}node:{quote(node_type, safe='')}:{quote(id, safe='')}"
 
 
+def _node_iris(name: str, table: Any) -> Iterator[str]:
+    """The IRI of each node; one in the attribute `iri` that is none falls back to the id."""
+    ids = table["id"].to_pylist()
+    given = table["iri"].to_pylist() if "iri" in table.column_names else [None] * len(ids)
+    for id, iri in zip(ids, given, strict=True):
+        yield iri if isinstance(iri, str) and _IRI.fullmatch(iri) else node_iri(name, id)
+
+
 def _blocks(graph: KnowledgeGraph, interactions: bool) -> Iterator[bytes]:
     """The graph's N-Triples in pieces of whole lines."""
     schema = graph.schema
     nodes = {
-        name: pa.array((f"<{node_iri(name, id)}>" for id in table["id"].to_pylist()), type=pa.string())
+        name: pa.array((f"<{iri}>" for iri in _node_iris(name, table)), type=pa.string())
         for name, table in graph.nodes.items()
         if interactions or name != schema.user_type
     }
@@ -116,8 +125,11 @@ def _blocks(graph: KnowledgeGraph, interactions: bool) -> Iterator[bytes]:
         yield _lines(subjects, f"{RDF}type", pa.scalar(_checked(given, f"class:{name}", f"node type {name!r}")))
         yield _lines(subjects, f"{SCHEMA}identifier", _literals(graph.nodes[name]["id"]))
         for column in graph.nodes[name].column_names:
-            if column != "id":
-                yield from _attribute(subjects, _own("attribute", column), graph.nodes[name][column])
+            if column not in ("id", "iri"):
+                predicate = schema.node_types[name].predicates.get(column)
+                where = f"attribute {column!r} of {name!r}"
+                iri = _checked(predicate, f"attribute:{column}", where)[1:-1]
+                yield from _attribute(subjects, iri, graph.nodes[name][column])
     for key, table in graph.edges.items():
         relation = schema.relations[key]
         if not interactions and (relation.event is not None or not {key.source, key.target} <= nodes.keys()):

@@ -57,6 +57,7 @@ class NodeType:
         text: template of the text feature, "{title} ({year})"; None means no text. Missing attributes render empty.
         title: the attribute that names a node to a person; None means its id.
         noun: how English calls one of them, "movie".
+        predicates: attribute -> IRI of the predicate it came from.
     """
 
     name: str
@@ -65,6 +66,7 @@ class NodeType:
     text: str | None = None
     title: str | None = None
     noun: str = ""
+    predicates: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or pascal_case(self.name))

@@ -246,3 +246,17 @@ def test_a_schema_without_iris_is_refused(wrong: str, tmp_path: Path) -> None:
         with pytest.raises(InvalidDataError, match="is no http"):
             write_ntriples(KnowledgeGraph(schema, graph.nodes, graph.edges), tmp_path / "g.nt")
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_node_keeps_the_iri_and_the_predicates_of_its_source() -> None:
+    schema = Schema(
+        node_types={"movie": NodeType(name="movie", predicates={"name": "https://schema.org/name"})},
+        relations={},
+        item_type="movie",
+    )
+    table = pa.table({"id": ["1", "2"], "iri": ["https://movies.example/1", "no iri"], "name": ["Alien", "Heat"]})
+    graph = to_rdflib(KnowledgeGraph(schema, {"movie": table}, {}))
+    name = rdflib.URIRef("https://schema.org/name")
+    assert graph.value(rdflib.URIRef("https://movies.example/1"), name) == rdflib.Literal("Alien")
+    assert graph.value(rdflib.URIRef("urn:graphrecall:node:movie:2"), name) == rdflib.Literal("Heat")
+    assert Schema.from_json(schema.to_json()) == schema
