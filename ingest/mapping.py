@@ -396,8 +396,8 @@ class _Mapping:
             ),
             None,
         )
-        predicates = {attribute_names[n]: self.terms[n] for n in groups if attribute_names[n] in columns}
-        node_type = NodeType(name=name, rdf_class=rdf_class, title=title, predicates=dict(sorted(predicates.items())))
+        sources = {attribute_names[n]: self.terms[n] for n in groups if attribute_names[n] in columns}
+        node_type = NodeType(name=name, rdf_class=rdf_class, title=title, predicates=dict(sorted(sources.items())))
         return NodeTable(node_type, pa.table({"id": ids, **columns}))
 
     def _main_class(self, name: str, classes: IntArray, names: dict[int, str]) -> str | None:
