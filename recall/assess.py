@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,26 @@ import pyarrow.parquet as pq
 
 from gnn.embeddings import Embeddings
 from gnn.evaluation import Evaluation, user_groups
+from gnn.features import TextFeatures
 from kg import KnowledgeGraph, Split
 from kg.errors import ArtifactError, ConfigError
 from kg.files import atomic_path, read_json
 from kg.progress import SILENT, Progress
 from kg.splits import PARTS, TIE_BREAK, UNUSED
 from kg.storage import load_graph
-from recall.channels import EmbeddingChannel, ItemKNN, Popularity, Spectral
+from recall.channels import ContentKNN, EmbeddingChannel, ItemKNN, Popularity, Spectral
 from recall.contracts import Channel
 from recall.index import IndexConfig
 from recall.measure import measure
 from recall.runs import RunFolder
 
 MODEL = "model"
-BASELINES: dict[str, Callable[[], Channel]] = {"popularity": Popularity, "item_knn": ItemKNN, "spectral": Spectral}
+BASELINES: dict[str, type[Popularity] | type[ItemKNN] | type[Spectral]] = {
+    "popularity": Popularity,
+    "item_knn": ItemKNN,
+    "spectral": Spectral,
+}
+CONTENT_KNN = "content_knn"  # the baseline that reads texts
 INTERVALS = ("recall", "ndcg")
 
 
@@ -37,6 +43,7 @@ def assess(
     kind: str,
     ks: Sequence[int],
     baselines: Iterable[str] = (),
+    features: TextFeatures | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Measure a fitted channel, and baselines fitted here, on every group of users of the test part.
@@ -50,7 +57,8 @@ def assess(
         model: fitted on the training view.
         kind: of the split, for the report.
         ks: cut-offs.
-        baselines: names out of `BASELINES`.
+        baselines: names out of `BASELINES`, or "content_knn".
+        features: text vectors of the graph's nodes; the content kNN needs them.
         progress: hears of finished rankers.
 
     Returns:
@@ -64,7 +72,7 @@ def assess(
     with progress.task("measuring on test", total=1 + len(names)) as task:
         for name in [MODEL, *names]:
             task.note(name)
-            channel = model if name == MODEL else BASELINES[name]().fit(view)
+            channel = model if name == MODEL else _baseline(name, features).fit(view)
             rows += [
                 {"ranker": name, **found.summary(), **_intervals(found, name, cutoffs)}
                 for found in measure(channel, groups, trained_on=view, ks=cutoffs)
@@ -73,6 +81,10 @@ def assess(
     order = {group.name: number for number, group in enumerate(groups)}
     rows.sort(key=lambda row: order[row["group"]])
     return {"k": cutoffs, "split": {"kind": kind, **split.counts(), "tie_break": TIE_BREAK}, "metrics": rows}
+
+
+def _baseline(name: str, features: TextFeatures | None) -> Channel:
+    return ContentKNN(features) if name == CONTENT_KNN else BASELINES[name]()
 
 
 def _intervals(found: Evaluation, name: str, ks: Sequence[int]) -> dict[str, Any]:
@@ -117,6 +129,7 @@ def evaluate_run(
         kind=config["split"]["kind"],
         ks=ks or config["evaluation"]["k"],
         baselines=chosen,
+        features=TextFeatures.load(run.features) if CONTENT_KNN in chosen else None,
         progress=progress,
     )
     return {"run": run.name, **result}

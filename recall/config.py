@@ -25,7 +25,7 @@ from kg.errors import ConfigError
 from kg.splits import SplitConfig
 from recall.index import IndexConfig
 
-Baseline = Literal["popularity", "item_knn", "spectral"]
+Baseline = Literal["popularity", "item_knn", "content_knn", "spectral"]
 
 
 class _Section(BaseModel):
@@ -41,7 +41,7 @@ class EvaluationSettings(_Section):
     """
 
     k: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(default=(20,), min_length=1)
-    baselines: tuple[Baseline, ...] = ("popularity", "item_knn", "spectral")
+    baselines: tuple[Baseline, ...] = ("popularity", "item_knn", "content_knn", "spectral")
 
 
 class RunsSettings(_Section):

@@ -249,6 +249,7 @@ def _make(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, pr
             kind=config.split.kind,
             ks=config.evaluation.k,
             baselines=config.evaluation.baselines,
+            features=features,
             progress=progress,
         )
         _check_numbers(found["metrics"])

@@ -115,7 +115,8 @@ def test_a_run_is_complete(refreshed: RefreshResult) -> None:
     split = read_split(run.split, graph)
     assert split.counts() == {name: report["evaluation"]["split"][name] for name in ("train", "valid", "test")}
     assert split.temporal == "user"
-    assert {row["ranker"] for row in report["evaluation"]["metrics"]} == {"model", "popularity", "item_knn", "spectral"}
+    rankers = {row["ranker"] for row in report["evaluation"]["metrics"]}
+    assert rankers == {"model", "popularity", "item_knn", "content_knn", "spectral"}
     assert set(report["timings"]) == {
         "build",
         "encode",
