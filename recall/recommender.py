@@ -121,7 +121,7 @@ class Recommender:
 
         Raises:
             UnknownIdError: a user or a candidate is not in the graph.
-            ConfigError: k is below 1, or `on_unknown` is none of the three.
+            ConfigError: k is below 1, ids are no list of strings, or `on_unknown` is none of the three.
         """
         if on_unknown not in ("raise", "popular", "skip"):
             raise ConfigError(f"on_unknown = {on_unknown!r} must be 'raise', 'popular' or 'skip'")
@@ -180,6 +180,8 @@ class Recommender:
         Returns:
             The candidates, or with `out` the number of rows written.
         """
+        if out is not None and (not Path(out).name or Path(out).is_dir()):
+            raise ConfigError(f"out = {str(out)!r} is a folder: name a file in it")
         blocks = self._blocks(k=k, exclude_seen=exclude_seen, allowed=self._allowed(candidates), progress=progress)
         if out is None:
             return Candidates.concat(list(blocks))
@@ -273,6 +275,7 @@ class Recommender:
                 "use Recommender(graph, channel, item_vectors=...)"
             )
         position = self.graph.items.index(wanted)
+        k = min(k, len(self.graph.items))
         vectors = index.vectors[position]
         known = np.flatnonzero(vectors.any(axis=1))
         itself = ItemLists(np.arange(len(known) + 1), position[known])
@@ -295,8 +298,11 @@ class Recommender:
 
         Raises:
             UnknownIdError: an id is not in the graph.
+            ConfigError: what is given are no pairs, `max_hops` is out of range, or `paths` is negative.
         """
-        wanted = list(pairs)
+        if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+            raise ConfigError(f"pairs = {pairs!r}: write a list of user ids and item ids, [('u1', 'm1')]")
+        wanted = [_pair(pair) for pair in pairs]
         users = list(dict.fromkeys(user for user, _ in wanted))
         queries = Queries.of_users(self.graph.users.index(users), self.graph.users)
         answered = self.channel.recommend(queries, k=1, exclude_seen=False).table["user_id"]
@@ -440,10 +446,33 @@ def _strings(ids: Iterable[str], what: str) -> list[str]:
     """Ids as a list; a lone string would be taken apart into its letters."""
     if isinstance(ids, str):
         raise ConfigError(f"{what} = {ids!r} must be a list of ids: write [{ids!r}]")
-    result = list(ids)
+    if not isinstance(ids, Iterable):
+        raise ConfigError(f"{what} = {ids!r} must be a list of ids")
+    result = ids.to_pylist() if isinstance(ids, pa.Array | pa.ChunkedArray) else list(ids)
     if wrong := [one for one in result if not isinstance(one, str)]:
         raise ConfigError(f"{what} holds {wrong[0]!r}, ids are strings: write {str(wrong[0])!r}")
     return result
+
+
+def _people(history: Any) -> list[Any] | None:
+    if history is None:
+        return None
+    if isinstance(history, str) or not isinstance(history, Iterable):
+        raise ConfigError(f"history = {history!r} must be a list of ids: write [{str(history)!r}]")
+    return history.to_pylist() if isinstance(history, pa.Array | pa.ChunkedArray) else list(history)
+
+
+def _is_list(one: Any) -> bool:
+    return isinstance(one, Iterable) and not isinstance(one, str | bytes)
+
+
+def _pair(pair: Any) -> tuple[str, str]:
+    """The two ids of a pair that is to be explained."""
+    if _is_list(pair) and len(ends := list(pair)) == 2:
+        user, item = ends
+        if isinstance(user, str) and isinstance(item, str):
+            return user, item
+    raise ConfigError(f"pairs holds {pair!r}: write a user id and an item id, [('u1', 'm1')]")
 
 
 def _as_many(
@@ -452,10 +481,12 @@ def _as_many(
     """Histories, texts and attributes of as many people, from what was given for one or for many."""
     if history is None and text is None and attributes is None:
         raise ConfigError("recommend_for needs a history, a text or attributes")
-    if isinstance(history, str):
-        raise ConfigError(f"history = {history!r} must be a list of ids: write [{history!r}]")
-    histories = None if history is None else list(history)
-    flat = histories is not None and all(isinstance(name, str) for name in histories)
+    for name, given in (("text", text), ("attributes", attributes)):
+        if given is not None and not isinstance(given, Iterable):
+            raise ConfigError(f"{name} = {given!r}: give one person's, or a list with one entry a person")
+    histories = _people(history)
+    # Numbers among them are a mistake that `_strings` tells, not somebody's history.
+    flat = histories is not None and not any(_is_list(one) for one in histories)
     single = {
         "history": flat and (bool(histories) or (text is None and attributes is None)),
         "text": isinstance(text, str),
@@ -474,6 +505,12 @@ def _as_many(
         told = ", ".join(f"{name} for {len(given)}" for name, given in many.items())
         raise ConfigError(f"recommend_for was given {told}: give all of them for the same people")
     count = len(next(iter(many.values())))
+    for one in many.get("text", []):
+        if one is not None and not isinstance(one, str):
+            raise ConfigError(f"text holds {one!r}: write a string, or None for a person without one")
+    for one in many.get("attributes", []):
+        if not isinstance(one, Mapping):
+            raise ConfigError(f"attributes holds {one!r}: write a relation and ids, {{'director': ['p7']}}")
     return (
         [_strings(ids, "history") for ids in many.get("history", [[]] * count)],
         many.get("text"),

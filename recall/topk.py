@@ -16,11 +16,13 @@ BLOCK_SCORES = 2**24  # scores held at once, 64 MiB: a dense user x item matrix 
 
 
 def check_k(k: int) -> None:
-    """Refuse a k below 1.
+    """Refuse what is no number of places.
 
     Raises:
-        ConfigError: k is below 1.
+        ConfigError: k is no whole number, or below 1.
     """
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise ConfigError(f"k = {k!r} must be a whole number, at least 1")
     if k < 1:
         raise ConfigError(f"k = {k} must be at least 1")
 

@@ -65,6 +65,7 @@ class HistoryChannel(ABC):
         """
         known = self.known
         check_k(k)
+        k = min(k, known.num_items)
         known.check(queries)
         columns = None if candidates is None else check_positions(candidates, known.num_items, "candidates")
         width = known.num_items if columns is None else len(columns)

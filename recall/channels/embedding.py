@@ -187,6 +187,7 @@ class EmbeddingChannel:
         """
         _, index, known, _ = self._fitted()
         check_k(k)
+        k = min(k, known.num_items)
         known.check(queries)
         items = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)

@@ -116,13 +116,36 @@ class TestRecommend:
         with pytest.raises(UnknownIdError, match="'m999'"):
             recommender.recommend(["u1"], candidates=["m999"])
 
-    def test_mistakes_are_named(self, recommender):
+    def test_mistakes_are_named(self, recommender, tmp_path):
         with pytest.raises(ConfigError, match=r"write \['u1'\]"):
             recommender.recommend("u1")
         with pytest.raises(ConfigError, match="write '1'"):
             recommender.recommend([1])
-        with pytest.raises(ConfigError, match="k = 0"):
-            recommender.recommend(["u1"], k=0)
+        with pytest.raises(ConfigError, match="user_ids = 1 must be a list"):
+            recommender.recommend(1)
+        for k in (0, -1, 2.5, "5", True, None):
+            with pytest.raises(ConfigError, match=f"k = {k!r} must be"):
+                recommender.recommend(["u1"], k=k)
+            with pytest.raises(ConfigError, match=f"k = {k!r} must be"):
+                recommender.similar(["m1"], k=k)
+        for out in (tmp_path, ""):
+            with pytest.raises(ConfigError, match="name a file in it"):
+                recommender.recommend_all(out=out)
+
+    def test_more_items_than_there_are(self, recommender, graph):
+        everything = 10**12
+        assert len(recommender.recommend(["u1"], k=everything, exclude_seen=False)) == len(graph.items)
+        assert len(recommender.recommend_for(history=["m1"], k=everything)) == len(graph.items) - 1
+        assert len(recommender.similar(["m1"], k=everything)) < len(graph.items)
+        popular = recommender.recommend(["nobody"], k=everything, on_unknown="popular")
+        assert len(popular) == len(graph.items)
+
+    def test_ids_as_arrow_arrays(self, recommender):
+        ids = pa.array(["u1", "u4"])
+        assert recommender.recommend(ids).table.equals(recommender.recommend(["u1", "u4"]).table)
+        history = pa.array([["m1"], ["m2", "m3"]])
+        many = recommender.recommend_for(history=history).table
+        assert many.equals(recommender.recommend_for(history=[["m1"], ["m2", "m3"]]).table)
 
     def test_nobody_asked(self, recommender):
         answer = recommender.recommend([])
@@ -222,6 +245,13 @@ class TestSomebodyUnknown:
             ({"attributes": {"rated": ["u1"]}}, "'rated' is no attribute"),
             ({"attributes": {"genre": "drama"}}, r"write \['drama'\]"),
             ({"history": ["m1"], "on_unknown": "popular"}, "'raise' or 'skip'"),
+            ({"history": 1}, "history = 1 must be a list of ids"),
+            ({"history": [1, 2]}, "history holds 1, ids are strings"),
+            ({"history": [["m1"], "m2"]}, r"write \['m2'\]"),
+            ({"text": 5}, "text = 5"),
+            ({"text": ["space", 5]}, "text holds 5"),
+            ({"attributes": "director"}, "attributes holds 'd'"),
+            ({"attributes": 5}, "attributes = 5"),
         ],
     )
     def test_mistakes_are_named(self, recommender, given, message):
@@ -296,6 +326,13 @@ class TestExplain:
             size = sum(abs(reason.share) for reason in explanation.history)
             assert explanation.score == pytest.approx(row["score"], abs=1e-4 * size)
             assert (explanation.reason is not None) == (row["source"] == "popular")
+
+    @pytest.mark.parametrize(
+        "pairs", ["u1", 5, None, ("u1", "m1"), [("u1",)], [("u1", "m1", "m2")], [None], [("u1", 1)]]
+    )
+    def test_what_is_no_pair_is_told(self, recommender, pairs):
+        with pytest.raises(ConfigError, match=r"\[\('u1', 'm1'\)\]"):
+            recommender.explain(pairs)
 
     def test_pairs_keep_their_order_when_some_are_popular(self, recommender):
         pairs = [("u9", "m1"), ("u4", "m2"), ("u9", "m3"), ("u4", "m1")]
