@@ -123,7 +123,9 @@ def verify_manifest(folder: Path) -> dict[str, Any]:
         for path in folder.rglob("*")
         if not path.is_dir() and path.relative_to(folder) != Path(MANIFEST)
     }
-    listed: dict[str, str] = manifest["files"]
+    listed = manifest.get("files")
+    if not isinstance(listed, dict):
+        raise ArtifactError(f"{folder / MANIFEST} is damaged: it lists no files")
     if missing := sorted(set(listed) - present):
         raise ArtifactError(f"{folder} is incomplete: {', '.join(missing)} missing")
     if unlisted := sorted(present - set(listed)):

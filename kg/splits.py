@@ -147,9 +147,11 @@ def split_interactions(graph: KnowledgeGraph, config: SplitConfig) -> Split:
     """
     interactions = graph.interactions
     if config.kind in ("per_user_time", "global_time", "leave_last_out") and not interactions.has_time:
+        parts = "part" in graph.edges[graph.schema.interaction_key].column_names
+        other = "files" if parts else "random"
         raise InvalidDataError(
             f"split.kind = {config.kind!r} needs a timestamp on every interaction; "
-            'some have none: use split.kind = "random" or give the timestamps'
+            f'some have none: use split.kind = "{other}" or give the timestamps'
         )
     if config.kind == "files":
         return Split(part=_named_parts(graph, config))

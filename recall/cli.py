@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -75,8 +75,11 @@ def refresh(
     settings = load_config(config)
     if show and settings.demo.user is None:
         raise typer.BadParameter(f"{config} names no user under [demo]", param_hint="--show")
-    with watch(quiet=as_json) as progress:
-        result = run_refresh(settings, progress=progress, full=full)
+    try:
+        with watch(quiet=as_json) as progress:
+            result = run_refresh(settings, progress=progress, full=full)
+    except KeyboardInterrupt:
+        _fail("interrupted; the run that serves is untouched, and the next refresh goes on where this one stopped", 130)
     if as_json:
         typer.echo(json_text(result.to_json()))
     else:
@@ -324,11 +327,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=None if arguments is None else list(arguments), prog_name="graphrecall")
     except GraphRecallError as error:
         _fail(str(error), exit_code_of(error))
+    except MemoryError:
+        _fail("the memory is full: make model.dim, training.batch_size or training.negatives smaller", FAILED)
+    except RuntimeError as error:
+        if not _is_memory_full(error):
+            raise
+        _fail("the memory is full: make model.dim, training.batch_size or training.negatives smaller", FAILED)
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{place}", FAILED)
 
 
-def _fail(message: str, code: int) -> Any:
+def _is_memory_full(error: RuntimeError) -> bool:
+    """Whether torch found no memory; it has a class of its own for that on CUDA only."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+def _fail(message: str, code: int) -> NoReturn:
     Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"error: {message}")
     sys.exit(code)

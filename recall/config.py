@@ -135,17 +135,34 @@ def parse_config(data: Mapping[str, Any], *, base: Path, name: str = "config") -
     Raises:
         ConfigError: see `load_config`.
     """
+    if large := list(_beyond_int64(data)):
+        raise _refused(name, [f"{key} is larger than any number that TOML has" for key in large])
     try:
         # Through JSON, because only there strict validation still takes a list for a tuple and a string for a path,
         # while a number in quotes or a fraction for a count stays an error.
         config = RefreshConfig.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        problems = list(_problems(error, data))
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise ConfigError(f"{name} has {count}:\n" + "\n".join(f"  {line}" for line in problems)) from error
+        raise _refused(name, list(_problems(error, data))) from error
     config = _with_text_folder(config, base)
     config._base = base.resolve()
     return config
+
+
+def _refused(name: str, problems: Sequence[str]) -> ConfigError:
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return ConfigError(f"{name} has {count}:\n" + "\n".join(f"  {line}" for line in problems))
+
+
+def _beyond_int64(data: Any, key: str = "") -> Iterator[str]:
+    """Integers that the parser takes although TOML does not have them."""
+    if isinstance(data, Mapping):
+        for name, value in data.items():
+            yield from _beyond_int64(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(data, list):
+        for at, value in enumerate(data):
+            yield from _beyond_int64(value, f"{key}.{at}")
+    elif isinstance(data, int) and not -(2**63) <= data < 2**63:
+        yield f"{key} = {data}"
 
 
 def _with_text_folder(config: RefreshConfig, base: Path) -> RefreshConfig:

@@ -221,6 +221,11 @@ def _make(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, pr
     features = TextFeatures.load(run.features)
 
     split = split_interactions(graph, config.split)
+    if graph.interactions.positive.any() and not len(split.positives(graph, "train").items):
+        raise InvalidDataError(
+            f"split.kind = {config.split.kind!r} leaves no positive interaction to train on: give more interactions, "
+            "lower split.test and split.valid, or use another split.kind"
+        )
     view = split.view(graph, "train")
 
     def train_for_evaluation() -> dict[str, Any]:

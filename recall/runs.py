@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from kg.errors import ArtifactError, RefreshInProgressError
+from kg.errors import ArtifactError, ConfigError, RefreshInProgressError
 from kg.files import (
     FORMAT_VERSION,
     MANIFEST,
@@ -226,8 +226,12 @@ class RunsFolder:
 
         Raises:
             RefreshInProgressError: another process holds it.
+            ConfigError: the folder is a file.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise ConfigError(f"runs.folder is {self.path}, which is a file: name a folder") from error
         holder = self.path / ".refresh.json"
         lock = FileLock(self.path / ".refresh.lock")
         try:

@@ -293,11 +293,20 @@ def _print_liked(rows: Sequence[Mapping[str, Any]], user: str, *, console: Conso
     shown = rows[:MOST_LIKED_SHOWN]
     extra = [name for name in ("rating", "timestamp") if any(row.get(name) is not None for row in shown)]
     heads = ["on" if name == "timestamp" else name for name in extra]
-    made = table("title", *heads, "id", right=["rating"], title=f"user {user} likes {len(rows)} items, the latest:")
+    if not rows:
+        console.print(Text(f"user {user} likes no item", style="bold"))
+        return
+    some = f", {'the latest' if 'timestamp' in extra else 'some of them'}:" if len(rows) > len(shown) else ":"
+    console.print(Text(f"user {user} likes {len(rows)} item{'s' if len(rows) > 1 else ''}{some}", style="bold"))
+    made = table("title", *heads, "id", right=["rating"])
     for row in shown:
-        values = [_day(row[name]) if name == "timestamp" else f"{row[name]:g}" for name in extra]
+        values = [_day(row[name]) if name == "timestamp" else _number(row[name]) for name in extra]
         made.add_row(Text(row["title"]), *values, Text(row["item_id"]))
     console.print(made)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
 def _day(seconds: int | None) -> str:

@@ -138,6 +138,14 @@ def test_a_manifest_that_is_no_object(run: Path) -> None:
         verify_manifest(run)
 
 
+@pytest.mark.parametrize("files", [None, 3, ["a"]])
+def test_a_manifest_that_lists_no_files(run: Path, files: object) -> None:
+    body = {key: value for key, value in read_json(run / MANIFEST).items() if key != "digest"} | {"files": files}
+    write_json(run / MANIFEST, {**body, "digest": digest(body)})
+    with pytest.raises(ArtifactError, match="lists no files"):
+        verify_manifest(run)
+
+
 def test_publishing_moves_once_and_never_replaces(run: Path, tmp_path: Path) -> None:
     target = tmp_path / "runs" / "r1"
     publish_folder(run, target)

@@ -298,6 +298,8 @@ def test_what_cannot_be_split_is_refused() -> None:
     for kind in ("per_user_time", "global_time", "leave_last_out"):
         with pytest.raises(InvalidDataError, match=f"'{kind}' needs a timestamp"):
             split_interactions(untimed, SplitConfig(kind=kind))  # type: ignore[arg-type]
+    with pytest.raises(InvalidDataError, match=r'use split\.kind = "files"'):
+        split_interactions(graph_of([(0, 0, None)], part=pa.array(["train"])), SplitConfig())  # type: ignore[list-item]
     assert split_interactions(untimed, SplitConfig(kind="random")).counts()["train"] >= 0
     for wrong in ({"test": 1.0}, {"valid": -0.1}, {"test": 0.6, "valid": 0.4}):
         with pytest.raises(ConfigError, match=r"split\."):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -123,6 +124,58 @@ def test_wrong_usage_is_2(command: Command, current: Path, arguments: list[str])
     code, out, err = command(*(one.replace("RUN", str(current)) for one in arguments))
     assert code == 2
     assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; the run that serves is untouched"),
+        (MemoryError(), 1, "the memory is full"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "the memory is full"),
+        (PermissionError(13, "Permission denied", "/data/runs"), 1, "Permission denied: /data/runs"),
+    ],
+)
+def test_a_refresh_that_is_stopped_says_why(
+    command: Command,
+    deployment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    code: int,
+    message: str,
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("recall.refresh.refresh", stopped)
+    found, out, err = command("refresh", deployment)
+    assert (found, out) == (code, "")
+    assert message in one_line(err)
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "from recall.cli import main; main(['--help'])"
+    with os.fdopen(writer, "w") as stdout:
+        done = subprocess.run([sys.executable, "-c", code], stdout=stdout, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("line", ["grumpy,m1,1,2000000\n", "grumpy,m1,5,2000000\n"])
+def test_a_history_without_likes_is_said(command: Command, make_deployment: Any, tmp_path: Path, line: str) -> None:
+    config = make_deployment(tmp_path)
+    with (tmp_path / "ratings.csv").open("a") as ratings:
+        ratings.write(line)
+    assert command("refresh", config)[0] == 0
+    code, out, _ = command("recommend", tmp_path / "runs" / "current", "--user", "grumpy", "--history", "--explain")
+    assert code == 0
+    if ",1," in line:
+        assert "user grumpy likes no item" in out
+        assert "has no positive interaction: these are the most liked items" in out
+        assert "from popular" in out
+    else:
+        assert "user grumpy likes 1 item:" in out
 
 
 def test_a_bad_config_is_told_key_by_key(command: Command, tmp_path: Path) -> None:

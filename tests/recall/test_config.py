@@ -77,6 +77,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("[split]", "[splits]", "splits: unknown key, did you mean 'split'?"),
         ("seed = 3", "zzz = 3", "zzz: unknown key; known here: "),
         ("seed = 3", "seed = 3.5", "seed = 3.5: should be a valid integer"),
+        ("seed = 3", f"seed = {2**63}", f"seed = {2**63} is larger than any number"),
         ("seed = 3", "seed = true", "seed = true: should be a valid integer"),
         ('folder = "../published"', "folder = 5", "runs.folder = 5: "),
         ('folder = "../published"', "keep = 0", "runs.keep = 0: should be greater than or equal to 1"),

@@ -300,8 +300,20 @@ def test_a_bad_source_is_refused_and_nothing_is_published(
     (config.parent / "ratings.csv").mkdir()
     with pytest.raises(InvalidDataError, match=r"ratings\.csv is a folder: name its files"):
         refresh(load_config(config))
+    rows = "".join(f"u{user},m{user + more},5,77\n" for user in range(9) for more in range(4))
+    (config.parent / "ratings.csv").rmdir()
+    (config.parent / "ratings.csv").write_text("userId,movieId,rating,timestamp\n" + rows)
+    config.write_text(config.read_text() + '[split]\nkind = "global_time"\n')
+    with pytest.raises(InvalidDataError, match=r"split\.kind = 'global_time' leaves no positive interaction"):
+        refresh(load_config(config))
     assert runs.current() == before
     assert len(runs.runs()) == 1
+
+
+def test_a_file_in_place_of_the_runs_folder_is_told(deployment: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").touch()
+    with pytest.raises(ConfigError, match=r"runs\.folder is .* a file"), RunsFolder(tmp_path / "runs").lock():
+        pass
 
 
 def test_inputs_that_are_back_serve_their_old_run_and_full_builds_anew(
