@@ -79,6 +79,8 @@ class LayerZero(nn.Module):
                 raise InvalidDataError(f"{len(features.nodes)} nodes have {len(features.vectors)} text vectors")
             if len(features.nodes) and (features.nodes.min() < 0 or features.nodes.max() >= nodes):
                 raise InvalidDataError(f"a text vector belongs to no node: the graph has {nodes} nodes")
+        # A projection that no text has taught would place people by chance.
+        if features is not None and len(features.nodes):
             width = features.vectors.shape[1]
             draw = normal(torch.arange(width), columns, seed=seed, stream=Stream.TEXT_START)
             self._weights = nn.Parameter(draw.to(dtype) * init_scale)

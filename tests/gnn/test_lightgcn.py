@@ -125,6 +125,13 @@ def test_a_cold_item_is_placed_as_one_that_nobody_ever_touched(toy_graph: Knowle
     torch.testing.assert_close(encoded.final, real().final)
 
 
+def test_without_any_text_there_is_no_projection(toy_graph: KnowledgeGraph) -> None:
+    none = SimpleNamespace(nodes=np.zeros(0, dtype=np.int64), vectors=np.zeros((0, 5), dtype=np.float32))
+    with_none, without = (LightGCN(toy_graph, LightGCNConfig(dim=4), features=given) for given in (none, None))
+    assert with_none.linear_parts().text_projection is None
+    assert [name for name, _ in with_none.named_parameters()] == [name for name, _ in without.named_parameters()]
+
+
 def test_text_vectors_of_no_node_are_refused(toy_graph: KnowledgeGraph) -> None:
     wrong = features(toy_graph)
     wrong.nodes = wrong.nodes + 1000
