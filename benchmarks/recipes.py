@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gnn.gcn import GCNConfig
 from gnn.lightgcn import LightGCNConfig
 from gnn.trainer import TrainingConfig
 
 PER_USER, GLOBAL, COLD = "per_user_time", "global_time", "cold_items"
-SOFTMAX = TrainingConfig()
+# As in examples/movies/demo.toml.
+SOFTMAX = TrainingConfig(negative_power=0.5, weight_decay=0.5, cold_weight=0.1, max_steps=200)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,17 +32,18 @@ class Recipe:
     shuffled: bool = False
 
 
+DIM, INTERACTION_WEIGHT = 128, 0.95
 # The paper's model, whatever the loss: the interaction relation alone, no texts.
-PAPER = LightGCNConfig(relations=(), text=False)
+PAPER = LightGCNConfig(dim=DIM, relations=(), text=False)
+FULL = LightGCNConfig(dim=DIM, interaction_weight=INTERACTION_WEIGHT)
 BPR = TrainingConfig(loss="bpr", l2=1e-3, max_steps=400)
-EVERYWHERE = (PER_USER, GLOBAL, COLD)
 
 RECIPES = {
-    "GCN": Recipe(model=GCNConfig(relations=(), text=False), most_seeds=1),
-    "LightGCN, BPR": Recipe(model=PAPER, training=BPR, most_seeds=1),
+    "heterogeneous, graph and text": Recipe(model=FULL, sections=(PER_USER, GLOBAL, COLD)),
     "LightGCN, sampled softmax": Recipe(model=PAPER, sections=(PER_USER, GLOBAL)),
-    "heterogeneous, graph alone": Recipe(model=LightGCNConfig(text=False), sections=EVERYWHERE),
-    "heterogeneous, text alone": Recipe(model=LightGCNConfig(relations=()), sections=(COLD,)),
-    "heterogeneous, graph and text": Recipe(model=LightGCNConfig(), sections=EVERYWHERE),
-    "heterogeneous, graph shuffled": Recipe(model=LightGCNConfig(), sections=(COLD,), shuffled=True),
+    "heterogeneous, graph alone": Recipe(model=replace(FULL, text=False), sections=(PER_USER, COLD)),
+    "heterogeneous, text alone": Recipe(model=replace(FULL, relations=()), sections=(COLD,)),
+    "heterogeneous, graph shuffled": Recipe(model=FULL, sections=(COLD,), shuffled=True),
+    "GCN": Recipe(model=GCNConfig(dim=DIM, relations=(), text=False), most_seeds=1),
+    "LightGCN, BPR": Recipe(model=PAPER, training=BPR, most_seeds=1),
 }
