@@ -41,8 +41,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         out.writelines(line for line in stream if (found := movie.match(line)) is None or found[1] in often)
     config = (BUNDLE / "demo.toml").read_text(encoding="utf-8")
-    quick = "[training]\nmax_steps = 20\neval_every = 10\n"
-    config = config.replace("[training]\n", quick) if "[training]" in config else f"{config}\n{quick}"
+    config, changed = re.subn(r"max_steps = \d+", "max_steps = 20\neval_every = 10", config)
+    assert changed == 1
     (target / "demo.toml").write_text(config, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
