@@ -66,7 +66,8 @@ class Split:
 
     Attributes:
         part: TRAIN, VALID, TEST or UNUSED, in the order of the graph's interaction edges, int8 (interactions,).
-        temporal: "user" or "global" when parts follow time: then other events of held-out time are held out too.
+        temporal: "user" or "global" when parts follow time: then other events of held-out time are held out too, and
+            those of unknown time.
         hidden_items: items of which nothing may be seen, bool (items,), or None.
     """
 
@@ -101,14 +102,16 @@ class Split:
         if self.hidden_items is not None and not kept.all():
             known &= ~self.hidden_items[item]
         table = graph.edges[key]
-        if self.temporal is not None and "timestamp" in table.column_names and not kept.all():
+        if self.temporal is not None and not kept.all():
+            if "timestamp" not in table.column_names:
+                return np.zeros(table.num_rows, dtype=bool)  # nobody knows that they are not from held-out time
             time = table["timestamp"].fill_null(NO_TIME).to_numpy()
             cutoff = np.full(len(graph.users), np.iinfo(np.int64).max)
             if self.temporal == "user":
                 np.minimum.at(cutoff, interactions.user[~kept], interactions.timestamp[~kept])
             else:
                 cutoff[:] = interactions.timestamp[~kept].min()
-            known &= time < cutoff[user]
+            known &= (time != NO_TIME) & (time < cutoff[user])
         result: npt.NDArray[np.bool_] = known
         return result
 

@@ -304,3 +304,14 @@ def test_what_cannot_be_split_is_refused() -> None:
     for wrong in ({"test": 1.0}, {"valid": -0.1}, {"test": 0.6, "valid": 0.4}):
         with pytest.raises(ConfigError, match=r"split\."):
             SplitConfig(**wrong)
+
+
+def test_events_of_unknown_time_are_held_out_of_a_split_by_time(toy_graph: KnowledgeGraph) -> None:
+    key = next(key for key in toy_graph.edges if key.name == "tagged")
+    bare = toy_graph.edges[key].drop_columns(["timestamp"])
+    graph = KnowledgeGraph(toy_graph.schema, toy_graph.nodes, {**toy_graph.edges, key: bare})
+    by_time = split_interactions(graph, SplitConfig(kind="per_user_time"))
+    assert by_time.view(graph, "train").edges[key].num_rows == 0
+    assert by_time.view(graph, "train", "valid", "test").edges[key].num_rows == bare.num_rows
+    at_random = split_interactions(graph, SplitConfig(kind="random"))
+    assert at_random.view(graph, "train").edges[key].num_rows > 0
