@@ -103,15 +103,18 @@ class Split:
             known &= ~self.hidden_items[item]
         table = graph.edges[key]
         if self.temporal is not None and not kept.all():
-            if "timestamp" not in table.column_names:
-                return np.zeros(table.num_rows, dtype=bool)  # nobody knows that they are not from held-out time
-            time = table["timestamp"].fill_null(NO_TIME).to_numpy()
-            cutoff = np.full(len(graph.users), np.iinfo(np.int64).max)
+            never = np.iinfo(np.int64).max
+            if "timestamp" in table.column_names:
+                time = table["timestamp"].fill_null(NO_TIME).to_numpy()
+            else:
+                time = np.full(table.num_rows, NO_TIME)
+            cutoff = np.full(len(graph.users), never)
             if self.temporal == "user":
                 np.minimum.at(cutoff, interactions.user[~kept], interactions.timestamp[~kept])
             else:
                 cutoff[:] = interactions.timestamp[~kept].min()
-            known &= (time != NO_TIME) & (time < cutoff[user])
+            # Nobody knows that an event of unknown time is not from held-out time: only users without any keep it.
+            known &= np.where(time == NO_TIME, never - 1, time) < cutoff[user]
         result: npt.NDArray[np.bool_] = known
         return result
 

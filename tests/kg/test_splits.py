@@ -216,7 +216,7 @@ def test_nothing_of_a_held_out_event_is_left(rows: list[Row], tags: list[Any], k
         def known(
             user: int, item: int, time: int | None, held: Any = held, hidden: Any = hidden, cutoff: Any = cutoff
         ) -> bool:
-            late = cutoff.get(user) is not None and time is not None and time >= cutoff[user]
+            late = cutoff.get(user) is not None and (time is None or time >= cutoff[user])
             return (user, item) not in held and item not in hidden and not late
 
         for key in (HAS_TAG, TAGGED):
