@@ -10,7 +10,7 @@ from gnn.trainer import TrainingConfig
 
 PER_USER, GLOBAL, COLD = "per_user_time", "global_time", "cold_items"
 # As in examples/movies/demo.toml.
-SOFTMAX = TrainingConfig(negative_power=0.5, cold_weight=0.1, drop_batch_edges=True, max_steps=160)
+SOFTMAX = TrainingConfig(negative_power=0.5, cold_weight=0.5, drop_batch_edges=True, max_steps=160)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ BPR = TrainingConfig(loss="bpr", l2=1e-3, max_steps=400)
 RECIPES = {
     "heterogeneous, graph and text": Recipe(model=FULL, sections=(PER_USER, GLOBAL, COLD)),
     "LightGCN, sampled softmax": Recipe(model=PAPER, sections=(PER_USER, GLOBAL)),
-    "heterogeneous, graph alone": Recipe(model=replace(FULL, text=False), sections=(PER_USER, COLD), most_seeds=2),
+    "heterogeneous, graph alone": Recipe(model=replace(FULL, text=False), sections=(PER_USER, COLD), most_seeds=1),
     "heterogeneous, text alone": Recipe(model=replace(FULL, relations=()), sections=(COLD,)),
     "heterogeneous, graph shuffled": Recipe(model=FULL, sections=(COLD,), shuffled=True, most_seeds=1),
     "GCN": Recipe(model=GCNConfig(dim=64, relations=(), text=False), most_seeds=1),
