@@ -181,7 +181,14 @@ def train(
 
 
 def run_split(
-    section: str, graph: KnowledgeGraph, split: Split, features: TextFeatures, *, seeds: int, models: Sequence[str]
+    section: str,
+    graph: KnowledgeGraph,
+    split: Split,
+    features: TextFeatures,
+    *,
+    seeds: int,
+    models: Sequence[str],
+    keep: Callable[[Table], Any],
 ) -> Table:
     """Baselines and models on the test part of a split."""
     table = Table(section)
@@ -218,7 +225,9 @@ def run_split(
     return table
 
 
-def run_cold_items(graph: KnowledgeGraph, features: TextFeatures, *, seeds: int, models: Sequence[str]) -> Table:
+def run_cold_items(
+    graph: KnowledgeGraph, features: TextFeatures, *, seeds: int, models: Sequence[str], keep: Callable[[Table], Any]
+) -> Table:
     """A tenth of the rated items hidden from training, tags and all other traces too; a new mask for each seed.
 
     Whatever is chosen is chosen on a second mask, inside what the first one leaves.
@@ -249,7 +258,7 @@ def run_cold_items(graph: KnowledgeGraph, features: TextFeatures, *, seeds: int,
             seconds = time.perf_counter() - start
             note = f"{steps} steps, beta {beta:g} (last seed)"
             table.add(name, measure(channel, groups, trained_on=view, ks=(K,)), seconds=seconds, note=note)
-        show(f"cold items, {seed + 1} of {seeds} masks", list(table.rows()))
+        keep(table)
     return table
 
 
@@ -322,22 +331,38 @@ def main(argv: Sequence[str]) -> None:
         graphs["rich"] = rich(arguments.data)[0]
     encoder = TextEncoder(TextConfig())
     for section in arguments.only:
-        rows: list[dict[str, Any]] = []
+        done: list[dict[str, Any]] = []
         for name, graph in graphs.items():
             features = encode_graph(graph, encoder, cache=TextCache(CACHE))
-            rows += [{"graph": name, **row} for row in run(section, graph, features, seeds=arguments.seeds)]
-        seeds = list(range(arguments.seeds))
-        record(f"movies_{section}", rows, data=checksums(root, arguments.data), seeds=seeds)
+
+            def keep(rows: list[dict[str, Any]], name: str = name, section: str = section) -> list[dict[str, Any]]:
+                everything = [*done, *({"graph": name, **row} for row in rows)]  # noqa: B023
+                seeds = list(range(arguments.seeds))
+                record(f"movies_{section}", everything, data=checksums(root, arguments.data), seeds=seeds)
+                return everything
+
+            done = keep(run(section, graph, features, seeds=arguments.seeds, keep=keep))
 
 
-def run(section: str, graph: KnowledgeGraph, features: TextFeatures, *, seeds: int) -> list[dict[str, Any]]:
-    """The rows of one section."""
+def run(
+    section: str,
+    graph: KnowledgeGraph,
+    features: TextFeatures,
+    *,
+    seeds: int,
+    keep: Callable[[list[dict[str, Any]]], Any],
+) -> list[dict[str, Any]]:
+    """The rows of one section; those that are there are kept after every model, so that a long run can be cut off."""
+
+    def rows_of(table: Table) -> list[dict[str, Any]]:
+        return [*table.rows(), *table.against("heterogeneous, graph and text")]
+
     if section == "canary":
         return run_canary(graph, split_interactions(graph, SplitConfig(kind="per_user_time")), features)
     models = [name for name, recipe in RECIPES.items() if section in recipe.sections]
     if section == COLD:
-        table = run_cold_items(graph, features, seeds=seeds, models=models)
+        table = run_cold_items(graph, features, seeds=seeds, models=models, keep=lambda t: keep(rows_of(t)))
     else:
         split = split_interactions(graph, SplitConfig(kind="global_time" if section == GLOBAL else "per_user_time"))
-        table = run_split(section, graph, split, features, seeds=seeds, models=models)
-    return [*table.rows(), *table.against("heterogeneous, graph and text")]
+        table = run_split(section, graph, split, features, seeds=seeds, models=models, keep=lambda t: keep(rows_of(t)))
+    return rows_of(table)

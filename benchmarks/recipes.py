@@ -10,7 +10,7 @@ from gnn.trainer import TrainingConfig
 
 PER_USER, GLOBAL, COLD = "per_user_time", "global_time", "cold_items"
 # As in examples/movies/demo.toml.
-SOFTMAX = TrainingConfig(negative_power=0.5, cold_weight=0.5, drop_batch_edges=True, max_steps=160)
+SOFTMAX = TrainingConfig(negative_power=0.5, cold_weight=0.1, drop_batch_edges=True, max_steps=140)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
