@@ -219,9 +219,7 @@ def run_split(
                 seconds=seconds,
                 note=f"{steps} steps, beta {beta:g} (last seed)",
             )
-        show(
-            section, [{k: v for k, v in row.items() if k != "section"} for row in table.rows() if row["model"] == name]
-        )
+        keep(table)
     return table
 
 
