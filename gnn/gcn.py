@@ -77,18 +77,7 @@ class GCN(nn.Module):
         device = device or torch.device("cpu")
         keys = chosen_relations(graph, config.relations)
         self.propagation = Propagation.of(graph, keys).to(device, dtype)
-        self.layer0 = LayerZero(
-            graph,
-            relations=keys,
-            dim=config.dim,
-            init_scale=config.init_scale,
-            user_embedding=config.user_embedding,
-            knowledge_degree=config.knowledge_degree,
-            text_scale=config.text_scale,
-            features=features if config.text else None,
-            seed=seed,
-            dtype=dtype,
-        )
+        self.layer0 = LayerZero(graph, config=config, relations=keys, features=features, seed=seed, dtype=dtype)
         self._names = [f"{number}_{key.name}" for number, key in enumerate(keys)]
         with torch.random.fork_rng(devices=[]):  # PyG draws its start from the global generator
             torch.manual_seed(seed)

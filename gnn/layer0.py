@@ -34,6 +34,34 @@ class TextVectors(Protocol):
         """Text vectors, a row a node."""
 
 
+class LayerZeroConfig(Protocol):
+    """The hyper-parameters of layer 0, which the configs of all encoders have; see `LightGCNConfig`."""
+
+    @property
+    def dim(self) -> int:
+        """Columns of every vector."""
+
+    @property
+    def init_scale(self) -> float:
+        """Standard deviation of the start."""
+
+    @property
+    def user_embedding(self) -> bool:
+        """Whether users have a free embedding."""
+
+    @property
+    def knowledge_degree(self) -> int:
+        """Edges from which on a node that is neither user nor item has a free embedding."""
+
+    @property
+    def text(self) -> bool:
+        """Whether texts are used, where there are any."""
+
+    @property
+    def text_scale(self) -> float:
+        """Factor of the projected texts."""
+
+
 class LayerZero(nn.Module):
     """E = free embedding + text vector times projection.
 
@@ -48,32 +76,32 @@ class LayerZero(nn.Module):
         self,
         graph: KnowledgeGraph,
         *,
+        config: LayerZeroConfig,
         relations: Iterable[RelationKey],
-        dim: int,
-        init_scale: float,
-        user_embedding: bool,
-        knowledge_degree: int,
-        text_scale: float,
         features: TextVectors | None,
         seed: int,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
+        if not config.text:
+            features = None
         numbering = Numbering.of(graph)
         nodes = len(numbering)
         self._items = numbering.span(graph.schema.item_type)
-        columns = torch.arange(dim)
-        start = normal(torch.arange(nodes), columns, seed=seed, stream=Stream.START).to(dtype) * init_scale
+        columns = torch.arange(config.dim)
+        start = normal(torch.arange(nodes), columns, seed=seed, stream=Stream.START).to(dtype) * config.init_scale
         # Knowledge starts at nothing: an actor of one film alone would otherwise add noise to it for ever. Users and
         # items start at random, so that nothing stays symmetric.
         for name in numbering.names:
             if name not in (graph.schema.user_type, graph.schema.item_type):
                 start[numbering.span(name)] = 0
         self.free = nn.Parameter(start)
-        owns = torch.from_numpy(_reach(graph, numbering, tuple(relations), user_embedding, knowledge_degree)).to(dtype)
+        owns = torch.from_numpy(
+            _reach(graph, numbering, tuple(relations), config.user_embedding, config.knowledge_degree)
+        ).to(dtype)
         self.register_buffer("owns", owns[:, None], persistent=False)
         self._weights: nn.Parameter | None = None
-        self._text_scale = text_scale
+        self._text_scale = config.text_scale
         if features is not None:
             if len(features.nodes) != len(features.vectors):
                 raise InvalidDataError(f"{len(features.nodes)} nodes have {len(features.vectors)} text vectors")
@@ -83,7 +111,7 @@ class LayerZero(nn.Module):
         if features is not None and len(features.nodes):
             width = features.vectors.shape[1]
             draw = normal(torch.arange(width), columns, seed=seed, stream=Stream.TEXT_START)
-            self._weights = nn.Parameter(draw.to(dtype) * init_scale)
+            self._weights = nn.Parameter(draw.to(dtype) * config.init_scale)
             self.register_buffer("text_nodes", torch.from_numpy(features.nodes.astype(np.int64)), persistent=False)
             self.register_buffer("texts", torch.from_numpy(features.vectors).to(dtype), persistent=False)
 

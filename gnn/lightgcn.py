@@ -117,18 +117,7 @@ class LightGCN(nn.Module):
         device = device or torch.device("cpu")
         keys = chosen_relations(graph, config.relations)
         self.propagation = Propagation.of(graph, keys).to(device, dtype)
-        self.layer0 = LayerZero(
-            graph,
-            relations=keys,
-            dim=config.dim,
-            init_scale=config.init_scale,
-            user_embedding=config.user_embedding,
-            knowledge_degree=config.knowledge_degree,
-            text_scale=config.text_scale,
-            features=features if config.text else None,
-            seed=seed,
-            dtype=dtype,
-        )
+        self.layer0 = LayerZero(graph, config=config, relations=keys, features=features, seed=seed, dtype=dtype)
         weights = torch.full((len(keys),), (1 - config.interaction_weight) / max(len(keys) - 1, 1), dtype=dtype)
         weights[self.propagation.interaction] = config.interaction_weight if len(keys) > 1 else 1.0
         # A weight of exactly 0 has no logit; this one is as good as 0.
