@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test soak lint clean
+.PHONY: setup demo neo4j test soak lint clean
 
 setup: .venv/ready
 
@@ -12,14 +12,17 @@ setup: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 	@echo "Installing graphrecall and its libraries into .venv (torch brings about 5 GB the first time) ..."
-	$(BIN)/pip install --quiet --editable '.[offline]' --group dev
+	$(BIN)/pip install --quiet --editable '.[offline,neo4j-rust]' --group dev
 	@touch $@
 
 demo: setup
 	$(BIN)/graphrecall refresh examples/movies/demo.toml --show
 
+neo4j: setup
+	@$(BIN)/python tests/neo4j_server/server.py
+
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not soak"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not soak"
 
 soak: setup
 	$(BIN)/pytest -m soak --timeout 7200

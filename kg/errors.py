@@ -41,3 +41,19 @@ class RefreshInProgressError(GraphRecallError, RuntimeError):
 
 class GateError(GraphRecallError, RuntimeError):
     """A finished run was refused before publication."""
+
+
+class StoreError(GraphRecallError, RuntimeError):
+    """A graph database could not do what was asked; the message names it, never a password."""
+
+
+class StoreUnavailableError(StoreError):
+    """A graph database does not answer: it is not there, it stopped, or it does not let us in."""
+
+
+class QueryTimeoutError(StoreError):
+    """A query ran longer than it may."""
+
+
+class QueryRefusedError(GraphRecallError, ValueError):
+    """A query that is not run: it would write, read files, or is no Cypher."""

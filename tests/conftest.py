@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,11 @@ import pytest
 from gnn.embeddings import Embeddings, LinearParts, item_scale
 from kg import Event, KnowledgeGraph, NodeType, PositiveRule, Relation, RelationKey, Schema
 from kg.adjacency import Adjacency
+
+if TYPE_CHECKING:  # a bare GPU machine has no driver, and no server
+    from kg.stores.connection import Neo4jConnection
+    from kg.stores.neo4j import Neo4jStore
+    from tests.neo4j_server.server import Neo4jServer
 
 RATED = RelationKey("user", "rated", "movie")
 GENRE = RelationKey("movie", "genre", "genre")
@@ -183,3 +189,74 @@ def make_linear_model(
 def linear_model() -> Callable[..., Embeddings]:
     """`linear_model(graph, seed=, alphas=, beta=, relations=, dim=, base=)`: random vectors, densely propagated."""
     return make_linear_model
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests on the Neo4j server go to one worker: they share one database, one after the other."""
+    for item in items:
+        if item.get_closest_marker("neo4j"):
+            item.add_marker(pytest.mark.xdist_group("neo4j"))
+
+
+def _no_server() -> None:
+    """Skip where there is no server, with a line that says so; where one is required, fail."""
+    from tests.neo4j_server.server import missing
+
+    if lacking := missing():
+        message = f"no Neo4j server: NEO4J_URI is not set and there is {lacking}"
+        if os.environ.get("GRAPHRECALL_REQUIRE_NEO4J") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def neo4j_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neo4jConnection]:
+    """A real Neo4j server: that of NEO4J_URI (its content is removed by the tests!), else one started from Maven.
+
+    The password is in the variable that `password_env` names.
+    """
+    from kg.stores.connection import Neo4jConnection
+    from tests.neo4j_server.server import Neo4jServer
+
+    if uri := os.environ.get("NEO4J_URI"):
+        yield Neo4jConnection(uri=uri, user=os.environ.get("NEO4J_USER", "neo4j"))
+        return
+    _no_server()
+    with Neo4jServer(tmp_path_factory.mktemp("neo4j")) as server:
+        os.environ["GRAPHRECALL_TEST_PASSWORD"] = server.password
+        yield Neo4jConnection(uri=server.uri, password_env="GRAPHRECALL_TEST_PASSWORD")  # noqa: S106
+
+
+@pytest.fixture
+def neo4j_store(neo4j_connection: Neo4jConnection) -> Iterator[Neo4jStore]:
+    """An empty database on the shared server."""
+    with neo4j_connection.open() as store:
+        empty(store)
+        yield store
+
+
+@pytest.fixture
+def own_neo4j_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neo4jServer]:
+    """A started server of one's own, for tests that stop or kill it; open it by `connect(server)`."""
+    from tests.neo4j_server.server import Neo4jServer
+
+    _no_server()
+    with Neo4jServer(tmp_path_factory.mktemp("own-neo4j"), heap="512m") as server:
+        yield server
+
+
+def connect(server: Neo4jServer, **more: Any) -> Neo4jStore:
+    """A store on a server of one's own."""
+    from kg.stores.connection import Neo4jConnection
+
+    os.environ["GRAPHRECALL_OWN_PASSWORD"] = server.password
+    return Neo4jConnection(uri=server.uri, password_env="GRAPHRECALL_OWN_PASSWORD", **more).open()  # noqa: S106
+
+
+def empty(store: Neo4jStore) -> None:
+    """Remove all nodes, constraints and indexes but the token lookups."""
+    store.auto_commit("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
+    for row in store.auto_commit("SHOW CONSTRAINTS YIELD name"):
+        store.auto_commit(f"DROP CONSTRAINT `{row['name']}`")
+    for row in store.auto_commit("SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name"):
+        store.auto_commit(f"DROP INDEX `{row['name']}`")

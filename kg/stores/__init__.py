@@ -1,0 +1,4 @@
+"""Graph stores: databases that hold a graph, and the Cypher they speak.
+
+Nothing is imported here, so that whoever needs one store does not load the other's library.
+"""

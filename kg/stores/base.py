@@ -1,0 +1,45 @@
+"""What every graph store can do: answer a read-only query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from kg.cypher import CypherQuery
+
+Row = dict[str, Any]
+
+
+class Store(Protocol):
+    """A place that holds a graph and answers Cypher.
+
+    Attributes:
+        name: for messages, "neo4j://localhost:7687" or the path of a run.
+    """
+
+    name: str
+
+    def query(
+        self, query: str | CypherQuery, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> list[Row]:
+        """Run one query that only reads.
+
+        Args:
+            query: Cypher with `$name` in place of every value; a `CypherQuery` brings its own parameters.
+            parameters: the values, beside those that the query brings.
+            timeout: seconds it may take; None for the store's own limit.
+
+        Returns:
+            One mapping of column name to value for each row. A node is `{"labels": [...], "properties": {...}}`, a
+            relationship `{"type": ..., "properties": {...}}`, a path `{"nodes": [...], "relationships": [...]}`;
+            times are Python's.
+
+        Raises:
+            QueryRefusedError: it would write, read or write files, or is more than one statement.
+            QueryTimeoutError: it took too long.
+            StoreUnavailableError: the store does not answer or does not let us in.
+            StoreError: the store could not run it, for instance for a mistake in its text.
+        """
+
+    def close(self) -> None:
+        """Let go of connections and files."""

@@ -1,0 +1,97 @@
+"""How to reach a Neo4j server, without ever holding its password where it could be logged."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from kg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kg.stores.neo4j import Neo4jStore
+
+SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neo4jConnection:
+    """The section `neo4j` of a configuration: where the server is and who we are there.
+
+    Attributes:
+        uri: `neo4j://host:7687`; the schemes `neo4j+s` and `bolt+s` are encrypted and check the certificate, `+ssc`
+            takes a self-signed one.
+        database: None is the server's default database.
+        user: account; the empty string logs in without one (a server with authentication off).
+        password_env: environment variable that holds the password.
+        password_file: file that holds the password, first line; used when the variable is not set. Relative to the
+            configuration.
+        timeout: seconds that one query may take.
+    """
+
+    uri: str
+    database: str | None = None
+    user: str = "neo4j"
+    password_env: str = "NEO4J_PASSWORD"  # noqa: S105 - the name of a variable
+    password_file: str | None = None
+    timeout: float = 120.0
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.uri)
+            named = parts.hostname is not None
+            secret = parts.username is not None or parts.password is not None
+        except ValueError:
+            parts, named, secret = urlsplit(""), False, "@" in self.uri
+        if secret:
+            # The address is written into reports and logs.
+            raise ConfigError(
+                "the address of the Neo4j server holds a user or a password: take them out; the user goes into "
+                f"`user`, the password into the environment variable {self.password_env} or into `password_file`"
+            )
+        if parts.scheme not in SCHEMES or not named:
+            raise ConfigError(f"{self.uri!r} is no address of a Neo4j server: write {SCHEMES[0]}://host:7687")
+        if not self.timeout > 0:
+            raise ConfigError(f"timeout = {self.timeout} must be above 0 seconds")
+
+    def open(self, *, base: Path | None = None) -> Neo4jStore:
+        """Connect with the official driver, and make sure that the server lets us in.
+
+        Args:
+            base: folder that `password_file` is relative to; default: the working directory.
+
+        Raises:
+            ConfigError: there is no password.
+            StoreUnavailableError: the server does not answer, or refuses the account or the database.
+        """
+        from neo4j import GraphDatabase
+
+        from kg.stores.neo4j import Neo4jStore, told
+
+        with told(self.uri):
+            driver = GraphDatabase.driver(self.uri, auth=self._auth(base or Path.cwd()), user_agent="graphrecall")
+        store = Neo4jStore(driver, database=self.database, timeout=self.timeout, name=self.uri, owns_driver=True)
+        try:
+            store.check()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _auth(self, base: Path) -> Any:
+        if not self.user:
+            return None
+        password = os.environ.get(self.password_env)
+        if password is None and self.password_file is not None:
+            path = base / Path(self.password_file).expanduser()
+            try:
+                lines = path.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"the password file {path} cannot be read: {type(error).__name__}") from None
+            password = lines[0] if lines else ""
+        if not password:
+            where = f"set the environment variable {self.password_env}, or name a file in `password_file`"
+            raise ConfigError(f"there is no password for {self.user!r} at {self.uri}: {where}")
+        return (self.user, password)
