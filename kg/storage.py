@@ -7,12 +7,10 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from kg.errors import ArtifactError, GraphRecallError
-from kg.files import atomic_path, checksum, digest, publish_folder, read_json, remove_trees, write_json
+from kg.files import checksum, digest, publish_folder, read_json, remove_trees, write_json
 from kg.graph import KnowledgeGraph
+from kg.parquet import read_table, write_table
 from kg.schema import RelationKey, Schema
 
 INDEX = "graph.json"
@@ -88,8 +86,7 @@ def load_graph(folder: Path) -> KnowledgeGraph:
 
 
 def _write(folder: Path, name: str, table: Any) -> dict[str, Any]:
-    with atomic_path(folder / name) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_table(table, folder / name)
     return {"file": name, "rows": int(table.num_rows), "sha256": checksum(folder / name)}
 
 
@@ -102,11 +99,7 @@ def _read(folder: Path, entry: dict[str, Any]) -> Any:
         raise ArtifactError(f"{path} is missing")
     if checksum(path) != entry["sha256"]:
         raise ArtifactError(f"{path} is damaged: its checksum differs from the one in {INDEX}")
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-    except (pa.ArrowException, OSError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}") from error
+    table = read_table(path)
     if table.num_rows != entry["rows"]:
         raise ArtifactError(f"{path} has {table.num_rows} rows, {INDEX} says {entry['rows']}")
     return table

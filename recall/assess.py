@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gnn.embeddings import Embeddings
 from gnn.evaluation import Evaluation, user_groups
 from gnn.features import TextFeatures
 from kg import KnowledgeGraph, Split
 from kg.errors import ArtifactError, ConfigError
-from kg.files import atomic_path, read_json
+from kg.files import read_json
+from kg.parquet import read_table, write_table
 from kg.progress import SILENT, Progress
 from kg.splits import PARTS, TIE_BREAK, UNUSED
 from kg.storage import load_graph
@@ -138,8 +137,7 @@ def evaluate_run(
 def write_split(split: Split, graph: KnowledgeGraph, path: Path) -> None:
     """Keep the part of every interaction, in the order of the graph's interaction edges."""
     table = split.to_table(graph).replace_schema_metadata({"temporal": split.temporal or ""})
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_table(table, path)
 
 
 def read_split(path: Path, graph: KnowledgeGraph) -> Split:
@@ -148,10 +146,7 @@ def read_split(path: Path, graph: KnowledgeGraph) -> Split:
     Raises:
         ArtifactError: it cannot be read, or belongs to another graph.
     """
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}") from error
+    table = read_table(path)
     interactions = graph.interactions
     same = (
         table.num_rows == len(interactions)

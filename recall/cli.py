@@ -127,7 +127,7 @@ def recommend(
         return
     users = list(dict.fromkeys(user or []))
     if out is not None:
-        from recall.export import write_table
+        from kg.parquet import write_table
 
         found = recommender.recommend(users, k=k, candidates=allowed, on_unknown=on_unknown.value)
         write_table(found.table, out)

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gnn.embeddings import Embeddings
 from kg import KnowledgeGraph
 from kg.errors import ArtifactError
-from kg.files import atomic_path, publish_folder, remove_trees, write_json
+from kg.files import publish_folder, remove_trees, write_json
 from kg.graph import node_columns
+from kg.parquet import write_table
 from kg.progress import SILENT, Progress
 from kg.storage import load_graph
 from recall.runs import RunFolder
@@ -110,12 +110,6 @@ def _write_graph(graph: KnowledgeGraph, folder: Path, name: Format) -> None:
             for title, table in tables.items():
                 write_table(table, folder / kind / f"{_file_name(title)}.parquet")
         write_json(folder / "schema.json", graph.schema.to_json())
-
-
-def write_table(table: Any, path: Path) -> None:
-    """Write an Arrow table as Parquet, whole or not at all."""
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
 
 
 def _file_name(name: str) -> str:

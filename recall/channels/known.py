@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from kg import ItemLists, KnowledgeGraph, RelationKey, Vocabulary
 from kg.adjacency import Numbering
 from kg.errors import ArtifactError, UnknownIdError
-from kg.files import atomic_path, read_json, write_json
+from kg.files import read_json, write_json
 from kg.ids import IntArray
+from kg.parquet import read_table, write_table
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.contracts import Queries
 
@@ -94,8 +94,7 @@ class Known:
             for part in ("offsets", "items")
         }
         save_arrays(folder / "known.safetensors", arrays)
-        with atomic_path(folder / "items.parquet") as temporary:
-            pq.write_table(pa.table({"id": self.items.ids}), temporary)
+        write_table(pa.table({"id": self.items.ids}), folder / "items.parquet")
         facts = {"item_type": self.items.name, "interaction": list(self.interaction), "first_item": self.first_item}
         write_json(folder / "known.json", facts)
 
@@ -108,12 +107,11 @@ class Known:
         """
         facts = read_json(folder / "known.json")
         arrays = load_arrays(folder / "known.safetensors")
-        try:
-            ids = pq.read_table(folder / "items.parquet")["id"]
-        except (OSError, pa.ArrowException, KeyError) as error:
-            raise ArtifactError(f"{folder / 'items.parquet'} cannot be read: {error}") from error
+        table = read_table(folder / "items.parquet")
+        if table.column_names != ["id"]:
+            raise ArtifactError(f"{folder / 'items.parquet'} holds {', '.join(table.column_names)}, not ids")
         return cls(
-            items=Vocabulary(facts["item_type"], ids),
+            items=Vocabulary(facts["item_type"], table["id"]),
             liked=ItemLists(arrays["liked_offsets"], arrays["liked_items"]),
             seen=ItemLists(arrays["seen_offsets"], arrays["seen_items"]),
             interaction=RelationKey(*facts["interaction"]),

@@ -9,6 +9,7 @@ import pytest
 from kg import Event, KnowledgeGraph, NodeType, Relation, RelationKey, Schema, files
 from kg.errors import ArtifactError
 from kg.files import digest, read_json, write_json
+from kg.parquet import read_table, write_table
 from kg.storage import INDEX, load_graph, save_graph
 
 HOSTILE = ("../../etc/passwd", "a/b", "A/B", "nul\x00l", "", "ü" * 200, "con", "..", "a\nb")
@@ -160,3 +161,15 @@ def test_an_index_that_describes_no_graph(saved: Path) -> None:
     (saved / INDEX).write_text(json.dumps([]))
     with pytest.raises(ArtifactError, match="holds no object"):
         load_graph(saved)
+
+
+def test_parquet_files_are_whole_or_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "sub" / "t.parquet"
+    write_table(pa.table({"a": [1, None]}), path)
+    assert read_table(path).to_pydict() == {"a": [1, None]}
+    assert [p.name for p in path.parent.iterdir()] == ["t.parquet"]
+    with pytest.raises(ArtifactError, match=r"none\.parquet is missing"):
+        read_table(tmp_path / "none.parquet")
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ArtifactError, match=r"t\.parquet cannot be read"):
+        read_table(path)
