@@ -7,6 +7,7 @@ from importlib import import_module
 
 NAMES = {
     "movies": "recall and NDCG on the bundled movies: baselines, ablations, cold items",
+    "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",
     "rdf": "triples a second into the graph, beside rdflib",
     "text": "texts a second, beside sentence-transformers",
     "serving": "latency of recommend and explain on the demo run",

@@ -18,7 +18,7 @@ from kg.files import write_json
 FOLDER = Path(__file__).parent / "results"
 LIBRARIES = (
     "graphrecall", "torch", "torch-geometric", "transformers", "faiss-cpu", "pyarrow", "pyoxigraph", "rdflib",
-    "numpy", "scipy", "sentence-transformers",
+    "numpy", "scipy", "sentence-transformers", "neo4j", "neo4j-rust-ext", "ladybug",
 )  # fmt: skip
 
 
