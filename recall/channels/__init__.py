@@ -2,16 +2,19 @@
 
 from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
 from recall.channels.content_knn import ContentKNN, ContentKNNConfig
+from recall.channels.ease import EASE, EASEConfig
 from recall.channels.embedding import EmbeddingChannel
 from recall.channels.item_knn import ItemKNN, ItemKNNConfig
 from recall.channels.popularity import Popularity
 from recall.channels.spectral import Spectral, SpectralConfig
 
 __all__ = [
+    "EASE",
     "AttributeKNN",
     "AttributeKNNConfig",
     "ContentKNN",
     "ContentKNNConfig",
+    "EASEConfig",
     "EmbeddingChannel",
     "ItemKNN",
     "ItemKNNConfig",

@@ -21,10 +21,12 @@ from kg import ItemLists, KnowledgeGraph, RelationKey
 from kg.adjacency import Numbering
 from kg.errors import ArtifactError, ConfigError, InvalidDataError, NotFittedError, UnknownIdError
 from recall.channels import (
+    EASE,
     AttributeKNN,
     AttributeKNNConfig,
     ContentKNN,
     ContentKNNConfig,
+    EASEConfig,
     EmbeddingChannel,
     ItemKNN,
     ItemKNNConfig,
@@ -73,6 +75,7 @@ def embedding(graph, model=None):
 FACTORIES = {
     "popularity": lambda graph: Popularity(),
     "item_knn": lambda graph: ItemKNN(ItemKNNConfig(neighbours=15, shrinkage=2.0)),
+    "ease": lambda graph: EASE(EASEConfig(regularisation=5.0, weights=30)),
     "spectral": lambda graph: Spectral(SpectralConfig(factors=6)),
     "content_knn": lambda graph: ContentKNN(text_features(graph), ContentKNNConfig(neighbours=10), encode=encode),
     "content_sum": lambda graph: ContentKNN(text_features(graph), ContentKNNConfig(neighbours=None), encode=encode),
@@ -397,6 +400,33 @@ class TestOracles:
     def test_popularity_counts_positives(self, graph):
         scores = np.tile(likes_matrix(graph).sum(axis=0), (len(graph.users), 1))
         check_against(Popularity().fit(graph), graph, scores, none_at_zero=False)
+
+    @pytest.mark.parametrize("weights", [40, 5])
+    def test_ease(self, graph, everybody, monkeypatch, weights):
+        monkeypatch.setattr("recall.channels.ease._BLOCK", 7)
+        liked = liked_by(graph)
+        X = np.zeros((len(graph.users), len(graph.items)))
+        X[liked.rows(), liked.items] = 1
+        P = np.linalg.inv(X.T @ X + 5.0 * np.eye(X.shape[1]))
+        B = -P / np.diag(P)
+        np.fill_diagonal(B, 0)
+        B[X.sum(axis=0) == 0] = B[:, X.sum(axis=0) == 0] = 0
+        for item in range(B.shape[1]):
+            B[np.argsort(-np.abs(B[:, item]), kind="stable")[weights:], item] = 0
+        answer = by_user(EASE(EASEConfig(regularisation=5.0, weights=weights)).fit(graph).recommend(everybody, k=40))
+        seen = seen_by(graph)
+        ids = graph.items.ids.to_pylist()
+        for user, name in enumerate(graph.users.ids.to_pylist()):
+            scores = X[user] @ B
+            expected = {ids[i]: scores[i] for i in range(len(ids)) if i not in seen[user] and scores[i] != 0}
+            got = dict(answer.get(name, []))
+            assert set(got) == set(expected)
+            assert got == pytest.approx(expected, rel=1e-3, abs=1e-5)
+        assert (B < 0).any()
+
+    def test_ease_that_cannot_be_inverted_says_so(self, graph):
+        with pytest.raises(ConfigError, match="regularisation = 1e-12 is too small"):
+            EASE(EASEConfig(regularisation=1e-12)).fit(graph)
 
     def test_item_knn(self, graph):
         likes = likes_matrix(graph)
