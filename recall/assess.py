@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from recall.measure import measure
 from recall.runs import RunFolder
 
 MODEL = "model"
-BASELINES: dict[str, type[Popularity] | type[ItemKNN] | type[Spectral]] = {
+BASELINES: dict[str, Callable[[], Channel]] = {
     "popularity": Popularity,
     "item_knn": ItemKNN,
     "ease": EASE,
