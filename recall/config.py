@@ -25,7 +25,7 @@ from kg.errors import ConfigError
 from kg.splits import SplitConfig
 from recall.index import IndexConfig
 
-Baseline = Literal["popularity", "item_knn", "content_knn", "spectral"]
+Baseline = Literal["popularity", "item_knn", "ease", "content_knn", "spectral"]
 
 
 class _Section(BaseModel):
