@@ -1,18 +1,21 @@
-"""The sections `graph`, `sources` and `quality` of a configuration file, validated as a whole before any work."""
+"""The sections `graph`, `sources`, `quality` and `neo4j` of a configuration file, validated before any work."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from kg.errors import ConfigError
 from kg.schema import PositiveRule, template_names
+from kg.stores.connection import Neo4jConnection
 
 RdfFormat = Literal["ntriples", "turtle", "rdfxml", "nquads", "trig"]
+_CONNECTION = TypeAdapter(Neo4jConnection)
 _NAME = r"^[a-z][a-z0-9_]*$"
 
 
@@ -25,11 +28,12 @@ class NodeSettings(_Section):
 
     Attributes:
         rdf_class: IRI of the class whose instances it holds.
-        key: "id" (the IRI is the id), the IRI of a property whose value is the id, or a template with `{id}`.
+        key: "id" (the IRI is the id, in Neo4j the property `id`), the IRI of a property whose value is the id, an IRI
+            template with `{id}`, or the name of a property in Neo4j, "movieId".
         text: template of the text feature; names are attributes, or knowledge relations (their targets' titles).
         title: the attribute that names a node to a person.
         noun: English for one of them.
-        label: Neo4j label.
+        label: Neo4j label; nodes read from `sources.neo4j` with this label get this type's name.
     """
 
     rdf_class: str | None = None
@@ -38,13 +42,6 @@ class NodeSettings(_Section):
     title: str | None = None
     noun: str | None = None
     label: str | None = None
-
-    @field_validator("key")
-    @classmethod
-    def _key_is_known(cls, value: str) -> str:
-        if value == "id" or ":" in value:
-            return value
-        raise ValueError('write "id", the IRI of a property, or an IRI template with {id}')
 
     @field_validator("text")
     @classmethod
@@ -58,7 +55,7 @@ class RelationSettings(_Section):
 
     Attributes:
         phrase: English from source to target, "stars".
-        cypher_type: Neo4j relationship type.
+        cypher_type: Neo4j relationship type; one read from `sources.neo4j` gets this relation's name.
     """
 
     phrase: str | None = None
@@ -239,6 +236,119 @@ class EdgesSource(_Section):
     header: list[str] | None = None
 
 
+class Neo4jInteractions(_Section):
+    """What users did to items in a Neo4j database.
+
+    Attributes:
+        type: relationship type between users and items, "RATED"; or
+        through: label of nodes in between, "Review", with `user_type` and `item_type`, the relationship types that join
+            them to the user and to the items; or
+        query: Cypher that returns the columns `user` and `item` (ids), perhaps `rating`, `timestamp` and `weight`.
+        relation: name in the graph; default: "rated", with `type` the name that the type has.
+        rating, timestamp, weight: properties (of the relationship; with `through` of the node in between or of the
+            relationship to the item), with `query` columns. Those of these names are taken also when not named here.
+    """
+
+    type: str | None = Field(default=None, min_length=1)
+    through: str | None = Field(default=None, min_length=1)
+    user_type: str | None = Field(default=None, min_length=1)
+    item_type: str | None = Field(default=None, min_length=1)
+    query: str | None = Field(default=None, min_length=1)
+    relation: str | None = Field(default=None, pattern=_NAME)
+    rating: str | None = None
+    timestamp: str | None = None
+    weight: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Neo4jInteractions:
+        if sum(given is not None for given in (self.type, self.through, self.query)) != 1:
+            raise ValueError("give one of type, through (with user_type and item_type) or query")
+        if (self.through is None) != (self.user_type is None) or (self.through is None) != (self.item_type is None):
+            raise ValueError("through, user_type and item_type belong together: give all three or none")
+        if self.through is not None and self.user_type == self.item_type:
+            raise ValueError("user_type and item_type are the same: nothing tells who did it and to which item")
+        return self
+
+
+class Neo4jEvents(_Section):
+    """Relationships of items that are traces of a user, such as tags.
+
+    Attributes:
+        type: relationship type with an item at one end.
+        user: its property that holds the user's id.
+        timestamp, weight: its properties; those of these names are taken also when not named here.
+    """
+
+    type: str = Field(min_length=1)
+    user: str = Field(min_length=1)
+    timestamp: str | None = None
+    weight: str | None = None
+
+
+class Neo4jNodes(_Section):
+    """Nodes by a query.
+
+    Attributes:
+        node: node type.
+        query: Cypher that returns the column `id` and attributes.
+    """
+
+    node: str = Field(pattern=_NAME)
+    query: str = Field(min_length=1)
+
+
+class Neo4jEdges(_Section):
+    """Knowledge edges by a query.
+
+    Attributes:
+        source, relation, target: node type, name, node type.
+        query: Cypher that returns the columns `source` and `target` (ids), perhaps `weight` and `timestamp`.
+    """
+
+    source: str = Field(pattern=_NAME)
+    relation: str = Field(pattern=_NAME)
+    target: str = Field(pattern=_NAME)
+    query: str = Field(min_length=1)
+
+
+class Neo4jSource(_Section):
+    """What to read from the database of the section `neo4j`.
+
+    Attributes:
+        labels: of the nodes; default: all that the database has. With an empty list only the queries are read.
+        relationships: types; default: all that the database has.
+        interactions: which of them say what users did to items. The first one is learned; relationships between users
+            and items that are not listed are further traces of users.
+        events: relationships of items that are traces of users.
+        nodes, edges: more of both by queries.
+        page: relationships (and nodes) that are asked for at once.
+        max_age: seconds that a reading which was killed may be old to be gone on with.
+    """
+
+    labels: list[str] | None = None
+    relationships: list[str] | None = None
+    interactions: list[Neo4jInteractions] = Field(default_factory=list)
+    events: list[Neo4jEvents] = Field(default_factory=list)
+    nodes: list[Neo4jNodes] = Field(default_factory=list)
+    edges: list[Neo4jEdges] = Field(default_factory=list)
+    page: int = Field(default=100_000, ge=1)
+    max_age: int = Field(default=3600, ge=0)
+
+    @field_validator("labels", "relationships")
+    @classmethod
+    def _once_each(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("a name is there twice")
+        return value
+
+    @model_validator(mode="after")
+    def _each_type_once(self) -> Neo4jSource:
+        types = [entry.type for entry in (*self.interactions, *self.events) if entry.type is not None]
+        if twice := sorted({name for name in types if types.count(name) > 1}):
+            raise ValueError(f"interactions and events name {', '.join(twice)} more than once")
+        return self
+
+
 class SourcesSettings(_Section):
     """Where the facts come from."""
 
@@ -247,6 +357,7 @@ class SourcesSettings(_Section):
     events: list[EventsSource] = Field(default_factory=list)
     attributes: list[AttributesSource] = Field(default_factory=list)
     edges: list[EdgesSource] = Field(default_factory=list)
+    neo4j: Neo4jSource | None = None
 
 
 class QualitySettings(_Section):
@@ -262,11 +373,43 @@ class QualitySettings(_Section):
 
 
 class DataSettings(_Section):
-    """The three sections that say which graph to build."""
+    """The sections that say which graph to build."""
 
     graph: GraphSettings = Field(default_factory=GraphSettings)
     sources: SourcesSettings = Field(default_factory=SourcesSettings)
     quality: QualitySettings = Field(default_factory=QualitySettings)
+    neo4j: Neo4jConnection | None = None
+
+    @field_validator("neo4j", mode="before")
+    @classmethod
+    def _connection_of_a_mapping(cls, value: Any) -> Any:
+        # Strict validation of plain data takes no mapping for a dataclass; through JSON it does.
+        return _CONNECTION.validate_json(json.dumps(value), strict=True) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> DataSettings:
+        check_sections(self.graph, self.sources, self.neo4j)
+        return self
+
+
+def check_sections(graph: GraphSettings, sources: SourcesSettings, neo4j: Neo4jConnection | None) -> None:
+    """What no section can see alone.
+
+    Raises:
+        ValueError: two sections do not fit together.
+    """
+    if sources.neo4j is not None:
+        if neo4j is None:
+            raise ValueError(
+                'sources.neo4j needs the section neo4j: say where the server is, [neo4j] uri = "neo4j://host:7687"'
+            )
+        return
+    for name, node in graph.nodes.items():
+        if node.key != "id" and ":" not in node.key:
+            raise ValueError(
+                f'graph.nodes.{name}.key = {node.key!r}: write "id", the IRI of a property, or an IRI template with '
+                "{id}; the name of a property is for nodes of sources.neo4j"
+            )
 
 
 Model = TypeVar("Model", bound=BaseModel)

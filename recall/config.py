@@ -15,14 +15,15 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from gnn.lightgcn import LightGCNConfig
 from gnn.text_model import TextConfig
 from gnn.trainer import TrainingConfig
-from ingest.settings import GraphSettings, QualitySettings, SourcesSettings
+from ingest.settings import GraphSettings, QualitySettings, SourcesSettings, check_sections
 from kg.errors import ConfigError
 from kg.splits import SplitConfig
+from kg.stores.connection import Neo4jConnection
 from recall.index import IndexConfig
 
 Baseline = Literal["popularity", "item_knn", "ease", "content_knn", "spectral"]
@@ -72,6 +73,7 @@ class RefreshConfig(_Section):
     Attributes:
         seed: of training; the split has its own.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        neo4j: the server that `sources.neo4j` is read from and that answers the Cypher of the run.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -87,8 +89,14 @@ class RefreshConfig(_Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     runs: RunsSettings = RunsSettings()
     demo: DemoSettings = DemoSettings()
+    neo4j: Neo4jConnection | None = None
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> RefreshConfig:
+        check_sections(self.graph, self.sources, self.neo4j)
+        return self
 
     @property
     def base(self) -> Path:

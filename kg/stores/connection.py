@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from kg.errors import ConfigError
@@ -37,6 +37,9 @@ class Neo4jConnection:
     password_env: str = "NEO4J_PASSWORD"  # noqa: S105 - the name of a variable
     password_file: str | None = None
     timeout: float = 120.0
+
+    # A configuration with a misspelt key is refused.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         try:
@@ -71,7 +74,12 @@ class Neo4jConnection:
         from kg.stores.neo4j import Neo4jStore, told
 
         with told(self.uri):
-            driver = GraphDatabase.driver(self.uri, auth=self._auth(base or Path.cwd()), user_agent="graphrecall")
+            driver = GraphDatabase.driver(
+                self.uri,
+                auth=self._auth(base or Path.cwd()),
+                user_agent="graphrecall",
+                notifications_min_severity="OFF",  # such as "label does not exist", of an empty database
+            )
         store = Neo4jStore(driver, database=self.database, timeout=self.timeout, name=self.uri, owns_driver=True)
         try:
             store.check()
