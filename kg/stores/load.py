@@ -1,0 +1,269 @@
+"""A graph of tables into an empty Neo4j database: constraints first, then nodes, then relationships.
+
+A node gets the label of its type, the property `id` and its attributes; an edge gets its relation's type and its
+columns, the user of an event by external id. What is null is not written, and the text feature, which attributes make
+up, is not either. A killed load goes on where it stopped (`kg.stores.batches`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kg.cypher import ID, quote
+from kg.errors import InvalidDataError, StoreError
+from kg.graph import KnowledgeGraph, node_columns
+from kg.progress import SILENT, Progress
+from kg.schema import RelationKey
+from kg.stores.batches import Batch, Mark
+from kg.stores.neo4j import Neo4jStore
+from kg.stores.own_names import is_own
+
+JOB = "load"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFacts:
+    """What a load came to.
+
+    Attributes:
+        nodes: label -> nodes in the database.
+        relationships: type -> relationships in the database.
+        written: nodes and relationships that this call wrote; the others were there from an earlier one.
+    """
+
+    nodes: dict[str, int]
+    relationships: dict[str, int]
+    written: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        return asdict(self)
+
+
+def load_into(
+    store: Neo4jStore, graph: KnowledgeGraph, *, batch: int = 10_000, progress: Progress = SILENT
+) -> LoadFacts:
+    """Write a graph into a database that holds nothing under the graph's labels.
+
+    Started again after it was killed, or after the server was, it goes on; after it was finished it changes nothing.
+    Two at once share the work.
+
+    Args:
+        store: where to.
+        graph: what.
+        batch: rows a transaction.
+        progress: hears of every batch.
+
+    Raises:
+        InvalidDataError: a name or a column of the graph does not go into a Neo4j database.
+        StoreError: the database holds other data under these labels, or another load, or was changed since its load.
+    """
+    if batch < 1:
+        raise InvalidDataError(f"batch = {batch} must be at least 1")
+    pieces = [_node_piece(graph, name) for name in graph.nodes] + [_edge_piece(graph, key) for key in graph.edges]
+    _check_names(graph)
+    mark = Mark(store, JOB, graph_digest(graph))
+    _check_room(store, graph, mark)
+    for node_type in graph.nodes:
+        label = quote(graph.schema.node_types[node_type].label)
+        store.write(f"CREATE CONSTRAINT IF NOT EXISTS FOR (n:{label}) REQUIRE n.{quote(ID)} IS UNIQUE")
+    done = mark.begin()
+    written, start = 0, 0
+    for piece in pieces:
+        end = start + piece.rows
+        with progress.task(f"loading {piece.name}", total=piece.rows) as task:
+            task.advance(min(max(done - start, 0), piece.rows))
+            while start <= done < end:
+                now, wrote = mark.write(piece.batch(done - start, min(batch, end - done), at=done))
+                task.advance(min(now, end) - done)
+                done, written = now, written + wrote
+        start = end
+    facts = LoadFacts(
+        nodes={label: _count_nodes(store, label) for label in _expected_nodes(graph)},
+        relationships={kind: _count_relationships(store, kind) for kind in _expected_relationships(graph)},
+        written=written,
+    )
+    _check_complete(store, graph, facts)
+    return facts
+
+
+def graph_digest(graph: KnowledgeGraph) -> str:
+    """A digest of a graph's content: the same for the same schema, nodes and edges, hex."""
+    digest = hashlib.sha256(json.dumps(graph.schema.to_json(), sort_keys=True).encode())
+    tables = [(name, table) for name, table in graph.nodes.items()]
+    tables += [(str(key), table) for key, table in graph.edges.items()]
+    for name, table in tables:
+        for column in sorted(table.column_names):
+            kind = table.schema.field(column).type
+            digest.update(json.dumps([name, column, str(kind), table.num_rows]).encode())
+            for chunk in table[column].chunks:
+                if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+                    # What lies under a null is not content.
+                    digest.update(pc.is_valid(chunk).to_numpy(zero_copy_only=False).tobytes())
+                    digest.update(pc.fill_null(chunk, 0).to_numpy(zero_copy_only=False).tobytes())
+                else:
+                    digest.update(json.dumps(chunk.to_pylist(), default=str, ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """The rows of one table, and the query that writes some of them."""
+
+    name: str
+    query: str
+    columns: list[Any]
+
+    @property
+    def rows(self) -> int:
+        return len(self.columns[0])
+
+    def batch(self, start: int, rows: int, *, at: int) -> Batch:
+        values = [_plain(column.slice(start, rows)) for column in self.columns]
+        return Batch(at, rows, self.query, {"rows": [list(row) for row in zip(*values, strict=True)]})
+
+
+def _node_piece(graph: KnowledgeGraph, name: str) -> _Piece:
+    table = graph.nodes[name]
+    label = graph.schema.node_types[name].label
+    names = [ID] + [column for column in table.column_names if column not in (ID, "text")]
+    columns = [_storable(table[column], f"the attribute {column!r} of {name!r}") for column in names]
+    query = f"UNWIND $rows AS row\nCREATE (:{quote(label)} {_properties(names, 0)})\nRETURN count(*) AS written"
+    return _Piece(label, query, columns)
+
+
+def _edge_piece(graph: KnowledgeGraph, key: RelationKey) -> _Piece:
+    table = graph.edges[key]
+    relation = graph.schema.relations[key]
+    source, target = (quote(graph.schema.node_types[end].label) for end in (key.source, key.target))
+    ends = node_columns(graph.schema, key)
+    names = [column for column in table.column_names if column not in ("src", "dst")]
+    columns = []
+    for column in ("src", "dst", *names):
+        if column in ends:
+            columns.append(pa.chunked_array([graph.vocabulary(ends[column]).take(table[column].to_numpy())]))
+        else:
+            columns.append(_storable(table[column], f"the column {column!r} of {key}"))
+    query = (
+        "UNWIND $rows AS row\n"
+        f"MATCH (a:{source} {{{quote(ID)}: row[0]}})\nMATCH (b:{target} {{{quote(ID)}: row[1]}})\n"
+        f"CREATE (a)-[:{quote(relation.cypher_type)} {_properties(names, 2)}]->(b)\nRETURN count(*) AS written"
+    )
+    return _Piece(relation.cypher_type, query, columns)
+
+
+def _properties(names: list[str], first: int) -> str:
+    return "{" + ", ".join(f"{quote(name)}: row[{first + at}]" for at, name in enumerate(names)) + "}"
+
+
+def _storable(column: Any, what: str) -> Any:
+    """A column whose values Neo4j can hold as properties."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _storable(column.cast(kind.value_type), what)
+    inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
+    try:
+        if pa.types.is_timestamp(inner) and inner == kind:
+            return column.cast(pa.timestamp("us", tz=kind.tz))
+        if pa.types.is_unsigned_integer(kind):
+            return column.cast(pa.int64())
+    except pa.ArrowInvalid as error:
+        raise InvalidDataError(f"{what} does not fit into a Neo4j property: {error}") from error
+    if not any(fits(inner) for fits in FITTING):
+        raise InvalidDataError(f"{what} is of the type {kind}, which no Neo4j property holds: make it text or numbers")
+    return column
+
+
+FITTING = (
+    pa.types.is_null,
+    pa.types.is_boolean,
+    pa.types.is_signed_integer,
+    pa.types.is_floating,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_date,
+    pa.types.is_time,
+    pa.types.is_timestamp,
+    pa.types.is_binary,
+)
+
+
+def _plain(column: Any) -> list[Any]:
+    """Python values; a list's nulls are left out, which no Neo4j list may hold."""
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return [value if value is None else [entry for entry in value if entry is not None] for value in values]
+    return values
+
+
+def _check_names(graph: KnowledgeGraph) -> None:
+    """Refuse names that would run together in the database, or with graphrecall's own."""
+    schema = graph.schema
+    labels = [schema.node_types[name].label for name in graph.nodes]
+    arcs = [(schema.relations[key].cypher_type, key.source, key.target) for key in graph.edges]
+    names = labels + [kind for kind, _, _ in arcs]
+    names += [column for table in graph.nodes.values() for column in table.column_names]
+    names += [column for table in graph.edges.values() for column in table.column_names]
+    if own := sorted({name for name in names if is_own(name)}):
+        raise InvalidDataError(f"{own[0]!r} is a name that graphrecall keeps for itself in a database: rename it")
+    for label, count in Counter(labels).items():
+        if count > 1:
+            raise InvalidDataError(f"{count} node types have the label {label!r}: give each a label of its own")
+    for (kind, source, target), count in Counter(arcs).items():
+        if count > 1:
+            raise InvalidDataError(
+                f"{count} relations from {source} to {target} have the Neo4j type {kind!r}: give each a cypher_type "
+                "of its own"
+            )
+
+
+def _check_room(store: Neo4jStore, graph: KnowledgeGraph, mark: Mark) -> None:
+    """Make sure that nobody else's data is under the graph's labels."""
+    advice = "load into an empty database, or empty this one by MATCH (n) DETACH DELETE n"
+    taken = {label: count for label in _expected_nodes(graph) if (count := _count_nodes(store, label))}
+    found = Mark.read(store, JOB)  # after counting: another loader of the same graph may begin in between
+    if found is not None and found[0] != mark.content:
+        raise StoreError(f"{store.name} holds the load of another graph: {advice}")
+    if found is None and taken:
+        shown = ", ".join(f"{count} nodes {label}" for label, count in taken.items())
+        raise StoreError(f"{store.name} holds other data under the graph's labels ({shown}): {advice}")
+
+
+def _check_complete(store: Neo4jStore, graph: KnowledgeGraph, facts: LoadFacts) -> None:
+    for expected, found in (
+        (_expected_nodes(graph), facts.nodes),
+        (_expected_relationships(graph), facts.relationships),
+    ):
+        for name, count in expected.items():
+            if found[name] != count:
+                raise StoreError(
+                    f"{store.name} was changed since the graph was loaded: it holds {found[name]} {name}, the graph "
+                    f"{count}; empty it by MATCH (n) DETACH DELETE n and load again"
+                )
+
+
+def _expected_nodes(graph: KnowledgeGraph) -> dict[str, int]:
+    return {graph.schema.node_types[name].label: int(table.num_rows) for name, table in graph.nodes.items()}
+
+
+def _expected_relationships(graph: KnowledgeGraph) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for key, table in graph.edges.items():
+        counts[graph.schema.relations[key].cypher_type] += int(table.num_rows)
+    return dict(counts)
+
+
+def _count_nodes(store: Neo4jStore, label: str) -> int:
+    return int(store.read(f"MATCH (n:{quote(label)}) RETURN count(n) AS n")[0]["n"])
+
+
+def _count_relationships(store: Neo4jStore, kind: str) -> int:
+    return int(store.read(f"MATCH ()-[r:{quote(kind)}]->() RETURN count(r) AS n")[0]["n"])
