@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from kg.confidential import ADVICE, is_confidential, masked
 from kg.errors import ConfigError
 from kg.schema import PositiveRule, template_names
 from kg.stores.connection import Neo4jConnection
@@ -343,7 +344,8 @@ class Neo4jSource(_Section):
 
     @model_validator(mode="after")
     def _each_type_once(self) -> Neo4jSource:
-        types = [entry.type for entry in (*self.interactions, *self.events) if entry.type is not None]
+        types = [entry.type for entry in self.interactions if entry.type is not None]
+        types += [entry.type for entry in self.events]
         if twice := sorted({name for name in types if types.count(name) > 1}):
             raise ValueError(f"interactions and events name {', '.join(twice)} more than once")
         return self
@@ -429,7 +431,9 @@ def validate(model: type[Model], data: Mapping[str, Any], *, where: str = "the c
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {explain(error, model)}") from error
+        problem = explain(error, model)
+    # Not from the error, which shows every value, also one that is a password.
+    raise ConfigError(f"{where}: {problem}")
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
@@ -440,15 +444,18 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 def _explain_one(problem: Any, model: type[BaseModel]) -> str:
     location = problem["loc"]
     key = ".".join(str(part) for part in location)
-    if problem["type"] == "extra_forbidden":
+    value = masked(problem["input"])
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if is_confidential(location[-1]):
+            return f"unknown key {key}: {ADVICE}"
         known = _keys_at(model, location[:-1])
         near = get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]!r}?" if near else f"the keys there are {', '.join(known)}"
-        return f"unknown key {key} (= {problem['input']!r}): {hint}"
+        return f"unknown key {key} (= {value!r}): {hint}"
     if problem["type"] == "missing":
         return f"{key} is missing: add it"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    shown = f" = {problem['input']!r}" if not isinstance(problem["input"], dict) else ""
+    shown = f" = {value!r}" if not isinstance(value, dict) else ""
     return f"{key or 'the file'}{shown}: {message}"
 
 

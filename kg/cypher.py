@@ -1,7 +1,8 @@
 """Cypher that finds the paths of this package again, in Neo4j or in the embedded store.
 
 Values travel as parameters; only labels, relationship types and property names are part of a query's text, and they
-are quoted. Nodes are found by their property `id`. Results are lists of ids, so that no internal id is compared.
+are quoted. Nodes are found by the property that the schema names (`key` of their type). Results are lists of ids, so
+that no internal id is compared.
 
 The two stores read one pattern differently: Neo4j never binds one relationship twice in a pattern, Ladybug does. The
 queries state what they mean: different relationships, different nodes.
@@ -73,11 +74,11 @@ def path_query(graph: KnowledgeGraph, path: Path) -> CypherQuery:
     numbering = Numbering.of(graph)
     located = [numbering.locate(node) for node in path.nodes]
     parameters: dict[str, Any] = {
-        f"id{number}": graph.vocabulary(node_type).ids[position].as_py()
+        f"id{number}": graph.schema.node_types[node_type].key_value(graph.vocabulary(node_type).ids[position].as_py())
         for number, (node_type, position) in enumerate(located)
     }
     pattern, conditions = _pattern(graph.schema, path.shape, {n: f"id{n}" for n in range(len(located))})
-    text = f"MATCH {pattern}\n{_where(conditions)}RETURN DISTINCT {_ids(len(located))} AS ids"
+    text = f"MATCH {pattern}\n{_where(conditions)}RETURN DISTINCT {_ids(graph.schema, path.shape)} AS ids"
     return CypherQuery(text, parameters | _rule_parameters(graph.schema, [path.shape]))
 
 
@@ -103,10 +104,9 @@ def pair_query(
     parts = []
     for number, shape in enumerate(wanted):
         pattern, conditions = _pattern(graph.schema, shape, {0: "user_id", len(shape): "item_id"})
-        parts.append(
-            f"MATCH {pattern}\n{_where(conditions)}RETURN DISTINCT {number} AS shape, {_ids(len(shape) + 1)} AS ids"
-        )
-    parameters = {"user_id": user_id, "item_id": item_id} | _rule_parameters(graph.schema, wanted)
+        columns = f"{number} AS shape, {_ids(graph.schema, shape)} AS ids"
+        parts.append(f"MATCH {pattern}\n{_where(conditions)}RETURN DISTINCT {columns}")
+    parameters = _pair(graph.schema, user_id, item_id) | _rule_parameters(graph.schema, wanted)
     return CypherQuery("\nUNION ALL\n".join(parts), parameters)
 
 
@@ -127,16 +127,16 @@ def shared_users_query(
         InvalidDataError: the graph has no interactions.
     """
     key = graph.schema.interaction_key
-    parameters: dict[str, Any] = {"user_id": user_id, "item_id": item_id}
+    parameters = _pair(graph.schema, user_id, item_id)
     known = {0: "user_id", 3: "item_id"}
     if history_id is not None:
         known[1] = "history_id"
-        parameters["history_id"] = history_id
+        parameters["history_id"] = graph.schema.node_types[graph.schema.item_type].key_value(history_id)
     shape = ((key, True), (key, False), (key, True))
     pattern, conditions = _pattern(graph.schema, shape, known)
     text = (
-        f"MATCH {pattern}\n{_where(conditions)}RETURN n1.{quote(ID)} AS history_id, "
-        f"count(DISTINCT n2.{quote(ID)}) AS users\nORDER BY users DESC, history_id"
+        f"MATCH {pattern}\n{_where(conditions)}RETURN {_id(graph.schema, key.target, 1)} AS history_id, "
+        f"count(DISTINCT {_id(graph.schema, key.source, 2)}) AS users\nORDER BY users DESC, history_id"
     )
     return CypherQuery(text, parameters | _rule_parameters(graph.schema, [shape]))
 
@@ -148,22 +148,25 @@ def _pattern(
     types = _node_types(schema, shape)
 
     def node(number: int) -> str:
-        inner = f" {{{quote(ID)}: ${known[number]}}}" if number in known else ""
-        return f"(n{number}:{quote(schema.node_types[types[number]].label)}{inner})"
+        node_type = schema.node_types[types[number]]
+        inner = f" {{{quote(node_type.key)}: ${known[number]}}}" if number in known else ""
+        return f"(n{number}:{quote(node_type.label)}{inner})"
 
-    pattern = node(0)
+    pattern, column = node(0), schema.positive.column
     for number, (key, forward) in enumerate(shape):
         relationship = f"-[r{number}:{quote(schema.relations[key].cypher_type)}]-"
         pattern += (relationship + ">" if forward else "<" + relationship) + node(number + 1)
     conditions = [
-        f"r{number}.{quote(schema.positive.column)} >= $minimum"
+        f"r{number}.{quote(schema.relations[key].properties.get(column, column))} >= $minimum"
         for number, (key, _) in enumerate(shape)
-        if key == schema.interaction and schema.positive.column is not None
+        if key == schema.interaction and column is not None
     ]
     # Relationships of different types, or nodes of different types, differ anyway, and Ladybug does not compare them.
     conditions += [f"r{a} <> r{b}" for a, b in combinations(range(len(shape)), 2) if shape[a][0] == shape[b][0]]
     conditions += [
-        f"n{a}.{quote(ID)} <> n{b}.{quote(ID)}" for a, b in combinations(range(len(types)), 2) if types[a] == types[b]
+        f"n{a}.{quote(schema.node_types[types[a]].key)} <> n{b}.{quote(schema.node_types[types[b]].key)}"
+        for a, b in combinations(range(len(types)), 2)
+        if types[a] == types[b]
     ]
     return pattern, conditions
 
@@ -188,8 +191,22 @@ def _rule_parameters(schema: Schema, shapes: Iterable[Sequence[tuple[RelationKey
     return {"minimum": schema.positive.minimum}
 
 
-def _ids(count: int) -> str:
-    return "[" + ", ".join(f"n{number}.{quote(ID)}" for number in range(count)) + "]"
+def _ids(schema: Schema, shape: Sequence[tuple[RelationKey, bool]]) -> str:
+    types = _node_types(schema, shape)
+    return "[" + ", ".join(_id(schema, node_type, number) for number, node_type in enumerate(types)) + "]"
+
+
+def _id(schema: Schema, node_type: str, number: int) -> str:
+    """The external id, always text, of a node of the pattern."""
+    found = f"n{number}.{quote(schema.node_types[node_type].key)}"
+    return found if schema.node_types[node_type].key_type == "string" else f"toString({found})"
+
+
+def _pair(schema: Schema, user_id: str, item_id: str) -> dict[str, Any]:
+    return {
+        "user_id": schema.node_types[schema.user_type].key_value(user_id),
+        "item_id": schema.node_types[schema.item_type].key_value(item_id),
+    }
 
 
 def _where(conditions: Sequence[str]) -> str:

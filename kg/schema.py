@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,8 @@ class NodeType:
         title: the attribute that names a node to a person; None means its id.
         noun: how English calls one of them, "movie".
         predicates: attribute -> IRI of the predicate it came from.
+        key: the property that holds the id in a graph database.
+        key_type: what that property holds: "string", or "integer" where the id is the number's text.
     """
 
     name: str
@@ -67,10 +69,18 @@ class NodeType:
     title: str | None = None
     noun: str = ""
     predicates: Mapping[str, str] = field(default_factory=dict, hash=False)
+    key: str = "id"
+    key_type: Literal["string", "integer"] = "string"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or pascal_case(self.name))
         object.__setattr__(self, "noun", self.noun or self.name.replace("_", " "))
+
+    def key_value(self, id: str) -> str | int:
+        """What the property `key` of a graph database holds for an external id."""
+        # An id that is no number is from another source than the database.
+        number = self.key_type == "integer" and re.fullmatch(r"0|-?[1-9][0-9]{0,17}", id)
+        return int(id) if number else id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +93,7 @@ class Relation:
         predicate: IRI, or None.
         phrase: English from source to target, "has director": "Alien has director Ridley Scott".
         event: set when the edges are traces of what users did.
+        properties: column -> the property that holds it in a graph database, where that has another name.
     """
 
     key: RelationKey
@@ -90,6 +101,7 @@ class Relation:
     predicate: str | None = None
     phrase: str = ""
     event: Event | None = None
+    properties: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", RelationKey(*self.key))

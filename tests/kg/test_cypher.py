@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kg import KnowledgeGraph, Relation, RelationKey, Vocabulary
+from kg import KnowledgeGraph, Relation, RelationKey, Schema, Vocabulary
 from kg.adjacency import Adjacency
 from kg.cypher import CypherQuery, pair_query, path_query, quote, shared_users_query
 from kg.errors import InvalidDataError
@@ -213,3 +213,30 @@ def test_a_schema_that_cannot_be_quoted_is_refused(toy_graph: KnowledgeGraph) ->
     with pytest.raises(InvalidDataError, match="Neo4j reads as a character"):
         pair_query(graph, "u1", "m1", [[(key, True)]])
     assert isinstance(graph.users, Vocabulary)
+
+
+def test_nodes_are_found_by_the_property_and_in_the_type_that_the_schema_names(toy_graph: KnowledgeGraph) -> None:
+    graph, rated = toy_graph, RelationKey("user", "rated", "movie")
+    types = graph.schema.node_types
+    schema = graph.schema.with_(
+        node_types=[
+            replace(types["user"], key="userId", key_type="integer"),
+            replace(types["movie"], key="code"),
+        ],
+        relations=[replace(graph.schema.relations[rated], properties={"rating": "stars"})],
+    )
+    graph = KnowledgeGraph(schema, graph.nodes, graph.edges)
+    assert schema.node_types["user"].key_value("42") == 42
+    assert schema.node_types["user"].key_value("-9007199254740993") == -9007199254740993
+    for no_number in ("042", "1_0", "4.0", "u42", "", "9" * 30):
+        assert schema.node_types["user"].key_value(no_number) == no_number
+    query = pair_query(graph, "42", "7", [((rated, True), (rated, False), (rated, True))])
+    assert query.parameters == {"user_id": 42, "item_id": "7", "minimum": 4.0}
+    assert "{`userId`: $user_id}" in query.text
+    assert "{`code`: $item_id}" in query.text
+    assert "r2.`stars` >= $minimum" in query.text
+    assert "[toString(n0.`userId`), n1.`code`, toString(n2.`userId`), n3.`code`] AS ids" in query.text
+    assert "`id`" not in query.text
+    shared = shared_users_query(graph, "42", "7", history_id="8")
+    assert shared.parameters == {"user_id": 42, "item_id": "7", "history_id": "8", "minimum": 4.0}
+    assert Schema.from_json(schema.to_json()) == schema
