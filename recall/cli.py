@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -15,6 +16,7 @@ from kg.errors import GateError, GraphRecallError, RefreshInProgressError
 from recall.console import json_text, watch
 
 if TYPE_CHECKING:
+    from kg.stores.connection import Neo4jConnection
     from recall.recommender import Recommender
 
 FAILED, USAGE, UNCHANGED, REFUSED, LOCKED = 1, 2, 3, 4, 75
@@ -48,6 +50,14 @@ class GraphFormat(StrEnum):
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or a link such as runs/current.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Count = Annotated[int, typer.Option("-k", min=1, max=10_000, help="Candidates per user or item.")]
+Server = Annotated[
+    str | None,
+    typer.Option("--neo4j", metavar="URI", help="Address of the server; default: that of the configuration."),
+]
+Database = Annotated[str | None, typer.Option(help="Its database; default: the server's own default.")]
+Account = Annotated[
+    str | None, typer.Option("--user", help="Account there; its password is in NEO4J_PASSWORD. Default: neo4j.")
+]
 CandidateFile = Annotated[
     Path | None,
     typer.Option(
@@ -252,6 +262,44 @@ def export(
 
 
 @app.command()
+def load(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="TOML file of a deployment whose sources are files.")
+    ],
+    neo4j: Server = None,
+    database: Database = None,
+    user: Account = None,
+    as_json: AsJson = False,
+) -> None:
+    """The graph of a configuration into an empty Neo4j database, without any training.
+
+    Killed, it goes on where it stopped when it is started again; finished, it changes nothing.
+    """
+    from ingest.build import build_graph
+    from ingest.settings import DataSettings
+    from kg.stores.load import load_into
+    from recall.config import load_config
+
+    settings = load_config(config)
+    if settings.sources.neo4j is not None:
+        raise typer.BadParameter(f"{config} itself reads from a Neo4j database", param_hint="CONFIG")
+    connection = _connection(settings.neo4j, neo4j, database, user)
+    with connection.open(base=settings.base) as store, watch(quiet=as_json) as progress:
+        graph, _ = build_graph(
+            DataSettings(graph=settings.graph, sources=settings.sources, quality=settings.quality),
+            base=settings.base,
+            progress=progress,
+        )
+        facts = load_into(store, graph, progress=progress)
+    if as_json:
+        typer.echo(json_text({"neo4j": store.name, **facts.to_json()}))
+    else:
+        from recall.show import print_load
+
+        print_load(store.name, facts, console=_out())
+
+
+@app.command()
 def runs(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The runs folder.")],
     verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare its checksum.")] = False,
@@ -287,6 +335,23 @@ def doctor(
         print_checks(checks, console=_out())
     if any(check.status == "broken" for check in checks):
         raise typer.Exit(FAILED)
+
+
+def _connection(
+    configured: Neo4jConnection | None, uri: str | None, database: str | None, user: str | None
+) -> Neo4jConnection:
+    """The server of the command line, else that of the configuration."""
+    from kg.stores.connection import Neo4jConnection
+
+    if uri is not None:
+        return Neo4jConnection(uri=uri, database=database, user="neo4j" if user is None else user)
+    if configured is None:
+        raise typer.BadParameter("there is no section [neo4j] in the configuration: give --neo4j", param_hint="--neo4j")
+    return replace(
+        configured,
+        database=configured.database if database is None else database,
+        user=configured.user if user is None else user,
+    )
 
 
 def _load(run: Path) -> Recommender:

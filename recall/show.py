@@ -17,6 +17,7 @@ from rich.text import Text
 from recall.console import duration, size
 
 if TYPE_CHECKING:
+    from kg.stores.load import LoadFacts
     from recall.contracts import Candidates
     from recall.doctor import Check
     from recall.explain import Because, Connection, Explanation
@@ -161,6 +162,20 @@ def print_files(folder: Path, files: Mapping[str, int], *, console: Console) -> 
         made.add_row(name, size(count))
     console.print(made)
     console.print(f"written to {folder}", soft_wrap=True)
+
+
+def print_load(server: str, facts: LoadFacts, *, console: Console) -> None:
+    """What a database holds after a load."""
+    shown = table("in the database", "count", right=["count"])
+    for label, count in facts.nodes.items():
+        shown.add_row(Text(f"(:{label})"), f"{count:,}")
+    for kind, count in facts.relationships.items():
+        shown.add_row(Text(f"-[:{kind}]->"), f"{count:,}")
+    console.print(shown)
+    done = (
+        f"{facts.written:,} nodes and relationships written" if facts.written else "nothing to do, all of it was there"
+    )
+    console.print(_labelled("load", f"{server}: {done}"), style="green")
 
 
 def liked(recommender: Recommender, user: str) -> list[dict[str, Any]]:
