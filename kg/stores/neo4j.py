@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from neo4j import Driver, Query, unit_of_work
+from neo4j import READ_ACCESS, Driver, Query, unit_of_work
 from neo4j.exceptions import AuthError, ClientError, DriverError, Neo4jError, ServiceUnavailable, SessionExpired
 
 from kg.errors import QueryTimeoutError, StoreError, StoreUnavailableError
@@ -47,13 +47,30 @@ class Neo4jStore:
         self._owns_driver = owns_driver
 
     def check(self) -> None:
-        """Make sure that the server answers and lets us into the database.
+        """Make sure that the server answers and lets us into the database; asked once, not again and again.
 
         Raises:
             StoreUnavailableError: it does not.
         """
-        with told(self.name, self.database):
-            self.read("RETURN 1 AS one")
+        with told(self.name, self.database), self._session(READ_ACCESS) as session:
+            session.run(Query("RETURN 1", timeout=self.timeout)).consume()
+
+    def query(
+        self, query: str | CypherQuery, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> list[Row]:
+        """Run a query of anybody that only reads: see `kg.stores.base.Store.query`.
+
+        Its text is checked first, then the server runs it in a transaction that cannot write.
+        """
+        text, values = with_values(query, parameters)
+        check_read_only(text)
+        rows = self._managed(READ_ACCESS, text, values, timeout, retry=_RETRY_QUERY_SECONDS)
+        try:
+            return [{name: plain(value) for name, value in row.items()} for row in rows]
+        except (ValueError, OverflowError) as error:
+            raise StoreError(
+                f"{self.name} returned what Python has no value for: {error}; return it as text, toString(...)"
+            ) from None
 
     def read(
         self, query: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
@@ -68,7 +85,7 @@ class Neo4jStore:
         Raises:
             QueryTimeoutError, StoreUnavailableError, StoreError: see `kg.stores.base.Store.query`.
         """
-        return self._managed("execute_read", query, parameters, timeout)
+        return self._managed(READ_ACCESS, query, parameters, timeout)
 
     def write(
         self, query: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
@@ -78,22 +95,37 @@ class Neo4jStore:
         A transaction whose commit was lost with the connection may run twice, so the query has to be idempotent or
         to check a mark of its own.
         """
-        return self._managed("execute_write", query, parameters, timeout)
+        return self._managed(WRITE_ACCESS, query, parameters, timeout)
 
     def auto_commit(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run a query that takes no surrounding transaction: a change of the schema, or CALL ... IN TRANSACTIONS."""
-        with told(self.name, self.database), self.driver.session(database=self.database) as session:
+        with told(self.name, self.database), self._session(WRITE_ACCESS) as session, _sent():
             found = session.run(Query(query, timeout=self.timeout), dict(parameters or {}))
             return [dict(record) for record in found]
 
-    def _managed(self, how: str, query: str, parameters: Mapping[str, Any] | None, timeout: float | None) -> list[Row]:
+    def _managed(
+        self,
+        access: str,
+        query: str,
+        parameters: Mapping[str, Any] | None,
+        timeout: float | None,
+        retry: float = _RETRY_SECONDS,
+    ) -> list[Row]:
+        if timeout is not None and not timeout > 0:
+            raise ConfigError(f"timeout = {timeout} must be above 0 seconds")
+
         @unit_of_work(timeout=timeout or self.timeout)
         def work(transaction: Any) -> list[Row]:
-            return [dict(record) for record in transaction.run(query, dict(parameters or {}))]
+            with _sent():
+                found = transaction.run(query, dict(parameters or {}))
+            return [dict(record) for record in found]
 
-        with told(self.name, self.database), self.driver.session(database=self.database) as session:
-            rows: list[Row] = getattr(session, how)(work)
+        with told(self.name, self.database), self._session(access, max_transaction_retry_time=retry) as session:
+            rows: list[Row] = (session.execute_read if access == READ_ACCESS else session.execute_write)(work)
             return rows
+
+    def _session(self, access: str, **more: Any) -> Any:
+        return self.driver.session(database=self.database, default_access_mode=access, **more)
 
     def close(self) -> None:
         """Close the driver if it is ours."""
@@ -111,28 +143,60 @@ class Neo4jStore:
 
 
 @contextmanager
-def told(name: str, database: str | None = None) -> Iterator[None]:
-    """Turn the driver's errors into ours; messages hold no value of a query and no password."""
+def _sent() -> Iterator[None]:
+    """Tell that the driver cannot send a parameter, without the parameter's value."""
     try:
         yield
-    except AuthError as error:
-        raise StoreUnavailableError(
-            f"{name} does not let us in ({error.code}): check the user and the password"
-        ) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StoreError(f"a parameter of the query cannot be sent to Neo4j: {error}") from None
+
+
+@contextmanager
+def told(name: str, database: str | None = None) -> Iterator[None]:
+    """Turn the driver's errors into ours; no message holds a password."""
+    try:
+        yield
+    except Neo4jError as error:
+        raise _of_server(error, name, database) from error
     except (ServiceUnavailable, SessionExpired) as error:
         raise StoreUnavailableError(
-            f"{name} does not answer: {error}. Is it running, and the address right?"
+            f"{name} does not answer: {_line(error)}. Is it running, and the address right?"
         ) from error
-    except ClientError as error:
-        code = str(error.code)
-        if "TransactionTimedOut" in code:
-            raise QueryTimeoutError(
-                f"a query at {name} took longer than it may: raise `neo4j.timeout`, or ask for less"
-            ) from error
-        if code.endswith("DatabaseNotFound"):
-            raise StoreUnavailableError(
-                f"{name} has no database {database!r}: correct `neo4j.database`, or leave it out for the default one"
-            ) from error
-        raise StoreError(f"{name} refused a query ({code}): {error.message}") from error
-    except (Neo4jError, DriverError) as error:
-        raise StoreError(f"{name}: {type(error).__name__}: {error}") from error
+    except BrokenRecordError as error:
+        raise StoreError(
+            f"{name} returned what Python has no value for ({_line(error)}), such as a date of another age: return it "
+            "as text, toString(...)"
+        ) from error
+    except DriverError as error:
+        raise StoreError(f"{name}: {type(error).__name__}: {_line(error)}") from error
+
+
+def _of_server(error: Neo4jError, name: str, database: str | None) -> StoreError | QueryRefusedError:
+    """What the server's code means for whoever asked."""
+    code = str(error.code)
+    kind = code.rsplit(".", 1)[-1]
+    if kind.startswith("TransactionTimedOut"):
+        return QueryTimeoutError(f"a query at {name} took longer than it may: raise `neo4j.timeout`, or ask for less")
+    if kind == "DatabaseNotFound":
+        return StoreUnavailableError(
+            f"{name} has no database {database!r}: correct `neo4j.database`, or leave it out for the default one"
+        )
+    if kind == "AuthenticationRateLimit":
+        return StoreUnavailableError(
+            f"{name} does not let us in ({code}): after wrong passwords it waits some seconds; check the password first"
+        )
+    if kind == "CredentialsExpired":
+        return StoreUnavailableError(
+            f"{name} wants a new password for this user ({code}): set one by ALTER CURRENT USER SET PASSWORD"
+        )
+    if kind in ("Unauthorized", "TokenExpired", "AuthProviderFailed", "AuthProviderTimeout"):
+        return StoreUnavailableError(f"{name} does not let us in ({code}): check the user and the password")
+    if isinstance(error, DatabaseUnavailable):
+        return StoreUnavailableError(f"{name} does not answer for the database {database!r} ({code}): try again later")
+    if kind == "AccessMode":
+        return QueryRefusedError(f"{name} refused a query that writes: only reading is allowed here")
+    return StoreError(f"{name} refused a query ({code}): {_line(error.message)}")
+
+
+def _line(message: object) -> str:
+    return " ".join(str(message).split())
