@@ -21,6 +21,7 @@ from gnn.lightgcn import LightGCNConfig
 from gnn.text_model import TextConfig
 from gnn.trainer import TrainingConfig
 from ingest.settings import GraphSettings, QualitySettings, SourcesSettings, check_sections
+from kg.confidential import ADVICE, is_confidential, masked
 from kg.errors import ConfigError
 from kg.splits import SplitConfig
 from kg.stores.connection import Neo4jConnection
@@ -145,13 +146,17 @@ def parse_config(data: Mapping[str, Any], *, base: Path, name: str = "config") -
     """
     if large := list(_beyond_int64(data)):
         raise _refused(name, [f"{key} is larger than any number that TOML has" for key in large])
+    problems: list[str] = []
     try:
         # Through JSON, because only there strict validation still takes a list for a tuple and a string for a path,
         # while a number in quotes or a fraction for a count stays an error.
         config = RefreshConfig.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        raise _refused(name, list(_problems(error, data))) from error
-    config = _with_text_folder(config, base)
+        problems = list(_problems(error, data))
+    if problems:
+        # Not from the error, which shows every value, also one that is a password.
+        raise _refused(name, problems)
+    config = _with_password_file(_with_text_folder(config, base), base)
     config._base = base.resolve()
     return config
 
@@ -181,6 +186,14 @@ def _with_text_folder(config: RefreshConfig, base: Path) -> RefreshConfig:
     return config.model_copy(update={"text": dataclasses.replace(config.text, model=str(folder.resolve()))})
 
 
+def _with_password_file(config: RefreshConfig, base: Path) -> RefreshConfig:
+    """The password file by its absolute path, so that a run's Cypher finds it from anywhere."""
+    if config.neo4j is None or config.neo4j.password_file is None:
+        return config
+    file = (base / Path(config.neo4j.password_file).expanduser()).resolve()
+    return config.model_copy(update={"neo4j": dataclasses.replace(config.neo4j, password_file=str(file))})
+
+
 def _problems(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
     """One line a bad key: where, what is there, what is allowed."""
     told = set()
@@ -189,7 +202,7 @@ def _problems(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
         key = ".".join(str(part) for part in place)
         kind, value = entry["type"], _shown(entry.get("input"))
         if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-            line = f"{key}: unknown key{_nearest(place)}"
+            line = f"{key}: {ADVICE}" if is_confidential(place[-1]) else f"{key}: unknown key{_nearest(place)}"
         elif kind in ("missing", "missing_argument"):
             line = f"{key}: missing"
         elif kind == "value_error":
@@ -205,7 +218,7 @@ def _problems(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(masked(value), ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -43,3 +43,10 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files."""
+
+
+def with_values(query: str | CypherQuery, parameters: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+    """The text of a query, and the values it brings together with further ones, which win."""
+    if isinstance(query, CypherQuery):
+        return query.text, {**query.parameters, **(parameters or {})}
+    return query, dict(parameters or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +13,10 @@ from kg.errors import ConfigError
 
 if TYPE_CHECKING:
     from kg.stores.neo4j import Neo4jStore
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LONGEST = 366 * 24 * 3600.0
+_CONNECT_SECONDS = 10.0
 
 SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 
@@ -42,22 +47,27 @@ class Neo4jConnection:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        try:
-            parts = urlsplit(self.uri)
-            named = parts.hostname is not None
-            secret = parts.username is not None or parts.password is not None
-        except ValueError:
-            parts, named, secret = urlsplit(""), False, "@" in self.uri
-        if secret:
+        if "@" in self.uri:
             # The address is written into reports and logs.
             raise ConfigError(
                 "the address of the Neo4j server holds a user or a password: take them out; the user goes into "
-                f"`user`, the password into the environment variable {self.password_env} or into `password_file`"
+                "`user`, the password into the environment variable NEO4J_PASSWORD or into `password_file`"
             )
-        if parts.scheme not in SCHEMES or not named:
+        try:
+            parts = urlsplit(self.uri)
+            good = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if not good:
             raise ConfigError(f"{self.uri!r} is no address of a Neo4j server: write {SCHEMES[0]}://host:7687")
-        if not self.timeout > 0:
-            raise ConfigError(f"timeout = {self.timeout} must be above 0 seconds")
+        if not _VARIABLE.fullmatch(self.password_env):
+            # Not shown: it may be the password itself.
+            raise ConfigError(
+                "password_env is not the name of an environment variable: write NEO4J_PASSWORD, and put the password "
+                "into that variable"
+            )
+        if not 0 < self.timeout <= _LONGEST:
+            raise ConfigError(f"timeout = {self.timeout} must be above 0 seconds, and a year at the most")
 
     def open(self, *, base: Path | None = None) -> Neo4jStore:
         """Connect with the official driver, and make sure that the server lets us in.
@@ -78,6 +88,7 @@ class Neo4jConnection:
                 self.uri,
                 auth=self._auth(base or Path.cwd()),
                 user_agent="graphrecall",
+                connection_timeout=_CONNECT_SECONDS,
                 notifications_min_severity="OFF",  # such as "label does not exist", of an empty database
             )
         store = Neo4jStore(driver, database=self.database, timeout=self.timeout, name=self.uri, owns_driver=True)
@@ -95,10 +106,10 @@ class Neo4jConnection:
         if password is None and self.password_file is not None:
             path = base / Path(self.password_file).expanduser()
             try:
-                lines = path.read_text(encoding="utf-8").splitlines()
+                text = path.read_text(encoding="utf-8-sig")
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(f"the password file {path} cannot be read: {type(error).__name__}") from None
-            password = lines[0] if lines else ""
+            password = text.split("\n", 1)[0].removesuffix("\r")
         if not password:
             where = f"set the environment variable {self.password_env}, or name a file in `password_file`"
             raise ConfigError(f"there is no password for {self.user!r} at {self.uri}: {where}")

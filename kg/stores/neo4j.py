@@ -6,11 +6,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from neo4j import READ_ACCESS, Driver, Query, unit_of_work
-from neo4j.exceptions import AuthError, ClientError, DriverError, Neo4jError, ServiceUnavailable, SessionExpired
+from neo4j import READ_ACCESS, WRITE_ACCESS, Driver, Query, unit_of_work
+from neo4j.exceptions import (
+    BrokenRecordError,
+    DatabaseUnavailable,
+    DriverError,
+    Neo4jError,
+    ServiceUnavailable,
+    SessionExpired,
+)
 
-from kg.errors import QueryTimeoutError, StoreError, StoreUnavailableError
-from kg.stores.base import Row
+from kg.cypher import CypherQuery
+from kg.errors import ConfigError, QueryRefusedError, QueryTimeoutError, StoreError, StoreUnavailableError
+from kg.stores.base import Row, with_values
+from kg.stores.guard import check_read_only
+from kg.stores.values import plain
+
+_RETRY_SECONDS = 30.0
+# Somebody waits for the answer of a query: long enough to replace a connection that died with a restarted server.
+_RETRY_QUERY_SECONDS = 3.0
 
 
 class Neo4jStore:

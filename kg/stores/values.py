@@ -1,0 +1,60 @@
+"""Values of Neo4j's driver as plain Python, so that whoever asks a store needs no driver to read the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from neo4j.graph import Node, Path, Relationship
+from neo4j.spatial import Point
+from neo4j.time import Date, DateTime, Duration, Time
+
+
+def plain(value: Any) -> Any:
+    """A value of a record as Python's own types.
+
+    A node is its sorted labels and its properties, a relationship its type and properties, a path its nodes and
+    relationships in order. Times are Python's, to the microsecond; a duration that counts in months, whose length is
+    no number of seconds, is its ISO 8601 text. A point is `{"srid": ..., "coordinates": [...]}`, a vector a list.
+
+    Raises:
+        ValueError: Python has no such value, or the driver does not know it.
+    """
+    match value:
+        case None | bool() | int() | float() | str() | bytes():
+            return value
+        case bytearray():
+            return bytes(value)
+        case Node():
+            return {"labels": sorted(value.labels), "properties": _properties(value)}
+        case Relationship():
+            return {"type": value.type, "properties": _properties(value)}
+        case Path():
+            return {
+                "nodes": [plain(node) for node in value.nodes],
+                "relationships": [plain(relationship) for relationship in value.relationships],
+            }
+        case Date() | DateTime() | Time():
+            return value.to_native()
+        case Duration():
+            return _duration(value)
+        case Point():
+            return {"srid": value.srid, "coordinates": list(value)}
+        case Mapping():
+            return {key: plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [plain(inner) for inner in value]
+    if type(value).__name__ == "Vector":  # since driver 6
+        return list(value.to_native())
+    raise ValueError(f"a value of type {type(value).__name__}")
+
+
+def _properties(entity: Node | Relationship) -> dict[str, Any]:
+    return {key: plain(entity[key]) for key in sorted(entity)}
+
+
+def _duration(value: Duration) -> timedelta | str:
+    if value.months:
+        return value.iso_format()
+    return timedelta(days=value.days, seconds=value.seconds, microseconds=value.nanoseconds / 1000)
