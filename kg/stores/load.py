@@ -1,8 +1,8 @@
 """A graph of tables into an empty Neo4j database: constraints first, then nodes, then relationships.
 
-A node gets the label of its type, the property `id` and its attributes; an edge gets its relation's type and its
-columns, the user of an event by external id. What is null is not written, and the text feature, which attributes make
-up, is not either. A killed load goes on where it stopped (`kg.stores.batches`).
+A node gets the label of its type, its id as the type's key property and its attributes; an edge gets its relation's
+type and its columns, the user of an event by external id. What is null is not written, and the text feature, which
+attributes make up, is not either. A killed load goes on where it stopped (`kg.stores.batches`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kg.cypher import ID, quote
 from kg.errors import InvalidDataError, StoreError
 from kg.graph import KnowledgeGraph, node_columns
 from kg.progress import SILENT, Progress
-from kg.schema import RelationKey
+from kg.schema import NodeType, RelationKey
 from kg.stores.batches import Batch, Mark
 from kg.stores.neo4j import Neo4jStore
 from kg.stores.own_names import is_own
@@ -71,9 +71,10 @@ def load_into(
     _check_names(graph)
     mark = Mark(store, JOB, graph_digest(graph))
     _check_room(store, graph, mark)
-    for node_type in graph.nodes:
-        label = quote(graph.schema.node_types[node_type].label)
-        store.write(f"CREATE CONSTRAINT IF NOT EXISTS FOR (n:{label}) REQUIRE n.{quote(ID)} IS UNIQUE")
+    for name in graph.nodes:
+        node_type = graph.schema.node_types[name]
+        found = f"(n:{quote(node_type.label)}) REQUIRE n.{quote(node_type.key)}"
+        store.write(f"CREATE CONSTRAINT IF NOT EXISTS FOR {found} IS UNIQUE")
     done = mark.begin()
     written, start = 0, 0
     for piece in pieces:
@@ -115,11 +116,12 @@ def graph_digest(graph: KnowledgeGraph) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """The rows of one table, and the query that writes some of them."""
+    """The rows of one table, and the query that writes some of them; `keys` are the columns of ids, with their type."""
 
     name: str
     query: str
     columns: list[Any]
+    keys: dict[int, NodeType]
 
     @property
     def rows(self) -> int:
@@ -127,36 +129,39 @@ class _Piece:
 
     def batch(self, start: int, rows: int, *, at: int) -> Batch:
         values = [_plain(column.slice(start, rows)) for column in self.columns]
+        for number, node_type in self.keys.items():
+            values[number] = [node_type.key_value(id) for id in values[number]]
         return Batch(at, rows, self.query, {"rows": [list(row) for row in zip(*values, strict=True)]})
 
 
 def _node_piece(graph: KnowledgeGraph, name: str) -> _Piece:
-    table = graph.nodes[name]
-    label = graph.schema.node_types[name].label
-    names = [ID] + [column for column in table.column_names if column not in (ID, "text")]
+    table, node_type = graph.nodes[name], graph.schema.node_types[name]
+    names = [column for column in table.column_names if column not in (ID, "text", node_type.key)]
     columns = [_storable(table[column], f"the attribute {column!r} of {name!r}") for column in names]
-    query = f"UNWIND $rows AS row\nCREATE (:{quote(label)} {_properties(names, 0)})\nRETURN count(*) AS written"
-    return _Piece(label, query, columns)
+    properties = _properties([node_type.key, *names], 0)
+    query = f"UNWIND $rows AS row\nCREATE (:{quote(node_type.label)} {properties})\nRETURN count(*) AS written"
+    return _Piece(node_type.label, query, [table[ID], *columns], {0: node_type})
 
 
 def _edge_piece(graph: KnowledgeGraph, key: RelationKey) -> _Piece:
-    table = graph.edges[key]
-    relation = graph.schema.relations[key]
-    source, target = (quote(graph.schema.node_types[end].label) for end in (key.source, key.target))
+    table, relation = graph.edges[key], graph.schema.relations[key]
     ends = node_columns(graph.schema, key)
     names = [column for column in table.column_names if column not in ("src", "dst")]
-    columns = []
+    columns: list[Any] = []
+    keys: dict[int, NodeType] = {}
     for column in ("src", "dst", *names):
         if column in ends:
+            keys[len(columns)] = graph.schema.node_types[ends[column]]
             columns.append(pa.chunked_array([graph.vocabulary(ends[column]).take(table[column].to_numpy())]))
         else:
             columns.append(_storable(table[column], f"the column {column!r} of {key}"))
+    source, target = (f"{quote(end.label)} {{{quote(end.key)}: row[{at}]}}" for at, end in sorted(keys.items())[:2])
+    properties = _properties([relation.properties.get(name, name) for name in names], 2)
     query = (
-        "UNWIND $rows AS row\n"
-        f"MATCH (a:{source} {{{quote(ID)}: row[0]}})\nMATCH (b:{target} {{{quote(ID)}: row[1]}})\n"
-        f"CREATE (a)-[:{quote(relation.cypher_type)} {_properties(names, 2)}]->(b)\nRETURN count(*) AS written"
+        f"UNWIND $rows AS row\nMATCH (a:{source})\nMATCH (b:{target})\n"
+        f"CREATE (a)-[:{quote(relation.cypher_type)} {properties}]->(b)\nRETURN count(*) AS written"
     )
-    return _Piece(relation.cypher_type, query, columns)
+    return _Piece(relation.cypher_type, query, columns, keys)
 
 
 def _properties(names: list[str], first: int) -> str:

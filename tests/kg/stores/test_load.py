@@ -146,6 +146,26 @@ def test_parallel_relationships_and_self_loops_stay(neo4j_store: Neo4jStore) -> 
     assert [row["ends"] for row in found] == ["ab", "ab", "bb"]
 
 
+def test_ids_and_columns_go_under_the_names_that_the_schema_gives_them(neo4j_store: Neo4jStore) -> None:
+    key = RelationKey("thing", "has", "part")
+    graph = KnowledgeGraph.build(
+        Schema(
+            node_types={
+                "thing": NodeType(name="thing", key="thingNumber", key_type="integer"),
+                "part": NodeType(name="part", key="name"),
+            },
+            relations={key: Relation(key=key, properties={"weight": "howMany"})},
+            item_type="thing",
+        ),
+        {"thing": pa.table({"id": ["1", "-20"]}), "part": pa.table({"id": ["wheel"], "name": ["wheel"]})},
+        {key: pa.table({"src": ["-20"], "dst": ["wheel"], "weight": [4.0]})},
+    )
+    load_into(neo4j_store, graph)
+    (row,) = neo4j_store.read("MATCH (a:Thing)-[r:HAS]->(b:Part) RETURN a {.*} AS a, r {.*} AS r, b {.*} AS b")
+    assert row == {"a": {"thingNumber": -20}, "r": {"howMany": 4.0}, "b": {"name": "wheel"}}
+    assert load_into(neo4j_store, graph).written == 0
+
+
 def test_hostile_names_are_names(neo4j_store: Neo4jStore) -> None:
     label, kind, attribute = "Th`ing) DETACH DELETE n //", 'ha"s`]->() //', "it's `quoted` } $x"
     key = RelationKey("thing", "has", "thing")
