@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,23 @@ from kg.schema import (
 PARTS = ("train", "valid", "test")
 
 
+@dataclass(slots=True)
+class StoreNames:
+    """How the graph database that facts came from calls them.
+
+    Attributes:
+        labels: node type -> label.
+        keys: node type -> the property that holds the id, and what it holds.
+        types: relation -> relationship type.
+        properties: relation -> column -> property, where that has another name.
+    """
+
+    labels: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, tuple[str, Literal["string", "integer"]]] = field(default_factory=dict)
+    types: dict[RelationKey, str] = field(default_factory=dict)
+    properties: dict[RelationKey, dict[str, str]] = field(default_factory=dict)
+
+
 def assemble(
     settings: GraphSettings,
     report: QualityReport,
@@ -40,6 +58,7 @@ def assemble(
     values: Mapping[RelationKey, Sequence[Any]],
     edges: Mapping[RelationKey, Sequence[Any]],
     attributes: Mapping[str, Sequence[Any]],
+    store: StoreNames,
     strict: bool,
 ) -> KnowledgeGraph:
     """Join the facts.
@@ -50,16 +69,18 @@ def assemble(
         mapped: tables from RDF.
         interactions: relation -> tables of `user`, `item` (ids), perhaps `rating`, `timestamp`, `weight`,
             `part`, `value`.
-        values: relation -> tables of `src`, `dst`, `user` (ids): nodes made of a column of events.
+        values: relation with the item at one end -> tables of `src`, `dst`, `user` (ids), such as nodes made of a
+            column of events.
         edges: relation -> tables of `src`, `dst` (ids).
         attributes: node type -> tables of `id` and attributes.
+        store: names in the graph database that was read.
         strict: refuse items that no source describes.
 
     Raises:
         InvalidDataError: there are no items, or (strict) some that nothing describes.
         ConfigError: an override names what is not there.
     """
-    return _Assembly(settings, report, mapped, interactions, values, edges, attributes, strict).run()
+    return _Assembly(settings, report, mapped, interactions, values, edges, attributes, store, strict).run()
 
 
 class _Assembly:
@@ -72,11 +93,13 @@ class _Assembly:
         values: Mapping[RelationKey, Sequence[Any]],
         edges: Mapping[RelationKey, Sequence[Any]],
         attributes: Mapping[str, Sequence[Any]],
+        store: StoreNames,
         strict: bool,
     ) -> None:
         self.settings = settings
         self.report = report
         self.mapped = mapped
+        self.store = store
         self.strict = strict
         self.user, self.item = settings.user, settings.item
         self.attributes = {name: list(tables) for name, tables in attributes.items()}
@@ -90,7 +113,7 @@ class _Assembly:
             self.events[key] = Event()
         for key, tables in values.items():
             self.named.setdefault(key, []).extend(tables)
-            self.events[key] = Event("user", "src")
+            self.events[key] = Event("user", "src" if key.source == self.item else "dst")
         for key, tables in edges.items():
             self.named.setdefault(key, []).extend(tables)
         for key in (*self.named, *mapped.edges):
@@ -358,10 +381,11 @@ class _Assembly:
             plain = event is not None or re.match(r"(has|is|was)_", key.name)
             relations[key] = Relation(
                 key=key,
-                cypher_type=(given.cypher_type if given else None) or "",
+                cypher_type=(given.cypher_type if given else None) or self.store.types.get(key, ""),
                 predicate=self.predicates.get(key),
                 phrase=(given.phrase if given else None) or (words if plain else ""),
                 event=event,
+                properties=self.store.properties.get(key, {}),
             )
         return Schema(
             node_types=node_types,
@@ -388,7 +412,8 @@ class _Assembly:
         if text is None and name == self.item and title is not None:
             text = "{" + title + "}"
         rdf_class = (given.rdf_class if given else None) or (inferred.rdf_class if inferred else None)
-        label = (given.label if given else None) or ""
+        label = (given.label if given else None) or self.store.labels.get(name, "")
+        key, key_type = self.store.keys.get(name, ("id", "string"))
         return NodeType(
             name=name,
             label=label,
@@ -397,6 +422,8 @@ class _Assembly:
             title=title,
             noun=(given.noun if given else None) or "",
             predicates=inferred.predicates if inferred else {},
+            key=key,
+            key_type=key_type,
         )
 
     def _with_text(self, node_type: NodeType, nodes: Mapping[str, Any], tables: Mapping[RelationKey, Any]) -> Any:

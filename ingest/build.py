@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.assemble import assemble
+from ingest.assemble import StoreNames, assemble
 from ingest.mapping import Mapped, map_triples
 from ingest.rdf import RdfReader
 from ingest.report import QualityReport, Source
@@ -164,6 +164,7 @@ class GraphBuilder:
         self._values: dict[RelationKey, list[Any]] = {}
         self._edges: dict[RelationKey, list[Any]] = {}
         self._attributes: dict[str, list[Any]] = {}
+        self._store = StoreNames()
 
     def add_rdf(
         self,
@@ -415,6 +416,7 @@ class GraphBuilder:
             values=self._values,
             edges=self._edges,
             attributes=self._attributes,
+            store=self._store,
             strict=self.quality.strict,
         )
         return graph, self.report

@@ -304,23 +304,41 @@ class Cleaner:
 
     def numbers(self, column: str) -> None:
         """Make a column of finite floats."""
-        values, missing, bad = to_floats(self.table[column])
-        self.set_aside(bad, "unparsable cells", "no numbers", column)
+        values, missing = self._numbers(column)
         self.set_aside(missing, f"missing {column}s", "empty or NaN", column)
         self._replace(column, pa.array(values))
 
+    def numbers_or_null(self, column: str) -> None:
+        """Make a column of finite floats, null where there is none."""
+        values, missing = self._numbers(column)
+        self._replace(column, pa.array(values, mask=missing))
+
     def seconds(self, column: str, *, now: int) -> None:
         """Make a column of UTC seconds between 1970 and now."""
+        values, missing = self._seconds(column, now)
+        self.set_aside(missing, "missing timestamps", "rows without a time", column)
+        self._replace(column, pa.array(values))
+
+    def seconds_or_null(self, column: str, *, now: int) -> None:
+        """Make a column of UTC seconds between 1970 and now, null where there is no time."""
+        values, missing = self._seconds(column, now)
+        self._replace(column, pa.array(values, mask=missing))
+
+    def _numbers(self, column: str) -> tuple[FloatArray, BoolArray]:
+        values, missing, bad = to_floats(self.table[column])
+        self.set_aside(bad, "unparsable cells", "no numbers", column)
+        return values, missing
+
+    def _seconds(self, column: str, now: int) -> tuple[IntArray, BoolArray]:
         values, missing, bad = to_seconds(self.table[column])
         self.set_aside(bad, "unparsable cells", "no numbers or dates", column)
-        self.set_aside(missing, "missing timestamps", "rows without a time", column)
         self.set_aside(values < 0, "negative timestamps", "before 1970", column)
         future = values > now
         hint = "later than now"
         if (future & self.kept).any() and np.median(values[future]) // 1000 <= now < np.median(values[future]):
             hint += "; they look like milliseconds: divide by 1000"
         self.set_aside(future, "future timestamps", hint, column)
-        self._replace(column, pa.array(values))
+        return values, missing
 
     def result(self) -> Any:
         """The rows that are left."""
