@@ -17,16 +17,19 @@ import pyarrow.parquet as pq
 from gnn.embeddings import Embeddings
 from kg import ItemLists, KnowledgeGraph, RelationKey
 from kg.adjacency import Adjacency
+from kg.cypher import CypherQuery
 from kg.errors import ArtifactError, ConfigError, UnknownIdError
 from kg.files import atomic_path, read_json
 from kg.ids import IntArray
 from kg.progress import SILENT, Progress
 from kg.storage import load_graph
+from kg.stores.base import Store
 from recall.channels import EmbeddingChannel, Popularity
 from recall.contracts import CANDIDATE_SCHEMA, Candidates, Channel, Queries
 from recall.explain import Explainer, Explanation
 from recall.index import IndexConfig, ItemIndex
 from recall.runs import RunFolder
+from recall.stores import RunStore
 from recall.topk import check_k
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ class Recommender:
         *,
         adjacency: Adjacency | None = None,
         item_vectors: FloatArray | None = None,
+        store: Store | None = None,
     ) -> None:
         """From objects in memory.
 
@@ -62,20 +66,24 @@ class Recommender:
             channel: a fitted channel.
             adjacency: of the graph, if there is one already.
             item_vectors: what `similar` compares, float32 (items, dim); None: the channel's own, where it has any.
+            store: what answers `cypher`, such as a `Neo4jStore`.
         """
         self.graph = graph
         self.channel = channel
         self._adjacency = adjacency
         self._item_vectors = getattr(channel, "item_vectors", None) if item_vectors is None else item_vectors
         self._popular = Popularity().fit(graph)
+        self._store = store
 
     @classmethod
-    def load(cls, run: Path | str, *, verify: bool = True) -> Self:
+    def load(cls, run: Path | str, *, verify: bool = True, store: Store | None = None) -> Self:
         """Open a published run, by its folder or by the link to it.
 
         Args:
             run: such as "runs/current".
             verify: compare every checksum first. They detect damage, not forgery.
+            store: what answers `cypher`; default: the Neo4j of the run's configuration, or else the embedded store of
+                the run. It is opened by the first query.
 
         Raises:
             ArtifactError: there is no run, or it is damaged, incomplete or of another format version.
@@ -93,7 +101,7 @@ class Recommender:
             encode=_RunTexts(folder).encode,
             verify=verify,
         )
-        return cls(graph, channel, adjacency=adjacency)
+        return cls(graph, channel, adjacency=adjacency, store=RunStore(folder) if store is None else store)
 
     def recommend(
         self,
@@ -316,6 +324,48 @@ class Recommender:
                 found = explainer.explain(asked, max_hops=max_hops, paths=paths, show_users=show_users)
                 result |= zip(rows, found, strict=True)
         return [result[row] for row in range(len(wanted))]
+
+    def cypher(
+        self,
+        query: str | CypherQuery,
+        /,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        **values: Any,
+    ) -> list[dict[str, Any]]:
+        """Ask the graph in Cypher; only reading is allowed.
+
+        The query goes to the Neo4j of the run's configuration, or to the run's embedded store, where a node has the
+        label of its type, the property `id` and its attributes.
+
+        Args:
+            query: Cypher with `$name` in place of every value, or the query of an explanation.
+            parameters: the values by name.
+            timeout: seconds it may take; None for the store's own limit.
+            **values: further values by name, `cypher("MATCH (m {id: $id}) RETURN m", id="m1")`.
+
+        Returns:
+            A mapping of column name to value for each row; see `kg.stores.base.Store.query`.
+
+        Raises:
+            QueryRefusedError: the query does more than read.
+            QueryTimeoutError: it took too long.
+            StoreUnavailableError: the store is not there, does not answer, or does not let us in.
+            StoreError: the store could not run it, for instance for a mistake in its text.
+            ConfigError: this recommender has no store.
+        """
+        if self._store is None:
+            raise ConfigError(
+                "this recommender was made in memory and has no store to ask: give one, "
+                "Recommender(graph, channel, store=...), or load a run"
+            )
+        return self._store.query(query, {**(parameters or {}), **values}, timeout=timeout)
+
+    def close(self) -> None:
+        """Let go of the store, if a query opened one; the rest stays usable."""
+        if isinstance(self._store, RunStore):
+            self._store.close()
 
     def title(self, item_id: str) -> str:
         """What to call an item before a person.

@@ -100,6 +100,11 @@ class RunFolder:
         return self.path / "index"
 
     @property
+    def store(self) -> Path:
+        """The graph as an embedded database, which answers Cypher (kg.stores.embedded)."""
+        return self.path / "store" / "graph.lbug"
+
+    @property
     def evaluation_model(self) -> Path:
         """The evaluation model's embeddings, trained on the training part only."""
         return self.path / "evaluation" / "model"
