@@ -1,0 +1,276 @@
+"""Pages of a Neo4j database: ranges of internal ids, each page a few records of long lists.
+
+Internal ids are small integers, so a range of them is found by seeks, whatever the degree of a node, and the next
+range starts where the last one ended, also after a restart of the server. A record a relationship costs ten times as
+much as the data in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from neo4j import READ_ACCESS, NotificationMinimumSeverity, Query
+from neo4j.exceptions import DriverError, Neo4jError
+
+from kg.errors import QueryTimeoutError, StoreError, StoreUnavailableError
+from kg.stores.neo4j import told
+from kg.stores.own_names import LABEL_PREFIX
+
+if TYPE_CHECKING:
+    from kg.stores.neo4j import Neo4jStore
+
+logger = logging.getLogger(__name__)
+
+FIRST_IDS = 2_000
+SMALLEST_IDS = 50
+MOST_IDS = 1_000_000
+PAGE_BYTES = 16 * 2**20
+GROWTH = 4
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+
+_KEYS = """CALL (xs) {
+  UNWIND xs AS x UNWIND keys(x) AS key WITH DISTINCT key WHERE NOT toLower(key) STARTS WITH $own
+  RETURN collect(key) AS keys
+}
+"""
+# Names travel as values, so none has to be quoted. `ORDER BY` makes the cut at `$limit` one in the order of ids.
+NODES = f"""UNWIND range($low, $high) AS i
+MATCH (x) WHERE id(x) = i AND any(label IN labels(x) WHERE label IN $labels)
+WITH x ORDER BY i LIMIT $limit
+WITH labels(x) AS labels, collect(x) AS xs
+{_KEYS}RETURN labels, keys, [x IN xs | id(x)] AS ids, [key IN keys | [x IN xs | x[key]]] AS columns"""
+RELATIONSHIPS = f"""UNWIND range($low, $high) AS i
+MATCH ()-[x]->() WHERE id(x) = i AND type(x) IN $types
+WITH x ORDER BY i LIMIT $limit
+WITH type(x) AS type, collect(x) AS xs
+{_KEYS}RETURN type, keys, [x IN xs | id(x)] AS ids, [x IN xs | id(startNode(x))] AS sources,
+  [x IN xs | id(endNode(x))] AS targets, [key IN keys | [x IN xs | x[key]]] AS columns"""
+# What tells whether a node is still the one that was read: internal ids of deleted nodes are given to new ones.
+IDENTITIES = """UNWIND range($low, $high) AS i
+MATCH (x) WHERE id(x) = i AND any(label IN labels(x) WHERE label IN $labels)
+WITH x ORDER BY i LIMIT $limit
+WITH labels(x) AS labels, collect(x) AS xs
+RETURN labels, [x IN xs | id(x)] AS ids, [key IN $keys | [x IN xs | x[key]]] AS columns"""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A range of internal ids.
+
+    Attributes:
+        low: the first id.
+        end: the id after the last one.
+        rows: records of the query.
+        size: nodes or relationships in it.
+    """
+
+    low: int
+    end: int
+    rows: list[dict[str, Any]]
+    size: int
+
+
+class _TooMuchError(StoreError):
+    """The server could not hold what a query wanted."""
+
+
+class Reader:
+    """Queries in read transactions that are tried again while a server restarts or a fault passes.
+
+    Attributes:
+        columns: of the last query that was answered.
+    """
+
+    def __init__(self, store: Neo4jStore, *, patience: float) -> None:
+        """Use a store.
+
+        Args:
+            store: where the queries go.
+            patience: seconds in which a query is tried again after faults that pass.
+        """
+        self.store = store
+        self.patience = patience
+        self.columns: tuple[str, ...] = ()
+        self._session: Any = None
+        self._fetch_size = 0
+        self._answered = False
+
+    def run(self, query: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """All rows of a query of our own; it must not matter that a part of them was read before.
+
+        Raises:
+            StoreUnavailableError: the server did not answer for `patience` seconds.
+            QueryTimeoutError, StoreError: see `kg.stores.base.Store.query`.
+        """
+        return list(self.stream(query, parameters, whole=True))
+
+    def stream(
+        self, query: str, parameters: Mapping[str, Any], *, whole: bool = False, fetch_size: int = 10_000
+    ) -> Iterator[dict[str, Any]]:
+        """The rows of a query as they come; tried again only until the first row is there, or `whole`."""
+        deadline: float | None = None
+        pause = FIRST_PAUSE
+        while True:
+            given = False
+            try:
+                rows = self._rows(query, parameters, -1 if whole else fetch_size)
+                if whole:
+                    rows = iter(list(rows))
+                for row in rows:
+                    given = True
+                    self._answered = True
+                    yield row
+                self._answered = True
+                return
+            except StoreError as error:
+                self.close()
+                now = time.monotonic()
+                deadline = deadline or now + self.patience
+                if given or not self._passes(error):
+                    raise
+                if now + pause > deadline:
+                    raise StoreUnavailableError(
+                        f"{self.store.name} did not answer for {self.patience:.0f} s: {error}"
+                    ) from error
+                logger.warning("%s does not answer, trying again in %.1f s", self.store.name, pause)
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _rows(self, query: str, parameters: Mapping[str, Any], fetch_size: int) -> Iterator[dict[str, Any]]:
+        with told(self.store.name, self.store.database):
+            if self._session is None or self._fetch_size != fetch_size:
+                self.close()
+                self._fetch_size = fetch_size
+                self._session = self.store.driver.session(
+                    database=self.store.database,
+                    default_access_mode=READ_ACCESS,
+                    fetch_size=fetch_size,
+                    # id() is deprecated, but elementId() is a text that knows no ranges.
+                    notifications_min_severity=NotificationMinimumSeverity.OFF,
+                )
+            result = self._session.run(Query(query, timeout=self.store.timeout), dict(parameters))
+            self.columns = tuple(result.keys())
+            for record in result:
+                yield dict(zip(self.columns, record.values(), strict=True))
+
+    def _passes(self, error: StoreError) -> bool:
+        """Whether a fault may be gone in a moment."""
+        cause = error.__cause__
+        code = str(getattr(cause, "code", ""))
+        if "MemoryPool" in code or "OutOfMemory" in code:
+            raise _TooMuchError(str(error)) from error
+        if code.endswith("DatabaseNotFound"):
+            # A server that starts answers so before its databases are there.
+            return self._answered
+        return isinstance(cause, Neo4jError | DriverError) and cause.is_retryable()
+
+    def close(self) -> None:
+        """End the session; a later query opens another."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            try:
+                session.close()
+            except (Neo4jError, DriverError, OSError):
+                logger.debug("a session did not close in order", exc_info=True)
+
+
+class Pages:
+    """One walk over a range of ids; the next page is fetched while the caller is busy with this one.
+
+    Attributes:
+        bytes_a_row: what the caller found a row to take; pages are kept below `PAGE_BYTES` by it.
+    """
+
+    def __init__(
+        self, reader: Reader, query: str, parameters: Mapping[str, Any], *, low: int, end: int, limit: int
+    ) -> None:
+        """Plan a walk.
+
+        Args:
+            reader: runs the queries; used by nobody else during the walk.
+            query: one of this module's, with parameters `$low`, `$high`, `$limit` and a column `ids`.
+            parameters: the others.
+            low: the first id.
+            end: the id after the last one.
+            limit: most nodes or relationships in a page.
+        """
+        self.reader, self.query, self.parameters = reader, query, dict(parameters)
+        self.low, self.end, self.limit = low, end, limit
+        self.bytes_a_row = 0.0
+        self._width = min(FIRST_IDS, limit)
+        self._widest = MOST_IDS
+
+    def __iter__(self) -> Iterator[Page]:
+        if self.low >= self.end:
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="pages") as ahead:
+            waiting = ahead.submit(self._fetch, self.low)
+            while True:
+                page = waiting.result()
+                if page.end >= self.end:
+                    yield page
+                    return
+                waiting = ahead.submit(self._fetch, page.end)
+                try:
+                    yield page
+                except BaseException:
+                    waiting.cancel()
+                    raise
+
+    def _fetch(self, low: int) -> Page:
+        while True:
+            width = min(self._width, self.end - low)
+            parameters = {**self.parameters, "low": low, "high": low + width - 1, "limit": self.limit}
+            try:
+                rows = self.reader.run(self.query, parameters)
+            except (QueryTimeoutError, _TooMuchError) as error:
+                if width <= SMALLEST_IDS:
+                    raise
+                logger.warning("a page of %d ids was too much for %s: %s", width, self.reader.store.name, error)
+                self._width = self._widest = max(width // 2, SMALLEST_IDS)
+                continue
+            size = sum(len(row["ids"]) for row in rows)
+            # A page cut at the limit ends with its last entity.
+            end = low + width if size < self.limit else 1 + max(row["ids"][-1] for row in rows)
+            self._grow(end - low, size)
+            return Page(low, end, rows, size)
+
+    def _grow(self, width: int, size: int) -> None:
+        wanted = float(self.limit)
+        if self.bytes_a_row:
+            wanted = min(wanted, PAGE_BYTES / self.bytes_a_row)
+        factor = min(wanted / size, GROWTH) if size else GROWTH
+        self._width = int(max(SMALLEST_IDS, min(width * factor, self._widest)))
+
+
+def bounds(reader: Reader, patterns: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[int, int]:
+    """The range of internal ids of some nodes or relationships.
+
+    For a label or a type both ends come from the ends of its token index, whatever the size.
+
+    Args:
+        reader: runs the queries.
+        patterns: texts that match `x`, with their parameters.
+
+    Returns:
+        The first id and the one after the last; (0, 0) when there is none.
+    """
+    low: int | None = None
+    end = 0
+    for pattern, parameters in patterns:
+        found = [
+            reader.run(f"MATCH {pattern} WITH x ORDER BY x {way} LIMIT 1 RETURN id(x) AS i", parameters)
+            for way in ("ASC", "DESC")
+        ]
+        if all(found):
+            low = found[0][0]["i"] if low is None else min(low, found[0][0]["i"])
+            end = max(end, found[1][0]["i"] + 1)
+    return low or 0, end
+
+
+OWN = {"own": LABEL_PREFIX.lower()}

@@ -1,0 +1,685 @@
+"""A Neo4j database read into Parquet pages: constant memory, resumable, and closed in itself.
+
+    with connection.open() as store:
+        catalog = discover(store)
+        plan = ReadPlan(labels=tuple(catalog.labels), types=tuple(catalog.types))
+        snapshot = read_snapshot(store, folder, plan)
+    movies = snapshot.nodes("Movie")
+
+A database may change while it is read. Nodes come first, then relationships, then the nodes are looked at once more:
+nodes that are gone, or whose internal id belongs to another node by now, are left out with their relationships, so no
+relationship of a snapshot has an end that is not in it. `Snapshot.moved` says how much was left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kg.errors import ArtifactError, InvalidDataError
+from kg.files import atomic_path, digest, read_json, remove_trees, write_json
+from kg.progress import SILENT, Progress
+from kg.stores.catalog import Catalog, count, discover, label_pattern, type_pattern
+from kg.stores.columns import TYPES, ContentDigest, cast, column, meet, type_name
+from kg.stores.guard import check_read_only
+from kg.stores.own_names import is_own
+from kg.stores.pages import IDENTITIES, NODES, OWN, RELATIONSHIPS, Page, Pages, Reader, bounds
+
+if TYPE_CHECKING:
+    from kg.stores.neo4j import Neo4jStore
+
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+PLAN, INDEX, GONE = "plan.json", "snapshot.json", "gone.parquet"
+PROPERTY = "p."
+_QUERY_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadPlan:
+    """What to read.
+
+    Attributes:
+        labels: a node is read once, under the first of these that it has.
+        types: relationship types.
+        queries: name -> Cypher of the user's own whose rows become a table.
+        keys: label -> property that names a node, to tell a node from another one that got its internal id; default:
+            the property of the only constraint, else `id` where the nodes have one, else the labels must do.
+        page: most nodes or relationships in a page.
+    """
+
+    labels: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    queries: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    page: int = 50_000
+
+    def __post_init__(self) -> None:
+        if self.page < 1:
+            raise InvalidDataError(f"page = {self.page} must be 1 or more")
+        for names, what in ((self.labels, "label"), (self.types, "relationship type")):
+            for name, times in Counter(names).items():
+                if times > 1:
+                    raise InvalidDataError(f"the {what} {name!r} is to be read twice: name it once")
+                if is_own(name):
+                    raise InvalidDataError(f"the {what} {name!r} is graphrecall's own: it is never read")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "labels": list(self.labels),
+            "types": list(self.types),
+            "queries": dict(self.queries),
+            "keys": dict(self.keys),
+            "page": self.page,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ReadPlan:
+        """What `to_json` gave."""
+        return cls(
+            labels=tuple(data["labels"]),
+            types=tuple(data["types"]),
+            queries=data["queries"],
+            keys=data["keys"],
+            page=data["page"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """How much a database moved while it was read.
+
+    Attributes:
+        gone: label -> nodes that were read and are deleted by now, or have other labels; they are left out.
+        reused: label -> nodes that were read and whose internal id belongs to another node by now; they are left out.
+        new: label -> nodes that came too late to be read.
+        relationships: type -> relationships left out because an end of theirs is gone, re-used or new.
+        outside: type -> relationships left out because an end has none of the labels that were read; the database need
+            not have moved for that.
+        labels: label -> nodes that have it, at the start and at the end.
+        types: type -> relationships at the start and at the end.
+    """
+
+    gone: Mapping[str, int] = field(default_factory=dict)
+    reused: Mapping[str, int] = field(default_factory=dict)
+    new: Mapping[str, int] = field(default_factory=dict)
+    relationships: Mapping[str, int] = field(default_factory=dict)
+    outside: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    types: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether anything moved, as far as can be told."""
+        changed = any(start != end for counts in (self.labels, self.types) for start, end in counts.values())
+        return changed or bool(self.gone or self.reused or self.new or self.relationships)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Moved:
+        """What `to_json` gave."""
+        pairs = {name: {key: (start, end) for key, (start, end) in data[name].items()} for name in ("labels", "types")}
+        return cls(**{**data, **pairs})
+
+
+class Snapshot:
+    """What `read_snapshot` left in a folder; tables are loaded when they are asked for.
+
+    Attributes:
+        folder: where it is.
+        plan: what was read.
+        catalog: what the database held when reading began.
+        read_at: when reading began, UTC seconds.
+        digest: of the content, hex; the same for the same content of the database read by the same plan.
+        moved: how much the database moved meanwhile.
+        byte_arrays: "label.property" or "type.property" -> byte arrays, which are left out.
+    """
+
+    def __init__(self, folder: Path, index: Mapping[str, Any]) -> None:
+        """Take what the index says; `Snapshot.open` reads it."""
+        self.folder = folder
+        self.plan = ReadPlan.from_json(index["plan"])
+        self.catalog = Catalog.from_json(index["catalog"])
+        self.read_at: float = index["read_at"]
+        self.digest: str = index["digest"]
+        self.moved = Moved.from_json(index["moved"])
+        self.byte_arrays: Mapping[str, int] = index["byte_arrays"]
+        self._content = _Content(folder, self.plan, _groups(folder))
+        self._kept: Any = None
+
+    @classmethod
+    def open(cls, folder: Path) -> Snapshot:
+        """Open a finished snapshot.
+
+        Raises:
+            ArtifactError: the folder holds none, or one of another format version.
+        """
+        index = read_json(folder / INDEX)
+        if not isinstance(index, dict) or index.get("format_version") != FORMAT_VERSION:
+            raise ArtifactError(f"{folder} holds no snapshot of format version {FORMAT_VERSION}: read it again")
+        return cls(folder, index)
+
+    def nodes(self, label: str) -> Any:
+        """The nodes read under a label, as an Arrow table.
+
+        Returns:
+            `node` (internal id, ascending), `labels` (all labels of the node, sorted), and `p.KEY` for each property.
+
+        Raises:
+            InvalidDataError: the label was not read.
+        """
+        self._check(label, self.plan.labels, "label")
+        return self._content.table("nodes", label, self._ids())
+
+    def relationships(self, type: str) -> Any:
+        """The relationships of a type, as an Arrow table.
+
+        Returns:
+            `relationship` (internal id, ascending), `source`, `target` (internal ids of nodes that were read), and
+            `p.KEY` for each property.
+
+        Raises:
+            InvalidDataError: the type was not read.
+        """
+        self._check(type, self.plan.types, "relationship type")
+        return self._content.table("relationships", type, self._ids())
+
+    def query(self, name: str) -> Any:
+        """The rows of a query of the user's own, as an Arrow table.
+
+        Raises:
+            InvalidDataError: there was no such query.
+        """
+        self._check(name, tuple(self.plan.queries), "query")
+        return self._content.table("query", name, None)
+
+    def _ids(self) -> Any:
+        if self._kept is None:
+            self._kept = self._content.kept()
+        return self._kept
+
+    def _check(self, name: str, names: Sequence[str], what: str) -> None:
+        if name not in names:
+            raise InvalidDataError(f"the snapshot {self.folder} holds no {what} {name!r}{_near(name, names)}")
+
+    def __repr__(self) -> str:
+        return f"Snapshot({str(self.folder)!r}, digest={self.digest[:12]!r})"
+
+
+def read_snapshot(
+    store: Neo4jStore,
+    folder: Path,
+    plan: ReadPlan,
+    *,
+    progress: Progress = SILENT,
+    max_age: float = 3600.0,
+    patience: float = 60.0,
+) -> Snapshot:
+    """Read a database into a folder; what an interrupted reading of the same plan left there is gone on with.
+
+    Args:
+        store: the database.
+        folder: for the pages; nobody else may write there.
+        plan: what to read.
+        progress: who listens.
+        max_age: seconds after which what is in the folder is too old to go on with, finished or not.
+        patience: seconds in which to try again when the server does not answer.
+
+    Raises:
+        InvalidDataError: the database has no such label or relationship type, or a query returns what is no value.
+        QueryRefusedError: a query of the user's own does more than read.
+        StoreUnavailableError: the server does not answer; the pages stay for the next try.
+        QueryTimeoutError, StoreError: see `kg.stores.base.Store.query`.
+    """
+    for text in plan.queries.values():
+        check_read_only(text)
+    reader = Reader(store, patience=patience)
+    try:
+        start = _begin(store, reader, folder, plan, max_age=max_age)
+        if (folder / INDEX).exists():
+            return Snapshot.open(folder)
+        total = sum(start.catalog.labels[name].count for name in plan.labels)
+        with progress.task("read nodes", total=total) as task:
+            for rows in _read(reader, folder, "nodes", start, plan):
+                task.advance(rows)
+        total = sum(start.catalog.types[name].count for name in plan.types)
+        with progress.task("read relationships", total=total) as task:
+            for rows in _read(reader, folder, "relationships", start, plan):
+                task.advance(rows)
+        for number, (name, text) in enumerate(plan.queries.items()):
+            with progress.task(f"read query {name}") as task:
+                for rows in _read_query(reader, folder, number, name, text):
+                    task.advance(rows)
+        with progress.task("check nodes") as task:
+            moved = _check_again(store, reader, folder, plan, start)
+            task.advance()
+        with progress.task("close snapshot") as task:
+            _finish(folder, plan, start, moved)
+            task.advance()
+    finally:
+        reader.close()
+    return Snapshot.open(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What was known when reading began."""
+
+    catalog: Catalog
+    read_at: float
+    spans: Mapping[str, tuple[int, int]]
+
+
+def _begin(store: Neo4jStore, reader: Reader, folder: Path, plan: ReadPlan, *, max_age: float) -> _Start:
+    """Go on with what is in the folder, or start anew."""
+    wanted = {"format_version": FORMAT_VERSION, "store": store.name, "plan": plan.to_json()}
+    identity = reader.run("CALL db.info() YIELD id RETURN id", {})[0]["id"]
+    if (folder / PLAN).exists():
+        try:
+            found = read_json(folder / PLAN)
+            same = {key: found[key] for key in wanted} == wanted and found["catalog"]["database"] == identity
+            age = time.time() - found["read_at"]
+            spans = {name: (low, end) for name, (low, end) in found["spans"].items()}
+            if same and 0 <= age < max_age:
+                return _Start(Catalog.from_json(found["catalog"]), found["read_at"], spans)
+        except (ArtifactError, KeyError, TypeError, ValueError):
+            logger.warning("%s is damaged: reading starts anew", folder / PLAN)
+    read_at = time.time()
+    catalog = discover(store)
+    for names, there, what in (
+        (plan.labels, catalog.labels, "label"),
+        (plan.types, catalog.types, "relationship type"),
+    ):
+        for name in names:
+            if name not in there:
+                raise InvalidDataError(f"{store.name} has no {what} {name!r}{_near(name, list(there))}")
+    spans = {
+        "nodes": bounds(reader, [(label_pattern(name), {"name": name}) for name in plan.labels]),
+        "relationships": bounds(reader, [(type_pattern(name), {"name": name}) for name in plan.types]),
+    }
+    # The plan goes first and comes last: pages without a plan are nobody's.
+    (folder / PLAN).unlink(missing_ok=True)
+    remove_trees([folder])
+    folder.mkdir(parents=True)
+    write_json(folder / PLAN, {**wanted, "read_at": read_at, "spans": spans, "catalog": catalog.to_json()})
+    return _Start(catalog, read_at, spans)
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    names = sorted(names)
+    if close := get_close_matches(name, names, n=1):
+        return f": is {close[0]!r} meant?"
+    return f"; there are {', '.join(map(repr, names[:20]))}{' ...' if len(names) > 20 else ''}" if names else ""
+
+
+def _read(reader: Reader, folder: Path, what: str, start: _Start, plan: ReadPlan) -> Iterator[int]:
+    """Read the pages of nodes or relationships that are not there yet; yields rows done, those found first."""
+    low, end = start.spans[what]
+    number = 0
+    for record in _records(folder, what):
+        low, number = record["end"], number + 1
+        yield sum(group["rows"] for group in record["groups"])
+    names = plan.labels if what == "nodes" else plan.types
+    query, parameter = (NODES, "labels") if what == "nodes" else (RELATIONSHIPS, "types")
+    pages = Pages(reader, query, {parameter: list(names), **OWN}, low=low, end=end, limit=plan.page)
+    for page in pages:
+        pieces = _node_pieces(page, names) if what == "nodes" else _relationship_pieces(page)
+        # An empty page is nothing to keep, but for the last one, which says that all is read.
+        if pieces or page.end >= end:
+            size = _write(folder, what, number, pieces, names, low=low, end=page.end)
+            number, low = number + 1, page.end
+            if page.size:
+                pages.bytes_a_row = size / page.size
+        yield page.size
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Rows of one label or type in one page, as lists."""
+
+    fixed: dict[str, list[Any]]
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    rows: int = 0
+
+    def add(self, fixed: Mapping[str, list[Any]], keys: Sequence[str], columns: Sequence[list[Any]]) -> None:
+        added = len(next(iter(fixed.values())))
+        for name, values in fixed.items():
+            self.fixed[name] = self.fixed[name] + values if self.rows else values
+        for key, values in zip(keys, columns, strict=True):
+            before = self.columns.get(key) or [None] * self.rows
+            self.columns[key] = before + values if self.rows else values
+        self.rows += added
+        for key, values in self.columns.items():
+            if len(values) < self.rows:
+                self.columns[key] = values + [None] * (self.rows - len(values))
+
+
+def _node_pieces(page: Page, names: Sequence[str]) -> dict[str, _Piece]:
+    pieces: dict[str, _Piece] = {}
+    for row in page.rows:
+        labels = sorted(label for label in row["labels"] if not is_own(label))
+        first = next(name for name in names if name in labels)
+        piece = pieces.setdefault(first, _Piece({"node": [], "labels": []}))
+        piece.add({"node": row["ids"], "labels": [labels] * len(row["ids"])}, row["keys"], row["columns"])
+    return pieces
+
+
+def _relationship_pieces(page: Page) -> dict[str, _Piece]:
+    pieces: dict[str, _Piece] = {}
+    for row in page.rows:
+        piece = pieces.setdefault(row["type"], _Piece({"relationship": [], "source": [], "target": []}))
+        fixed = {"relationship": row["ids"], "source": row["sources"], "target": row["targets"]}
+        piece.add(fixed, row["keys"], row["columns"])
+    return pieces
+
+
+def _write(
+    folder: Path, what: str, number: int, pieces: Mapping[str, _Piece], names: Sequence[str], *, low: int, end: int
+) -> int:
+    """Write the tables of a page, then the record that makes them count; returns their bytes in memory."""
+    groups = []
+    size = 0
+    for name, piece in pieces.items():
+        table, left_out = _table(piece, sort=what == "nodes")
+        file = f"{what}-{number:08d}-{names.index(name):04d}.parquet"
+        groups.append(_keep(folder, file, name, table, left_out))
+        size += table.nbytes
+    write_json(folder / f"{what}-{number:08d}.json", {"low": low, "end": end, "groups": groups})
+    return size
+
+
+def _table(piece: _Piece, *, sort: bool) -> tuple[Any, dict[str, int]]:
+    arrays: dict[str, Any] = {}
+    for name, values in piece.fixed.items():
+        arrays[name] = pa.array(values, pa.list_(pa.string()) if name == "labels" else pa.int64())
+    left_out = {}
+    for key in sorted(piece.columns):
+        arrays[PROPERTY + key], bytes_there = column(piece.columns[key])
+        if bytes_there:
+            left_out[key] = bytes_there
+    table = pa.table(arrays)
+    return (table.sort_by("node") if sort else table), left_out
+
+
+def _keep(folder: Path, file: str, name: str, table: Any, left_out: Mapping[str, int]) -> dict[str, Any]:
+    with atomic_path(folder / file) as temporary:
+        pq.write_table(table, temporary, compression="lz4", use_dictionary=False, write_statistics=False)
+    types = {column: type_name(table.schema.field(column).type) for column in table.column_names}
+    return {"name": name, "file": file, "rows": table.num_rows, "types": types, "byte_arrays": dict(left_out)}
+
+
+def _read_query(reader: Reader, folder: Path, number: int, name: str, text: str) -> Iterator[int]:
+    """Read the rows of a query of the user's own; one that was cut off begins again."""
+    if (folder / f"query-{number:08d}.json").exists():
+        return
+    groups: list[dict[str, Any]] = []
+    waiting: dict[str, list[Any]] = {}
+    for row in reader.stream(text, {}):
+        for key, value in row.items():
+            waiting.setdefault(key, []).append(value)
+        if len(next(iter(waiting.values()))) >= _QUERY_ROWS:
+            yield _keep_rows(folder, number, name, waiting, groups)
+    if waiting or not groups:
+        for key in reader.columns:
+            waiting.setdefault(key, [])
+        yield _keep_rows(folder, number, name, waiting, groups)
+    write_json(folder / f"query-{number:08d}.json", {"groups": groups})
+
+
+def _keep_rows(
+    folder: Path, number: int, name: str, waiting: dict[str, list[Any]], groups: list[dict[str, Any]]
+) -> int:
+    arrays: dict[str, Any] = {}
+    left_out = {}
+    for key, values in waiting.items():
+        arrays[key], bytes_there = column(values)
+        if bytes_there:
+            left_out[key] = bytes_there
+    table = pa.table(arrays)
+    groups.append(_keep(folder, f"query-{number:08d}-{len(groups):08d}.parquet", name, table, left_out))
+    waiting.clear()
+    return int(table.num_rows)
+
+
+def _check_again(store: Neo4jStore, reader: Reader, folder: Path, plan: ReadPlan, start: _Start) -> Moved:
+    """Look at all nodes once more; ids that are gone or re-used are kept in a file."""
+    keys = _identities(plan, start.catalog)
+    wanted = sorted(set(keys.values()))
+    parameters = {"labels": list(plan.labels), "keys": wanted}
+    gone: dict[str, int] = Counter()
+    reused: dict[str, int] = Counter()
+    new: dict[str, int] = Counter()
+    lost: list[Any] = []
+    late: list[Any] = []
+    for record in _records(folder, "nodes"):
+        now = _now(Pages(reader, IDENTITIES, parameters, low=record["low"], end=record["end"], limit=plan.page), plan)
+        for group in record["groups"]:
+            name = group["name"]
+            column_name = PROPERTY + keys[name] if name in keys else None
+            columns = ["node", *([column_name] if column_name in group["types"] else [])]
+            table = pq.read_table(folder / group["file"], columns=columns)
+            nodes = table["node"].to_numpy()
+            before: Sequence[Any] = [None] * len(nodes)
+            if len(columns) > 1:
+                before = cast(table[column_name].combine_chunks(), "text").to_pylist()
+            ids, values = now.pop(name, (np.empty(0, np.int64), {}))
+            there = np.isin(nodes, ids)
+            gone[name] += int((~there).sum())
+            other = np.zeros(len(nodes), bool)
+            if name in keys:
+                after = dict(zip(ids.tolist(), values[keys[name]], strict=True)) if len(ids) else {}
+                other = np.fromiter(
+                    (
+                        after[node] != key if node in after else False
+                        for node, key in zip(nodes.tolist(), before, strict=True)
+                    ),
+                    bool,
+                    len(nodes),
+                )
+            reused[name] += int(other.sum())
+            lost.append(nodes[~there | other])
+            fresh = ids[~np.isin(ids, nodes)]
+            new[name] += len(fresh)
+            late.append(fresh)
+        for name, (ids, _) in now.items():
+            new[name] += len(ids)
+            late.append(ids)
+    low, end = bounds(reader, [(label_pattern(name), {"name": name}) for name in plan.labels])
+    first, last = start.spans["nodes"]
+    for a, b in ((low, min(first, end)), (max(last, low), end)):
+        pages = Pages(reader, IDENTITIES, {**parameters, "keys": []}, low=a, end=b, limit=plan.page)
+        for name, (ids, _) in _now(pages, plan).items():
+            new[name] += len(ids)
+            late.append(ids)
+    ids = np.unique(np.concatenate([np.empty(0, np.int64), *lost]))
+    with atomic_path(folder / GONE) as temporary:
+        pq.write_table(pa.table({"node": pa.array(ids, pa.int64())}), temporary)
+    counts = count(store, plan.labels, plan.types)
+    relationships, outside = _left_out(folder, plan, np.unique(np.concatenate([ids, *late])))
+    return Moved(
+        gone=_there(gone),
+        reused=_there(reused),
+        new=_there(new),
+        relationships=relationships,
+        outside=outside,
+        labels={name: (start.catalog.labels[name].count, counts.labels[name]) for name in plan.labels},
+        types={name: (start.catalog.types[name].count, counts.types[name]) for name in plan.types},
+    )
+
+
+def _identities(plan: ReadPlan, catalog: Catalog) -> dict[str, str]:
+    """The property of each label that tells one node from another, where there is one."""
+    keys = {}
+    for name in plan.labels:
+        facts = catalog.labels[name]
+        if name in plan.keys:
+            keys[name] = plan.keys[name]
+        elif len(facts.unique) == 1:
+            keys[name] = facts.unique[0]
+        elif "id" in facts.properties:
+            keys[name] = "id"
+    return keys
+
+
+def _now(pages: Pages, plan: ReadPlan) -> dict[str, tuple[Any, dict[str, list[Any]]]]:
+    """By label, the ids of the nodes that are there now, and their keys as text."""
+    ids: dict[str, list[int]] = {}
+    values: dict[str, dict[str, list[Any]]] = {}
+    wanted: Sequence[str] = pages.parameters["keys"]
+    for page in pages:
+        for row in page.rows:
+            first = next(name for name in plan.labels if name in row["labels"])
+            ids.setdefault(first, []).extend(row["ids"])
+            columns = values.setdefault(first, {key: [] for key in wanted})
+            for key, cells in zip(wanted, row["columns"], strict=True):
+                columns[key].extend(cast(column(cells)[0], "text").to_pylist())
+    return {name: (np.array(ids[name], np.int64), values[name]) for name in ids}
+
+
+def _there(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: number for name, number in sorted(counts.items()) if number}
+
+
+def _left_out(folder: Path, plan: ReadPlan, moved: Any) -> tuple[dict[str, int], dict[str, int]]:
+    """Relationships by type without both ends: because a node moved, and because an end has no label that was read."""
+    kept = _Content(folder, plan, _groups(folder)).kept()
+    moving: dict[str, int] = Counter()
+    outside: dict[str, int] = Counter()
+    for group in _groups(folder)["relationships"]:
+        ends = pq.read_table(folder / group["file"], columns=["source", "target"])
+        ends = [ends[name].to_numpy() for name in ("source", "target")]
+        missing = ~(_among(ends[0], kept) & _among(ends[1], kept))
+        because = missing & (_among(ends[0], moved) | _among(ends[1], moved))
+        moving[group["name"]] += int(because.sum())
+        outside[group["name"]] += int((missing & ~because).sum())
+    return _there(moving), _there(outside)
+
+
+def _finish(folder: Path, plan: ReadPlan, start: _Start, moved: Moved) -> None:
+    groups = _groups(folder)
+    content = _Content(folder, plan, groups)
+    byte_arrays: dict[str, int] = Counter()
+    for group in (group for kind in groups.values() for group in kind):
+        for key, number in group["byte_arrays"].items():
+            byte_arrays[f"{group['name']}.{key}"] += number
+    write_json(
+        folder / INDEX,
+        {
+            "format_version": FORMAT_VERSION,
+            "plan": plan.to_json(),
+            "catalog": start.catalog.to_json(),
+            "read_at": start.read_at,
+            "digest": content.digest(),
+            "moved": moved.to_json(),
+            "byte_arrays": _there(byte_arrays),
+        },
+    )
+
+
+def _records(folder: Path, what: str) -> list[dict[str, Any]]:
+    return [read_json(path) for path in sorted(folder.glob(f"{what}-????????.json"))]
+
+
+def _groups(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    return {
+        what: [group for record in _records(folder, what) for group in record["groups"]]
+        for what in ("nodes", "relationships", "query")
+    }
+
+
+class _Content:
+    """The tables that the pages of a snapshot make together."""
+
+    def __init__(self, folder: Path, plan: ReadPlan, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        self.folder, self.plan, self.groups = folder, plan, groups
+
+    def kept(self) -> Any:
+        """Internal ids of the nodes that were read and are not gone, ascending."""
+        tables = [pq.read_table(self.folder / group["file"], columns=["node"]) for group in self.groups["nodes"]]
+        nodes = np.sort(np.concatenate([np.empty(0, np.int64), *(table["node"].to_numpy() for table in tables)]))
+        gone = pq.read_table(self.folder / GONE)["node"].to_numpy()
+        return nodes[~_among(nodes, gone)]
+
+    def schema(self, what: str, name: str) -> dict[str, str]:
+        """Column -> type that holds the values of all pages; properties in alphabetical order."""
+        types: dict[str, str] = {}
+        for group in self._pages(what, name):
+            for column_name, kind in group["types"].items():
+                types[column_name] = meet(types.get(column_name, "null"), kind)
+        if not types:
+            types = dict(_FIXED[what])
+        fixed = [column_name for column_name in types if what == "query" or not column_name.startswith(PROPERTY)]
+        return {column_name: types[column_name] for column_name in [*fixed, *sorted(set(types) - set(fixed))]}
+
+    def pieces(self, what: str, name: str, kept: Any) -> Iterator[Any]:
+        """The pages, each with all columns, without what is left out."""
+        schema = self.schema(what, name)
+        for group in self._pages(what, name):
+            try:
+                table = pq.read_table(self.folder / group["file"])
+            except (OSError, pa.ArrowException) as error:
+                raise ArtifactError(f"{self.folder / group['file']} cannot be read: {error}") from error
+            mask = np.ones(len(table), bool)
+            for end in ("node",) if what == "nodes" else ("source", "target") if what == "relationships" else ():
+                mask &= _among(table[end].to_numpy(), kept)
+            if not mask.all():
+                table = table.filter(pa.array(mask))
+            arrays = {
+                column_name: cast(_array(table[column_name]), kind)
+                if column_name in group["types"]
+                else pa.nulls(len(table), TYPES[kind])
+                for column_name, kind in schema.items()
+            }
+            yield pa.table(arrays)
+
+    def table(self, what: str, name: str, kept: Any) -> Any:
+        """All pages as one table."""
+        empty = pa.schema([(column_name, TYPES[kind]) for column_name, kind in self.schema(what, name).items()])
+        return pa.concat_tables([empty.empty_table(), *self.pieces(what, name, kept)])
+
+    def digest(self) -> str:
+        """Of all tables, whatever the pages."""
+        content = ContentDigest()
+        kept = self.kept()
+        names = [("nodes", name) for name in self.plan.labels]
+        names += [("relationships", name) for name in self.plan.types]
+        names += [("query", name) for name in self.plan.queries]
+        for number, (what, name) in enumerate(names):
+            for piece in self.pieces(what, name, kept):
+                content.feed(str(number), ((key, _array(piece[key])) for key in piece.column_names))
+        return digest({"names": [list(name) for name in names], "content": content.hexdigest()})
+
+    def _pages(self, what: str, name: str) -> list[Mapping[str, Any]]:
+        return [group for group in self.groups[what] if group["name"] == name]
+
+
+_FIXED = {
+    "nodes": {"node": "int", "labels": "list of text"},
+    "relationships": {"relationship": "int", "source": "int", "target": "int"},
+    "query": {},
+}
+
+
+def _among(values: Any, ids: Any) -> Any:
+    """Which of the values are among some ascending ids; costs nothing for ids that no value is near to."""
+    if not len(ids):
+        return np.zeros(len(values), bool)
+    return ids[np.minimum(np.searchsorted(ids, values), len(ids) - 1)] == values
+
+
+def _array(chunked: Any) -> Any:
+    return chunked.combine_chunks() if isinstance(chunked, pa.ChunkedArray) else chunked
