@@ -14,6 +14,9 @@ from recall.contracts import TopK
 
 BLOCK_SCORES = 2**24  # scores held at once, 64 MiB: a dense user x item matrix never exists
 
+_GROUPS = 8  # groups of columns for each place wanted
+_CROWD = 16  # entries a place from which on a row is looked at again
+
 
 def check_k(k: int) -> None:
     """Refuse what is no number of places.
@@ -128,29 +131,40 @@ def top_k(scores: npt.NDArray[np.float32], k: int, *, columns: IntArray | None =
         (rows, k), equal scores in the order of their positions.
     """
     count, width = scores.shape
-    kept = min(k, width)
-    if kept == 0:
-        return TopK(np.full((count, k), -1, dtype=np.int64), np.full((count, k), -np.inf, dtype=np.float32))
-    if width > kept:
-        # One more than wanted: when the last one in equals the first one out, the choice between them is a tie.
-        part = np.argpartition(scores, width - kept - 1, axis=1)[:, width - kept - 1 :]
-        first_out = np.take_along_axis(scores, part[:, :1], axis=1)[:, 0]
-        chosen = part[:, 1:]
-        values = np.take_along_axis(scores, chosen, axis=1)
-        tied = np.flatnonzero((values.min(axis=1) == first_out) & (first_out > -np.inf))
-        if len(tied):
-            block, edge = scores[tied], first_out[tied, None]
-            above, equal = block > edge, block == edge
-            room = kept - above.sum(axis=1, keepdims=True)
-            chosen[tied] = np.nonzero(above | (equal & (np.cumsum(equal, axis=1) <= room)))[1].reshape(-1, kept)
-            values = np.take_along_axis(scores, chosen, axis=1)
-    else:
-        chosen = np.broadcast_to(np.arange(width), scores.shape)
-        values = scores
-    order = np.lexsort((chosen, -values), axis=1)
-    chosen, values = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(values, order, axis=1)
     items = np.full((count, k), -1, dtype=np.int64)
     best = np.full((count, k), -np.inf, dtype=np.float32)
-    items[:, :kept] = np.where(values > -np.inf, chosen if columns is None else columns[chosen], -1)
-    best[:, :kept] = values
+    if not count or not width:
+        return TopK(items, best)
+    row, place = _contenders(scores, min(k, width))
+    value = scores[row, place]
+    order = best_first(row, value)
+    order = order[first_of_rows(row[order], k)]
+    row, place, value = row[order], place[order], value[order]
+    rank = np.arange(len(row)) - np.searchsorted(row, row)
+    items[row, rank], best[row, rank] = place if columns is None else columns[place], value
     return TopK(items, best)
+
+
+def _contenders(scores: npt.NDArray[np.float32], k: int) -> tuple[IntArray, IntArray]:
+    """Entries among which the best k of each row are, above -inf, by row and place.
+
+    Sorting or partitioning whole rows is dear, most of all with many equal scores. The k-th largest of the maxima of
+    disjoint groups of columns is a bound that at least k entries reach, and few others.
+    """
+    count, width = scores.shape
+    size = width // (_GROUPS * k)
+    if size > 1:
+        groups = width // size
+        maxima = scores[:, : groups * size].reshape(count, size, groups).max(axis=1)
+    else:
+        groups, maxima = width, scores
+    bound = np.maximum(np.partition(maxima, groups - k, axis=1)[:, groups - k], np.finfo(np.float32).min)[:, None]
+    chosen = scores >= bound
+    crowded = np.flatnonzero(np.count_nonzero(chosen, axis=1) > _CROWD * k)
+    if len(crowded):
+        # A plateau of equal scores at the bound: of these, only the first ones by position can be chosen.
+        above, equal = scores[crowded] > bound[crowded], scores[crowded] == bound[crowded]
+        room = k - np.count_nonzero(above, axis=1)[:, None]
+        chosen[crowded] = above | (equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= room))
+    row, place = np.divmod(np.flatnonzero(chosen), width)
+    return row, place

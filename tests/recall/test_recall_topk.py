@@ -90,3 +90,34 @@ def test_k_and_positions_are_checked():
     with pytest.raises(InvalidDataError, match="there are 5 items"):
         check_positions(np.array([1, 5]), 5, "candidates")
     np.testing.assert_array_equal(check_positions(np.array([3, 1, 3]), 5, "candidates"), [1, 3])
+
+
+def wide_rows(kind, random):
+    """Rows wide enough that columns are grouped."""
+    scores = random.normal(size=(7, 3000)).astype(np.float32)
+    if kind == "many ties":
+        return np.round(scores, 1)
+    if kind == "plateau with few above":
+        return np.where(random.random(scores.shape) < 0.001, scores, 0).astype(np.float32)
+    if kind == "plateau above the bound":  # one group of columns holds all that is good
+        return np.where(np.arange(3000) % 40 == 0, np.abs(scores), 0).astype(np.float32)
+    if kind == "all equal":
+        return np.zeros_like(scores)
+    if kind == "few at all":
+        return np.where(random.random(scores.shape) < 0.001, scores, -np.inf).astype(np.float32)
+    return scores
+
+
+@pytest.mark.parametrize("k", [1, 5, 40, 3000, 4000])
+@pytest.mark.parametrize(
+    "kind",
+    ["no ties", "many ties", "plateau with few above", "plateau above the bound", "all equal", "few at all"],
+)
+def test_wide_rows_equal_a_full_sort(kind, k):
+    scores = wide_rows(kind, np.random.default_rng(0))
+    top = top_k(scores, k)
+    np.testing.assert_array_equal(top.items, naive(scores, k, list(range(3000))))
+    there = top.items >= 0
+    rows = np.nonzero(there)[0]
+    np.testing.assert_array_equal(top.scores[there], scores[rows, top.items[there]])
+    assert (top.scores[~there] == -np.inf).all()
