@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -300,6 +301,50 @@ def load(
 
 
 @app.command()
+def cypher(
+    run: RunPath,
+    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="Cypher that only reads.")] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param",
+            metavar="NAME=VALUE",
+            help="Value of $NAME, a text; NAME:=VALUE is JSON, such as count:=5. May be repeated.",
+        ),
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that the query may take.")] = None,
+    neo4j: Server = None,
+    database: Database = None,
+    user: Account = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the graph of a run in Cypher; nothing can be changed by it.
+
+    The query goes to the server of the run's configuration, or to the database file of the run, or to --neo4j.
+    """
+    from recall.runs import RunFolder
+    from recall.show import print_rows, rows_data
+    from recall.stores import RunStore, connection_of
+
+    folder = RunFolder.open(run)
+    if query is None:
+        raise typer.BadParameter("give a query", param_hint="QUERY")
+    values = _parameters(param or [])
+    connection = None
+    if neo4j is not None or database is not None or user is not None:
+        connection = _connection(connection_of(folder), neo4j, database, user)
+    store = RunStore(folder) if connection is None else connection.open(base=folder.path)
+    try:
+        rows = store.query(query, values, timeout=timeout)
+    finally:
+        store.close()
+    if as_json:
+        typer.echo(json_text({"rows": rows_data(rows)}))
+    else:
+        print_rows(rows, console=_out())
+
+
+@app.command()
 def runs(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The runs folder.")],
     verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare its checksum.")] = False,
@@ -352,6 +397,24 @@ def _connection(
         database=configured.database if database is None else database,
         user=configured.user if user is None else user,
     )
+
+
+def _parameters(given: Sequence[str]) -> dict[str, Any]:
+    """The values of `--param NAME=VALUE` and `--param NAME:=JSON`."""
+    values: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        is_json = name.endswith(":")
+        name = name.removesuffix(":")
+        if not equals or not name.isidentifier():
+            raise typer.BadParameter(f"{one!r}: write NAME=VALUE, or NAME:=JSON", param_hint="--param")
+        if name in values:
+            raise typer.BadParameter(f"{name} is given twice", param_hint="--param")
+        try:
+            values[name] = json.loads(value) if is_json else value
+        except (ValueError, RecursionError) as error:
+            raise typer.BadParameter(f"{one!r}: {value!r} is no JSON: {error}", param_hint="--param") from error
+    return values
 
 
 def _load(run: Path) -> Recommender:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
+import unicodedata
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 MOST_LIKED_SHOWN = 10
 TOP_REASONS = 5
 BAR = 20
+_JOINERS = "\u200c\u200d"
 SHORT = ("recall", "ndcg", "hit_rate", "coverage", "novelty", "long_tail")
 
 
@@ -178,6 +184,25 @@ def print_load(server: str, facts: LoadFacts, *, console: Console) -> None:
     console.print(_labelled("load", f"{server}: {done}"), style="green")
 
 
+def rows_data(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The answer of a query as JSON can hold it: times as ISO 8601, bytes as base64, NaN and infinity by name."""
+    return [{name: _json_value(value) for name, value in row.items()} for row in rows]
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], *, console: Console) -> None:
+    """The answer of a query, a line a row; nodes and relationships as Cypher writes them."""
+    if not rows:
+        console.print("no rows")
+        return
+    numbers = [name for name in rows[0] if all(_is_number(row[name]) for row in rows)]
+    names = {name: escape(_visible(name)) for name in rows[0]}
+    made = table(*names.values(), right=[names[name] for name in numbers])
+    for row in rows:
+        made.add_row(*(Text(_cell(value)) for value in row.values()))
+    console.print(made)
+    console.print(Text(f"{len(rows):,} row{'s' if len(rows) > 1 else ''}", style="dim"))
+
+
 def liked(recommender: Recommender, user: str) -> list[dict[str, Any]]:
     """What a user likes, latest first: id, title, timestamp and rating where there are any.
 
@@ -318,6 +343,61 @@ def _print_liked(rows: Sequence[Mapping[str, Any]], user: str, *, console: Conso
         values = [_day(row[name]) if name == "timestamp" else _number(row[name]) for name in extra]
         made.add_row(Text(row["title"]), *values, Text(row["item_id"]))
     console.print(made)
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(_json_value(key)): _json_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, timedelta):
+        return f"P{value.days}DT{value.seconds + value.microseconds / 1e6:g}S"
+    if isinstance(value, bytes):
+        return b64encode(value).decode("ascii")
+    return value.isoformat() if isinstance(value, date | time) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cell(value: Any) -> str:
+    """A value as Cypher writes it; a text that is a whole cell stands without quotes."""
+    if value is None:
+        return ""
+    return _visible(value if isinstance(value, str) else _as_cypher(value))
+
+
+def _as_cypher(value: Any) -> str:
+    if isinstance(value, Mapping):
+        if value.keys() == {"labels", "properties"}:
+            return f"({''.join(f':{label}' for label in value['labels'])}{_properties(value)})"
+        if value.keys() == {"type", "properties"}:
+            return f"[:{value['type']}{_properties(value)}]"
+        if value.keys() == {"nodes", "relationships"}:
+            steps = [_as_cypher(step) for step in value["relationships"]]
+            nodes = [_as_cypher(node) for node in value["nodes"]]
+            return nodes[0] + "".join(f"-{step}-{node}" for step, node in zip(steps, nodes[1:], strict=True))
+        return "{" + ", ".join(f"{key}: {_as_cypher(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_as_cypher(inner) for inner in value) + "]"
+    return json.dumps(_json_value(value), ensure_ascii=False)
+
+
+def _properties(entity: Mapping[str, Any]) -> str:
+    return f" {_as_cypher(entity['properties'])}" if entity["properties"] else ""
+
+
+def _visible(text: str) -> str:
+    """Without characters that move a terminal's cursor or turn the direction of a line."""
+    return "".join(
+        f"\\u{ord(one):04x}" if unicodedata.category(one) in ("Cc", "Cf") and one not in _JOINERS else one
+        for one in text
+    )
 
 
 def _number(value: float | None) -> str:
