@@ -32,19 +32,27 @@ _PARAMETER = re.compile(
 )
 
 
-def check_parameters(text: str, values: Mapping[str, Any]) -> None:
-    """Refuse a query with a parameter that has no value; Ladybug would take it for null.
+def bound(text: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a query under the names by which Ladybug knows them.
 
     Args:
         text: of a query that `kg.stores.guard.check_read_only` has passed.
         values: by name.
 
     Raises:
-        StoreError: naming the parameters that are missing.
+        StoreError: the query names a parameter that has no value; Ladybug would take it for null.
     """
-    found = (match["plain"] or (match["quoted"] or "").replace("``", "`") for match in _PARAMETER.finditer(text))
-    if missing := sorted({name for name in found if name and name not in values}):
-        raise StoreError(f"the query names ${', $'.join(missing)}, but no such value was given")
+    result = dict(values)
+    missing = []
+    for match in _PARAMETER.finditer(text):
+        name = match["plain"] or (match["quoted"] or "").replace("``", "`")
+        if name and name not in values:
+            missing.append(f"${name}")
+        elif match["quoted"]:
+            result[f"`{match['quoted']}`"] = values[name]  # Ladybug takes the backticks for a part of the name
+    if missing:
+        raise StoreError(f"the query names {', '.join(dict.fromkeys(missing))}, but no such value was given")
+    return result
 
 
 def as_rows(names: Sequence[str], records: Iterable[Sequence[Any]]) -> list[Row]:

@@ -17,7 +17,7 @@ from typing import Any
 from kg.cypher import CypherQuery
 from kg.errors import ConfigError, QueryTimeoutError, StoreError, StoreUnavailableError
 from kg.stores.base import Row
-from kg.stores.dialect import as_rows, check_parameters
+from kg.stores.dialect import as_rows, bound
 from kg.stores.guard import check_read_only
 
 MEMORY = 2 << 30
@@ -82,7 +82,7 @@ class EmbeddedStore:
         text = str(query)
         values = {**(query.parameters if isinstance(query, CypherQuery) else {}), **(parameters or {})}
         check_read_only(text)
-        check_parameters(text, values)
+        values = bound(text, values)
         limit = self.timeout if timeout is None else timeout
         if not limit > 0:
             raise ConfigError(f"timeout = {timeout} must be above 0 seconds")
