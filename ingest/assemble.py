@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -47,6 +47,11 @@ class StoreNames:
     keys: dict[str, tuple[str, Literal["string", "integer"]]] = field(default_factory=dict)
     types: dict[RelationKey, str] = field(default_factory=dict)
     properties: dict[RelationKey, dict[str, str]] = field(default_factory=dict)
+
+    def update(self, other: StoreNames) -> None:
+        """Take over the names of another database."""
+        for field_ in fields(self):
+            getattr(self, field_.name).update(getattr(other, field_.name))
 
 
 def assemble(

@@ -6,7 +6,8 @@ import glob
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 
 from ingest.assemble import StoreNames, assemble
 from ingest.mapping import Mapped, map_triples
+from ingest.neo4j import map_snapshot, read_source
 from ingest.rdf import RdfReader
 from ingest.report import QualityReport, Source
 from ingest.settings import (
@@ -23,8 +25,11 @@ from ingest.settings import (
     EventColumns,
     GraphSettings,
     InteractionColumns,
+    Neo4jInteractions,
+    Neo4jSource,
     QualitySettings,
     SourcesSettings,
+    validate,
 )
 from ingest.tables import Cleaner, Rows, from_frame, infer_type, pick, read_file, read_lists, to_ids
 from kg.errors import ConfigError, InvalidDataError
@@ -32,19 +37,30 @@ from kg.graph import KnowledgeGraph
 from kg.progress import SILENT, Progress
 from kg.schema import RelationKey
 
+if TYPE_CHECKING:  # the driver is imported where a database is read
+    from kg.stores.neo4j import Neo4jStore
+    from kg.stores.snapshot import Snapshot
+
 PART_ORDER = ("train", "valid", "test")
 
 
 def build_graph(
-    settings: DataSettings, *, base: Path, progress: Progress = SILENT, now: int | None = None
+    settings: DataSettings,
+    *,
+    base: Path,
+    progress: Progress = SILENT,
+    now: int | None = None,
+    snapshot: Snapshot | None = None,
 ) -> tuple[KnowledgeGraph, QualityReport]:
     """Read every source of a configuration and build the graph.
 
     Args:
-        settings: the sections graph, sources and quality.
+        settings: the sections graph, sources, quality and neo4j.
         base: folder that relative paths start from: that of the configuration file.
         progress: listener.
         now: UTC seconds after which a timestamp is in the future; default: the clock.
+        snapshot: what was read from the database of `sources.neo4j` (`ingest.neo4j.read_source`); default: it is read
+            now.
 
     Returns:
         The graph in canonical order, which the order of the facts does not change, and what was found on the way.
@@ -52,6 +68,7 @@ def build_graph(
     Raises:
         InvalidDataError: a source cannot be used, or too much of it (see `quality`).
         ConfigError: an override names a type, relation or attribute that the sources do not hold.
+        StoreError: the database of `sources.neo4j` does not answer, or could not run a query.
     """
     builder = GraphBuilder(settings.graph, quality=settings.quality, progress=progress, now=now)
     for rdf in settings.sources.rdf:
@@ -98,6 +115,13 @@ def build_graph(
                     columns=edges.columns,
                     split=edges.split,
                 )
+    if settings.sources.neo4j is not None and settings.neo4j is not None:
+        name = settings.neo4j.uri
+        if snapshot is not None:
+            builder.add_neo4j(snapshot, source=settings.sources.neo4j, name=name)
+        else:
+            with settings.neo4j.open(base=base) as store:
+                builder.add_neo4j(store, source=settings.sources.neo4j, name=name)
     return builder.build()
 
 
@@ -390,6 +414,68 @@ class GraphBuilder:
         self._edges.setdefault(RelationKey(source, relation, target), []).append(cleaner.result())
         return self
 
+    def add_neo4j(
+        self,
+        data: Snapshot | Neo4jStore,
+        *,
+        source: Neo4jSource | Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> GraphBuilder:
+        """Add a Neo4j database.
+
+        Args:
+            data: an open store, which is read now, or what `ingest.neo4j.read_source` read before.
+            source: what to read and what it means (`Neo4jSource`, or a mapping of its fields, or all by default).
+            name: in messages; default: the store's.
+
+        Raises:
+            ConfigError: a label, type, property or key is named that the database lacks.
+            StoreError: the database does not answer, or could not run a query.
+        """
+        from kg.stores.snapshot import Snapshot
+
+        wanted = source if isinstance(source, Neo4jSource) else validate(Neo4jSource, source or {}, where="source")
+        if not isinstance(data, Snapshot):
+            with TemporaryDirectory(prefix="graphrecall-") as folder:
+                snapshot = read_source(data, wanted, self.settings, Path(folder) / "pages", progress=self.progress)
+                return self.add_neo4j(snapshot, source=wanted, name=name or data.name)
+        name = name or "Neo4j"
+        with self.progress.task("mapping the database onto the graph"):
+            found = map_snapshot(
+                data, wanted, self.settings, self.report, quality=self.quality, now=self.now, name=name
+            )
+            for node_type, table in found.attributes.items():
+                self._attributes.setdefault(node_type, []).append(table)
+            for at, interactions in enumerate(wanted.interactions):
+                if interactions.query is not None:
+                    self._add_queried_interactions(data, f"interactions.{at}", interactions, name)
+                else:
+                    self._interactions.setdefault(found.relations[at], []).extend(found.interactions[at])
+            for key, table in found.values.items():
+                self._values.setdefault(key, []).append(table)
+            for key, table in found.edges.items():
+                self._edges.setdefault(key, []).append(table)
+            self._store.update(found.names)
+            for at, nodes in enumerate(wanted.nodes):
+                self.add_attributes(_queried(data, f"nodes.{at}", name), node=nodes.node)
+            for at, edges in enumerate(wanted.edges):
+                rows = _queried(data, f"edges.{at}", name)
+                there = {role: role for role in ("weight", "timestamp") if role in rows.table.column_names}
+                self.add_edges(
+                    rows,
+                    source=edges.source,
+                    relation=edges.relation,
+                    target=edges.target,
+                    columns=EdgeColumns(**there),
+                )
+        return self
+
+    def _add_queried_interactions(self, snapshot: Snapshot, place: str, entry: Neo4jInteractions, name: str) -> None:
+        columns = InteractionColumns(
+            user="user", item="item", rating=entry.rating, timestamp=entry.timestamp, weight=entry.weight
+        )
+        self.add_interactions(_queried(snapshot, place, name), relation=entry.relation or "rated", columns=columns)
+
     def _check(self, source: Source, rows: Rows) -> None:
         if self.quality.strict and source.set_aside:
             raise InvalidDataError(
@@ -447,6 +533,15 @@ def _rows(data: Any, name: str) -> Rows:
     if isinstance(data, str | Path):
         return read_file(Path(data), name=Path(data).name)
     return from_frame(data, name)
+
+
+def _queried(snapshot: Snapshot, place: str, name: str) -> Rows:
+    """What a query of the user's own returned."""
+    table = snapshot.query(place)
+    what = f"sources.neo4j.{place} of {name}"
+    if not table.num_rows:
+        raise InvalidDataError(f"{what} returned no rows: correct the query, or leave it out")
+    return Rows(table, what, lambda row: f"{what}, row {row}")
 
 
 def _split_targets(rows: Rows, table: Any, separator: str) -> tuple[Rows, Any]:

@@ -322,8 +322,9 @@ class Neo4jSource(_Section):
             and items that are not listed are further traces of users.
         events: relationships of items that are traces of users.
         nodes, edges: more of both by queries.
-        page: relationships (and nodes) that are asked for at once.
+        page: most nodes or relationships that are asked for at once.
         max_age: seconds that a reading which was killed may be old to be gone on with.
+        patience: seconds in which a server that stopped is asked again.
     """
 
     labels: list[str] | None = None
@@ -332,8 +333,9 @@ class Neo4jSource(_Section):
     events: list[Neo4jEvents] = Field(default_factory=list)
     nodes: list[Neo4jNodes] = Field(default_factory=list)
     edges: list[Neo4jEdges] = Field(default_factory=list)
-    page: int = Field(default=100_000, ge=1)
-    max_age: int = Field(default=3600, ge=0)
+    page: int = Field(default=50_000, ge=1)
+    max_age: float = Field(default=3600.0, ge=0)
+    patience: float = Field(default=60.0, ge=0)
 
     @field_validator("labels", "relationships")
     @classmethod
