@@ -37,10 +37,11 @@ from gnn.trainer import RunContext, Validation, fit
 from ingest.build import build_graph, source_files
 from ingest.settings import DataSettings
 from kg import KnowledgeGraph, __version__, split_interactions
-from kg.errors import GateError, GraphRecallError, InvalidDataError
+from kg.errors import GateError, GraphRecallError, InvalidDataError, StoreError
 from kg.files import FORMAT_VERSION, checksum, fsync_tree, read_json, remove_trees, write_json, write_manifest
 from kg.progress import SILENT, Progress, Task
 from kg.storage import load_graph, save_graph
+from kg.stores.embedded_build import build_store
 from recall.assess import MODEL, assess, exact_channel, write_split
 from recall.channels import EmbeddingChannel
 from recall.config import RefreshConfig
@@ -285,6 +286,19 @@ def _make(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, pr
 
     indexed = stages.do("index", run.index, index)
 
+    def store() -> dict[str, Any]:
+        try:
+            build_store(run.graph, run.store, progress=progress)
+        except StoreError as error:
+            if _is_disk_full(error):
+                raise
+            return {"finding": _finding(error)}
+        return {"bytes": run.store.stat().st_size}
+
+    stored = stages.do("store", run.store.parent, store)
+    if "finding" in stored:
+        quality = {**quality, "findings": [*quality["findings"], stored["finding"]]}
+
     report = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fingerprint": inputs.fingerprint,
@@ -382,6 +396,17 @@ def _data_facts(graph: KnowledgeGraph) -> dict[str, Any]:
         "positives": len(liked),
         "users": len(np.unique(liked.user)),
         "items": len(np.unique(liked.item)),
+    }
+
+
+def _finding(error: StoreError) -> dict[str, Any]:
+    """A run without an embedded store serves all the same, but for its Cypher."""
+    return {
+        "kind": "no embedded store",
+        "severity": "warning",
+        "count": 1,
+        "explanation": f"rec.cypher() and graphrecall cypher need a Neo4j for this run: {error}",
+        "examples": [],
     }
 
 

@@ -26,6 +26,7 @@ from kg.stores.dialect import MACROS
 
 ROWS = 1_000_000
 BUFFERS = 2 << 30
+ADDRESS_SPACE = 1 << 40
 INTEGER, NUMBER, TEXT = "INT64", "DOUBLE", "STRING"
 
 
@@ -57,7 +58,9 @@ def write_store(graph: KnowledgeGraph, file: Path, *, progress: Progress = SILEN
         work = temporary.with_name(temporary.name + ".work")
         try:
             work.mkdir()
-            with ladybug.Database(str(work / file.name), buffer_pool_size=BUFFERS) as database:
+            with ladybug.Database(
+                str(work / file.name), buffer_pool_size=BUFFERS, max_db_size=ADDRESS_SPACE
+            ) as database:
                 connection = ladybug.Connection(database)
                 for macro in MACROS:
                     connection.execute(f"CREATE MACRO {macro}")

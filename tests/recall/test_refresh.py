@@ -124,6 +124,7 @@ def test_a_run_is_complete(refreshed: RefreshResult) -> None:
         "evaluate",
         "train for serving",
         "index",
+        "store",
     }
     assert len(TextFeatures.load(run.features)) >= 24
     evaluation, serving = Embeddings.load(run.evaluation_model), Embeddings.load(run.model)
@@ -174,9 +175,14 @@ def test_killed_at_every_stage_it_goes_on_and_the_old_run_serves(
         ("training for evaluation", 3, {"build", "encode"}),
         ("training for serving", 1, {"build", "encode", "train for evaluation", "evaluate"}),
         (
+            "building the embedded store",
+            2,
+            {"build", "encode", "train for evaluation", "evaluate", "train for serving", "index"},
+        ),
+        (
             "checking the new run",
             0,
-            {"build", "encode", "train for evaluation", "evaluate", "train for serving", "index"},
+            {"build", "encode", "train for evaluation", "evaluate", "train for serving", "index", "store"},
         ),
     ]
     shutil.rmtree(runs.cache)
