@@ -326,6 +326,7 @@ class _Mapping:
         self.relation_of = type_names(snapshot.plan.types, graph, source)
         self.by_type = {entry.type: (at, entry) for at, entry in enumerate(source.interactions) if entry.type}
         self.events = {entry.type: entry for entry in source.events}
+        self.accounts: dict[str, Source] = {}
         self.between: dict[str, Any] = {}
         self.links_between: list[_Links] = []
         self.used: dict[str, set[str]] = {}
@@ -548,7 +549,7 @@ class _Mapping:
     def _links(self, kind: str) -> list[_Links]:
         """The relationships of a type by the kinds of nodes that they join."""
         table = self.snapshot.relationships(kind)
-        account = self._account(f"[:{kind}]")
+        account = self.accounts[kind] = self._account(f"[:{kind}]")
         account.read += table.num_rows
         if not table.num_rows or not len(self.node):
             return []
@@ -646,9 +647,7 @@ class _Mapping:
             source, target = (self.id_of[int(at[row])].as_py() for at in (links.src, links.dst))
             return f"({links.source} {source})-[:{links.kind}]->({links.target} {target})"
 
-        name = f"[:{links.kind}] of {self.name}"
-        account = next(account for account in self.report.sources if account.name == name)
-        return self._clean(pa.table(columns), account, place), properties
+        return self._clean(pa.table(columns), self.accounts[links.kind], place), properties
 
     def _clean(self, table: Any, account: Source, place: Callable[[int], str]) -> Any:
         """The rows that can be used, with numbers and times made of the properties."""

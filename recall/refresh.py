@@ -3,7 +3,8 @@
 It is safe to kill at any moment. Every stage leaves its result in `.staging/<fingerprint of the inputs>` and a mark
 that it is complete; the next refresh of the same inputs goes on after the last mark, inside a training from its last
 checkpoint. A full disk stops a refresh in the same way: what is finished stays, and once there is room the next refresh
-goes on. Until the last moment the old run serves, untouched.
+goes on. A Neo4j database is read first, into `.staging/neo4j-<digest of what is read>`, because only its content tells
+whether anything changed. Until the last moment the old run serves, untouched.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -35,12 +36,14 @@ from gnn.text_cache import TextCache
 from gnn.text_model import find_model
 from gnn.trainer import RunContext, Validation, fit
 from ingest.build import build_graph, source_files
-from ingest.settings import DataSettings
+from ingest.neo4j import read_source
+from ingest.settings import DataSettings, Neo4jSource
 from kg import KnowledgeGraph, __version__, split_interactions
-from kg.errors import GateError, GraphRecallError, InvalidDataError, StoreError
-from kg.files import FORMAT_VERSION, checksum, fsync_tree, read_json, remove_trees, write_json, write_manifest
+from kg.errors import ConfigError, GateError, GraphRecallError, InvalidDataError, StoreError
+from kg.files import FORMAT_VERSION, checksum, digest, fsync_tree, read_json, remove_trees, write_json, write_manifest
 from kg.progress import SILENT, Progress, Task
 from kg.storage import load_graph, save_graph
+from kg.stores.connection import Neo4jConnection
 from kg.stores.embedded_build import build_store
 from recall.assess import MODEL, assess, exact_channel, write_split
 from recall.channels import EmbeddingChannel
@@ -48,10 +51,14 @@ from recall.config import RefreshConfig
 from recall.recommender import Recommender
 from recall.runs import RunFolder, RunsFolder, folder_bytes, free_bytes
 
+if TYPE_CHECKING:  # the driver is imported where a database is read
+    from kg.stores.snapshot import Snapshot
+
 _log = logging.getLogger(__name__)
 
 SELF_CHECK_USERS = 20
-NOT_FINGERPRINTED = ("device", "runs", "demo")
+NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j")
+HOW_IT_IS_READ = ("page", "max_age", "patience")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +100,12 @@ def refresh(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
     resolve_device(config.device)
     runs = RunsFolder(config.runs_folder)
     with runs.lock(), _disk_full_told(runs.path):
-        with progress.task("looking for changes", total=1) as task:
-            inputs = Inputs.of(config)
-            task.advance()
+        inputs = Inputs.of(config, runs.staging_root, progress, fresh=full)
         if not full and (unchanged := _unchanged(runs, inputs.fingerprint)) is not None:
+            inputs.drop_snapshot()
             return unchanged
-        stages = Stages(runs.staging(inputs.fingerprint, fresh=full))
+        keep = () if inputs.snapshot is None else (inputs.snapshot.folder,)
+        stages = Stages(runs.staging(inputs.fingerprint, fresh=full, keep=keep))
         report = _make(config, inputs, stages, runs.cache, progress)
         write_manifest(
             stages.run.path,
@@ -126,19 +133,43 @@ class Inputs:
         fingerprint: a digest of the configuration (but for where and how it runs), of the content of the sources and
             of a local text model, and of the library's version.
         files: source -> size and time of change, to notice a source that is being rewritten.
+        snapshot: what was read from the Neo4j database of the sources.
     """
 
     fingerprint: str
     files: dict[Path, tuple[int, int]]
+    snapshot: Snapshot | None = None
 
     @classmethod
-    def of(cls, config: RefreshConfig) -> Inputs:
+    def of(cls, config: RefreshConfig, staging: Path, progress: Progress = SILENT, *, fresh: bool = False) -> Inputs:
         """Read every source once.
 
+        Args:
+            config: names the sources.
+            staging: folder for what is read from a database.
+            progress: listener.
+            fresh: read the database anew also when an earlier refresh was killed after it had read it.
+
         Raises:
-            ConfigError: a file that the configuration names is not there.
+            ConfigError: a file that the configuration names is not there, or a label that the database lacks.
+            InvalidDataError: a file or the database cannot be used.
+            StoreError: the database does not answer; what was read of it stays for the next refresh.
         """
+        with progress.task("looking for changes", total=1) as task:
+            found = cls._of_files(config)
+            task.advance()
+        if config.sources.neo4j is None or config.neo4j is None:
+            return found
+        snapshot = _read_database(config, config.sources.neo4j, config.neo4j, staging, progress, fresh=fresh)
+        both = f"{found.fingerprint} {snapshot.digest}"
+        return replace(found, fingerprint=hashlib.sha256(both.encode()).hexdigest(), snapshot=snapshot)
+
+    @classmethod
+    def _of_files(cls, config: RefreshConfig) -> Inputs:
         settings = {key: value for key, value in config.to_json().items() if key not in NOT_FINGERPRINTED}
+        if settings["sources"]["neo4j"] is not None:
+            for how in HOW_IT_IS_READ:
+                del settings["sources"]["neo4j"][how]
         paths = source_files(config.sources, base=config.base)
         files = {path: _state(path) for path in paths}
         body = {
@@ -164,6 +195,34 @@ class Inputs:
                 raise InvalidDataError(
                     f"{path} was changed while it was read: start the refresh again when it is whole"
                 )
+
+    def drop_snapshot(self) -> None:
+        """Remove what was read from the database, so that the next refresh reads it anew."""
+        if self.snapshot is not None:
+            remove_trees([self.snapshot.folder])
+
+
+def _read_database(
+    config: RefreshConfig,
+    source: Neo4jSource,
+    connection: Neo4jConnection,
+    staging: Path,
+    progress: Progress,
+    *,
+    fresh: bool,
+) -> Snapshot:
+    """Read the database of the sources, going on with what a killed refresh read of the same."""
+    what = {"uri": connection.uri, "database": connection.database, "source": source.model_dump(mode="json")}
+    folder = staging / f"neo4j-{digest(what)[:16]}"
+    if fresh:
+        remove_trees([folder])
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with connection.open(base=config.base) as store:
+            return read_source(store, source, config.graph, folder, progress=progress)
+    except (ConfigError, InvalidDataError):
+        remove_trees([folder])
+        raise
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -199,12 +258,18 @@ def _make(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, pr
     stages.run.path.mkdir(parents=True, exist_ok=True)
 
     def build() -> dict[str, Any]:
-        graph, quality = build_graph(
-            DataSettings(graph=config.graph, sources=config.sources, quality=config.quality),
-            base=config.base,
-            progress=progress,
-        )
-        inputs.check()
+        try:
+            graph, quality = build_graph(
+                DataSettings(graph=config.graph, sources=config.sources, quality=config.quality, neo4j=config.neo4j),
+                base=config.base,
+                progress=progress,
+                snapshot=inputs.snapshot,
+            )
+            inputs.check()
+        except (ConfigError, InvalidDataError):
+            # What was read is no good: once the data is mended, the next refresh must not go on with it.
+            inputs.drop_snapshot()
+            raise
         save_graph(graph, run.graph)
         return quality.to_json()
 
@@ -290,8 +355,6 @@ def _make(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, pr
         try:
             build_store(run.graph, run.store, progress=progress)
         except StoreError as error:
-            if _is_disk_full(error):
-                raise
             return {"finding": _finding(error)}
         return {"bytes": run.store.stat().st_size}
 

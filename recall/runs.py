@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -257,16 +257,17 @@ class RunsFolder:
                 holder.unlink()
             lock.release()
 
-    def staging(self, fingerprint: str, *, fresh: bool = False) -> Path:
+    def staging(self, fingerprint: str, *, fresh: bool = False, keep: Collection[Path] = ()) -> Path:
         """The folder of a refresh's unfinished work; that of other inputs is removed.
 
         Args:
             fingerprint: of the inputs.
             fresh: begin again even when there is work to go on from.
+            keep: what else of the staging is not removed.
         """
         folder = self.staging_root / fingerprint
         if self.staging_root.is_dir():
-            remove_trees(path for path in self.staging_root.iterdir() if path != folder or fresh)
+            remove_trees(path for path in self.staging_root.iterdir() if path not in keep and (path != folder or fresh))
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
