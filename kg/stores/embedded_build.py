@@ -5,7 +5,9 @@ Tables are handed over in memory, in parts, so that no path and no value becomes
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from kg.stores.dialect import MACROS
 ROWS = 1_000_000
 BUFFERS = 2 << 30
 ADDRESS_SPACE = 1 << 40
+ROOM = 64 << 20
 INTEGER, NUMBER, TEXT = "INT64", "DOUBLE", "STRING"
 
 
@@ -41,6 +44,7 @@ def build_store(graph_folder: Path, file: Path, *, progress: Progress = SILENT) 
     Raises:
         ArtifactError: the graph cannot be read.
         StoreError: the graph does not go into such a database; the message says why.
+        OSError: the disk is full.
     """
     write_store(load_graph(graph_folder), file, progress=progress)
 
@@ -74,6 +78,9 @@ def write_store(graph: KnowledgeGraph, file: Path, *, progress: Progress = SILEN
                 connection.close()
             (work / file.name).rename(temporary)
         except RuntimeError as error:
+            if "IO exception" in str(error) and shutil.disk_usage(work).free < ROOM:
+                # Ladybug may tell a full disk as a page that it cannot read back.
+                raise OSError(errno.ENOSPC, f"No space left on device, in Ladybug's words: {error}") from error
             raise StoreError(f"the graph has no embedded store: {error}") from error
         finally:
             remove_trees([work])

@@ -17,9 +17,10 @@ import pytest
 
 from gnn.embeddings import Embeddings
 from gnn.features import TextFeatures
-from kg.errors import ConfigError, GateError, InvalidDataError, RefreshInProgressError
+from kg.errors import ConfigError, GateError, InvalidDataError, RefreshInProgressError, StoreUnavailableError
 from kg.files import read_json
 from kg.storage import load_graph
+from kg.stores.embedded import EmbeddedStore
 from recall.assess import evaluate_run, read_split
 from recall.config import load_config
 from recall.recommender import Recommender
@@ -320,6 +321,31 @@ def test_a_file_in_place_of_the_runs_folder_is_told(deployment: Path, tmp_path: 
     (tmp_path / "runs").touch()
     with pytest.raises(ConfigError, match=r"runs\.folder is .* a file"), RunsFolder(tmp_path / "runs").lock():
         pass
+
+
+def test_a_run_without_an_embedded_store_serves_and_says_why(
+    make_deployment: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    config = make_deployment(tmp_path)
+    config.write_text(config.read_text() + '[graph.relations.director]\ncypher_type = "PERSON"\n')
+    result = refresh(load_config(config))
+    assert result.status == "published"
+    assert not result.run.store.exists()
+    (finding,) = (f for f in result.report["quality"]["findings"] if f["kind"] == "no embedded store")
+    assert finding["severity"] == "warning"
+    assert "'Person' and 'PERSON' do not: rename one" in finding["explanation"]
+    rec = Recommender.load(result.run.path)
+    assert rec.recommend(["u1"], k=3).table.num_rows == 3
+    with pytest.raises(StoreUnavailableError, match="no embedded store"):
+        rec.cypher("MATCH (m:Movie) RETURN m.id AS id")
+
+
+def test_a_run_answers_cypher_and_stays_as_it_was_published(refreshed: RefreshResult) -> None:
+    with EmbeddedStore(refreshed.run.store) as store:
+        rows = store.query("MATCH (m:Movie)-[:DIRECTOR]->(p:Person) RETURN m.id AS m, p.name AS p")
+    assert len(rows) == 24
+    assert {"m": "m7", "p": "Person 2"} in rows
+    refreshed.run.verify()
 
 
 def test_inputs_that_are_back_serve_their_old_run_and_full_builds_anew(
