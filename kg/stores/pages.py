@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from neo4j import READ_ACCESS, NotificationMinimumSeverity, Query
@@ -19,7 +21,6 @@ from neo4j.exceptions import DriverError, Neo4jError
 
 from kg.errors import QueryTimeoutError, StoreError, StoreUnavailableError
 from kg.stores.neo4j import told
-from kg.stores.own_names import LABEL_PREFIX
 
 if TYPE_CHECKING:
     from kg.stores.neo4j import Neo4jStore
@@ -33,29 +34,25 @@ PAGE_BYTES = 16 * 2**20
 GROWTH = 4
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 
-_KEYS = """CALL (xs) {
-  UNWIND xs AS x UNWIND keys(x) AS key WITH DISTINCT key WHERE NOT toLower(key) STARTS WITH $own
-  RETURN collect(key) AS keys
-}
-"""
 # Names travel as values, so none has to be quoted. `ORDER BY` makes the cut at `$limit` one in the order of ids.
-NODES = f"""UNWIND range($low, $high) AS i
+NODES = """UNWIND range($low, $high) AS i
 MATCH (x) WHERE id(x) = i AND any(label IN labels(x) WHERE label IN $labels)
 WITH x ORDER BY i LIMIT $limit
 WITH labels(x) AS labels, collect(x) AS xs
-{_KEYS}RETURN labels, keys, [x IN xs | id(x)] AS ids, [key IN keys | [x IN xs | x[key]]] AS columns"""
-RELATIONSHIPS = f"""UNWIND range($low, $high) AS i
+WITH labels, xs, head([label IN $labels WHERE label IN labels]) AS name
+RETURN name, labels, [x IN xs | id(x)] AS ids, [key IN $keys[name] | [x IN xs | x[key]]] AS columns"""
+RELATIONSHIPS = """UNWIND range($low, $high) AS i
 MATCH ()-[x]->() WHERE id(x) = i AND type(x) IN $types
 WITH x ORDER BY i LIMIT $limit
-WITH type(x) AS type, collect(x) AS xs
-{_KEYS}RETURN type, keys, [x IN xs | id(x)] AS ids, [x IN xs | id(startNode(x))] AS sources,
-  [x IN xs | id(endNode(x))] AS targets, [key IN keys | [x IN xs | x[key]]] AS columns"""
+WITH type(x) AS name, collect(x) AS xs
+RETURN name, [x IN xs | id(x)] AS ids, [x IN xs | id(startNode(x))] AS sources,
+  [x IN xs | id(endNode(x))] AS targets, [key IN $keys[name] | [x IN xs | x[key]]] AS columns"""
 # What tells whether a node is still the one that was read: internal ids of deleted nodes are given to new ones.
 IDENTITIES = """UNWIND range($low, $high) AS i
 MATCH (x) WHERE id(x) = i AND any(label IN labels(x) WHERE label IN $labels)
 WITH x ORDER BY i LIMIT $limit
-WITH labels(x) AS labels, collect(x) AS xs
-RETURN labels, [x IN xs | id(x)] AS ids, [key IN $keys | [x IN xs | x[key]]] AS columns"""
+WITH head([label IN $labels WHERE label IN labels(x)]) AS name, collect(x) AS xs
+RETURN name, [x IN xs | id(x)] AS ids, [key IN $keys[name] | [x IN xs | x[key]]] AS columns"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,72 +177,88 @@ class Reader:
 
 
 class Pages:
-    """One walk over a range of ids; the next page is fetched while the caller is busy with this one.
+    """A walk over a range of ids; pages come in order, while the next ones are on their way over sessions of their own.
 
     Attributes:
         bytes_a_row: what the caller found a row to take; pages are kept below `PAGE_BYTES` by it.
     """
 
     def __init__(
-        self, reader: Reader, query: str, parameters: Mapping[str, Any], *, low: int, end: int, limit: int
+        self, readers: Sequence[Reader], query: str, parameters: Mapping[str, Any], *, low: int, end: int, limit: int
     ) -> None:
         """Plan a walk.
 
         Args:
-            reader: runs the queries; used by nobody else during the walk.
+            readers: run the queries, each one at a time; used by nobody else during the walk.
             query: one of this module's, with parameters `$low`, `$high`, `$limit` and a column `ids`.
             parameters: the others.
             low: the first id.
             end: the id after the last one.
             limit: most nodes or relationships in a page.
         """
-        self.reader, self.query, self.parameters = reader, query, dict(parameters)
+        self.readers, self.query, self.parameters = readers, query, dict(parameters)
         self.low, self.end, self.limit = low, end, limit
         self.bytes_a_row = 0.0
         self._width = min(FIRST_IDS, limit)
         self._widest = MOST_IDS
 
     def __iter__(self) -> Iterator[Page]:
-        if self.low >= self.end:
-            return
-        with ThreadPoolExecutor(1, thread_name_prefix="pages") as ahead:
-            waiting = ahead.submit(self._fetch, self.low)
-            while True:
-                page = waiting.result()
-                if page.end >= self.end:
-                    yield page
-                    return
-                waiting = ahead.submit(self._fetch, page.end)
-                try:
-                    yield page
-                except BaseException:
-                    waiting.cancel()
-                    raise
+        free = SimpleQueue[Reader]()
+        for reader in self.readers:
+            free.put(reader)
 
-    def _fetch(self, low: int) -> Page:
-        while True:
-            width = min(self._width, self.end - low)
-            parameters = {**self.parameters, "low": low, "high": low + width - 1, "limit": self.limit}
+        def fetch(low: int, end: int) -> Page:
+            reader = free.get()
             try:
-                rows = self.reader.run(self.query, parameters)
+                return self._fetch(reader, low, end)
+            finally:
+                free.put(reader)
+
+        with ThreadPoolExecutor(len(self.readers), thread_name_prefix="pages") as pool:
+            on_the_way: deque[tuple[int, Future[Page]]] = deque()
+            low = self.low
+            try:
+                while on_the_way or low < self.end:
+                    while low < self.end and len(on_the_way) < len(self.readers):
+                        end = min(low + self._width, self.end)
+                        on_the_way.append((end, pool.submit(fetch, low, end)))
+                        low = end
+                    end, waiting = on_the_way.popleft()
+                    page = waiting.result()
+                    if page.end < end:  # it was too much for one page: the rest comes before the ranges after it
+                        on_the_way.appendleft((end, pool.submit(fetch, page.end, end)))
+                    self._grow(page)
+                    yield page
+            finally:
+                for _, waiting in on_the_way:
+                    waiting.cancel()
+
+    def _fetch(self, reader: Reader, low: int, end: int) -> Page:
+        """The page that begins at `low` and ends before `end`, or earlier where that is too much."""
+        while True:
+            parameters = {**self.parameters, "low": low, "high": end - 1, "limit": self.limit}
+            try:
+                rows = reader.run(self.query, parameters)
             except (QueryTimeoutError, _TooMuchError) as error:
-                if width <= SMALLEST_IDS:
+                if end - low <= SMALLEST_IDS:
                     raise
-                logger.warning("a page of %d ids was too much for %s: %s", width, self.reader.store.name, error)
-                self._width = self._widest = max(width // 2, SMALLEST_IDS)
+                logger.warning("%d ids are too much for one query of %s: %s", end - low, reader.store.name, error)
+                end = low + max((end - low) // 2, SMALLEST_IDS)
+                self._widest = min(self._widest, end - low)
                 continue
             size = sum(len(row["ids"]) for row in rows)
             # A page cut at the limit ends with its last entity.
-            end = low + width if size < self.limit else 1 + max(row["ids"][-1] for row in rows)
-            self._grow(end - low, size)
+            if size >= self.limit:
+                end = 1 + max(row["ids"][-1] for row in rows)
             return Page(low, end, rows, size)
 
-    def _grow(self, width: int, size: int) -> None:
+    def _grow(self, page: Page) -> None:
         wanted = float(self.limit)
         if self.bytes_a_row:
             wanted = min(wanted, PAGE_BYTES / self.bytes_a_row)
-        factor = min(wanted / size, GROWTH) if size else GROWTH
-        self._width = int(max(SMALLEST_IDS, min(width * factor, self._widest)))
+        factor = min(wanted / page.size, GROWTH) if page.size else GROWTH
+        width = (page.end - page.low) * factor
+        self._width = int(max(SMALLEST_IDS, min(width, GROWTH * self._width, self._widest)))
 
 
 def bounds(reader: Reader, patterns: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[int, int]:
@@ -271,6 +284,3 @@ def bounds(reader: Reader, patterns: Sequence[tuple[str, Mapping[str, Any]]]) ->
             low = found[0][0]["i"] if low is None else min(low, found[0][0]["i"])
             end = max(end, found[1][0]["i"] + 1)
     return low or 0, end
-
-
-OWN = {"own": LABEL_PREFIX.lower()}

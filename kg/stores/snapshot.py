@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kg.errors import ArtifactError, InvalidDataError
@@ -33,7 +34,7 @@ from kg.stores.catalog import Catalog, count, discover, label_pattern, type_patt
 from kg.stores.columns import TYPES, ContentDigest, cast, column, meet, type_name
 from kg.stores.guard import check_read_only
 from kg.stores.own_names import is_own
-from kg.stores.pages import IDENTITIES, NODES, OWN, RELATIONSHIPS, Page, Pages, Reader, bounds
+from kg.stores.pages import IDENTITIES, NODES, RELATIONSHIPS, Page, Pages, Reader, bounds
 
 if TYPE_CHECKING:
     from kg.stores.neo4j import Neo4jStore
@@ -43,6 +44,8 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 PLAN, INDEX, GONE = "plan.json", "snapshot.json", "gone.parquet"
 PROPERTY = "p."
+# Enough to keep a server of two cores busy while a page is written; more would only hold more pages in memory.
+SESSIONS = 2
 _QUERY_ROWS = 20_000
 
 
@@ -247,31 +250,33 @@ def read_snapshot(
     """
     for text in plan.queries.values():
         check_read_only(text)
-    reader = Reader(store, patience=patience)
+    readers = [Reader(store, patience=patience) for _ in range(SESSIONS)]
+    reader = readers[0]
     try:
         start = _begin(store, reader, folder, plan, max_age=max_age)
         if (folder / INDEX).exists():
             return Snapshot.open(folder)
         total = sum(start.catalog.labels[name].count for name in plan.labels)
         with progress.task("read nodes", total=total) as task:
-            for rows in _read(reader, folder, "nodes", start, plan):
+            for rows in _read(readers, folder, "nodes", start, plan):
                 task.advance(rows)
         total = sum(start.catalog.types[name].count for name in plan.types)
         with progress.task("read relationships", total=total) as task:
-            for rows in _read(reader, folder, "relationships", start, plan):
+            for rows in _read(readers, folder, "relationships", start, plan):
                 task.advance(rows)
         for number, (name, text) in enumerate(plan.queries.items()):
             with progress.task(f"read query {name}") as task:
                 for rows in _read_query(reader, folder, number, name, text):
                     task.advance(rows)
         with progress.task("check nodes") as task:
-            moved = _check_again(store, reader, folder, plan, start)
+            moved = _check_again(store, readers, folder, plan, start)
             task.advance()
         with progress.task("close snapshot") as task:
             _finish(folder, plan, start, moved)
             task.advance()
     finally:
-        reader.close()
+        for reader in readers:
+            reader.close()
     return Snapshot.open(folder)
 
 
@@ -326,18 +331,19 @@ def _near(name: str, names: Iterable[str]) -> str:
     return f"; there are {', '.join(map(repr, names[:20]))}{' ...' if len(names) > 20 else ''}" if names else ""
 
 
-def _read(reader: Reader, folder: Path, what: str, start: _Start, plan: ReadPlan) -> Iterator[int]:
+def _read(readers: Sequence[Reader], folder: Path, what: str, start: _Start, plan: ReadPlan) -> Iterator[int]:
     """Read the pages of nodes or relationships that are not there yet; yields rows done, those found first."""
     low, end = start.spans[what]
     number = 0
     for record in _records(folder, what):
         low, number = record["end"], number + 1
         yield sum(group["rows"] for group in record["groups"])
-    names = plan.labels if what == "nodes" else plan.types
+    names, facts = (plan.labels, start.catalog.labels) if what == "nodes" else (plan.types, start.catalog.types)
     query, parameter = (NODES, "labels") if what == "nodes" else (RELATIONSHIPS, "types")
-    pages = Pages(reader, query, {parameter: list(names), **OWN}, low=low, end=end, limit=plan.page)
+    keys = {name: list(facts[name].properties) for name in names}
+    pages = Pages(readers, query, {parameter: list(names), "keys": keys}, low=low, end=end, limit=plan.page)
     for page in pages:
-        pieces = _node_pieces(page, names) if what == "nodes" else _relationship_pieces(page)
+        pieces = _pieces(page, keys)
         # An empty page is nothing to keep, but for the last one, which says that all is read.
         if pieces or page.end >= end:
             size = _write(folder, what, number, pieces, names, low=low, end=page.end)
@@ -347,43 +353,26 @@ def _read(reader: Reader, folder: Path, what: str, start: _Start, plan: ReadPlan
         yield page.size
 
 
-@dataclass(slots=True)
-class _Piece:
-    """Rows of one label or type in one page, as lists."""
-
-    fixed: dict[str, list[Any]]
-    columns: dict[str, list[Any]] = field(default_factory=dict)
-    rows: int = 0
-
-    def add(self, fixed: Mapping[str, list[Any]], keys: Sequence[str], columns: Sequence[list[Any]]) -> None:
-        added = len(next(iter(fixed.values())))
-        for name, values in fixed.items():
-            self.fixed[name] = self.fixed[name] + values if self.rows else values
-        for key, values in zip(keys, columns, strict=True):
-            before = self.columns.get(key) or [None] * self.rows
-            self.columns[key] = before + values if self.rows else values
-        self.rows += added
-        for key, values in self.columns.items():
-            if len(values) < self.rows:
-                self.columns[key] = values + [None] * (self.rows - len(values))
+_Piece = dict[str, list[Any]]
 
 
-def _node_pieces(page: Page, names: Sequence[str]) -> dict[str, _Piece]:
+def _pieces(page: Page, keys: Mapping[str, Sequence[str]]) -> dict[str, _Piece]:
+    """The lists of a page by label or type and name of the column; nodes come in one record a set of labels."""
     pieces: dict[str, _Piece] = {}
     for row in page.rows:
-        labels = sorted(label for label in row["labels"] if not is_own(label))
-        first = next(name for name in names if name in labels)
-        piece = pieces.setdefault(first, _Piece({"node": [], "labels": []}))
-        piece.add({"node": row["ids"], "labels": [labels] * len(row["ids"])}, row["keys"], row["columns"])
-    return pieces
-
-
-def _relationship_pieces(page: Page) -> dict[str, _Piece]:
-    pieces: dict[str, _Piece] = {}
-    for row in page.rows:
-        piece = pieces.setdefault(row["type"], _Piece({"relationship": [], "source": [], "target": []}))
-        fixed = {"relationship": row["ids"], "source": row["sources"], "target": row["targets"]}
-        piece.add(fixed, row["keys"], row["columns"])
+        name, ids = row["name"], row["ids"]
+        if "labels" in row:
+            labels = sorted(label for label in row["labels"] if not is_own(label))
+            fixed = {"node": ids, "labels": [labels] * len(ids)}
+        else:
+            fixed = {"relationship": ids, "source": row["sources"], "target": row["targets"]}
+        properties = {PROPERTY + key: values for key, values in zip(keys[name], row["columns"], strict=True)}
+        piece = fixed | properties
+        if name in pieces:
+            for column_name, values in piece.items():
+                pieces[name][column_name].extend(values)
+        else:
+            pieces[name] = piece
     return pieces
 
 
@@ -404,13 +393,14 @@ def _write(
 
 def _table(piece: _Piece, *, sort: bool) -> tuple[Any, dict[str, int]]:
     arrays: dict[str, Any] = {}
-    for name, values in piece.fixed.items():
-        arrays[name] = pa.array(values, pa.list_(pa.string()) if name == "labels" else pa.int64())
     left_out = {}
-    for key in sorted(piece.columns):
-        arrays[PROPERTY + key], bytes_there = column(piece.columns[key])
-        if bytes_there:
-            left_out[key] = bytes_there
+    for name, values in piece.items():
+        if name.startswith(PROPERTY):
+            arrays[name], bytes_there = column(values)
+            if bytes_there:
+                left_out[name.removeprefix(PROPERTY)] = bytes_there
+        else:
+            arrays[name] = pa.array(values, pa.list_(pa.string()) if name == "labels" else pa.int64())
     table = pa.table(arrays)
     return (table.sort_by("node") if sort else table), left_out
 
@@ -455,65 +445,47 @@ def _keep_rows(
     return int(table.num_rows)
 
 
-def _check_again(store: Neo4jStore, reader: Reader, folder: Path, plan: ReadPlan, start: _Start) -> Moved:
+def _check_again(store: Neo4jStore, readers: Sequence[Reader], folder: Path, plan: ReadPlan, start: _Start) -> Moved:
     """Look at all nodes once more; ids that are gone or re-used are kept in a file."""
     keys = _identities(plan, start.catalog)
-    wanted = sorted(set(keys.values()))
-    parameters = {"labels": list(plan.labels), "keys": wanted}
-    gone: dict[str, int] = Counter()
-    reused: dict[str, int] = Counter()
-    new: dict[str, int] = Counter()
-    lost: list[Any] = []
-    late: list[Any] = []
+    counters: dict[str, Counter[str]] = {"gone": Counter(), "reused": Counter(), "new": Counter()}
+    lost: list[Any] = [np.empty(0, np.int64)]
+    late: list[Any] = [np.empty(0, np.int64)]
+
+    def now(low: int, end: int) -> dict[str, tuple[Any, Any]]:
+        return _now(readers, plan, keys, low, end)
+
     for record in _records(folder, "nodes"):
-        now = _now(Pages(reader, IDENTITIES, parameters, low=record["low"], end=record["end"], limit=plan.page), plan)
+        there = now(record["low"], record["end"])
         for group in record["groups"]:
             name = group["name"]
-            column_name = PROPERTY + keys[name] if name in keys else None
-            columns = ["node", *([column_name] if column_name in group["types"] else [])]
-            table = pq.read_table(folder / group["file"], columns=columns)
-            nodes = table["node"].to_numpy()
-            before: Sequence[Any] = [None] * len(nodes)
-            if len(columns) > 1:
-                before = cast(table[column_name].combine_chunks(), "text").to_pylist()
-            ids, values = now.pop(name, (np.empty(0, np.int64), {}))
-            there = np.isin(nodes, ids)
-            gone[name] += int((~there).sum())
-            other = np.zeros(len(nodes), bool)
-            if name in keys:
-                after = dict(zip(ids.tolist(), values[keys[name]], strict=True)) if len(ids) else {}
-                other = np.fromiter(
-                    (
-                        after[node] != key if node in after else False
-                        for node, key in zip(nodes.tolist(), before, strict=True)
-                    ),
-                    bool,
-                    len(nodes),
-                )
-            reused[name] += int(other.sum())
-            lost.append(nodes[~there | other])
-            fresh = ids[~np.isin(ids, nodes)]
-            new[name] += len(fresh)
+            nodes, before = _before(folder, group, keys.get(name))
+            ids, after = there.pop(name, (np.empty(0, np.int64), pa.nulls(0, pa.string())))
+            same = _among(nodes, ids)
+            counters["gone"][name] += int((~same).sum())
+            at = np.searchsorted(ids, nodes[same])
+            other = _differ(before.filter(pa.array(same)), after.take(pa.array(at)))
+            counters["reused"][name] += int(other.sum())
+            lost += [nodes[~same], nodes[same][other]]
+            fresh = ids[~_among(ids, nodes)]
+            counters["new"][name] += len(fresh)
             late.append(fresh)
-        for name, (ids, _) in now.items():
-            new[name] += len(ids)
+        for name, (ids, _) in there.items():
+            counters["new"][name] += len(ids)
             late.append(ids)
-    low, end = bounds(reader, [(label_pattern(name), {"name": name}) for name in plan.labels])
     first, last = start.spans["nodes"]
-    for a, b in ((low, min(first, end)), (max(last, low), end)):
-        pages = Pages(reader, IDENTITIES, {**parameters, "keys": []}, low=a, end=b, limit=plan.page)
-        for name, (ids, _) in _now(pages, plan).items():
-            new[name] += len(ids)
+    low, end = bounds(readers[0], [(label_pattern(name), {"name": name}) for name in plan.labels])
+    for begin, stop in ((low, min(first, end)), (max(last, low), end)):
+        for name, (ids, _) in now(begin, stop).items():
+            counters["new"][name] += len(ids)
             late.append(ids)
-    ids = np.unique(np.concatenate([np.empty(0, np.int64), *lost]))
+    gone = np.unique(np.concatenate(lost))
     with atomic_path(folder / GONE) as temporary:
-        pq.write_table(pa.table({"node": pa.array(ids, pa.int64())}), temporary)
+        pq.write_table(pa.table({"node": pa.array(gone, pa.int64())}), temporary)
+    relationships, outside = _left_out(folder, plan, np.unique(np.concatenate([gone, *late])))
     counts = count(store, plan.labels, plan.types)
-    relationships, outside = _left_out(folder, plan, np.unique(np.concatenate([ids, *late])))
     return Moved(
-        gone=_there(gone),
-        reused=_there(reused),
-        new=_there(new),
+        **{name: _there(numbers) for name, numbers in counters.items()},
         relationships=relationships,
         outside=outside,
         labels={name: (start.catalog.labels[name].count, counts.labels[name]) for name in plan.labels},
@@ -535,19 +507,37 @@ def _identities(plan: ReadPlan, catalog: Catalog) -> dict[str, str]:
     return keys
 
 
-def _now(pages: Pages, plan: ReadPlan) -> dict[str, tuple[Any, dict[str, list[Any]]]]:
-    """By label, the ids of the nodes that are there now, and their keys as text."""
-    ids: dict[str, list[int]] = {}
-    values: dict[str, dict[str, list[Any]]] = {}
-    wanted: Sequence[str] = pages.parameters["keys"]
-    for page in pages:
+def _before(folder: Path, group: Mapping[str, Any], key: str | None) -> tuple[Any, Any]:
+    """Ids of the nodes of a page as they were read, and what names them, as text."""
+    columns = ["node", *([PROPERTY + key] if key is not None and PROPERTY + key in group["types"] else [])]
+    table = pq.read_table(folder / group["file"], columns=columns)
+    named = pa.nulls(len(table), pa.string()) if len(columns) == 1 else cast(_array(table[columns[1]]), "text")
+    return table["node"].to_numpy(), named
+
+
+def _now(
+    readers: Sequence[Reader], plan: ReadPlan, keys: Mapping[str, str], low: int, end: int
+) -> dict[str, tuple[Any, Any]]:
+    """By label, the ids of the nodes that are there now, ascending, and what names them, as text."""
+    wanted = {name: [keys[name]] if name in keys else [] for name in plan.labels}
+    found: dict[str, list[tuple[Any, Any]]] = {}
+    parameters = {"labels": list(plan.labels), "keys": wanted}
+    for page in Pages(readers, IDENTITIES, parameters, low=low, end=end, limit=plan.page):
         for row in page.rows:
-            first = next(name for name in plan.labels if name in row["labels"])
-            ids.setdefault(first, []).extend(row["ids"])
-            columns = values.setdefault(first, {key: [] for key in wanted})
-            for key, cells in zip(wanted, row["columns"], strict=True):
-                columns[key].extend(cast(column(cells)[0], "text").to_pylist())
-    return {name: (np.array(ids[name], np.int64), values[name]) for name in ids}
+            ids = np.array(row["ids"], np.int64)
+            named = [cast(column(values)[0], "text") for values in row["columns"]]
+            found.setdefault(row["name"], []).append((ids, named[0] if named else pa.nulls(len(ids), pa.string())))
+    return {
+        name: (np.concatenate([ids for ids, _ in parts]), pa.concat_arrays([named for _, named in parts]))
+        for name, parts in found.items()
+    }
+
+
+def _differ(one: Any, other: Any) -> Any:
+    """Where two arrays of texts differ, null being a value."""
+    equal = pc.fill_null(pc.equal(one, other), False)
+    both_null = pc.and_(one.is_null(), other.is_null())
+    return ~pc.or_(equal, both_null).to_numpy(zero_copy_only=False)
 
 
 def _there(counts: Mapping[str, int]) -> dict[str, int]:
