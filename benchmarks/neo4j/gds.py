@@ -1,0 +1,383 @@
+"""Recall and time beside Graph Data Science, the peer that a Neo4j user has today, on one database.
+
+The check-ins of gowalla go into the server by `kg.stores.load`; everybody starts from that database and ends with the
+best 20 unseen items of all users. Both sides are tuned on the validation part alone (the grids below) and then run on
+training and validation together; test is read once. FastRP's vectors are streamed to the client, where an exact search
+ranks all items; the pairs of nodeSimilarity are streamed too, and an item is scored by the sum over the history. The
+seen items cost GDS nothing. Its streams of pairs are packed into lists, so that nobody waits for a record a row.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from benchmarks.neo4j.gowalla import SPLIT, checksums, gowalla, known_part
+from benchmarks.neo4j.run import Context
+from gnn.evaluation import Evaluation, Group, evaluate, user_groups
+from gnn.topk import top_items
+from ingest import GraphBuilder, GraphSettings
+from kg import ItemLists, KnowledgeGraph
+from kg.ids import IntArray
+from kg.stores.load import load_into
+from kg.stores.neo4j import Neo4jStore
+from recall.channels.base import as_matrix
+from recall.channels.spectral import Spectral, SpectralConfig
+from recall.contracts import Queries
+from recall.topk import top_k_sparse
+
+K = 20
+TUNING_USERS = 5000
+CORES = os.cpu_count() or 1
+Vectors = npt.NDArray[np.float32]
+
+WEIGHTS = ((0.0, 1.0, 1.0), (0.0, 0.5, 1.0, 1.0, 1.0), (0.0, 1.0, 1.0, 1.0, 1.0), (0.0, 0.0, 1.0, 0.0, 1.0))
+NORMALISATIONS = (-0.75, -0.5, -0.25, 0.0)
+SELF_INFLUENCE = (0.0, 0.5)
+DIMENSIONS = (512, 1024)
+METRICS = ("COSINE", "JACCARD")
+NEIGHBOURS = (10, 20, 50, 100)
+FACTORS = (128, 256, 512)
+ALPHAS = (0.1, 0.2, 0.3, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class FastRP:
+    """A setting of gds.fastRP; `cosine` is how the client compares the vectors."""
+
+    dimension: int
+    weights: tuple[float, ...]
+    normalisation: float
+    self_influence: float
+    cosine: bool
+
+    def __str__(self) -> str:
+        compared = "cosine" if self.cosine else "dot product"
+        weights = ", ".join(f"{weight:g}" for weight in self.weights)
+        more = f", self influence {self.self_influence:g}" if self.self_influence else ""
+        return f"{self.dimension}, weights {weights}, normalisation {self.normalisation:g}{more}, {compared}"
+
+
+@dataclass
+class Clock:
+    """Seconds of the steps from the database to the candidates."""
+
+    seconds: dict[str, float]
+    started: float
+
+    @classmethod
+    def start(cls) -> Clock:
+        return cls({}, time.perf_counter())
+
+    def lap(self, step: str) -> None:
+        now = time.perf_counter()
+        self.seconds[step] = round(now - self.started, 2)
+        self.started = now
+
+    def row(self) -> dict[str, float]:
+        return {**{f"{step}_s": value for step, value in self.seconds.items()}, "total_s": sum(self.seconds.values())}
+
+
+class Peer:
+    """Graph Data Science on one database, and what the client needs to understand its node numbers."""
+
+    def __init__(self, store: Neo4jStore, graph: KnowledgeGraph) -> None:
+        self.store = store
+        self.users, self.items = len(graph.users), len(graph.items)
+        self.position = np.zeros(0, dtype=np.int64)
+        """Internal id -> position of a user, or of an item behind the users."""
+        for label, vocabulary, first in (("User", graph.users, 0), ("Item", graph.items, self.users)):
+            (row,) = store.read(f"MATCH (n:`{label}`) RETURN collect(id(n)) AS node, collect(n.id) AS id")
+            node = np.array(row["node"])
+            if node.max() >= len(self.position):
+                self.position = np.concatenate([self.position, np.full(node.max() + 1 - len(self.position), -1)])
+            self.position[node] = vocabulary.index(row["id"]) + first
+
+    def project(self, name: str, *, orientation: str = "UNDIRECTED", held: bool = False) -> None:
+        """Make the projection `name` of everything; with `held` it knows which relationships are the validation's."""
+        if self.store.read("CALL gds.graph.exists($name) YIELD exists RETURN exists", {"name": name})[0]["exists"]:
+            self.drop(name)
+        visited: dict[str, Any] = {"orientation": orientation}
+        if held:
+            visited["properties"] = ["held"]
+        self.store.read(
+            "CALL gds.graph.project($name, ['User', 'Item'], {VISITED: $visited}, {readConcurrency: $cores}) "
+            "YIELD nodeCount RETURN nodeCount",
+            {"name": name, "visited": visited, "cores": CORES},
+        )
+
+    def project_training(self, name: str, **more: Any) -> None:
+        """The projection without the validation part."""
+        self.project("everything", held=True, **more)
+        self.store.read(
+            "CALL gds.graph.filter($name, 'everything', '*', 'r.held = 0.0') YIELD nodeCount RETURN nodeCount",
+            {"name": name},
+        )
+        self.drop("everything")
+
+    def drop(self, name: str) -> None:
+        self.store.read("CALL gds.graph.drop($name) YIELD graphName RETURN graphName", {"name": name})
+
+    def vectors(self, name: str, setting: FastRP) -> Vectors:
+        """FastRP, float32 (users + items, dimension)."""
+        result = np.zeros((self.users + self.items, setting.dimension), dtype=np.float32)
+        parameters = {
+            "name": name,
+            "settings": {
+                "embeddingDimension": setting.dimension,
+                "iterationWeights": list(setting.weights),
+                "normalizationStrength": setting.normalisation,
+                "nodeSelfInfluence": setting.self_influence,
+                "randomSeed": 42,
+                "concurrency": CORES,
+            },
+        }
+        query = "CALL gds.fastRP.stream($name, $settings) YIELD nodeId, embedding RETURN nodeId, embedding"
+        for node, vector in self._stream(query, parameters):
+            result[self.position[node]] = vector
+        return result
+
+    def similarities(self, name: str, metric: str, neighbours: int) -> Any:
+        """By gds.nodeSimilarity, of the items, CSR (items, items), a row an item's most similar ones."""
+        query = (
+            "CALL gds.nodeSimilarity.stream($name, {similarityMetric: $metric, topK: $neighbours, concurrency: $cores})"
+            " YIELD node1, node2, similarity"
+            " RETURN node1, collect(node2) AS others, collect(similarity) AS values"
+        )
+        rows, columns, values = [], [], []
+        parameters = {"name": name, "metric": metric, "neighbours": neighbours, "cores": CORES}
+        for node, others, similar in self._stream(query, parameters):
+            rows.append(np.full(len(others), self.position[node] - self.users))
+            columns.append(self.position[np.array(others)] - self.users)
+            values.append(np.array(similar, dtype=np.float32))
+        place = np.concatenate(rows), np.concatenate(columns)
+        return csr_matrix((np.concatenate(values), place), shape=(self.items, self.items))
+
+    def _stream(self, query: str, parameters: dict[str, Any]) -> Iterator[Sequence[Any]]:
+        with self.store.driver.session(database=self.store.database, fetch_size=2000) as session:
+            for record in session.run(query, parameters):
+                yield record.values()
+
+
+def rank_by_vectors(vectors: Vectors, users: IntArray, seen: ItemLists, *, num_users: int, cosine: bool) -> IntArray:
+    """The best items of some users, int64 (n, K)."""
+    if cosine:
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return top_items(vectors[users], vectors[num_users:], K, seen=seen)
+
+
+def rank_by_similarity(similar: Any, history: ItemLists, seen: ItemLists) -> IntArray:
+    """The best items by the sum of the similarities to the history, int64 (n, K)."""
+    ranked = [np.zeros((0, K), dtype=np.int64)]
+    for start in range(0, len(history), 2048):
+        rows = np.arange(start, min(start + 2048, len(history)))
+        scores = as_matrix(history.take(rows), similar.shape[0]) @ similar
+        ranked.append(top_k_sparse(scores, K, exclude=seen.take(rows)).items)
+    return np.concatenate(ranked)
+
+
+def nearest(similar: Any, count: int) -> Any:
+    """Only the most similar `count` of each row."""
+    order = np.lexsort((-similar.data, np.repeat(np.arange(similar.shape[0]), np.diff(similar.indptr))))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    kept = place - np.repeat(similar.indptr[:-1], np.diff(similar.indptr)) < count
+    result = similar.copy()
+    result.data[~kept] = 0
+    result.eliminate_zeros()
+    return result
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is known, and whom to rank for."""
+
+    graph: KnowledgeGraph
+    group: Group
+    history: ItemLists
+
+    def measure(self, ranked: IntArray) -> Evaluation:
+        """How good lists for the group's users are."""
+        interactions = self.graph.interactions
+        popularity = np.bincount(interactions.item, minlength=len(self.graph.items))
+        return evaluate(lambda _, k: ranked[:, :k], self.group, ks=(K,), popularity=popularity, num_users=len(ranked))
+
+
+def tuning_task(graph: KnowledgeGraph, split: Any) -> Task:
+    """A seeded sample of the users with something in the validation part."""
+    (group, *_) = user_groups(graph, split, part="valid", known_parts=("train",))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(group))[:TUNING_USERS])
+    group = replace(
+        group, user=group.user[chosen], **{n: getattr(group, n).take(chosen) for n in ("history", "seen", "truth")}
+    )
+    view = split.view(graph, "train")
+    return Task(view, group, split.positives(graph, "train").take(group.user))
+
+
+def test_task(graph: KnowledgeGraph, split: Any) -> Task:
+    """All users: each has something in the test part."""
+    (group, *_) = user_groups(graph, split)
+    return Task(split.view(graph, "train", "valid"), group, split.positives(graph, "train", "valid").take(group.user))
+
+
+class Tuning:
+    """Settings tried, and what they reached on validation."""
+
+    def __init__(self, system: str) -> None:
+        self.system = system
+        self.rows: list[dict[str, Any]] = []
+        self.settings: list[Any] = []
+
+    def add(self, setting: Any, evaluation: Evaluation) -> None:
+        row = {metric: round(evaluation.mean(metric), 4) for metric in (f"recall@{K}", f"ndcg@{K}")}
+        self.rows.append({"system": self.system, "setting": str(setting), **row})
+        self.settings.append(setting)
+        print(self.rows[-1], flush=True)
+
+    def best(self) -> Any:
+        """By NDCG."""
+        return self.settings[int(np.argmax([row[f"ndcg@{K}"] for row in self.rows]))]
+
+
+def tune_fastrp(peer: Peer, task: Task) -> Tuning:
+    """Weights and normalisation at 256 dimensions first, then self influence, then more dimensions."""
+    tuning = Tuning("GDS FastRP")
+    peer.project_training("training")
+
+    def attempt(setting: FastRP) -> None:
+        vectors = peer.vectors("training", setting)
+        for cosine in (True, False):
+            ranked = rank_by_vectors(vectors, task.group.user, task.group.seen, num_users=peer.users, cosine=cosine)
+            tuning.add(replace(setting, cosine=cosine), task.measure(ranked))
+
+    for weights, normalisation in itertools.product(WEIGHTS, NORMALISATIONS):
+        attempt(FastRP(256, weights, normalisation, 0.0, True))
+    for influence in SELF_INFLUENCE[1:]:
+        attempt(replace(tuning.best(), self_influence=influence))
+    for dimension in DIMENSIONS:
+        attempt(replace(tuning.best(), dimension=dimension))
+    peer.drop("training")
+    return tuning
+
+
+def tune_similarity(peer: Peer, task: Task) -> Tuning:
+    """The metric and the number of neighbours."""
+    tuning = Tuning("GDS nodeSimilarity")
+    peer.project_training("training", orientation="REVERSE")
+    for metric in METRICS:
+        similar = peer.similarities("training", metric, max(NEIGHBOURS))
+        for neighbours in NEIGHBOURS:
+            ranked = rank_by_similarity(nearest(similar, neighbours), task.history, task.group.seen)
+            tuning.add((metric, neighbours), task.measure(ranked))
+    peer.drop("training")
+    return tuning
+
+
+def tune_spectral(task: Task) -> Tuning:
+    """The number of factors and the weight of the low-pass filter."""
+    tuning = Tuning("graphrecall spectral (GF-CF)")
+    for factors in FACTORS:
+        channel = Spectral(SpectralConfig(factors=factors)).fit(task.graph)
+        for alpha in ALPHAS:
+            channel.config = SpectralConfig(factors=factors, alpha=alpha)
+            tuning.add(channel.config, task.measure(candidates(channel, task)))
+    return tuning
+
+
+def read_graph(store: Neo4jStore) -> KnowledgeGraph:
+    """The database as graphrecall reads it."""
+    builder = GraphBuilder(GraphSettings(user="user", item="item"))
+    return builder.add_neo4j(store, source={"interactions": [{"type": "VISITED"}]}).build()[0]
+
+
+def candidates(channel: Any, task: Task) -> IntArray:
+    """The channel's best items for the group's users, int64 (n, K)."""
+    queries = Queries.of_users(task.group.user, task.graph.users, seen=task.group.seen)
+    table = channel.recommend(queries, k=K).table
+    ranked = np.full((len(task.group), K), -1, dtype=np.int64)
+    row = np.searchsorted(task.group.user, task.graph.users.index(table["user_id"]))
+    ranked[row, table["rank"].to_numpy() - 1] = task.graph.items.index(table["item_id"])
+    return ranked
+
+
+def run(context: Context) -> list[dict[str, Any]]:
+    """Load the database, then tune and measure every system on it.
+
+    Returns:
+        A row a system: what validation chose, recall and NDCG on test with their intervals over users, and the seconds
+        from the database to the candidates of all users: `read_s` (into GDS's projection, or into graphrecall's
+        graph), `fit_s` (streaming out of the database included) and `rank_s`.
+    """
+    if context.data is None:
+        raise ValueError("the section gds needs the folder of the data")
+    folder = context.data / "gowalla"
+    graph, split = gowalla(folder)
+    tuning, test = tuning_task(graph, split), test_task(graph, split)
+    context.facts |= {"data": checksums(folder), "split": asdict(SPLIT), "tuning_users": TUNING_USERS, "threads": CORES}
+    tried: list[dict[str, Any]] = []
+    context.facts["tried_on_validation"] = tried
+    rows: list[dict[str, Any]] = []
+
+    def keep(system: str, found: Tuning, clock: Clock, evaluation: Evaluation) -> None:
+        tried.extend(found.rows)
+        row: dict[str, Any] = {"system": system, "chosen": str(found.best()), "users": len(evaluation.user)}
+        for metric in (f"recall@{K}", f"ndcg@{K}"):
+            row[metric] = evaluation.mean(metric)
+            row[f"{metric} interval"] = list(evaluation.interval(metric))
+        rows.append({**row, **clock.row()})
+        ours = [r for r in rows if r["system"].startswith("graphrecall")]
+        peers = [r[f"recall@{K}"] for r in rows if r["system"].startswith("GDS")]
+        for row in ours:
+            row["times_gds_recall"] = row[f"recall@{K}"] / max(peers) if peers else None
+        context.keep(rows)
+
+    with context.open() as store:
+        start = time.perf_counter()
+        load_into(store, known_part(graph, split))
+        context.facts["load_s"] = round(time.perf_counter() - start, 1)
+        peer = Peer(store, graph)
+
+        found = tune_fastrp(peer, tuning)
+        best = found.best()
+        clock = Clock.start()
+        peer.project("all")
+        clock.lap("read")
+        vectors = peer.vectors("all", best)
+        clock.lap("fit")
+        ranked = rank_by_vectors(vectors, test.group.user, test.group.seen, num_users=peer.users, cosine=best.cosine)
+        clock.lap("rank")
+        peer.drop("all")
+        keep("GDS FastRP", found, clock, test.measure(ranked))
+
+        found = tune_spectral(tuning)
+        read_graph(store)  # the server has seen the queries before, as it has those of the peer from its tuning
+        clock = Clock.start()
+        read = read_graph(store)
+        clock.lap("read")
+        channel = Spectral(found.best()).fit(read)
+        clock.lap("fit")
+        ranked = candidates(channel, replace(test, graph=read))
+        clock.lap("rank")
+        keep("graphrecall spectral (GF-CF)", found, clock, replace(test, graph=read).measure(ranked))
+
+        found = tune_similarity(peer, tuning)
+        metric, neighbours = found.best()
+        clock = Clock.start()
+        peer.project("all", orientation="REVERSE")
+        clock.lap("read")
+        similar = peer.similarities("all", metric, neighbours)
+        clock.lap("fit")
+        ranked = rank_by_similarity(similar, test.history, test.group.seen)
+        clock.lap("rank")
+        peer.drop("all")
+        keep("GDS nodeSimilarity", found, clock, test.measure(ranked))
+    return rows
