@@ -40,6 +40,11 @@ def test_the_wheel_holds_the_four_packages_and_no_data(wheel: Path) -> None:
     assert all(top in {"kg", "gnn", "recall", "ingest"} or top.endswith(".dist-info") for top in tops)
     assert not [name for name in names if name.endswith((".csv", ".gz", ".ttl", ".nt", ".parquet"))]
     assert {f"{package}/py.typed" for package in ("kg", "gnn", "recall", "ingest")} <= set(names)
+    queries = {
+        f"kg/queries/{path.relative_to(ROOT / 'kg' / 'queries')}" for path in ROOT.glob("kg/queries/**/*.cypher")
+    }
+    assert len(queries) >= 5
+    assert queries <= set(names)
 
 
 def test_the_installed_wheel_works_without_the_source_tree(wheel: Path, tmp_path: Path) -> None:
