@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import compress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,10 @@ WITH x ORDER BY i LIMIT $limit
 WITH type(x) AS name, collect(x) AS xs
 RETURN name, [x IN xs | id(x)] AS ids, [x IN xs | id(startNode(x))] AS sources,
   [x IN xs | id(endNode(x))] AS targets, [key IN $keys[name] | [x IN xs | x[key]]] AS columns"""
+# Which relationships are still there.
+ENDS = """UNWIND range($low, $high) AS i
+MATCH (a)-[x]->(b) WHERE id(x) = i AND type(x) IN $types
+RETURN type(x) AS name, collect(id(x)) AS ids, collect(id(a)) AS sources, collect(id(b)) AS targets"""
 # What tells whether a node is still the one that was read: internal ids of deleted nodes are given to new ones.
 IDENTITIES = """UNWIND range($low, $high) AS i
 MATCH (x) WHERE id(x) = i AND any(label IN labels(x) WHERE label IN $labels)
@@ -63,7 +68,7 @@ class Page:
         low: the first id.
         end: the id after the last one.
         rows: records of the query.
-        size: nodes or relationships in it.
+        size: nodes or relationships that were found, also those that were gone before the page was done.
     """
 
     low: int
@@ -81,6 +86,8 @@ class Reader:
 
     Attributes:
         columns: of the last query that was answered.
+        mark: stands for the last transaction that the server had committed when it gave the last answer; two equal
+            marks say that nothing was committed between the two answers. None before the first answer.
     """
 
     def __init__(self, store: Neo4jStore, *, patience: float) -> None:
@@ -93,6 +100,7 @@ class Reader:
         self.store = store
         self.patience = patience
         self.columns: tuple[str, ...] = ()
+        self.mark: str | None = None
         self._session: Any = None
         self._fetch_size = 0
         self._answered = False
@@ -154,6 +162,8 @@ class Reader:
             self.columns = tuple(result.keys())
             for record in result:
                 yield dict(zip(self.columns, record.values(), strict=True))
+            # The driver calls it a bookmark.
+            self.mark = " ".join(sorted(self._session.last_bookmarks().raw_values)) or None
 
     def _passes(self, error: StoreError) -> bool:
         """Whether a fault may be gone in a moment."""
@@ -237,8 +247,17 @@ class Pages:
         """The page that begins at `low` and ends before `end`, or earlier where that is too much."""
         while True:
             parameters = {**self.parameters, "low": low, "high": end - 1, "limit": self.limit}
+            before = reader.mark
             try:
                 rows = reader.run(self.query, parameters)
+                if size := sum(len(row["ids"]) for row in rows):
+                    last = max(row["ids"][-1] for row in rows)
+                    # A page cut at the limit ends with its last entity.
+                    end = last + 1 if size >= self.limit else end
+                # What is deleted while a page is made comes without type, labels, properties or ends. Such nodes are
+                # found by the look at the end.
+                if self.query == RELATIONSHIPS and (before is None or reader.mark != before):
+                    rows = _still_there(rows, reader.run(ENDS, parameters))
             except (QueryTimeoutError, _TooMuchError) as error:
                 if end - low <= SMALLEST_IDS:
                     raise
@@ -246,11 +265,7 @@ class Pages:
                 end = low + max((end - low) // 2, SMALLEST_IDS)
                 self._widest = min(self._widest, end - low)
                 continue
-            size = sum(len(row["ids"]) for row in rows)
-            # A page cut at the limit ends with its last entity.
-            if size >= self.limit:
-                end = 1 + max(row["ids"][-1] for row in rows)
-            return Page(low, end, rows, size)
+            return Page(low, end, [row for row in rows if row["name"] is not None], size)
 
     def _grow(self, page: Page) -> None:
         wanted = float(self.limit)
@@ -259,6 +274,19 @@ class Pages:
         factor = min(wanted / page.size, GROWTH) if page.size else GROWTH
         width = (page.end - page.low) * factor
         self._width = int(max(SMALLEST_IDS, min(width, GROWTH * self._width, self._widest)))
+
+
+def _still_there(rows: Sequence[dict[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a page of relationships without those that are not there any more."""
+    there = {row["name"]: set(zip(row["ids"], row["sources"], row["targets"], strict=True)) for row in now}
+    kept = []
+    for row in rows:
+        alive = there.get(row["name"], set())
+        keep = [key in alive for key in zip(row["ids"], row["sources"], row["targets"], strict=True)]
+        if row["name"] is not None and any(keep):
+            lists = {name: list(compress(row[name], keep)) for name in ("ids", "sources", "targets")}
+            kept.append({**row, **lists, "columns": [list(compress(values, keep)) for values in row["columns"]]})
+    return kept
 
 
 def bounds(reader: Reader, patterns: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[int, int]:

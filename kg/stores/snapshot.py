@@ -286,6 +286,7 @@ class _Start:
 
     catalog: Catalog
     read_at: float
+    mark: str | None
     spans: Mapping[str, tuple[int, int]]
 
 
@@ -300,10 +301,10 @@ def _begin(store: Neo4jStore, reader: Reader, folder: Path, plan: ReadPlan, *, m
             age = time.time() - found["read_at"]
             spans = {name: (low, end) for name, (low, end) in found["spans"].items()}
             if same and 0 <= age < max_age:
-                return _Start(Catalog.from_json(found["catalog"]), found["read_at"], spans)
+                return _Start(Catalog.from_json(found["catalog"]), found["read_at"], found["mark"], spans)
         except (ArtifactError, KeyError, TypeError, ValueError):
             logger.warning("%s is damaged: reading starts anew", folder / PLAN)
-    read_at = time.time()
+    read_at, mark = time.time(), reader.mark
     catalog = discover(store)
     for names, there, what in (
         (plan.labels, catalog.labels, "label"),
@@ -320,8 +321,10 @@ def _begin(store: Neo4jStore, reader: Reader, folder: Path, plan: ReadPlan, *, m
     (folder / PLAN).unlink(missing_ok=True)
     remove_trees([folder])
     folder.mkdir(parents=True)
-    write_json(folder / PLAN, {**wanted, "read_at": read_at, "spans": spans, "catalog": catalog.to_json()})
-    return _Start(catalog, read_at, spans)
+    write_json(
+        folder / PLAN, {**wanted, "read_at": read_at, "mark": mark, "spans": spans, "catalog": catalog.to_json()}
+    )
+    return _Start(catalog, read_at, mark, spans)
 
 
 def _near(name: str, names: Iterable[str]) -> str:
@@ -446,7 +449,7 @@ def _keep_rows(
 
 
 def _check_again(store: Neo4jStore, readers: Sequence[Reader], folder: Path, plan: ReadPlan, start: _Start) -> Moved:
-    """Look at all nodes once more; ids that are gone or re-used are kept in a file."""
+    """Look at all nodes once more, if anything was written meanwhile; ids gone or re-used are kept in a file."""
     keys = _identities(plan, start.catalog)
     counters: dict[str, Counter[str]] = {"gone": Counter(), "reused": Counter(), "new": Counter()}
     lost: list[Any] = [np.empty(0, np.int64)]
@@ -455,7 +458,9 @@ def _check_again(store: Neo4jStore, readers: Sequence[Reader], folder: Path, pla
     def now(low: int, end: int) -> dict[str, tuple[Any, Any]]:
         return _now(readers, plan, keys, low, end)
 
-    for record in _records(folder, "nodes"):
+    readers[0].run("RETURN 1 AS one", {})
+    still = readers[0].mark is not None and readers[0].mark == start.mark
+    for record in () if still else _records(folder, "nodes"):
         there = now(record["low"], record["end"])
         for group in record["groups"]:
             name = group["name"]
@@ -474,7 +479,9 @@ def _check_again(store: Neo4jStore, readers: Sequence[Reader], folder: Path, pla
             counters["new"][name] += len(ids)
             late.append(ids)
     first, last = start.spans["nodes"]
-    low, end = bounds(readers[0], [(label_pattern(name), {"name": name}) for name in plan.labels])
+    low, end = first, last
+    if not still:
+        low, end = bounds(readers[0], [(label_pattern(name), {"name": name}) for name in plan.labels])
     for begin, stop in ((low, min(first, end)), (max(last, low), end)):
         for name, (ids, _) in now(begin, stop).items():
             counters["new"][name] += len(ids)
