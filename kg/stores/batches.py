@@ -8,17 +8,28 @@ locks the mark first and reads it then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from neo4j import ManagedTransaction, unit_of_work
 
 from kg.errors import StoreError
+from kg.stores.base import Row
 from kg.stores.neo4j import Neo4jStore, told
 from kg.stores.own_names import LABEL_PREFIX
 
 MARK = f"{LABEL_PREFIX}Mark"
+Result = TypeVar("Result")
+
+
+def ensure(store: Neo4jStore, command: str, parameters: Mapping[str, Any] | None = None) -> None:
+    """Run CREATE ... IF NOT EXISTS of a constraint or an index; somebody else may make the same at the same time."""
+    try:
+        store.write(command, parameters)
+    except StoreError as error:
+        if "EquivalentSchemaRuleAlreadyExists" not in str(error):
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +66,50 @@ class Mark:
     content: str
 
     @staticmethod
-    def read(store: Neo4jStore, name: str) -> tuple[str, int] | None:
-        """The content and the finished rows of a job's mark, or None."""
-        rows = store.read(
-            f"MATCH (m:{MARK} {{name: $name}}) RETURN m.content AS content, m.done AS done", {"name": name}
-        )
-        return (str(rows[0]["content"]), int(rows[0]["done"])) if rows else None
+    def read(store: Neo4jStore, name: str) -> Row | None:
+        """The properties of a job's mark, `content`, `done` and `written` among them, or None."""
+        rows = store.read(f"MATCH (m:{MARK} {{name: $name}}) RETURN m {{.*}} AS mark", {"name": name})
+        return dict(rows[0]["mark"]) if rows else None
 
-    def begin(self) -> int:
-        """Make the mark unless it is there, and say how many rows are finished.
+    def begin(self) -> Row:
+        """Make the mark unless it is there, and say what it says.
 
         Raises:
             StoreError: the job's mark is that of another content.
         """
-        self.store.write(f"CREATE CONSTRAINT graphrecall_mark IF NOT EXISTS FOR (m:{MARK}) REQUIRE m.name IS UNIQUE")
-        self.store.write(
-            f"MERGE (m:{MARK} {{name: $name}}) ON CREATE SET m.content = $content, m.done = 0",
-            {"name": self.name, "content": self.content},
-        )
-        found = Mark.read(self.store, self.name)
-        if found is None or found[0] != self.content:
+        found = self.claim(lambda _: None)
+        if found["content"] != self.content:
             raise self._lost()
-        return found[1]
+        return found
+
+    def claim(self, facts: Callable[[ManagedTransaction], Mapping[str, Any] | None]) -> Row:
+        """Make the mark this content's, whoever's it was: from then on, the other's batches are refused.
+
+        Args:
+            facts: called if the mark is new or that of another content; further properties to begin with, or None to
+                leave an existing mark alone.
+
+        Returns:
+            The mark's properties.
+        """
+        ensure(self.store, f"CREATE CONSTRAINT graphrecall_mark IF NOT EXISTS FOR (m:{MARK}) REQUIRE m.name IS UNIQUE")
+
+        def work(transaction: ManagedTransaction) -> Row:
+            node = f"(m:{MARK} {{name: $name}})"
+            row = transaction.run(
+                f"MERGE {node} SET m.turn = randomUUID() WITH m RETURN m {{.*}} AS mark", name=self.name
+            ).single(strict=True)
+            found = dict(row["mark"])
+            if found.get("content") == self.content:
+                return found
+            more = facts(transaction)
+            if more is None and "content" in found:
+                return found
+            new = {"name": self.name, "content": self.content, "done": 0, "written": 0, **(more or {})}
+            transaction.run(f"MATCH {node} SET m = $new", name=self.name, new=new).consume()
+            return new
+
+        return self._transaction(work)
 
     def write(self, batch: Batch) -> tuple[int, int]:
         """Write one batch, unless that has been done.
@@ -88,32 +121,77 @@ class Mark:
             StoreError: a `whole` batch has rows without a place, or the mark is gone or that of another content.
         """
 
-        @unit_of_work(timeout=self.store.timeout)
         def work(transaction: ManagedTransaction) -> tuple[int, int]:
-            # Reading before the lock would let two writers see the same number.
-            locked = transaction.run(
-                f"MATCH (m:{MARK} {{name: $name}}) SET m.turn = randomUUID() "
-                "WITH m RETURN m.content AS content, m.done AS done",
-                name=self.name,
-            ).single()
-            if locked is None or locked["content"] != self.content:
-                raise self._lost()
-            if locked["done"] != batch.start:
-                return int(locked["done"]), 0
+            done = int(self._locked(transaction)["done"])
+            if done != batch.start:
+                return done, 0
             row = transaction.run(batch.query, dict(batch.parameters)).single(strict=True)
             written = int(row["written"])
             if batch.whole and written != batch.rows:
                 raise StoreError(
-                    f"{self.store.name}: {batch.rows - written} of {batch.rows} rows find no node to hang on, "
-                    "or find several: somebody changes the database at the same time"
+                    f"{self.store.name}: of {batch.rows} rows {written} were written, for want of a node to hang on: "
+                    "somebody changes the database at the same time"
                 )
-            done = batch.start + batch.rows
-            transaction.run(f"MATCH (m:{MARK} {{name: $name}}) SET m.done = $done", name=self.name, done=done).consume()
-            return done, written
+            transaction.run(
+                f"MATCH (m:{MARK} {{name: $name}}) SET m.done = $done, m.written = m.written + $written",
+                {"name": self.name, "done": batch.start + batch.rows, "written": written},
+            ).consume()
+            return batch.start + batch.rows, written
 
+        return self._transaction(work)
+
+    def in_turn(
+        self,
+        query: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        phase: str | None = None,
+        then: str | None = None,
+    ) -> list[Row] | None:
+        """Run a query, idempotent, while nobody else can take the mark.
+
+        Args:
+            query: Cypher.
+            parameters: its values.
+            phase: the query is not run unless the mark's property `phase` is this one: another writer of the same
+                content may be further already.
+            then: the phase afterwards.
+
+        Returns:
+            Its rows, or None when it was not run.
+
+        Raises:
+            StoreError: the mark is gone or that of another content.
+        """
+
+        def work(transaction: ManagedTransaction) -> list[Row] | None:
+            mark = self._locked(transaction)
+            if phase is not None and mark.get("phase") != phase:
+                return None
+            rows = [dict(record) for record in transaction.run(query, dict(parameters or {}))]
+            if then is not None:
+                move = f"MATCH (m:{MARK} {{name: $name}}) SET m.phase = $then"
+                transaction.run(move, name=self.name, then=then).consume()
+            return rows
+
+        return self._transaction(work)
+
+    def _locked(self, transaction: ManagedTransaction) -> Row:
+        # Reading before the lock would let two writers see the same number.
+        found = transaction.run(
+            f"MATCH (m:{MARK} {{name: $name}}) SET m.turn = randomUUID() WITH m RETURN m {{.*}} AS mark", name=self.name
+        ).single()
+        mark = {} if found is None else dict(found["mark"])
+        if mark.get("content") != self.content:
+            raise self._lost()
+        return mark
+
+    def _transaction(self, work: Callable[[ManagedTransaction], Result]) -> Result:
         store = self.store
+        timed = unit_of_work(timeout=store.timeout)(work)
         with told(store.name, store.database), store.driver.session(database=store.database) as session:
-            return session.execute_write(work)
+            result: Result = session.execute_write(timed)
+            return result
 
     def _lost(self) -> StoreError:
         return StoreError(

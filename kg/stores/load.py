@@ -7,21 +7,19 @@ attributes make up, is not either. A killed load goes on where it stopped (`kg.s
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from kg.cypher import ID, quote
 from kg.errors import InvalidDataError, StoreError
 from kg.graph import KnowledgeGraph, node_columns
 from kg.progress import SILENT, Progress
 from kg.schema import NodeType, RelationKey
-from kg.stores.batches import Batch, Mark
+from kg.stores.batches import Batch, Mark, ensure
+from kg.stores.digests import tables_digest
 from kg.stores.neo4j import Neo4jStore
 from kg.stores.own_names import is_own
 
@@ -74,8 +72,8 @@ def load_into(
     for name in graph.nodes:
         node_type = graph.schema.node_types[name]
         found = f"(n:{quote(node_type.label)}) REQUIRE n.{quote(node_type.key)}"
-        store.write(f"CREATE CONSTRAINT IF NOT EXISTS FOR {found} IS UNIQUE")
-    done = mark.begin()
+        ensure(store, f"CREATE CONSTRAINT IF NOT EXISTS FOR {found} IS UNIQUE")
+    done = int(mark.begin()["done"])
     written, start = 0, 0
     for piece in pieces:
         end = start + piece.rows
@@ -97,21 +95,8 @@ def load_into(
 
 def graph_digest(graph: KnowledgeGraph) -> str:
     """A digest of a graph's content: the same for the same schema, nodes and edges, hex."""
-    digest = hashlib.sha256(json.dumps(graph.schema.to_json(), sort_keys=True).encode())
-    tables = [(name, table) for name, table in graph.nodes.items()]
-    tables += [(str(key), table) for key, table in graph.edges.items()]
-    for name, table in tables:
-        for column in sorted(table.column_names):
-            kind = table.schema.field(column).type
-            digest.update(json.dumps([name, column, str(kind), table.num_rows]).encode())
-            for chunk in table[column].chunks:
-                if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-                    # What lies under a null is not content.
-                    digest.update(pc.is_valid(chunk).to_numpy(zero_copy_only=False).tobytes())
-                    digest.update(pc.fill_null(chunk, 0).to_numpy(zero_copy_only=False).tobytes())
-                else:
-                    digest.update(json.dumps(chunk.to_pylist(), default=str, ensure_ascii=False).encode())
-    return digest.hexdigest()
+    tables = [*graph.nodes.items(), *((str(key), table) for key, table in graph.edges.items())]
+    return tables_digest(tables, more=graph.schema.to_json())
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +220,7 @@ def _check_room(store: Neo4jStore, graph: KnowledgeGraph, mark: Mark) -> None:
     advice = "load into an empty database, or empty this one by MATCH (n) DETACH DELETE n"
     taken = {label: count for label in _expected_nodes(graph) if (count := _count_nodes(store, label))}
     found = Mark.read(store, JOB)  # after counting: another loader of the same graph may begin in between
-    if found is not None and found[0] != mark.content:
+    if found is not None and found["content"] != mark.content:
         raise StoreError(f"{store.name} holds the load of another graph: {advice}")
     if found is None and taken:
         shown = ", ".join(f"{count} nodes {label}" for label, count in taken.items())

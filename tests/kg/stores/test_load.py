@@ -244,7 +244,7 @@ def test_a_node_deleted_while_relationships_are_written_stops_the_load(neo4j_sto
     def delete() -> None:
         neo4j_store.write("MATCH (n:Movie {id: 'm3'}) DETACH DELETE n")
 
-    with pytest.raises(StoreError, match="find no node to hang on"):
+    with pytest.raises(StoreError, match="for want of a node to hang on"):
         load_into(neo4j_store, graph, batch=50, progress=_At("loading RATED", 100, delete))
 
 
