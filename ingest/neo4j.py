@@ -29,6 +29,7 @@ from ingest.assemble import StoreNames
 from ingest.report import MAX_EXAMPLES, QualityReport, Source
 from ingest.settings import GraphSettings, Neo4jEvents, Neo4jInteractions, Neo4jSource, QualitySettings
 from ingest.tables import Cleaner, Rows, to_ids
+from kg.cypher import quote
 from kg.errors import ConfigError, InvalidDataError
 from kg.ids import IntArray
 from kg.progress import SILENT, Progress
@@ -117,8 +118,11 @@ def plan_reading(catalog: Catalog, source: Neo4jSource, graph: GraphSettings, *,
             # Nodes of other labels may all be read under their first one, and then need no key of this one.
             if node_type in (graph.item, graph.user):
                 raise
-    kinds = catalog.types if source.relationships is None else source.relationships
+    # Without nodes there is nothing that relationships could join.
+    kinds = (catalog.types if labels else ()) if source.relationships is None else source.relationships
     type_names({*kinds, *needed}, graph, source)
+    for stored in (*names, *kinds, *keys.values()):
+        _check_name(stored)
     return ReadPlan(
         # Nodes in between come first: they are no nodes of the graph, whatever other labels they have.
         labels=(*dict.fromkeys(between), *sorted(names, key=preference)),
@@ -146,6 +150,14 @@ def _check_there(key: str, named: Iterable[str], there: Iterable[str], name: str
             raise ConfigError(f"{key}: {name} has no {one!r}: {hint}")
 
 
+def _check_name(name: str) -> None:
+    """Refuse a label, type or key that no query of a path could name."""
+    try:
+        quote(name)
+    except InvalidDataError as error:
+        raise ConfigError(f"{error}, or leave it out of what sources.neo4j names") from error
+
+
 def _check_properties(key: str, entry: Neo4jInteractions | Neo4jEvents, catalog: Catalog) -> None:
     if entry.type is not None:
         there, what = set(catalog.types[entry.type].properties), f"{entry.type} relationships"
@@ -156,6 +168,8 @@ def _check_properties(key: str, entry: Neo4jInteractions | Neo4jEvents, catalog:
         return
     for role in ("user", *ROLES):
         named = getattr(entry, role, None)
+        if named is not None:
+            _check_name(named)
         if named is not None and named not in there:
             raise ConfigError(
                 f"{key}.{role} = {named!r}: the properties of {what} are {', '.join(sorted(there)) or 'none'}"
