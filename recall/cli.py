@@ -300,6 +300,38 @@ def load(
         print_load(store.name, facts, console=_out())
 
 
+@app.command("write-back")
+def write_back(
+    run: RunPath,
+    neo4j: Server = None,
+    database: Database = None,
+    user: Account = None,
+    k: Annotated[
+        int | None, typer.Option("-k", min=1, max=10_000, help="Candidates a user; default: as configured, else 100.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The candidates and vectors of a run into the Neo4j database that holds its graph.
+
+    Readers see the results of the run before until all of it is there. Killed, it goes on when it is started again.
+    """
+    from recall.runs import RunFolder
+    from recall.stores import connection_of
+    from recall.write_back import configured, write_back_run
+
+    folder = RunFolder.open(run)
+    connection = _connection(connection_of(folder), neo4j, database, user)
+    wanted, vectors = configured(folder)
+    with connection.open(base=folder.path) as store, watch(quiet=as_json) as progress:
+        facts = write_back_run(folder, store, k=k or wanted, vectors=vectors, progress=progress)
+    if as_json:
+        typer.echo(json_text({"neo4j": store.name, **facts.to_json()}))
+    else:
+        from recall.show import print_write_back
+
+        print_write_back(facts, console=_out())
+
+
 @app.command()
 def cypher(
     run: RunPath,

@@ -68,6 +68,18 @@ class DemoSettings(_Section):
     user: str | None = None
 
 
+class WriteBackSettings(_Section):
+    """What a refresh writes into the database of the section `neo4j` when it has published a run.
+
+    Attributes:
+        k: candidates a user.
+        vectors: whose vectors, each with an index: "items", "users".
+    """
+
+    k: int = Field(default=100, ge=1, le=10_000)
+    vectors: tuple[Literal["items", "users"], ...] = ("items", "users")
+
+
 class RefreshConfig(_Section):
     """Everything a refresh needs to know.
 
@@ -75,6 +87,7 @@ class RefreshConfig(_Section):
         seed: of training; the split has its own.
         device: "auto", "cpu", "cuda" or "cuda:N".
         neo4j: the server that `sources.neo4j` is read from and that answers the Cypher of the run.
+        write_back: what goes back into it; without the section nothing does.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -91,12 +104,15 @@ class RefreshConfig(_Section):
     runs: RunsSettings = RunsSettings()
     demo: DemoSettings = DemoSettings()
     neo4j: Neo4jConnection | None = None
+    write_back: WriteBackSettings | None = None
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 
     @model_validator(mode="after")
     def _sections_fit(self) -> RefreshConfig:
         check_sections(self.graph, self.sources, self.neo4j)
+        if self.write_back is not None and self.neo4j is None:
+            raise ValueError("write_back needs the section neo4j, which says where the database is")
         return self
 
     @property

@@ -45,11 +45,13 @@ from kg.progress import SILENT, Progress, Task
 from kg.storage import load_graph, save_graph
 from kg.stores.connection import Neo4jConnection
 from kg.stores.embedded_build import build_store
+from kg.stores.write_back import WriteBackFacts
 from recall.assess import MODEL, assess, exact_channel, write_split
 from recall.channels import EmbeddingChannel
 from recall.config import RefreshConfig
 from recall.recommender import Recommender
 from recall.runs import RunFolder, RunsFolder, folder_bytes, free_bytes
+from recall.write_back import write_back_run
 
 if TYPE_CHECKING:  # the driver is imported where a database is read
     from kg.stores.snapshot import Snapshot
@@ -57,7 +59,7 @@ if TYPE_CHECKING:  # the driver is imported where a database is read
 _log = logging.getLogger(__name__)
 
 SELF_CHECK_USERS = 20
-NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j")
+NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j", "write_back")
 HOW_IT_IS_READ = ("page", "max_age", "patience")
 
 
@@ -69,15 +71,24 @@ class RefreshResult:
         status: "published", or "unchanged" when the run that serves has these inputs.
         run: the run that serves now.
         report: its report.json.
+        written_back: what went into the database, or None where nothing is to be written back.
     """
 
     status: Literal["published", "unchanged"]
     run: RunFolder
     report: dict[str, Any]
+    written_back: WriteBackFacts | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `--json`."""
-        return {"status": self.status, "run": self.run.name, "path": str(self.run.path), "report": self.report}
+        back = None if self.written_back is None else self.written_back.to_json()
+        return {
+            "status": self.status,
+            "run": self.run.name,
+            "path": str(self.run.path),
+            "written_back": back,
+            "report": self.report,
+        }
 
 
 def refresh(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = False) -> RefreshResult:
@@ -95,6 +106,8 @@ def refresh(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
         ConfigError: the device, a relation or a file that the configuration names is not there.
         TrainingError: training diverged.
         GateError: the finished run failed its self-check; it is not published.
+        StoreError: a database did not answer while it was read, or while results were written back; in the second
+            case the new run is published and serves.
         GraphRecallError: the disk is full.
     """
     resolve_device(config.device)
@@ -103,7 +116,7 @@ def refresh(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
         inputs = Inputs.of(config, runs.staging_root, progress, fresh=full)
         if not full and (unchanged := _unchanged(runs, inputs.fingerprint)) is not None:
             inputs.drop_snapshot()
-            return unchanged
+            return _write_back(config, unchanged, progress)
         keep = () if inputs.snapshot is None else (inputs.snapshot.folder,)
         stages = Stages(runs.staging(inputs.fingerprint, fresh=full, keep=keep))
         report = _make(config, inputs, stages, runs.cache, progress)
@@ -122,7 +135,23 @@ def refresh(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
         run = runs.publish(stages.run.path, fingerprint=inputs.fingerprint)
         remove_trees([runs.staging_root])
         runs.prune(config.runs.keep)
-        return RefreshResult(status="published", run=run, report=report)
+        return _write_back(config, RefreshResult(status="published", run=run, report=report), progress)
+
+
+def _write_back(config: RefreshConfig, result: RefreshResult, progress: Progress) -> RefreshResult:
+    """Write the results of the run that serves into its database, if that is wished; at once when they are there."""
+    if config.write_back is None or config.neo4j is None:
+        return result
+    try:
+        with config.neo4j.open(base=config.base) as store:
+            wanted = config.write_back
+            facts = write_back_run(result.run, store, k=wanted.k, vectors=wanted.vectors, progress=progress)
+    except GraphRecallError as error:
+        raise StoreError(
+            f"{error}\nThe run {result.run.name} is published and serves; only its results are not in the database. "
+            f"The next refresh tries again, and so does: graphrecall write-back {result.run.path}"
+        ) from error
+    return replace(result, written_back=facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from recall.console import duration, size
 
 if TYPE_CHECKING:
     from kg.stores.load import LoadFacts
+    from kg.stores.write_back import WriteBackFacts
     from recall.contracts import Candidates
     from recall.doctor import Check
     from recall.explain import Because, Connection, Explanation
@@ -51,6 +52,8 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
     report = result.report
     if result.status == "unchanged":
         console.print(Text.assemble(("nothing changed", "bold"), f": {_near(result.run.path)} serves"), soft_wrap=True)
+        if result.written_back is not None:
+            print_write_back(result.written_back, console=console)
         return
     data = report["data"]
     console.print(
@@ -65,6 +68,8 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
     console.print(_labelled("times", times))
     console.print(_labelled("run", f"published {_near(result.run.path)}"), style="green")
     console.print(_labelled("serves", str(_near(result.run.path.parent / "current"))))
+    if result.written_back is not None:
+        print_write_back(result.written_back, console=console)
 
 
 def _labelled(label: str, text: str) -> Table:
@@ -168,6 +173,15 @@ def print_files(folder: Path, files: Mapping[str, int], *, console: Console) -> 
         made.add_row(name, size(count))
     console.print(made)
     console.print(f"written to {folder}", soft_wrap=True)
+
+
+def print_write_back(facts: WriteBackFacts, *, console: Console) -> None:
+    """What went into the database of a run."""
+    what = [f"{facts.candidates:,} candidates"]
+    what += [f"vectors of {count:,} {role}" for role, count in facts.vectors.items()]
+    lacking = f"; {facts.missing:,} of them found no node" if facts.missing else ""
+    done = "written back" if facts.status == "written" else "were there"
+    console.print(_labelled("neo4j", f"{', '.join(what)} {done}{lacking}"), style="green")
 
 
 def print_load(server: str, facts: LoadFacts, *, console: Console) -> None:

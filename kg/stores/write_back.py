@@ -108,7 +108,7 @@ def finished(store: Neo4jStore, *, run: str, k: int, roles: Iterable[str]) -> Wr
     pointer, mark = serving(store), Mark.read(store, JOB)
     if pointer is None or mark is None or mark.get("phase") != FINISHED or mark["content"] != pointer["content"]:
         return None
-    if (pointer["run"], pointer["k"], pointer["roles"]) != (run, k, sorted(roles)):
+    if (pointer["run"], pointer["k"], pointer["roles"]) != (run, k, sorted(set(roles))):
         return None
     return _facts(pointer, "unchanged")
 

@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from kg.ready_queries import neo4j_queries
 from kg.stores.connection import Neo4jConnection
 from kg.stores.neo4j import Neo4jStore
+from recall.recommender import Recommender
+from recall.refresh import RefreshResult
+from recall.runs import RunFolder
 
 pytestmark = pytest.mark.neo4j
 
@@ -89,3 +93,83 @@ def test_a_server_that_is_not_there_is_told(
     code, _, err = command("load", deployment, "--neo4j", "bolt://127.0.0.1:1")
     assert code == 1
     assert "does not answer" in err
+
+
+def write_config(config: Path, server: list[str], connection: Neo4jConnection, more: str = "") -> None:
+    """Name the test server in a deployment's configuration."""
+    section = f'[neo4j]\nuri = "{connection.uri}"\nuser = "{connection.user}"\n'
+    config.write_text(config.read_text() + section + more)
+
+
+def test_write_back_serves_the_candidates_of_a_run_from_the_database(
+    command: Command, refreshed: RefreshResult, deployment: Path, server: list[str], neo4j_store: Neo4jStore
+) -> None:
+    assert command("load", deployment, *server)[0] == 0
+    code, out, err = command("write-back", refreshed.run.path, *server, "-k", 3)
+    assert (code, err) == (0, "")
+    assert "candidates, vectors of 24 items, vectors of 16 users written back" in " ".join(out.split())
+    recommender = Recommender.load(refreshed.run.path)
+    ready = neo4j_queries(recommender.graph.schema)
+    for user in ("u1", "u9"):
+        rows = neo4j_store.query(ready["candidates_of_user"].query(user_id=user))
+        expected = recommender.recommend([user], k=3).table
+        assert [row["item"] for row in rows] == expected["item_id"].to_pylist()
+        assert [row["score"] for row in rows] == expected["score"].to_pylist()
+        assert {row["run"] for row in rows} == {refreshed.run.name}
+    rows = neo4j_store.query(ready["similar_items"].query(item_id="m3", k=5))
+    assert [row["item"] for row in rows] == recommender.similar(["m3"], k=5).table["item_id"].to_pylist()
+    code, out, _ = command("write-back", refreshed.run.path, *server, "-k", 3, "--json")
+    facts = json.loads(out)
+    assert (code, facts["status"], facts["run"]) == (0, "unchanged", refreshed.run.name)
+
+
+def test_write_back_into_an_empty_database_fails_with_advice(
+    command: Command, refreshed: RefreshResult, server: list[str]
+) -> None:
+    code, _, err = command("write-back", refreshed.run.path, *server)
+    assert code == 1
+    assert "holds none of the first" in err
+    assert "graphrecall load" in err
+
+
+def test_refresh_writes_back_when_the_configuration_says_so(
+    command: Command,
+    make_deployment: Callable[[Path], Path],
+    tmp_path: Path,
+    server: list[str],
+    neo4j_store: Neo4jStore,
+    neo4j_connection: Neo4jConnection,
+) -> None:
+    config = make_deployment(tmp_path)
+    write_config(config, server, neo4j_connection, '[write_back]\nk = 4\nvectors = ["items"]\n')
+    code, _, err = command("refresh", config)
+    assert code == 1  # the database is empty
+    assert "is published and serves" in err
+    assert f"graphrecall write-back {tmp_path}" in err
+    run = RunFolder.open(tmp_path / "runs" / "current")
+
+    assert command("load", config)[0] == 0
+    code, out, _ = command("refresh", config, "--json")
+    result = json.loads(out)
+    assert (code, result["status"], result["run"]) == (0, "unchanged", run.name)
+    assert result["written_back"] == {
+        "run": run.name,
+        "status": "written",
+        "vectors": {"items": 24},
+        "candidates": 64,
+        "missing": 0,
+    }
+    code, out, _ = command("refresh", config, "--json")
+    assert json.loads(out)["written_back"]["status"] == "unchanged"
+    code, out, _ = command("write-back", run.path, "--json")  # as the configuration of the run says
+    assert json.loads(out)["status"] == "unchanged"
+
+
+def test_write_back_needs_a_database_in_the_configuration(
+    command: Command, make_deployment: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    config = make_deployment(tmp_path)
+    config.write_text(config.read_text() + "[write_back]\nk = 4\n")
+    code, _, err = command("refresh", config)
+    assert code == 1
+    assert "write_back needs the section neo4j" in err
