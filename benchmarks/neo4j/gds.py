@@ -224,7 +224,7 @@ def tuning_task(graph: KnowledgeGraph, split: Any) -> Task:
     return Task(view, group, split.positives(graph, "train").take(group.user))
 
 
-def test_task(graph: KnowledgeGraph, split: Any) -> Task:
+def final_task(graph: KnowledgeGraph, split: Any) -> Task:
     """All users: each has something in the test part."""
     (group, *_) = user_groups(graph, split)
     return Task(split.view(graph, "train", "valid"), group, split.positives(graph, "train", "valid").take(group.user))
@@ -322,7 +322,7 @@ def run(context: Context) -> list[dict[str, Any]]:
         raise ValueError("the section gds needs the folder of the data")
     folder = context.data / "gowalla"
     graph, split = gowalla(folder)
-    tuning, test = tuning_task(graph, split), test_task(graph, split)
+    tuning, test = tuning_task(graph, split), final_task(graph, split)
     context.facts |= {"data": checksums(folder), "split": asdict(SPLIT), "tuning_users": TUNING_USERS}
     context.facts["threads"] = {"gds": CORES, "client": torch.get_num_threads()}
     tried: list[dict[str, Any]] = []
