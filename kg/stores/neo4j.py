@@ -20,7 +20,7 @@ from kg.cypher import CypherQuery
 from kg.errors import ConfigError, QueryRefusedError, QueryTimeoutError, StoreError, StoreUnavailableError
 from kg.stores.base import Row, with_values
 from kg.stores.guard import check_read_only
-from kg.stores.values import plain
+from kg.stores.values import plain, sendable
 
 _RETRY_SECONDS = 30.0
 # Somebody waits for the answer of a query: long enough to replace a connection that died with a restarted server.
@@ -114,7 +114,7 @@ class Neo4jStore:
     def auto_commit(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run a query that takes no surrounding transaction: a change of the schema, or CALL ... IN TRANSACTIONS."""
         with told(self.name, self.database), self._session(WRITE_ACCESS) as session, _sent():
-            found = session.run(Query(query, timeout=self.timeout), dict(parameters or {}))
+            found = session.run(Query(query, timeout=self.timeout), _sendable(parameters))
             return [dict(record) for record in found]
 
     def _managed(
@@ -131,7 +131,7 @@ class Neo4jStore:
         @unit_of_work(timeout=timeout or self.timeout)
         def work(transaction: Any) -> list[Row]:
             with _sent():
-                found = transaction.run(query, dict(parameters or {}))
+                found = transaction.run(query, _sendable(parameters))
             return [dict(record) for record in found]
 
         with told(self.name, self.database), self._session(access, max_transaction_retry_time=retry) as session:
@@ -154,6 +154,10 @@ class Neo4jStore:
 
     def __repr__(self) -> str:
         return f"Neo4jStore({self.name!r}, database={self.database!r})"
+
+
+def _sendable(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: sendable(value) for name, value in (parameters or {}).items()}
 
 
 @contextmanager

@@ -1,10 +1,11 @@
-"""Values of Neo4j's driver as plain Python, so that whoever asks a store needs no driver to read the answer."""
+"""Values between Neo4j's driver and plain Python: whoever asks a store needs no driver to read the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from neo4j.graph import Node, Path, Relationship
 from neo4j.spatial import Point
@@ -48,6 +49,31 @@ def plain(value: Any) -> Any:
     if type(value).__name__ == "Vector":  # since driver 6
         return list(value.to_native())
     raise ValueError(f"a value of type {type(value).__name__}")
+
+
+def sendable(value: Any) -> Any:
+    """A parameter that the driver can send without harm; lists and mappings are copied only where something changes.
+
+    The driver asks the zone of a time with objects of its own, and CPython's `ZoneInfo` reads memory that those do not
+    have: the interpreter may die of it. Zones of pytz, which the driver brings, are the same without that.
+    """
+    kind = type(value)
+    if kind is str or kind is int or kind is float or value is None or kind is bool:
+        return value
+    if kind is list or kind is tuple:
+        changed = [sendable(inner) for inner in value]
+        return value if all(new is old for new, old in zip(changed, value, strict=True)) else changed
+    if isinstance(value, Mapping):
+        made = {key: sendable(inner) for key, inner in value.items()}
+        return value if all(made[key] is inner for key, inner in value.items()) else made
+    if isinstance(value, datetime) and isinstance(value.tzinfo, ZoneInfo):
+        import pytz  # type: ignore[import-untyped]
+
+        name = value.tzinfo.key
+        if name is None or name not in pytz.all_timezones_set:
+            raise ValueError("a time in a zone without a name: give it in UTC")
+        return value.astimezone(pytz.timezone(name))
+    return value
 
 
 def _properties(entity: Node | Relationship) -> dict[str, Any]:
