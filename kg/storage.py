@@ -63,6 +63,33 @@ def load_graph(folder: Path) -> KnowledgeGraph:
         ArtifactError: a file is missing, changed or of other counts, or the format version is another. Checksums
             detect damage, not forgery.
     """
+    index = _index(folder)
+    try:
+        schema = Schema.from_json(index["schema"])
+        nodes = {entry["type"]: _read(folder, entry) for entry in index["nodes"]}
+        edges = {RelationKey(*entry["key"]): _read(folder, entry) for entry in index["edges"]}
+        return KnowledgeGraph(schema, nodes, edges)
+    except ArtifactError:
+        raise
+    except (GraphRecallError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{folder / INDEX} does not describe a graph: {error}") from error
+
+
+def load_schema(folder: Path) -> Schema:
+    """The schema of a saved graph, without its tables.
+
+    Raises:
+        ArtifactError: it is missing, damaged or of another format version.
+    """
+    try:
+        return Schema.from_json(_index(folder)["schema"])
+    except ArtifactError:
+        raise
+    except (GraphRecallError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{folder / INDEX} does not describe a graph: {error}") from error
+
+
+def _index(folder: Path) -> dict[str, Any]:
     index = read_json(folder / INDEX)
     if not isinstance(index, dict):
         raise ArtifactError(f"{folder / INDEX} is damaged: it holds no object")
@@ -74,15 +101,7 @@ def load_graph(folder: Path) -> KnowledgeGraph:
         )
     if digest({key: value for key, value in index.items() if key != "digest"}) != index.get("digest"):
         raise ArtifactError(f"{folder / INDEX} is damaged: its own digest does not match")
-    try:
-        schema = Schema.from_json(index["schema"])
-        nodes = {entry["type"]: _read(folder, entry) for entry in index["nodes"]}
-        edges = {RelationKey(*entry["key"]): _read(folder, entry) for entry in index["edges"]}
-        return KnowledgeGraph(schema, nodes, edges)
-    except ArtifactError:
-        raise
-    except (GraphRecallError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder / INDEX} does not describe a graph: {error}") from error
+    return index
 
 
 def _write(folder: Path, name: str, table: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from kg.errors import GateError, GraphRecallError, RefreshInProgressError
 from recall.console import json_text, watch
 
 if TYPE_CHECKING:
+    from kg.cypher import CypherQuery
     from kg.stores.connection import Neo4jConnection
     from recall.recommender import Recommender
 
@@ -344,6 +345,9 @@ def cypher(
             help="Value of $NAME, a text; NAME:=VALUE is JSON, such as count:=5. May be repeated.",
         ),
     ] = None,
+    ready: Annotated[
+        str | None, typer.Option("--ready", metavar="NAME", help="Ask a ready query; without a QUERY they are listed.")
+    ] = None,
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that the query may take.")] = None,
     neo4j: Server = None,
     database: Database = None,
@@ -353,21 +357,35 @@ def cypher(
     """Ask the graph of a run in Cypher; nothing can be changed by it.
 
     The query goes to the server of the run's configuration, or to the database file of the run, or to --neo4j.
+    Without a query, those that are ready are listed.
     """
     from recall.runs import RunFolder
-    from recall.show import print_rows, rows_data
-    from recall.stores import RunStore, connection_of
+    from recall.show import print_ready, print_rows, ready_data, rows_data
+    from recall.stores import RunStore, connection_of, ready_queries_of
 
+    if query is not None and ready is not None:
+        raise typer.BadParameter("give a query or --ready, not both", param_hint="--ready")
     folder = RunFolder.open(run)
-    if query is None:
-        raise typer.BadParameter("give a query", param_hint="QUERY")
-    values = _parameters(param or [])
-    connection = None
+    connection = connection_of(folder)
     if neo4j is not None or database is not None or user is not None:
-        connection = _connection(connection_of(folder), neo4j, database, user)
+        connection = _connection(connection, neo4j, database, user)
+    values = _parameters(param or [])
+    if query is not None:
+        asked: str | CypherQuery = query
+    else:
+        there = ready_queries_of(folder, on_neo4j=connection is not None)
+        if ready is None:
+            if as_json:
+                typer.echo(json_text(ready_data(there)))
+            else:
+                print_ready(there, console=_out())
+            return
+        if ready not in there:
+            raise typer.BadParameter(f"{ready!r} is none of {', '.join(there)}", param_hint="--ready")
+        asked, values = there[ready].query(**values), {}
     store = RunStore(folder) if connection is None else connection.open(base=folder.path)
     try:
-        rows = store.query(query, values, timeout=timeout)
+        rows = store.query(asked, values, timeout=timeout)
     finally:
         store.close()
     if as_json:

@@ -22,6 +22,7 @@ from rich.text import Text
 from recall.console import duration, size
 
 if TYPE_CHECKING:
+    from kg.ready_queries import ReadyQuery
     from kg.stores.load import LoadFacts
     from kg.stores.write_back import WriteBackFacts
     from recall.contracts import Candidates
@@ -196,6 +197,32 @@ def print_load(server: str, facts: LoadFacts, *, console: Console) -> None:
         f"{facts.written:,} nodes and relationships written" if facts.written else "nothing to do, all of it was there"
     )
     console.print(_labelled("load", f"{server}: {done}"), style="green")
+
+
+def ready_data(queries: Mapping[str, ReadyQuery]) -> dict[str, Any]:
+    """The ready queries as plain data."""
+    return {
+        "ready": [
+            {
+                "name": one.name,
+                "help": one.help,
+                "parameters": list(one.parameters),
+                "defaults": dict(one.defaults),
+                "text": one.text,
+            }
+            for one in queries.values()
+        ]
+    }
+
+
+def print_ready(queries: Mapping[str, ReadyQuery], *, console: Console) -> None:
+    """The ready queries, a line each, and how to ask one."""
+    made = table("--ready", "--param", "what it tells")
+    for one in queries.values():
+        values = [f"{name}=..." for name in one.parameters]
+        values += [f"{name}:={value}" for name, value in one.defaults.items()]
+        made.add_row(Text(one.name), Text("\n".join(values)), Text(one.help))
+    console.print(made)
 
 
 def rows_data(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ from typing import Any
 from kg.cypher import CypherQuery
 from kg.errors import ArtifactError, ConfigError
 from kg.files import read_json
+from kg.ready_queries import ReadyQuery, neo4j_queries, ready_queries
+from kg.storage import load_schema
 from kg.stores.base import Row, Store
 from kg.stores.connection import Neo4jConnection
 from recall.runs import RunFolder
@@ -28,6 +30,17 @@ def connection_of(run: RunFolder) -> Neo4jConnection | None:
         return Neo4jConnection(**section)
     except (TypeError, ConfigError) as error:
         raise ArtifactError(f"{run.config} is damaged: its section neo4j is none: {error}") from error
+
+
+def ready_queries_of(run: RunFolder, *, on_neo4j: bool) -> dict[str, ReadyQuery]:
+    """The ready queries for the graph of a run, by name.
+
+    Args:
+        run: whose graph is asked.
+        on_neo4j: also those that follow what runs write back into Neo4j.
+    """
+    schema = load_schema(run.graph)
+    return ready_queries(schema) | (neo4j_queries(schema) if on_neo4j else {})
 
 
 class RunStore:
