@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -15,10 +12,10 @@ import pytest
 
 from kg import KnowledgeGraph, NodeType, Relation, RelationKey, Schema
 from kg.errors import InvalidDataError, StoreError
-from kg.progress import Task
 from kg.stores.load import graph_digest, load_into
 from kg.stores.neo4j import Neo4jStore
 from tests.conftest import make_movie_graph
+from tests.kg.stores.interrupting import At
 
 pytestmark = pytest.mark.neo4j
 
@@ -245,7 +242,7 @@ def test_a_node_deleted_while_relationships_are_written_stops_the_load(neo4j_sto
         neo4j_store.write("MATCH (n:Movie {id: 'm3'}) DETACH DELETE n")
 
     with pytest.raises(StoreError, match="for want of a node to hang on"):
-        load_into(neo4j_store, graph, batch=50, progress=_At("loading RATED", 100, delete))
+        load_into(neo4j_store, graph, batch=50, progress=At("loading RATED", 100, delete, wait=True))
 
 
 def test_an_emptied_database_takes_the_load_again(neo4j_store: Neo4jStore) -> None:
@@ -286,28 +283,3 @@ def test_the_digest_follows_content_alone() -> None:
     assert graph_digest(graph) != graph_digest(small_graph(value=[1.5, 0.0], words=[["x"], None]))
     assert graph_digest(graph) != graph_digest(small_graph(value=[1.5, None], words=[["x"], []]))
     assert graph_digest(graph) != graph_digest(small_graph(values=[1.5, None], words=[["x"], None]))
-
-
-class _At:
-    """A listener that calls something once a task has come so far."""
-
-    def __init__(self, name: str, after: int, then: Any) -> None:
-        self.name, self.after, self.then = name, after, then
-
-    @contextmanager
-    def task(self, description: str, *, total: int | None = None) -> Iterator[Task]:
-        yield _Counting(self, description)
-
-
-class _Counting:
-    def __init__(self, owner: _At, name: str) -> None:
-        self.owner, self.name, self.done = owner, name, 0
-
-    def advance(self, steps: int = 1) -> None:
-        self.done += steps
-        if self.name == self.owner.name and self.done >= self.owner.after:
-            self.owner.after = sys.maxsize
-            self.owner.then()
-
-    def note(self, text: str) -> None:
-        pass
