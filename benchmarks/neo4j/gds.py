@@ -9,7 +9,6 @@ seen items cost GDS nothing. Its streams of pairs are packed into lists, so that
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -40,8 +39,14 @@ TUNING_USERS = 2000
 CORES = os.cpu_count() or 1
 Vectors = npt.NDArray[np.float32]
 
-WEIGHTS = ((0.0, 1.0, 1.0), (0.0, 0.5, 1.0, 1.0, 1.0), (0.0, 1.0, 1.0, 1.0, 1.0), (0.0, 0.0, 1.0, 0.0, 1.0))
-NORMALISATIONS = (-0.75, -0.5, -0.25)
+WEIGHTS = (
+    (0.0, 1.0, 1.0),
+    (0.0, 0.5, 1.0, 1.0, 1.0),
+    (0.0, 1.0, 1.0, 1.0, 1.0),
+    (0.0, 0.0, 1.0, 1.0, 1.0),
+    (0.0, 0.0, 0.5, 1.0, 1.0, 1.0),
+)
+NORMALISATIONS = (-0.25, -0.5, 0.0, 0.25)
 SELF_INFLUENCE = (0.0, 0.5)
 DIMENSIONS = (512, 1024)
 METRICS = ("COSINE", "JACCARD")
@@ -250,7 +255,7 @@ class Tuning:
 
 
 def tune_fastrp(peer: Peer, task: Task) -> Tuning:
-    """Weights and normalisation at 256 dimensions first, then self influence, then more dimensions."""
+    """One after the other, each with the best so far: weights, normalisation, self influence, dimensions."""
     tuning = Tuning("GDS FastRP")
     peer.project_training("training")
 
@@ -260,8 +265,10 @@ def tune_fastrp(peer: Peer, task: Task) -> Tuning:
             ranked = rank_by_vectors(vectors, task.group.user, task.group.seen, num_users=peer.users, cosine=cosine)
             tuning.add(replace(setting, cosine=cosine), task.measure(ranked))
 
-    for weights, normalisation in itertools.product(WEIGHTS, NORMALISATIONS):
-        attempt(FastRP(256, weights, normalisation, 0.0, True))
+    for weights in WEIGHTS:
+        attempt(FastRP(256, weights, NORMALISATIONS[0], 0.0, True))
+    for normalisation in NORMALISATIONS[1:]:
+        attempt(replace(tuning.best(), normalisation=normalisation))
     for influence in SELF_INFLUENCE[1:]:
         attempt(replace(tuning.best(), self_influence=influence))
     for dimension in DIMENSIONS:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -125,6 +127,8 @@ def main(argv: Sequence[str]) -> None:
         parser.error("the section gds needs --data, a folder with gowalla/train.txt and gowalla/test.txt")
     if "gds" not in chosen:
         print("section gds is left out")
+    # Whoever stops the benchmark stops its server, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     for name in chosen:
         with section(name, arguments.data) as context:
             context.keep(import_module(f"benchmarks.neo4j.{name}").run(context))
