@@ -44,6 +44,21 @@ def test_defaults_and_a_full_configuration() -> None:
     assert full.graph.nodes["book"].key == "https://example.org/book/{id}"
 
 
+def neo4j(**source: Any) -> dict[str, Any]:
+    return {"neo4j": {"uri": "neo4j://localhost:7687"}, "sources": {"neo4j": source}}
+
+
+def test_a_key_may_be_a_property_of_a_neo4j_database() -> None:
+    full = settings(graph={"nodes": {"film": {"key": "movieId"}}}, **neo4j(labels=["Film"]))
+    assert full.graph.nodes["film"].key == "movieId"
+    assert full.neo4j is not None
+    assert full.neo4j.uri == "neo4j://localhost:7687"
+    assert full.sources.neo4j is not None
+    assert full.sources.neo4j.labels == ["Film"]
+    assert full.sources.neo4j.relationships is None
+    assert DataSettings(graph=full.graph, sources=full.sources, neo4j=full.neo4j) == full
+
+
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
@@ -67,6 +82,21 @@ def test_defaults_and_a_full_configuration() -> None:
         ({"sources": {"interactions": [{"train": ["a"]}]}}, ["both train and test"]),
         ({"sources": {"interactions": [{"files": ["a"], "test": ["b"]}]}}, ["either files, or train"]),
         ({"sources": {"events": [{"relation": "t", "files": ["a"], "value_type": "tag"}]}}, ["belong together"]),
+        ({"sources": {"neo4j": {}}}, ["sources.neo4j needs the section neo4j", "neo4j://host:7687"]),
+        ({"neo4j": {"uri": "http://h"}}, ["neo4j", "'http://h' is no address"]),
+        ({"neo4j": {"uri": "neo4j://h", "pasword_env": "X"}}, ["neo4j.pasword_env"]),
+        ({"neo4j": {"uri": "neo4j://h", "timeout": "9"}}, ["neo4j.timeout", "number"]),
+        (neo4j(interactions=[{}]), ["interactions.0", "type, through (with user_type and item_type) or query"]),
+        (neo4j(interactions=[{"type": "A", "query": "B"}]), ["give one of type"]),
+        (neo4j(interactions=[{"through": "A", "user_type": "B"}]), ["through, user_type and item_type belong"]),
+        (neo4j(interactions=[{"type": "A", "item_type": "B"}]), ["through, user_type and item_type belong"]),
+        (neo4j(interactions=[{"through": "A", "user_type": "B", "item_type": "B"}]), ["are the same"]),
+        (neo4j(interactions=[{"type": "A"}, {"type": "A"}]), ["name A more than once"]),
+        (neo4j(interactions=[{"type": "A"}], events=[{"type": "A", "user": "u"}]), ["name A more than once"]),
+        (neo4j(interactions=[{"type": "A", "relation": "Liked It"}]), ["relation"]),
+        (neo4j(labels=["A", "A"]), ["sources.neo4j.labels", "there twice"]),
+        (neo4j(relationship=["A"]), ["sources.neo4j.relationship", "did you mean 'relationships'"]),
+        (neo4j(page=0), ["sources.neo4j.page"]),
     ],
 )
 def test_wrong_values_are_refused_with_key_value_and_fix(sections: dict[str, Any], words: list[str]) -> None:

@@ -97,6 +97,20 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ('kinds = ["hnsw"]', 'kinds = ["hnws"]', "index.kinds.0 = \"hnws\": should be 'ivf' or 'hnsw'"),
         ("[demo]", "[training]\nseeds = 1\n[demo]", "training.seeds: unknown key"),
         ("[demo]", "[text]\nmodl = 'x'\n[demo]", "text.modl: unknown key, did you mean 'model'?"),
+        ("[demo]", "[sources.neo4j]\n[demo]", "sources.neo4j needs the section neo4j"),
+        ("[demo]", "[neo4j]\nuri = 'h:7687'\n[demo]", "neo4j: 'h:7687' is no address of a Neo4j server"),
+        ("[demo]", "[neo4j]\nuri = 'bolt://h'\ntimeout = 0\n[demo]", "timeout = 0.0 must be above 0 seconds"),
+        (
+            "[demo]",
+            "[neo4j]\nuri = 'bolt://h'\n[sources.neo4j]\nlabel = []\n[demo]",
+            "sources.neo4j.label: unknown key, did you mean 'labels'?",
+        ),
+        (
+            "[demo]",
+            "[neo4j]\nuri = 'bolt://h'\n[sources.neo4j]\ninteractions = [{type = 'A', ratng = 'B'}]\n[demo]",
+            "sources.neo4j.interactions.0.ratng: unknown key, did you mean 'rating'?",
+        ),
+        ("[split]", "[graph.nodes.movie]\nkey = 'movieId'\n[split]", "graph.nodes.movie.key = 'movieId': write"),
     ],
 )
 def test_each_kind_of_mistake(tmp_path: Path, old: str, new: str, expected: str) -> None:
