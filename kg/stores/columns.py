@@ -91,6 +91,46 @@ def column(values: Sequence[Any]) -> tuple[Any, int]:
     return pa.array([_as(value, name) for value in plain], TYPES[name]), left_out
 
 
+def temporal_column(texts: Sequence[Any], kind: str) -> Any:
+    """One page of a temporal property, which the server wrote as text.
+
+    The driver's own objects are slow, and it has none for the years that Python does not know.
+
+    Args:
+        texts: texts or lists of texts, None where the property is not there.
+        kind: "date", "datetime", or "text" for all others; what is no such value stays text.
+    """
+    if kind == "text":
+        return column(texts)[0]
+    plain = []
+    name = "null"
+    for text in texts:
+        if isinstance(text, list):
+            elements = [_parsed(element, kind) for element in text]
+            found = "null"
+            for inner, _ in elements:
+                found = _meet_scalars(found, inner)
+            found, value = _LIST + found, [element for _, element in elements]
+        else:
+            found, value = _parsed(text, kind)
+        name = meet(name, found)
+        plain.append(value)
+    return pa.array([_as(value, name) for value in plain], TYPES[name])
+
+
+def _parsed(text: str | None, kind: str) -> tuple[str, Any]:
+    if text is None:
+        return "null", None
+    try:
+        if kind == "date":
+            return kind, date.fromisoformat(text)
+        moment = datetime.fromisoformat(text.partition("[")[0])  # after it comes the name of the zone
+        # A local time says nothing about its zone: it is read as UTC.
+        return kind, moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return "text", text
+
+
 def cast(array: Any, name: str) -> Any:
     """A page's array as the type of the whole column."""
     own = type_name(array.type)
@@ -143,7 +183,8 @@ def _special(value: Any) -> tuple[str, Any]:
         return "text", json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     if callable(to_native := getattr(value, "to_native", None)):  # a vector, in newer drivers
         return _simple(to_native())
-    return "text", str(value)
+    # The driver could not make sense of it.
+    return "null", None
 
 
 def _as(value: Any, name: str) -> Any:
@@ -210,6 +251,10 @@ class ContentDigest:
                 data = memoryview(raw.buffers()[2])[offsets[start] : offsets[start + len(raw)]]
                 self._update((*path, "text"), data)
         else:
+            if pa.types.is_date(array.type):
+                array = array.cast(pa.int32())
+            elif pa.types.is_timestamp(array.type):
+                array = array.cast(pa.int64())
             self._update((*path, "values"), array.to_numpy(zero_copy_only=False))
 
     def _update(self, path: tuple[str, ...], data: Any) -> None:

@@ -35,19 +35,23 @@ PAGE_BYTES = 16 * 2**20
 GROWTH = 4
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 
+_COLUMNS = """[key IN $keys[name] | [x IN xs | x[key]]] AS columns,
+  [key IN $texts[name] | [x IN xs | toStringOrNull(x[key])]] AS texts,
+  [key IN $lists[name] | [x IN xs | toStringList(x[key])]] AS lists,
+  [key IN $bytes[name] | size([x IN xs WHERE x[key] IS NOT NULL])] AS bytes"""
 # Names travel as values, so none has to be quoted. `ORDER BY` makes the cut at `$limit` one in the order of ids.
-NODES = """UNWIND range($low, $high) AS i
+NODES = f"""UNWIND range($low, $high) AS i
 MATCH (x) WHERE id(x) = i AND any(label IN labels(x) WHERE label IN $labels)
 WITH x ORDER BY i LIMIT $limit
 WITH labels(x) AS labels, collect(x) AS xs
 WITH labels, xs, head([label IN $labels WHERE label IN labels]) AS name
-RETURN name, labels, [x IN xs | id(x)] AS ids, [key IN $keys[name] | [x IN xs | x[key]]] AS columns"""
-RELATIONSHIPS = """UNWIND range($low, $high) AS i
+RETURN name, labels, [x IN xs | id(x)] AS ids, {_COLUMNS}"""
+RELATIONSHIPS = f"""UNWIND range($low, $high) AS i
 MATCH ()-[x]->() WHERE id(x) = i AND type(x) IN $types
 WITH x ORDER BY i LIMIT $limit
 WITH type(x) AS name, collect(x) AS xs
 RETURN name, [x IN xs | id(x)] AS ids, [x IN xs | id(startNode(x))] AS sources,
-  [x IN xs | id(endNode(x))] AS targets, [key IN $keys[name] | [x IN xs | x[key]]] AS columns"""
+  [x IN xs | id(endNode(x))] AS targets, {_COLUMNS}"""
 # Which relationships are still there.
 ENDS = """UNWIND range($low, $high) AS i
 MATCH (a)-[x]->(b) WHERE id(x) = i AND type(x) IN $types
@@ -217,10 +221,10 @@ class Pages:
         for reader in self.readers:
             free.put(reader)
 
-        def fetch(low: int, end: int) -> Page:
+        def fetch(low: int, end: int, limit: int) -> Page:
             reader = free.get()
             try:
-                return self._fetch(reader, low, end)
+                return self._fetch(reader, low, end, limit)
             finally:
                 free.put(reader)
 
@@ -231,29 +235,29 @@ class Pages:
                 while on_the_way or low < self.end:
                     while low < self.end and len(on_the_way) < len(self.readers):
                         end = min(low + self._width, self.end)
-                        on_the_way.append((end, pool.submit(fetch, low, end)))
+                        on_the_way.append((end, pool.submit(fetch, low, end, self._most())))
                         low = end
                     end, waiting = on_the_way.popleft()
                     page = waiting.result()
                     if page.end < end:  # it was too much for one page: the rest comes before the ranges after it
-                        on_the_way.appendleft((end, pool.submit(fetch, page.end, end)))
+                        on_the_way.appendleft((end, pool.submit(fetch, page.end, end, self._most())))
                     self._grow(page)
                     yield page
             finally:
                 for _, waiting in on_the_way:
                     waiting.cancel()
 
-    def _fetch(self, reader: Reader, low: int, end: int) -> Page:
+    def _fetch(self, reader: Reader, low: int, end: int, limit: int) -> Page:
         """The page that begins at `low` and ends before `end`, or earlier where that is too much."""
         while True:
-            parameters = {**self.parameters, "low": low, "high": end - 1, "limit": self.limit}
+            parameters = {**self.parameters, "low": low, "high": end - 1, "limit": limit}
             before = reader.mark
             try:
                 rows = reader.run(self.query, parameters)
                 if size := sum(len(row["ids"]) for row in rows):
                     last = max(row["ids"][-1] for row in rows)
                     # A page cut at the limit ends with its last entity.
-                    end = last + 1 if size >= self.limit else end
+                    end = last + 1 if size >= limit else end
                 # What is deleted while a page is made comes without type, labels, properties or ends. Such nodes are
                 # found by the look at the end.
                 if self.query == RELATIONSHIPS and (before is None or reader.mark != before):
@@ -267,11 +271,12 @@ class Pages:
                 continue
             return Page(low, end, [row for row in rows if row["name"] is not None], size)
 
+    def _most(self) -> int:
+        """Nodes or relationships that the next page may hold."""
+        return max(1, int(min(self.limit, PAGE_BYTES / self.bytes_a_row))) if self.bytes_a_row else self.limit
+
     def _grow(self, page: Page) -> None:
-        wanted = float(self.limit)
-        if self.bytes_a_row:
-            wanted = min(wanted, PAGE_BYTES / self.bytes_a_row)
-        factor = min(wanted / page.size, GROWTH) if page.size else GROWTH
+        factor = min(self._most() / page.size, GROWTH) if page.size else GROWTH
         width = (page.end - page.low) * factor
         self._width = int(max(SMALLEST_IDS, min(width, GROWTH * self._width, self._widest)))
 
@@ -284,8 +289,11 @@ def _still_there(rows: Sequence[dict[str, Any]], now: Sequence[Mapping[str, Any]
         alive = there.get(row["name"], set())
         keep = [key in alive for key in zip(row["ids"], row["sources"], row["targets"], strict=True)]
         if row["name"] is not None and any(keep):
-            lists = {name: list(compress(row[name], keep)) for name in ("ids", "sources", "targets")}
-            kept.append({**row, **lists, "columns": [list(compress(values, keep)) for values in row["columns"]]})
+            ends = {name: list(compress(row[name], keep)) for name in ("ids", "sources", "targets")}
+            properties = {
+                name: [list(compress(values, keep)) for values in row[name]] for name in ("columns", "texts", "lists")
+            }
+            kept.append({**row, **ends, **properties})
     return kept
 
 

@@ -31,7 +31,7 @@ from kg.errors import ArtifactError, InvalidDataError
 from kg.files import atomic_path, digest, read_json, remove_trees, write_json
 from kg.progress import SILENT, Progress
 from kg.stores.catalog import Catalog, count, discover, label_pattern, type_pattern
-from kg.stores.columns import TYPES, ContentDigest, cast, column, meet, type_name
+from kg.stores.columns import TYPES, ContentDigest, cast, column, meet, temporal_column, type_name
 from kg.stores.guard import check_read_only
 from kg.stores.own_names import is_own
 from kg.stores.pages import IDENTITIES, NODES, RELATIONSHIPS, Page, Pages, Reader, bounds
@@ -343,76 +343,149 @@ def _read(readers: Sequence[Reader], folder: Path, what: str, start: _Start, pla
         yield sum(group["rows"] for group in record["groups"])
     names, facts = (plan.labels, start.catalog.labels) if what == "nodes" else (plan.types, start.catalog.types)
     query, parameter = (NODES, "labels") if what == "nodes" else (RELATIONSHIPS, "types")
-    keys = {name: list(facts[name].properties) for name in names}
-    pages = Pages(readers, query, {parameter: list(names), "keys": keys}, low=low, end=end, limit=plan.page)
+    keys = _Keys.of({name: facts[name].properties for name in names})
+    pages = Pages(readers, query, {parameter: list(names), **keys.parameters()}, low=low, end=end, limit=plan.page)
     for page in pages:
         pieces = _pieces(page, keys)
         # An empty page is nothing to keep, but for the last one, which says that all is read.
         if pieces or page.end >= end:
-            size = _write(folder, what, number, pieces, names, low=low, end=page.end)
+            size = _write(folder, what, number, pieces, names, keys, low=low, end=page.end)
             number, low = number + 1, page.end
             if page.size:
-                pages.bytes_a_row = size / page.size
+                # A page of few rows says little about those that come.
+                pages.bytes_a_row = max(size / page.size, pages.bytes_a_row / 2)
         yield page.size
 
 
-_Piece = dict[str, list[Any]]
+_TEMPORAL = ("Date", "DateTime", "LocalDateTime", "Time", "LocalTime", "Duration")
+_NAMING = {"String", "Long", "Integer", "Double", "Float", "Boolean"}
+_AS_TEXT = {*_TEMPORAL, *_NAMING, "Point"}
 
 
-def _pieces(page: Page, keys: Mapping[str, Sequence[str]]) -> dict[str, _Piece]:
-    """The lists of a page by label or type and name of the column; nodes come in one record a set of labels."""
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The properties of each label or type, by the way in which the server sends them.
+
+    Attributes:
+        plain: as they are.
+        texts: temporal values, as text.
+        lists: lists of temporal values, as lists of text.
+        bytes: byte arrays; only their number comes.
+        kinds: what the texts of a property are, "date", "datetime" or "text".
+    """
+
+    plain: dict[str, list[str]]
+    texts: dict[str, list[str]]
+    lists: dict[str, list[str]]
+    bytes: dict[str, list[str]]
+    kinds: dict[str, dict[str, str]]
+
+    @classmethod
+    def of(cls, properties: Mapping[str, Mapping[str, Sequence[str]]]) -> _Keys:
+        """Sort the properties of each name by the types of their values."""
+        found = cls({}, {}, {}, {}, {})
+        for name, facts in properties.items():
+            for ways in (found.plain, found.texts, found.lists, found.bytes):
+                ways[name] = []
+            found.kinds[name] = {}
+            for key, types in facts.items():
+                scalars = {kind.removesuffix("Array") for kind in types}
+                arrays = sum(kind.endswith("Array") for kind in types)
+                if scalars == {"Byte"}:
+                    found.bytes[name].append(key)
+                elif scalars.isdisjoint(_TEMPORAL) or not scalars <= _AS_TEXT or arrays not in (0, len(types)):
+                    found.plain[name].append(key)
+                else:
+                    (found.lists if arrays else found.texts)[name].append(key)
+                    dates, times = scalars == {"Date"}, scalars <= {"DateTime", "LocalDateTime"}
+                    found.kinds[name][key] = "date" if dates else "datetime" if times else "text"
+        return found
+
+    def parameters(self) -> dict[str, Any]:
+        """Of the queries in `kg.stores.pages`."""
+        return {"keys": self.plain, "texts": self.texts, "lists": self.lists, "bytes": self.bytes}
+
+    def columns(self, row: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """The lists of a record by property; of a byte array there are only nulls."""
+        name = row["name"]
+        found: dict[str, list[Any]] = {}
+        for ways, columns in ((self.plain, "columns"), (self.texts, "texts"), (self.lists, "lists")):
+            found.update(zip(ways[name], row[columns], strict=True))
+        return found | {key: [None] * len(row["ids"]) for key in self.bytes[name]}
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Rows of one label or type in a page: lists by column, and the number of byte arrays by property."""
+
+    columns: dict[str, list[Any]]
+    byte_arrays: Counter[str] = field(default_factory=Counter)
+
+
+def _pieces(page: Page, keys: _Keys) -> dict[str, _Piece]:
+    """The content of a page by label or type; nodes come in one record a set of labels."""
     pieces: dict[str, _Piece] = {}
     for row in page.rows:
         name, ids = row["name"], row["ids"]
         if "labels" in row:
             labels = sorted(label for label in row["labels"] if not is_own(label))
-            fixed = {"node": ids, "labels": [labels] * len(ids)}
+            columns = {"node": ids, "labels": [labels] * len(ids)}
         else:
-            fixed = {"relationship": ids, "source": row["sources"], "target": row["targets"]}
-        properties = {PROPERTY + key: values for key, values in zip(keys[name], row["columns"], strict=True)}
-        piece = fixed | properties
+            columns = {"relationship": ids, "source": row["sources"], "target": row["targets"]}
+        columns |= {PROPERTY + key: values for key, values in keys.columns(row).items()}
         if name in pieces:
-            for column_name, values in piece.items():
-                pieces[name][column_name].extend(values)
+            for column_name, values in columns.items():
+                pieces[name].columns[column_name].extend(values)
         else:
-            pieces[name] = piece
+            pieces[name] = _Piece(columns)
+        pieces[name].byte_arrays.update(dict(zip(keys.bytes[name], row["bytes"], strict=True)))
     return pieces
 
 
 def _write(
-    folder: Path, what: str, number: int, pieces: Mapping[str, _Piece], names: Sequence[str], *, low: int, end: int
+    folder: Path,
+    what: str,
+    number: int,
+    pieces: Mapping[str, _Piece],
+    names: Sequence[str],
+    keys: _Keys,
+    *,
+    low: int,
+    end: int,
 ) -> int:
     """Write the tables of a page, then the record that makes them count; returns their bytes in memory."""
     groups = []
     size = 0
     for name, piece in pieces.items():
-        table, left_out = _table(piece, sort=what == "nodes")
+        table = _table(piece, keys.kinds[name], sort=what == "nodes")
         file = f"{what}-{number:08d}-{names.index(name):04d}.parquet"
-        groups.append(_keep(folder, file, name, table, left_out))
+        groups.append(_keep(folder, file, name, table, piece.byte_arrays))
         size += table.nbytes
     write_json(folder / f"{what}-{number:08d}.json", {"low": low, "end": end, "groups": groups})
     return size
 
 
-def _table(piece: _Piece, *, sort: bool) -> tuple[Any, dict[str, int]]:
+def _table(piece: _Piece, kinds: Mapping[str, str], *, sort: bool) -> Any:
+    """The Arrow table of a piece; counts byte arrays that come where the catalog knew none."""
     arrays: dict[str, Any] = {}
-    left_out = {}
-    for name, values in piece.items():
-        if name.startswith(PROPERTY):
-            arrays[name], bytes_there = column(values)
-            if bytes_there:
-                left_out[name.removeprefix(PROPERTY)] = bytes_there
-        else:
+    for name, values in piece.columns.items():
+        key = name.removeprefix(PROPERTY)
+        if not name.startswith(PROPERTY):
             arrays[name] = pa.array(values, pa.list_(pa.string()) if name == "labels" else pa.int64())
+        elif key in kinds:
+            arrays[name] = temporal_column(values, kinds[key])
+        else:
+            arrays[name], byte_arrays = column(values)
+            piece.byte_arrays[key] += byte_arrays
     table = pa.table(arrays)
-    return (table.sort_by("node") if sort else table), left_out
+    return table.sort_by("node") if sort else table
 
 
 def _keep(folder: Path, file: str, name: str, table: Any, left_out: Mapping[str, int]) -> dict[str, Any]:
     with atomic_path(folder / file) as temporary:
         pq.write_table(table, temporary, compression="lz4", use_dictionary=False, write_statistics=False)
     types = {column: type_name(table.schema.field(column).type) for column in table.column_names}
-    return {"name": name, "file": file, "rows": table.num_rows, "types": types, "byte_arrays": dict(left_out)}
+    return {"name": name, "file": file, "rows": table.num_rows, "types": types, "byte_arrays": _there(left_out)}
 
 
 def _read_query(reader: Reader, folder: Path, number: int, name: str, text: str) -> Iterator[int]:
@@ -505,12 +578,9 @@ def _identities(plan: ReadPlan, catalog: Catalog) -> dict[str, str]:
     keys = {}
     for name in plan.labels:
         facts = catalog.labels[name]
-        if name in plan.keys:
-            keys[name] = plan.keys[name]
-        elif len(facts.unique) == 1:
-            keys[name] = facts.unique[0]
-        elif "id" in facts.properties:
-            keys[name] = "id"
+        key = plan.keys.get(name) or (facts.unique[0] if len(facts.unique) == 1 else "id")
+        if facts.properties.get(key) and set(facts.properties[key]) <= _NAMING:
+            keys[name] = key
     return keys
 
 
