@@ -18,7 +18,7 @@ from kg.parquet import read_table, write_table
 from kg.progress import SILENT, Progress
 from kg.splits import PARTS, TIE_BREAK, UNUSED
 from kg.storage import load_graph
-from recall.channels import EASE, ContentKNN, EmbeddingChannel, ItemKNN, Popularity, Spectral
+from recall.channels import EASE, ContentKNN, EmbeddingChannel, ItemKNN, Popularity, RP3Beta, Spectral
 from recall.contracts import Channel
 from recall.index import IndexConfig
 from recall.measure import measure
@@ -28,6 +28,7 @@ MODEL = "model"
 BASELINES: dict[str, Callable[[], Channel]] = {
     "popularity": Popularity,
     "item_knn": ItemKNN,
+    "rp3beta": RP3Beta,
     "ease": EASE,
     "spectral": Spectral,
 }

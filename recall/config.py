@@ -27,7 +27,7 @@ from kg.splits import SplitConfig
 from kg.stores.connection import Neo4jConnection
 from recall.index import IndexConfig
 
-Baseline = Literal["popularity", "item_knn", "ease", "content_knn", "spectral"]
+Baseline = Literal["popularity", "item_knn", "rp3beta", "ease", "content_knn", "spectral"]
 
 
 class _Section(BaseModel):

@@ -6,6 +6,7 @@ from recall.channels.ease import EASE, EASEConfig
 from recall.channels.embedding import EmbeddingChannel
 from recall.channels.item_knn import ItemKNN, ItemKNNConfig
 from recall.channels.popularity import Popularity
+from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "ItemKNN",
     "ItemKNNConfig",
     "Popularity",
+    "RP3Beta",
+    "RP3BetaConfig",
     "Spectral",
     "SpectralConfig",
 ]

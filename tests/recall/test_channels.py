@@ -31,6 +31,8 @@ from recall.channels import (
     ItemKNN,
     ItemKNNConfig,
     Popularity,
+    RP3Beta,
+    RP3BetaConfig,
     Spectral,
     SpectralConfig,
 )
@@ -76,6 +78,7 @@ FACTORIES = {
     "popularity": lambda graph: Popularity(),
     "item_knn": lambda graph: ItemKNN(ItemKNNConfig(neighbours=15, shrinkage=2.0)),
     "ease": lambda graph: EASE(EASEConfig(regularisation=5.0, weights=30)),
+    "rp3beta": lambda graph: RP3Beta(RP3BetaConfig(neighbours=20)),
     "spectral": lambda graph: Spectral(SpectralConfig(factors=6)),
     "content_knn": lambda graph: ContentKNN(text_features(graph), ContentKNNConfig(neighbours=10), encode=encode),
     "content_sum": lambda graph: ContentKNN(text_features(graph), ContentKNNConfig(neighbours=None), encode=encode),
@@ -400,6 +403,27 @@ class TestOracles:
     def test_popularity_counts_positives(self, graph):
         scores = np.tile(likes_matrix(graph).sum(axis=0), (len(graph.users), 1))
         check_against(Popularity().fit(graph), graph, scores, none_at_zero=False)
+
+    @pytest.mark.parametrize("neighbours", [40, 5])
+    def test_rp3beta_walks_from_user_to_item_to_user_to_item(self, graph, everybody, monkeypatch, neighbours):
+        monkeypatch.setattr("recall.channels.rp3beta._BLOCK", 7)
+        liked = liked_by(graph)
+        likes = [set(liked[user].tolist()) for user in range(len(graph.users))]
+        fans = [[user for user in range(len(likes)) if item in likes[user]] for item in range(len(graph.items))]
+        W = np.zeros((len(fans), len(fans)))
+        for i, j in np.ndindex(W.shape):
+            shared = set(fans[i]) & set(fans[j]) if i != j else set()
+            W[i, j] = sum((len(fans[j]) * len(likes[v])) ** -0.6 * len(fans[i]) ** -0.25 for v in shared)
+            assert shared or W[i, j] == 0
+        for row in W:
+            row[np.argsort(-row, kind="stable")[neighbours:]] = 0
+        config = RP3BetaConfig(alpha=0.6, beta=0.25, neighbours=neighbours)
+        answer = by_user(RP3Beta(config).fit(graph).recommend(everybody, k=40))
+        seen, ids = seen_by(graph), graph.items.ids.to_pylist()
+        for user, name in enumerate(graph.users.ids.to_pylist()):
+            scores = {i: sum(W[i, j] for j in likes[user]) for i in range(len(ids)) if i not in seen[user]}
+            expected = {ids[i]: score for i, score in scores.items() if score}
+            assert dict(answer.get(name, [])) == pytest.approx(expected, rel=1e-4)
 
     @pytest.mark.parametrize("weights", [40, 5])
     def test_ease(self, graph, everybody, monkeypatch, weights):
