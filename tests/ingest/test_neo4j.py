@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from kg.cypher import pair_query, path_query, quote, shared_users_query
 from kg.errors import ConfigError, InvalidDataError, QueryRefusedError, StoreError
 from kg.paths import PathFinder
 from kg.stores.catalog import Catalog, LabelFacts, TypeFacts
+from kg.stores.embedded import EmbeddedStore
+from kg.stores.embedded_build import write_store
 from kg.stores.load import load_into
 from kg.stores.neo4j import Neo4jStore
 from tests.conftest import empty
@@ -250,7 +253,9 @@ class TestReading:
         assert sum(s.read for s in report.sources) == 7 + 7
         assert not report.warnings
 
-    def test_the_cypher_of_its_paths_finds_them_in_the_database_it_came_from(self, neo4j_store: Neo4jStore) -> None:
+    def test_the_cypher_of_its_paths_finds_them_in_the_database_it_came_from(
+        self, neo4j_store: Neo4jStore, tmp_path: Path
+    ) -> None:
         write(neo4j_store, MOVIES)
         graph, _ = read(neo4j_store, STARS, graph={"positive": "rating >= 4"})
         adjacency = Adjacency.of(graph)
@@ -259,11 +264,16 @@ class TestReading:
             for name, id in (("user", "1"), ("movie", "9"))
         ]
         paths = PathFinder(adjacency).between(*ends)
-        found = [neo4j_store.query(path_query(graph, path)) for path in paths]
-        assert found == [[{"ids": ["1", "10", "2", "9"]}]]
-        shapes = [path.shape for path in paths]
-        assert neo4j_store.query(pair_query(graph, "1", "9", shapes)) == [{"shape": 0, "ids": ["1", "10", "2", "9"]}]
-        assert neo4j_store.query(shared_users_query(graph, "1", "9")) == [{"history_id": "10", "users": 1}]
+        assert len(paths) == 1
+        write_store(graph, tmp_path / "graph.lbug")
+        with EmbeddedStore(tmp_path / "graph.lbug") as embedded:
+            for store in (neo4j_store, embedded):
+                found = [store.query(path_query(graph, path)) for path in paths]
+                assert found == [[{"ids": ["1", "10", "2", "9"]}]], store.name
+                pair = pair_query(graph, "1", "9", [path.shape for path in paths])
+                assert store.query(pair) == [{"shape": 0, "ids": ["1", "10", "2", "9"]}], store.name
+                shared = shared_users_query(graph, "1", "9")
+                assert store.query(shared) == [{"history_id": "10", "users": 1}], store.name
 
     def test_odd_values_are_kept_exactly_or_told(self, neo4j_store: Neo4jStore) -> None:
         write(
