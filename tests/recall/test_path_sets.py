@@ -104,11 +104,12 @@ def test_what_is_enumerated_is_what_the_store_holds(
         if explanation.query is None:
             assert paths == []
         else:
-            rows = [(row["shape"], tuple(row["ids"])) for row in store.query(explanation.query)]
-            assert len(rows) == len(set(rows)) == explanation.found == len(paths)
-            assert by_shape(rows) == by_shape(
-                [(path.shape, tuple(names)) for path, names in zip(paths, along, strict=True)]
-            )
+            expected = by_shape([(path.shape, tuple(names)) for path, names in zip(paths, along, strict=True)])
+            # Ladybug once lost rows now and then, when it was asked with a timeout of its own.
+            for _ in range(3 if isinstance(store, EmbeddedStore) else 1):
+                rows = [(row["shape"], tuple(row["ids"])) for row in store.query(explanation.query)]
+                assert len(rows) == len(set(rows)) == explanation.found == len(paths)
+                assert by_shape(rows) == expected
             seen["pairs"] += 1
 
         for connection in explanation.paths:

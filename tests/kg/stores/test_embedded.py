@@ -345,6 +345,29 @@ def test_a_query_stops_at_its_timeout_and_the_next_one_runs(store: EmbeddedStore
     assert store.query("MATCH (u:User) RETURN count(*) AS n") == [{"n": 30}]
 
 
+def test_closing_ends_the_queries_that_run(file: Path) -> None:
+    store = EmbeddedStore(file)
+    errors: list[Exception] = []
+    started = threading.Barrier(4)
+
+    def ask() -> None:
+        started.wait()
+        try:
+            store.query("MATCH (a)-[]-(b)-[]-(c)-[]-(d)-[]-(e)-[]-(f)-[]-(g) RETURN count(*)")
+        except StoreUnavailableError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    store.close()
+    for thread in threads:
+        thread.join()
+    assert len(errors) == 3
+    assert all("closed" in str(error) for error in errors)
+
+
 def test_a_query_that_needs_too_much_memory_is_refused(file: Path) -> None:
     with EmbeddedStore(file, memory=64 << 20) as store:
         with pytest.raises(StoreError, match="more memory than it may use"):
