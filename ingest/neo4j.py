@@ -367,6 +367,12 @@ class _Mapping:
         for at, entry in enumerate(self.source.interactions):
             if entry.through is not None:
                 self._interactions_between(at, entry)
+            key = RelationKey(self.graph.user, entry.relation or "rated", self.graph.item)
+            if entry.type is None and key in self.result.edges:
+                raise ConfigError(
+                    f"sources.neo4j.interactions.{at} is called {key.name!r}, as the {self.result.names.types[key]} "
+                    "relationships are: give it another `relation`, or name those in interactions, too"
+                )
         return self.result
 
     def _account(self, what: str) -> Source:

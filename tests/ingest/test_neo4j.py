@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from kg.adjacency import Adjacency
 from kg.cypher import pair_query, path_query, quote, shared_users_query
 from kg.errors import ConfigError, InvalidDataError, QueryRefusedError, StoreError
 from kg.paths import PathFinder
+from kg.progress import SILENT, Task
 from kg.stores.catalog import Catalog, LabelFacts, TypeFacts
 from kg.stores.embedded import EmbeddedStore
 from kg.stores.embedded_build import write_store
@@ -438,6 +440,44 @@ class TestReading:
         with pytest.raises(ConfigError, match=r"interactions.1: no HAS relationship joins a Order node to a user"):
             read(neo4j_store, {"interactions": [reviews, {**orders, "user_type": "HAS", "item_type": "OF"}]})
 
+    def test_interactions_from_elsewhere_do_not_run_together_with_relationships(self, neo4j_store: Neo4jStore) -> None:
+        write(neo4j_store, "CREATE (u:User {id: 'u'})-[:RATED]->(m:Movie {id: 'm'}), (u)<-[:BY]-(:Review)-[:OF]->(m)")
+        review = {"through": "Review", "user_type": "BY", "item_type": "OF"}
+        query = {"query": "MATCH (u:User), (m:Movie) RETURN u.id AS user, m.id AS item"}
+        for entry in (review, query):
+            with pytest.raises(ConfigError, match=r"interactions.0 is called 'rated', as the RATED relationships are"):
+                read(neo4j_store, {"labels": ["User", "Movie"], "interactions": [entry]})
+            graph, _ = read(
+                neo4j_store, {"labels": ["User", "Movie"], "interactions": [{**entry, "relation": "wrote"}]}
+            )
+            assert {key.name for key in graph.edges} >= {"rated", "wrote"}
+            joined, _ = read(neo4j_store, {"labels": ["User", "Movie"], "interactions": [entry, {"type": "RATED"}]})
+            assert edges(joined, RATED) == [("u", "m")]
+
+    def test_a_database_that_changes_while_it_is_read_leaves_no_loose_ends(self, neo4j_store: Neo4jStore) -> None:
+        write(
+            neo4j_store,
+            "UNWIND range(1, 30) AS n CREATE (:User {id: n});\nUNWIND range(1, 30) AS n CREATE (:Movie {id: n});\n"
+            "MATCH (u:User), (m:Movie) CREATE (u)-[:RATED {rating: 4}]->(m)",
+        )
+
+        def change() -> None:
+            write(
+                neo4j_store,
+                "MATCH (m:Movie {id: 7}) DETACH DELETE m;\nMATCH (u:User {id: 30}) DETACH DELETE u;\n"
+                "MATCH (u:User {id: 1}) CREATE (u)-[:RATED {rating: 1}]->(:Movie {id: 99})",
+            )
+
+        builder = GraphBuilder(settings(), now=NOW, progress=Acting("read relationships", change))
+        graph, report = builder.add_neo4j(neo4j_store, source=BY_DEFAULT).build()
+        there = set(graph.items.ids.to_pylist())
+        assert "7" not in there
+        assert {item for _, item, *_ in edges(graph, RATED)} <= there
+        assert "30" not in {user for user, *_ in edges(graph, RATED)}
+        told = {kind for kind, found in report.findings.items() if "reading" in kind and found.severity == "warning"}
+        assert told, "what moved is in the report"
+        assert finding(report, "labels whose count moved while reading")[0] >= 1
+
     def test_several_users_of_a_node_in_between_did_it_each(self, neo4j_store: Neo4jStore) -> None:
         write(
             neo4j_store,
@@ -612,6 +652,21 @@ class TestReading:
         write_shuffled(neo4j_store, wanted, np.random.default_rng(1))
         shuffled, _ = read(neo4j_store, fields, graph=graph)
         assert same(shuffled, wanted)
+
+
+class Acting:
+    """A listener that does something once, when a task begins."""
+
+    def __init__(self, when: str, act: Callable[[], None]) -> None:
+        self.when, self.act = when, act
+
+    @contextmanager
+    def task(self, description: str, *, total: int | None = None) -> Iterator[Task]:
+        if description == self.when:
+            self.when = ""
+            self.act()
+        with SILENT.task(description, total=total) as task:
+            yield task
 
 
 def same(one: KnowledgeGraph, other: KnowledgeGraph) -> bool:
