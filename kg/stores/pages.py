@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import compress
 from queue import SimpleQueue
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from neo4j import READ_ACCESS, NotificationMinimumSeverity, Query
@@ -33,6 +34,8 @@ SMALLEST_IDS = 50
 MOST_IDS = 1_000_000
 PAGE_BYTES = 16 * 2**20
 GROWTH = 4
+# Beyond so many ids for each entity, seeking all of them costs more than scans that end at a page's limit.
+SPARSE = 100
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 
 _COLUMNS = """[key IN $keys[name] | [x IN xs | x[key]]] AS columns,
@@ -107,6 +110,7 @@ class Reader:
         self.mark: str | None = None
         self._session: Any = None
         self._fetch_size = 0
+        self._stopped = Event()
         self._answered = False
 
     def run(self, query: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -147,7 +151,8 @@ class Reader:
                         f"{self.store.name} did not answer for {self.patience:.0f} s: {error}"
                     ) from error
                 logger.warning("%s does not answer, trying again in %.1f s", self.store.name, pause)
-                time.sleep(pause)
+                if self._stopped.wait(pause):
+                    raise
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     def _rows(self, query: str, parameters: Mapping[str, Any], fetch_size: int) -> Iterator[dict[str, Any]]:
@@ -180,6 +185,10 @@ class Reader:
             return self._answered
         return isinstance(cause, Neo4jError | DriverError) and cause.is_retryable()
 
+    def stop(self) -> None:
+        """Do not try again any more; may be called from another thread."""
+        self._stopped.set()
+
     def close(self) -> None:
         """End the session; a later query opens another."""
         if self._session is not None:
@@ -198,7 +207,15 @@ class Pages:
     """
 
     def __init__(
-        self, readers: Sequence[Reader], query: str, parameters: Mapping[str, Any], *, low: int, end: int, limit: int
+        self,
+        readers: Sequence[Reader],
+        query: str,
+        parameters: Mapping[str, Any],
+        *,
+        low: int,
+        end: int,
+        limit: int,
+        total: int,
     ) -> None:
         """Plan a walk.
 
@@ -209,12 +226,19 @@ class Pages:
             low: the first id.
             end: the id after the last one.
             limit: most nodes or relationships in a page.
+            total: about how many there are.
         """
         self.readers, self.query, self.parameters = readers, query, dict(parameters)
         self.low, self.end, self.limit = low, end, limit
         self.bytes_a_row = 0.0
+        self._look_again = query == RELATIONSHIPS
         self._width = min(FIRST_IDS, limit)
         self._widest = MOST_IDS
+        self._sparse = end - low > SPARSE * (total + FIRST_IDS)
+        if self._sparse:
+            # Some formats of the store spread the ids. Each page tells where the next one begins.
+            self.query = _scan(query)
+            self._width = self._widest = end - low
 
     def __iter__(self) -> Iterator[Page]:
         free = SimpleQueue[Reader]()
@@ -243,9 +267,12 @@ class Pages:
                         on_the_way.appendleft((end, pool.submit(fetch, page.end, end, self._most())))
                     self._grow(page)
                     yield page
-            finally:
+            except BaseException:
                 for _, waiting in on_the_way:
                     waiting.cancel()
+                for reader in self.readers:
+                    reader.stop()
+                raise
 
     def _fetch(self, reader: Reader, low: int, end: int, limit: int) -> Page:
         """The page that begins at `low` and ends before `end`, or earlier where that is too much."""
@@ -260,8 +287,9 @@ class Pages:
                     end = last + 1 if size >= limit else end
                 # What is deleted while a page is made comes without type, labels, properties or ends. Such nodes are
                 # found by the look at the end.
-                if self.query == RELATIONSHIPS and (before is None or reader.mark != before):
-                    rows = _still_there(rows, reader.run(ENDS, parameters))
+                if self._look_again and (before is None or reader.mark != before):
+                    ends = _scan(ENDS) if self._sparse else ENDS
+                    rows = _still_there(rows, reader.run(ends, {**parameters, "high": end - 1}))
             except (QueryTimeoutError, _TooMuchError) as error:
                 if end - low <= SMALLEST_IDS:
                     raise
@@ -279,6 +307,12 @@ class Pages:
         factor = min(self._most() / page.size, GROWTH) if page.size else GROWTH
         width = (page.end - page.low) * factor
         self._width = int(max(SMALLEST_IDS, min(width, GROWTH * self._width, self._widest)))
+
+
+def _scan(query: str) -> str:
+    """A query that finds its range of ids by a scan, not by seeks."""
+    query = query.replace("UNWIND range($low, $high) AS i\n", "")
+    return query.replace("id(x) = i", "$low <= id(x) <= $high").replace("ORDER BY i", "ORDER BY id(x)")
 
 
 def _still_there(rows: Sequence[dict[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -228,6 +228,7 @@ def read_snapshot(
     folder: Path,
     plan: ReadPlan,
     *,
+    catalog: Catalog | None = None,
     progress: Progress = SILENT,
     max_age: float = 3600.0,
     patience: float = 60.0,
@@ -238,6 +239,7 @@ def read_snapshot(
         store: the database.
         folder: for the pages; nobody else may write there.
         plan: what to read.
+        catalog: what `discover` has just found there; default: it is asked again.
         progress: who listens.
         max_age: seconds after which what is in the folder is too old to go on with, finished or not.
         patience: seconds in which to try again when the server does not answer.
@@ -253,7 +255,7 @@ def read_snapshot(
     readers = [Reader(store, patience=patience) for _ in range(SESSIONS)]
     reader = readers[0]
     try:
-        start = _begin(store, reader, folder, plan, max_age=max_age)
+        start = _begin(store, reader, folder, plan, catalog, max_age=max_age)
         if (folder / INDEX).exists():
             return Snapshot.open(folder)
         total = sum(start.catalog.labels[name].count for name in plan.labels)
@@ -290,7 +292,9 @@ class _Start:
     spans: Mapping[str, tuple[int, int]]
 
 
-def _begin(store: Neo4jStore, reader: Reader, folder: Path, plan: ReadPlan, *, max_age: float) -> _Start:
+def _begin(
+    store: Neo4jStore, reader: Reader, folder: Path, plan: ReadPlan, catalog: Catalog | None, *, max_age: float
+) -> _Start:
     """Go on with what is in the folder, or start anew."""
     wanted = {"format_version": FORMAT_VERSION, "store": store.name, "plan": plan.to_json()}
     identity = reader.run("CALL db.info() YIELD id RETURN id", {})[0]["id"]
@@ -305,7 +309,7 @@ def _begin(store: Neo4jStore, reader: Reader, folder: Path, plan: ReadPlan, *, m
         except (ArtifactError, KeyError, TypeError, ValueError):
             logger.warning("%s is damaged: reading starts anew", folder / PLAN)
     read_at, mark = time.time(), reader.mark
-    catalog = discover(store)
+    catalog = discover(store) if catalog is None else catalog
     for names, there, what in (
         (plan.labels, catalog.labels, "label"),
         (plan.types, catalog.types, "relationship type"),
@@ -344,7 +348,9 @@ def _read(readers: Sequence[Reader], folder: Path, what: str, start: _Start, pla
     names, facts = (plan.labels, start.catalog.labels) if what == "nodes" else (plan.types, start.catalog.types)
     query, parameter = (NODES, "labels") if what == "nodes" else (RELATIONSHIPS, "types")
     keys = _Keys.of({name: facts[name].properties for name in names})
-    pages = Pages(readers, query, {parameter: list(names), **keys.parameters()}, low=low, end=end, limit=plan.page)
+    parameters = {parameter: list(names), **keys.parameters()}
+    total = sum(facts[name].count for name in names)
+    pages = Pages(readers, query, parameters, low=low, end=end, limit=plan.page, total=total)
     for page in pages:
         pieces = _pieces(page, keys)
         # An empty page is nothing to keep, but for the last one, which says that all is read.
@@ -528,13 +534,13 @@ def _check_again(store: Neo4jStore, readers: Sequence[Reader], folder: Path, pla
     lost: list[Any] = [np.empty(0, np.int64)]
     late: list[Any] = [np.empty(0, np.int64)]
 
-    def now(low: int, end: int) -> dict[str, tuple[Any, Any]]:
-        return _now(readers, plan, keys, low, end)
+    def now(low: int, end: int, total: int) -> dict[str, tuple[Any, Any]]:
+        return _now(readers, plan, keys, low, end, total)
 
     readers[0].run("RETURN 1 AS one", {})
     still = readers[0].mark is not None and readers[0].mark == start.mark
     for record in () if still else _records(folder, "nodes"):
-        there = now(record["low"], record["end"])
+        there = now(record["low"], record["end"], sum(group["rows"] for group in record["groups"]))
         for group in record["groups"]:
             name = group["name"]
             nodes, before = _before(folder, group, keys.get(name))
@@ -556,7 +562,7 @@ def _check_again(store: Neo4jStore, readers: Sequence[Reader], folder: Path, pla
     if not still:
         low, end = bounds(readers[0], [(label_pattern(name), {"name": name}) for name in plan.labels])
     for begin, stop in ((low, min(first, end)), (max(last, low), end)):
-        for name, (ids, _) in now(begin, stop).items():
+        for name, (ids, _) in now(begin, stop, 0).items():
             counters["new"][name] += len(ids)
             late.append(ids)
     gone = np.unique(np.concatenate(lost))
@@ -593,13 +599,13 @@ def _before(folder: Path, group: Mapping[str, Any], key: str | None) -> tuple[An
 
 
 def _now(
-    readers: Sequence[Reader], plan: ReadPlan, keys: Mapping[str, str], low: int, end: int
+    readers: Sequence[Reader], plan: ReadPlan, keys: Mapping[str, str], low: int, end: int, total: int
 ) -> dict[str, tuple[Any, Any]]:
     """By label, the ids of the nodes that are there now, ascending, and what names them, as text."""
     wanted = {name: [keys[name]] if name in keys else [] for name in plan.labels}
     found: dict[str, list[tuple[Any, Any]]] = {}
     parameters = {"labels": list(plan.labels), "keys": wanted}
-    for page in Pages(readers, IDENTITIES, parameters, low=low, end=end, limit=plan.page):
+    for page in Pages(readers, IDENTITIES, parameters, low=low, end=end, limit=plan.page, total=total):
         for row in page.rows:
             ids = np.array(row["ids"], np.int64)
             named = [cast(column(values)[0], "text") for values in row["columns"]]

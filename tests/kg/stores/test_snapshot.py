@@ -276,6 +276,29 @@ def test_gaps_in_the_ids_and_types_side_by_side_lose_nothing(neo4j_store: Neo4jS
     assert not part.moved
 
 
+@pytest.mark.usefixtures("small_pages")
+def test_ids_that_lie_far_apart_are_read_by_scans(
+    neo4j_store: Neo4jStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movies(neo4j_store)
+    plan = plan_of(neo4j_store, page=25)
+    seeks = read_snapshot(neo4j_store, tmp_path / "seeks", plan)
+    monkeypatch.setattr(pages, "SPARSE", 0)
+    monkeypatch.setattr(pages, "FIRST_IDS", 0)
+    delete = Hook(
+        read_relationships=lambda step: neo4j_store.write("MATCH (u:User {age: $a}) DETACH DELETE u", {"a": step})
+    )
+    scans = read_snapshot(neo4j_store, tmp_path / "scans", plan)
+    assert rows_of(scans) == rows_of(seeks)
+    assert scans.digest == seeks.digest
+    changing = read_snapshot(neo4j_store, tmp_path / "changing", plan, progress=delete)
+    assert changing.moved.gone["User"] > 5
+    nodes, relationships = read_all(neo4j_store)
+    found_nodes, found = rows_of(changing)
+    assert found_nodes == nodes
+    assert found == relationships
+
+
 def test_the_catalog_counts_and_finds_rare_properties(neo4j_store: Neo4jStore) -> None:
     movies(neo4j_store)
     neo4j_store.write("UNWIND range(1, 20000) AS i CREATE (:Many {id: i})")
