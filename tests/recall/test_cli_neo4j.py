@@ -13,6 +13,7 @@ import pytest
 from kg.ready_queries import neo4j_queries
 from kg.stores.connection import Neo4jConnection
 from kg.stores.neo4j import Neo4jStore
+from kg.stores.own_names import is_own
 from recall.recommender import Recommender
 from recall.refresh import RefreshResult
 from recall.runs import RunFolder
@@ -173,3 +174,34 @@ def test_write_back_needs_a_database_in_the_configuration(
     code, _, err = command("refresh", config)
     assert code == 1
     assert "write_back needs the section neo4j" in err
+
+
+def test_a_database_that_was_written_back_to_reads_as_the_same_graph(
+    command: Command,
+    make_deployment: Callable[[Path], Path],
+    tmp_path: Path,
+    server: list[str],
+    neo4j_connection: Neo4jConnection,
+) -> None:
+    config = make_deployment(tmp_path)
+    assert command("load", config, *server)[0] == 0
+    text = config.read_text()
+    begin, end = text.index("[graph.nodes.movie]"), text.index("[model]")
+    config.write_text(text[:begin] + '[graph.nodes.movie]\ntext = "{name}"\n' + text[end:])
+    write_config(
+        config, server, neo4j_connection, '[sources.neo4j]\ninteractions = [{ type = "RATED" }]\n[write_back]\n'
+    )
+    results = []
+    for _ in range(2):
+        code, out, err = command("refresh", config, "--json")
+        assert (code, err) == (0, "")
+        results.append(json.loads(out))
+    assert [result["status"] for result in results] == ["published", "unchanged"]
+    assert [result["written_back"]["status"] for result in results] == ["written", "unchanged"]
+    assert results[0]["run"] == results[1]["run"]
+    graph = Recommender.load(results[0]["path"]).graph
+    assert graph.counts() == {
+        "nodes": {"user": 16, "movie": 24, "person": 5},
+        "edges": {"(user)-[rated]->(movie)": 192, "(movie)-[director]->(person)": 24},
+    }
+    assert not [column for table in graph.nodes.values() for column in table.column_names if is_own(column)]

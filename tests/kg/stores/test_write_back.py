@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kg import KnowledgeGraph
+from kg import KnowledgeGraph, NodeType, Relation, RelationKey, Schema
 from kg.errors import StoreError
 from kg.progress import SILENT
 from kg.ready_queries import neo4j_queries
@@ -174,6 +174,29 @@ def test_a_database_of_another_graph_is_refused_untouched(neo4j_store: Neo4jStor
     with pytest.raises(StoreError, match=r"none of the first 39 nodes Movie.*graphrecall load"):
         write_back(neo4j_store, graph.schema, make_results(graph, "run-1"))
     assert neo4j_store.read("MATCH (n:GraphrecallMark) RETURN count(n) AS n") == [{"n": 0}]
+
+
+def test_nodes_are_found_by_the_names_and_numbers_that_the_database_has(neo4j_store: Neo4jStore) -> None:
+    key = RelationKey("user", "rated", "movie")
+    user, movie = "Us`er \N{GRINNING FACE}", "Mo'vie"
+    graph = KnowledgeGraph.build(
+        Schema(
+            node_types={
+                "user": NodeType(name="user", label=user, key="e`mail"),
+                "movie": NodeType(name="movie", label=movie, key="movieId", key_type="integer"),
+            },
+            relations={key: Relation(key=key)},
+            item_type="movie",
+        ),
+        {"user": pa.table({"id": ["a@b", "c@d"]}), "movie": pa.table({"id": ["1", "2", "-30"]})},
+        {key: pa.table({"src": ["a@b"], "dst": ["-30"]})},
+    )
+    load_into(neo4j_store, graph)
+    facts = write_back(neo4j_store, graph.schema, make_results(graph, "run'1", k=2))
+    assert (facts.candidates, facts.missing) == (4, 0)
+    assert len(candidates(neo4j_store, graph, "c@d")) == 2
+    assert {row["item"] for row in candidates(neo4j_store, graph, "c@d")} <= {"1", "2", "-30"}
+    assert len(similar(neo4j_store, graph, "2", 3)) == 1  # of the three, the first has no vector
 
 
 def test_nodes_without_an_index_on_their_ids_get_one(neo4j_store: Neo4jStore, graph: KnowledgeGraph) -> None:
