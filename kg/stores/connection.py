@@ -89,6 +89,7 @@ class Neo4jConnection:
                 auth=self._auth(base or Path.cwd()),
                 user_agent="graphrecall",
                 connection_timeout=_CONNECT_SECONDS,
+                connection_acquisition_timeout=3 * _CONNECT_SECONDS,
                 notifications_min_severity="OFF",  # such as "label does not exist", of an empty database
             )
         store = Neo4jStore(driver, database=self.database, timeout=self.timeout, name=self.uri, owns_driver=True)

@@ -74,7 +74,8 @@ class Neo4jStore:
     ) -> list[Row]:
         """Run a query of anybody that only reads: see `kg.stores.base.Store.query`.
 
-        Its text is checked first, then the server runs it in a transaction that cannot write.
+        Its text is checked first, then the server runs it in a transaction that cannot write. The server keeps the
+        time; one that falls silent is given up after the time that it has named itself for that, 120 s by default.
         """
         text, values = with_values(query, parameters)
         check_read_only(text)

@@ -252,7 +252,7 @@ def test_threads_share_a_store(neo4j_store: Neo4jStore) -> None:
     assert found == [[{"n": n}] for n in range(64)]
 
 
-def test_expired_and_too_many_wrong_passwords_are_told_and_a_store_outlives_a_restart(
+def test_faults_of_a_server_are_told_and_a_store_outlives_its_restart(
     own_neo4j_server: Neo4jServer,
 ) -> None:
     with GraphDatabase.driver(own_neo4j_server.uri, auth=("neo4j", own_neo4j_server.password)) as driver:
