@@ -32,7 +32,7 @@ class Store(Protocol):
         Returns:
             One mapping of column name to value for each row. A node is `{"labels": [...], "properties": {...}}`, a
             relationship `{"type": ..., "properties": {...}}`, a path `{"nodes": [...], "relationships": [...]}`;
-            times are Python's.
+            times are Python's, what Python has no value for is refused or text; see the stores.
 
         Raises:
             QueryRefusedError: it would write, read or write files, or is more than one statement.
