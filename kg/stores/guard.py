@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from kg.errors import QueryRefusedError
 
@@ -90,6 +91,11 @@ def check_read_only(text: str) -> None:
     """
     if not isinstance(text, str):
         raise QueryRefusedError(f"a query is a string of Cypher, not {type(text).__name__}")
+    _check(text)
+
+
+@lru_cache(maxsize=512)  # the queries of explanations are few texts with ever other values
+def _check(text: str) -> None:
     tokens = [token for token in _tokens(text) if token.kind not in ("space", "line_comment", "block_comment")]
     tokens = _one_statement(tokens)
     _check_beginning(tokens)
