@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from neo4j.exceptions import Forbidden
+
 from kg.cypher import quote
-from kg.errors import InvalidDataError
+from kg.errors import InvalidDataError, StoreError
 from kg.stores.own_names import is_own
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 # Planning time of one query grows with its branches.
 _BRANCHES = 20
+# The scans for properties may take so many times the timeout of a query: they look at everything.
+_SCAN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +147,7 @@ def discover(store: Neo4jStore) -> Catalog:
             )
             for name in types
         },
-        database=_identity(store),
+        database=identity(store),
     )
 
 
@@ -200,7 +204,10 @@ def _count(store: Neo4jStore, patterns: Sequence[tuple[str, str]]) -> list[int]:
 def _properties_of_labels(store: Neo4jStore, labels: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:
     found: dict[str, dict[str, set[str]]] = {name: {} for name in labels}
     query = "CALL db.schema.nodeTypeProperties() YIELD nodeLabels, propertyName, propertyTypes"
-    for row in store.read(f"{query} RETURN nodeLabels AS names, propertyName AS key, propertyTypes AS types"):
+    for row in store.read(
+        f"{query} RETURN nodeLabels AS names, propertyName AS key, propertyTypes AS types",
+        timeout=_SCAN * store.timeout,
+    ):
         _note_types(found, row["names"], row["key"], row["types"])
     return _sorted(found)
 
@@ -209,7 +216,9 @@ def _properties_of_types(store: Neo4jStore, types: Sequence[str]) -> dict[str, d
     found: dict[str, dict[str, set[str]]] = {name: {} for name in types}
     by_text = {f":`{name}`": name for name in types}
     query = "CALL db.schema.relTypeProperties() YIELD relType, propertyName, propertyTypes"
-    for row in store.read(f"{query} RETURN relType AS name, propertyName AS key, propertyTypes AS types"):
+    for row in store.read(
+        f"{query} RETURN relType AS name, propertyName AS key, propertyTypes AS types", timeout=_SCAN * store.timeout
+    ):
         _note_types(found, [by_text.get(row["name"], "")], row["key"], row["types"])
     return _sorted(found)
 
@@ -231,7 +240,14 @@ def _sorted(found: dict[str, dict[str, set[str]]]) -> dict[str, dict[str, tuple[
 def _unique(store: Neo4jStore) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     query = "SHOW CONSTRAINTS YIELD type, entityType, labelsOrTypes, properties"
-    for row in store.read(query):
+    try:
+        rows = store.read(query)
+    except StoreError as error:
+        # An account that may read the data need not be allowed to see the constraints.
+        if isinstance(error.__cause__, Forbidden):
+            return {}
+        raise
+    for row in rows:
         # "UNIQUENESS" or "NODE_PROPERTY_UNIQUENESS", by version; node keys are unique too.
         is_unique = "UNIQUENESS" in row["type"] or row["type"] == "NODE_KEY"
         if row["entityType"] == "NODE" and is_unique and len(row["properties"]) == 1:
@@ -267,8 +283,14 @@ def _ends(
     return counted[0], counted[1]
 
 
-def _identity(store: Neo4jStore) -> str | None:
-    rows = store.read("CALL db.info() YIELD id RETURN id")
+def identity(store: Neo4jStore) -> str | None:
+    """What Neo4j calls this very database, or None where it does not tell this account."""
+    try:
+        rows = store.read("CALL db.info() YIELD id RETURN id")
+    except StoreError as error:
+        if isinstance(error.__cause__, Forbidden):
+            return None
+        raise
     return str(rows[0]["id"]) if rows else None
 
 
