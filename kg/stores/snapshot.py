@@ -593,7 +593,7 @@ def _identities(plan: ReadPlan, catalog: Catalog) -> dict[str, str]:
 def _before(folder: Path, group: Mapping[str, Any], key: str | None) -> tuple[Any, Any]:
     """Ids of the nodes of a page as they were read, and what names them, as text."""
     columns = ["node", *([PROPERTY + key] if key is not None and PROPERTY + key in group["types"] else [])]
-    table = pq.read_table(folder / group["file"], columns=columns)
+    table = _load(folder / group["file"], columns)
     named = pa.nulls(len(table), pa.string()) if len(columns) == 1 else cast(_array(table[columns[1]]), "text")
     return table["node"].to_numpy(), named
 
@@ -633,7 +633,7 @@ def _left_out(folder: Path, plan: ReadPlan, moved: Any) -> tuple[dict[str, int],
     moving: dict[str, int] = Counter()
     outside: dict[str, int] = Counter()
     for group in _groups(folder)["relationships"]:
-        ends = pq.read_table(folder / group["file"], columns=["source", "target"])
+        ends = _load(folder / group["file"], ["source", "target"])
         ends = [ends[name].to_numpy() for name in ("source", "target")]
         missing = ~(_among(ends[0], kept) & _among(ends[1], kept))
         because = missing & (_among(ends[0], moved) | _among(ends[1], moved))
@@ -682,9 +682,9 @@ class _Content:
 
     def kept(self) -> Any:
         """Internal ids of the nodes that were read and are not gone, ascending."""
-        tables = [pq.read_table(self.folder / group["file"], columns=["node"]) for group in self.groups["nodes"]]
+        tables = [_load(self.folder / group["file"], ["node"]) for group in self.groups["nodes"]]
         nodes = np.sort(np.concatenate([np.empty(0, np.int64), *(table["node"].to_numpy() for table in tables)]))
-        gone = pq.read_table(self.folder / GONE)["node"].to_numpy()
+        gone = _load(self.folder / GONE)["node"].to_numpy()
         return nodes[~_among(nodes, gone)]
 
     def schema(self, what: str, name: str) -> dict[str, str]:
@@ -702,10 +702,7 @@ class _Content:
         """The pages, each with all columns, without what is left out."""
         schema = self.schema(what, name)
         for group in self._pages(what, name):
-            try:
-                table = pq.read_table(self.folder / group["file"])
-            except (OSError, pa.ArrowException) as error:
-                raise ArtifactError(f"{self.folder / group['file']} cannot be read: {error}") from error
+            table = _load(self.folder / group["file"])
             mask = np.ones(len(table), bool)
             for end in ("node",) if what == "nodes" else ("source", "target") if what == "relationships" else ():
                 mask &= _among(table[end].to_numpy(), kept)
@@ -745,6 +742,15 @@ _FIXED = {
     "relationships": {"relationship": "int", "source": "int", "target": "int"},
     "query": {},
 }
+
+
+def _load(path: Path, columns: Sequence[str] | None = None) -> Any:
+    try:
+        # Handed over as a file: a folder named key=value above it would become a column.
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}; remove {path.parent}, and read it anew") from error
 
 
 def _among(values: Any, ids: Any) -> Any:
