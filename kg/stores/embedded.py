@@ -8,6 +8,7 @@ answer. The file is opened read-only, beside other readers, and nothing is ever 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,6 @@ from kg.stores.guard import check_read_only
 
 MEMORY = 2 << 30
 ADDRESS_SPACE = 1 << 35
-USES = 1000
 _ROWS_A_LOOK = 1024
 _AGAIN = 0.05
 
@@ -57,10 +57,8 @@ class EmbeddedStore:
         if not path.is_file():
             raise StoreUnavailableError(f"there is no embedded store at {path}: refresh the run; its report says more")
         self.timeout = timeout
-        self._changed = threading.Condition()
-        self._idle: list[_Connection] = []
-        self._busy: set[_Connection] = set()
-        self._closed = False
+        self._turn = threading.Lock()
+        self._closed = threading.Event()
         try:
             # By default a database takes 8 TB of addresses, and a process has room for 15.
             space = ADDRESS_SPACE
@@ -69,7 +67,7 @@ class EmbeddedStore:
             self._database = ladybug.Database(
                 str(path), read_only=True, buffer_pool_size=memory, max_db_size=space, lazy_init=False
             )
-            self._idle.append(_Connection(self._database))
+            ladybug.Connection(self._database).close()
         except (RuntimeError, OSError) as error:
             raise StoreUnavailableError(
                 f"the embedded store {path} cannot be opened: {error}. It is damaged, or of another version of "
@@ -79,7 +77,10 @@ class EmbeddedStore:
     def query(
         self, query: str | CypherQuery, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> list[Row]:
-        """Run one query that only reads; see `kg.stores.base.Store.query`."""
+        """Run one query that only reads; see `kg.stores.base.Store.query`.
+
+        Queries of several threads take turns, and waiting counts as time.
+        """
         text = str(query)
         values = {**(query.parameters if isinstance(query, CypherQuery) else {}), **(parameters or {})}
         check_read_only(text)
@@ -87,45 +88,49 @@ class EmbeddedStore:
         limit = self.timeout if timeout is None else timeout
         if not limit > 0:
             raise ConfigError(f"timeout = {timeout} must be above 0 seconds")
-        with self._told(limit), self._connection() as connection:
-            return connection.run(text, values, limit)
+        with self._told(limit):
+            return self._answer(text, values, time.monotonic() + limit)
+
+    def _answer(self, text: str, values: dict[str, Any], deadline: float) -> list[Row]:
+        """The answer to a query.
+
+        Ladybug 0.22 loses and doubles rows, or crashes, when two connections work at once, and also when it is given a
+        timeout; and a connection keeps the plan of every query that it has run, up to megabytes each. So connections
+        take turns, live for one query, and are watched from outside.
+
+        Raises:
+            TimeoutError: the time is up, or the store was closed.
+            RuntimeError: Ladybug refuses the query.
+        """
+        import ladybug
+
+        if not self._turn.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            raise TimeoutError
+        try:
+            if self._closed.is_set():
+                raise TimeoutError
+            connection: Any = ladybug.Connection(self._database)
+            with (
+                connection,
+                _Watch(connection, deadline, self._closed) as watch,
+                connection.execute(text, values) as result,
+            ):
+                names = result.get_column_names()
+                if len(set(names)) < len(names):
+                    raise StoreError(f"two columns of the result are called alike ({', '.join(names)}): use AS")
+                found: list[list[Any]] = []
+                # The database counts without writing out, so most of the time can be spent here.
+                while result.has_next() and not watch.over:
+                    found += result.get_n(_ROWS_A_LOOK)
+                return as_rows(names, found)
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
-        """Let go of the file; queries that still run are interrupted."""
-        with self._changed:
-            if self._closed:
-                return
-            self._closed = True
-            while self._busy:
-                for connection in self._busy:
-                    connection.interrupt()
-                self._changed.wait(_AGAIN)
-            for connection in self._idle:
-                connection.close()
-            self._idle.clear()
-        self._database.close()
-
-    @contextmanager
-    def _connection(self) -> Iterator[_Connection]:
-        """A connection that no other thread uses meanwhile."""
-        with self._changed:
-            if self._closed:
-                raise StoreUnavailableError(f"the embedded store {self.name} is closed")
-            connection = self._idle.pop() if self._idle else _Connection(self._database)
-            self._busy.add(connection)
-        fit = False
-        try:
-            yield connection
-            fit = True
-        finally:
-            with self._changed:
-                self._busy.discard(connection)
-                # Ladybug keeps a plan for each text and kind of parameters as long as the connection lives.
-                if fit and connection.uses < USES:
-                    self._idle.append(connection)
-                else:
-                    connection.close()
-                self._changed.notify_all()
+        """Let go of the file; a query that still runs is interrupted."""
+        self._closed.set()
+        with self._turn:
+            self._database.close()
 
     @contextmanager
     def _told(self, limit: float) -> Iterator[None]:
@@ -133,8 +138,8 @@ class EmbeddedStore:
         try:
             yield
         except TimeoutError:
-            if self._closed:
-                raise StoreUnavailableError(f"the embedded store {self.name} was closed while it was asked") from None
+            if self._closed.is_set():
+                raise StoreUnavailableError(f"the embedded store {self.name} is closed") from None
             raise QueryTimeoutError(
                 f"a query in {self.name} took longer than {limit:g} seconds: give it more time, or ask for less"
             ) from None
@@ -159,73 +164,33 @@ class EmbeddedStore:
         return f"EmbeddedStore({self.name!r})"
 
 
-class _Connection:
-    """One of Ladybug's connections, which run one query at a time.
+class _Watch:
+    """Interrupts what runs on a connection from a moment on, or when the store is closed."""
 
-    Ladybug's own timeout is never set: with it version 0.22 loses and doubles rows, about one answer in a hundred, when
-    it may use several threads.
-    """
+    def __init__(self, connection: Any, deadline: float, closed: threading.Event) -> None:
+        self._connection = connection
+        self._deadline = deadline
+        self._closed = closed
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __init__(self, database: Any) -> None:
-        import ladybug
+    @property
+    def over(self) -> bool:
+        """Whether the answer is not wanted any more."""
+        return self._closed.is_set() or time.monotonic() > self._deadline
 
-        self._own: Any = ladybug.Connection(database)
-        self._stopped = threading.Event()
-        self.uses = 0
+    def _watch(self) -> None:
+        # Again and again: an interrupt that comes while a query is still being planned is forgotten.
+        while not self._ended.wait(_AGAIN):
+            if self.over:
+                self._connection.interrupt()
 
-    def run(self, text: str, values: dict[str, Any], limit: float) -> list[Row]:
-        """The answer to a query.
+    def __enter__(self) -> _Watch:
+        self._thread.start()
+        return self
 
-        Raises:
-            TimeoutError: it took longer than `limit` seconds, or `interrupt` was called.
-            RuntimeError: Ladybug refused it.
-        """
-        self.uses += 1
-        self._stopped.clear()
-        with self._watched(limit), self._own.execute(text, values) as result:
-            names = result.get_column_names()
-            if len(set(names)) < len(names):
-                raise StoreError(f"two columns of the result have one name ({', '.join(names)}): name them by AS")
-            found: list[list[Any]] = []
-            # The database counts without writing out, so most of the time can be spent here.
-            while result.has_next() and not self._stopped.is_set():
-                found += result.get_n(_ROWS_A_LOOK)
-            return as_rows(names, found)
-
-    def interrupt(self) -> None:
-        """Have the query that runs end; without one it does nothing."""
-        self._stopped.set()
-        self._own.interrupt()
-
-    @contextmanager
-    def _watched(self, limit: float) -> Iterator[None]:
-        """Interrupt what is done inside when its time is up."""
-        ended, turn = threading.Event(), threading.Lock()
-
-        def watch() -> None:
-            # An interrupt that comes while a query is still being planned is forgotten; hence again and again.
-            while True:
-                with turn:
-                    if ended.is_set():
-                        return
-                    self.interrupt()
-                ended.wait(_AGAIN)
-
-        timer = threading.Timer(limit, watch)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        except RuntimeError:
-            if not self._stopped.is_set():
-                raise
-        finally:
-            timer.cancel()
-            with turn:
-                ended.set()
-        if self._stopped.is_set():
-            raise TimeoutError
-
-    def close(self) -> None:
-        """Let go of it."""
-        self._own.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        if self.over and (kind is None or issubclass(kind, RuntimeError)):
+            raise TimeoutError from error
