@@ -46,6 +46,7 @@ _REMOVED_AT_ONCE = 20_000
 _NUMBERS_AT_ONCE = 200_000
 _PROBED = 1000
 _READERS_SECONDS = 60.0
+_MOVING_MILLISECONDS = 5000  # the pointer is seen some time after the moment that it names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,17 +333,27 @@ def _clear(mark: Mark, phase: str, pointer: Mapping[str, Any] | None, labels: It
 
 
 def _let_readers_finish(store: Neo4jStore) -> None:
-    """Wait for the transactions that are running now, because they may have read an older pointer."""
+    """Wait for the transactions that began before the pointer moved: they may go by where it pointed then."""
+    rows = store.read(
+        f"MATCH (p:{POINTER} {{name: $name}}) RETURN duration.inSeconds(p.written, datetime()).milliseconds AS age",
+        SERVING,
+    )
+    if not rows:
+        return
 
-    def running() -> set[str]:
-        rows = store.read("SHOW TRANSACTIONS YIELD transactionId RETURN transactionId AS id")
-        return {str(row["id"]) for row in rows}
+    def running(least: int) -> set[str]:
+        found = store.read(
+            "SHOW TRANSACTIONS YIELD transactionId, elapsedTime WHERE elapsedTime.milliseconds >= $least "
+            "RETURN transactionId AS id",
+            {"least": least},
+        )
+        return {str(row["id"]) for row in found}
 
     deadline = time.monotonic() + _READERS_SECONDS
-    waited_for = running()  # the one that lists them is among them
+    waited_for = running(int(rows[0]["age"]) - _MOVING_MILLISECONDS)
     while waited_for and time.monotonic() < deadline:
         time.sleep(0.05)
-        waited_for &= running()
+        waited_for &= running(0)
 
 
 def _check_there(store: Neo4jStore, node_type: NodeType, ids: Any) -> None:

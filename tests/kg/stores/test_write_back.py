@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -337,6 +338,33 @@ def test_readers_never_see_two_runs_nor_half_of_one(loaded: Neo4jStore, graph: K
     assert wrong == []
     assert len(seen) > 1
     assert answers[0] > 20
+
+
+def test_a_reader_that_began_before_the_pointer_moved_reads_its_run_to_the_end(
+    loaded: Neo4jStore, graph: KnowledgeGraph
+) -> None:
+    write_back(loaded, graph.schema, make_results(graph, "run-0"))
+    loaded.write("MATCH (p:GraphrecallPointer) SET p.written = datetime() - duration('PT1M')")
+    following = make_results(graph, "run-1", seed=1)
+    writer = threading.Thread(target=write_back, args=(loaded, graph.schema, following))
+    with loaded.driver.session() as session, session.begin_transaction() as transaction:
+        (row,) = transaction.run("MATCH (p:GraphrecallPointer) RETURN p {.*} AS pointer").data()
+        old = row["pointer"]
+        writer.start()
+        while (serving(loaded) or old)["run"] == "run-0":
+            time.sleep(0.05)
+        time.sleep(0.5)  # time enough to remove everything
+        rows = transaction.run(
+            "MATCH (:User {id: 'u3'})-[c:GRAPHRECALL_CANDIDATE {slot: $slot}]->() RETURN c.run AS run", slot=old["slot"]
+        ).data()
+        near = transaction.run(
+            "MATCH (m:Movie {id: 'm7'}) CALL db.index.vector.queryNodes($index, 5, m[$vector]) YIELD node RETURN node",
+            {"index": old["items_index"], "vector": old["vector"]},
+        ).data()
+    writer.join()
+    assert [row["run"] for row in rows] == ["run-0"] * K
+    assert len(near) == 5
+    assert leftovers(loaded) == {"slots": {"b": 150}, "a": 0, "b": 69, "indexes": 2}
 
 
 def test_two_write_backs_of_one_run_at_once_write_it_once(loaded: Neo4jStore, graph: KnowledgeGraph) -> None:
