@@ -163,6 +163,15 @@ def test_a_reader_of_the_graph_finds_no_label_or_type_of_it(loaded: Neo4jStore, 
     assert {key for key in row["keys"] if not is_own(key)} == {"id", "title", "year"}
 
 
+def test_results_whose_pointer_was_removed_by_hand_are_written_anew(loaded: Neo4jStore, graph: KnowledgeGraph) -> None:
+    results = make_results(graph, "run-1")
+    write_back(loaded, graph.schema, results)
+    loaded.write("MATCH (p:GraphrecallPointer) DELETE p")
+    assert write_back(loaded, graph.schema, results).status == "written"
+    assert len(candidates(loaded, graph, "u3")) == K
+    assert leftovers(loaded)["slots"] == {"a": 150}
+
+
 def test_nodes_that_the_database_lacks_are_counted(loaded: Neo4jStore, graph: KnowledgeGraph) -> None:
     results = make_results(graph, "run-1")
     lost = sum(row["item_id"] == "m3" for row in results.candidates.to_pylist())
