@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
 from benchmarks.neo4j.gds import candidates, final_task, nearest, rank_by_similarity, rank_by_vectors, tuning_task
 from benchmarks.neo4j.gowalla import VISITED, gowalla, known_part
+from benchmarks.neo4j.run import SECTIONS
 from kg import ItemLists
 from recall.channels.spectral import Spectral, SpectralConfig
 from recall.contracts import Queries
@@ -111,3 +114,8 @@ def test_only_the_nearest_stay():
     two[0, 0] = 0
     np.testing.assert_array_equal(nearest(csr_matrix(similar), 2).toarray(), two)
     assert nearest(csr_matrix(similar), 1).nnz == 3
+
+
+def test_every_section_is_a_module_that_runs():
+    for name in SECTIONS:
+        assert callable(import_module(f"benchmarks.neo4j.{name}").run)
