@@ -86,7 +86,7 @@ def _read(folder: str, schema: Schema) -> dict[str, ReadyQuery]:
     found = {}
     place = files("kg").joinpath("queries")
     place = place.joinpath(folder) if folder else place
-    for file in sorted(place.iterdir() if place.is_dir() else (), key=lambda entry: entry.name):
+    for file in sorted(place.iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".cypher"):
             made = _made(file.name.removesuffix(".cypher"), file.read_text(encoding="utf-8"), schema)
             if made is not None:

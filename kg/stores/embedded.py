@@ -22,6 +22,7 @@ from kg.stores.guard import check_read_only
 
 MEMORY = 2 << 30
 ADDRESS_SPACE = 1 << 35
+PLANNED = 20_000  # characters of query text whose plans are kept
 _ROWS_A_LOOK = 1024
 _AGAIN = 0.05
 
@@ -59,6 +60,8 @@ class EmbeddedStore:
         self.timeout = timeout
         self._turn = threading.Lock()
         self._closed = threading.Event()
+        self._connection: Any = None
+        self._planned: set[str] = set()
         try:
             # By default a database takes 8 TB of addresses, and a process has room for 15.
             space = ADDRESS_SPACE
@@ -67,7 +70,7 @@ class EmbeddedStore:
             self._database = ladybug.Database(
                 str(path), read_only=True, buffer_pool_size=memory, max_db_size=space, lazy_init=False
             )
-            ladybug.Connection(self._database).close()
+            self._connection_for("")
         except (RuntimeError, OSError) as error:
             raise StoreUnavailableError(
                 f"the embedded store {path} cannot be opened: {error}. It is damaged, or of another version of "
@@ -95,23 +98,20 @@ class EmbeddedStore:
         """The answer to a query.
 
         Ladybug 0.22 loses and doubles rows, or crashes, when two connections work at once, and also when it is given a
-        timeout; and a connection keeps the plan of every query that it has run, up to megabytes each. So connections
-        take turns, live for one query, and are watched from outside.
+        timeout; and a connection keeps the plan of every query that it has run, megabytes for a long one. So there is
+        one connection at a time, watched from outside, and a new one after some plans.
 
         Raises:
             TimeoutError: the time is up, or the store was closed.
             RuntimeError: Ladybug refuses the query.
         """
-        import ladybug
-
         if not self._turn.acquire(timeout=max(deadline - time.monotonic(), 0)):
             raise TimeoutError
         try:
             if self._closed.is_set():
                 raise TimeoutError
-            connection: Any = ladybug.Connection(self._database)
+            connection = self._connection_for(text)
             with (
-                connection,
                 _Watch(connection, deadline, self._closed) as watch,
                 connection.execute(text, values) as result,
             ):
@@ -123,13 +123,34 @@ class EmbeddedStore:
                 while result.has_next() and not watch.over:
                     found += result.get_n(_ROWS_A_LOOK)
                 return as_rows(names, found)
+        except BaseException:
+            self._drop_connection()
+            raise
         finally:
             self._turn.release()
+
+    def _connection_for(self, text: str) -> Any:
+        """The connection at hand, or a new one where it would keep too many plans."""
+        import ladybug
+
+        if self._connection is not None and sum(map(len, self._planned | {text})) > PLANNED:
+            self._drop_connection()
+        if self._connection is None:
+            self._connection = ladybug.Connection(self._database)
+        self._planned.add(text)
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        self._planned.clear()
+        if connection is not None:
+            connection.close()
 
     def close(self) -> None:
         """Let go of the file; a query that still runs is interrupted."""
         self._closed.set()
         with self._turn:
+            self._drop_connection()
             self._database.close()
 
     @contextmanager

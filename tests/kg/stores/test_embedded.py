@@ -405,6 +405,33 @@ def test_threads_share_a_store(store: EmbeddedStore) -> None:
     assert wrong == []
 
 
+def test_the_plans_that_are_kept_are_few(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ladybug
+
+    from kg.stores import embedded
+
+    made: list[Any] = []
+    real = ladybug.Connection
+
+    def connect(*arguments: Any) -> Any:
+        made.append(real(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(ladybug, "Connection", connect)
+    monkeypatch.setattr(embedded, "PLANNED", 100)
+    with EmbeddedStore(file) as store:
+        for number in range(10):  # of 23 characters each
+            for value in range(3):
+                rows = store.query(f"RETURN {number} AS x, $y AS y", {"y": value})
+                assert rows == [{"x": number, "y": value}]
+        assert len(made) == 3
+        with pytest.raises(StoreError):
+            store.query("RETURN nothing")
+        assert store.query("RETURN 1 AS x") == [{"x": 1}]
+        assert len(made) == 4
+    assert all(connection.is_closed for connection in made)
+
+
 def test_many_stores_and_processes_read_one_file_and_leave_nothing(file: Path) -> None:
     """Twenty at once: with the library's own settings a process has room for fifteen."""
     before = (file.stat().st_mtime_ns, file.read_bytes())
