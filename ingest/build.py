@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from ingest.assemble import StoreNames, assemble
 from ingest.mapping import Mapped, map_triples
-from ingest.neo4j import map_snapshot, read_source
+from ingest.neo4j import map_snapshot
+from ingest.neo4j_plan import read_source
 from ingest.rdf import RdfReader
 from ingest.report import QualityReport, Source
 from ingest.settings import (
@@ -59,8 +60,7 @@ def build_graph(
         base: folder that relative paths start from: that of the configuration file.
         progress: listener.
         now: UTC seconds after which a timestamp is in the future; default: the clock.
-        snapshot: what was read from the database of `sources.neo4j` (`ingest.neo4j.read_source`); default: it is read
-            now.
+        snapshot: what `ingest.neo4j_plan.read_source` read from the database of `sources.neo4j`; default: it is read now.
 
     Returns:
         The graph in canonical order, which the order of the facts does not change, and what was found on the way.
@@ -424,7 +424,7 @@ class GraphBuilder:
         """Add a Neo4j database.
 
         Args:
-            data: an open store, which is read now, or what `ingest.neo4j.read_source` read before.
+            data: an open store, which is read now, or what `ingest.neo4j_plan.read_source` read before.
             source: what to read and what it means (`Neo4jSource`, or a mapping of its fields, or all by default).
             name: in messages; default: the store's.
 

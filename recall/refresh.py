@@ -36,7 +36,7 @@ from gnn.text_cache import TextCache
 from gnn.text_model import find_model
 from gnn.trainer import RunContext, Validation, fit
 from ingest.build import build_graph, source_files
-from ingest.neo4j import read_source
+from ingest.neo4j_plan import read_source
 from ingest.settings import DataSettings, Neo4jSource
 from kg import KnowledgeGraph, __version__, split_interactions
 from kg.errors import ConfigError, GateError, GraphRecallError, InvalidDataError, StoreError

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from ingest import GraphBuilder, GraphSettings, QualityReport, QualitySettings
-from ingest.neo4j import plan_reading
+from ingest.neo4j_plan import plan_reading
 from ingest.settings import Neo4jSource, validate
 from kg import Event, KnowledgeGraph, RelationKey, SplitConfig, split_interactions
 from kg.adjacency import Adjacency
