@@ -60,7 +60,7 @@ def build_graph(
         base: folder that relative paths start from: that of the configuration file.
         progress: listener.
         now: UTC seconds after which a timestamp is in the future; default: the clock.
-        snapshot: what `ingest.neo4j_plan.read_source` read from the database of `sources.neo4j`; default: it is read now.
+        snapshot: what `ingest.neo4j_plan.read_source` read of `sources.neo4j` before; default: it is read now.
 
     Returns:
         The graph in canonical order, which the order of the facts does not change, and what was found on the way.
