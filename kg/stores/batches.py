@@ -18,6 +18,7 @@ from kg.errors import StoreError
 from kg.stores.base import Row
 from kg.stores.neo4j import Neo4jStore, told
 from kg.stores.own_names import LABEL_PREFIX
+from kg.stores.values import sendable
 
 MARK = f"{LABEL_PREFIX}Mark"
 Result = TypeVar("Result")
@@ -125,7 +126,7 @@ class Mark:
             done = int(self._locked(transaction)["done"])
             if done != batch.start:
                 return done, 0
-            row = transaction.run(batch.query, dict(batch.parameters)).single(strict=True)
+            row = transaction.run(batch.query, sendable(dict(batch.parameters))).single(strict=True)
             written = int(row["written"])
             if batch.whole and written != batch.rows:
                 raise StoreError(
@@ -168,7 +169,7 @@ class Mark:
             mark = self._locked(transaction)
             if phase is not None and mark.get("phase") != phase:
                 return None
-            rows = [dict(record) for record in transaction.run(query, dict(parameters or {}))]
+            rows = [dict(record) for record in transaction.run(query, sendable(dict(parameters or {})))]
             if then is not None:
                 move = f"MATCH (m:{MARK} {{name: $name}}) SET m.phase = $then"
                 transaction.run(move, name=self.name, then=then).consume()

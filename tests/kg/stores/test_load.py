@@ -283,3 +283,14 @@ def test_the_digest_follows_content_alone() -> None:
     assert graph_digest(graph) != graph_digest(small_graph(value=[1.5, 0.0], words=[["x"], None]))
     assert graph_digest(graph) != graph_digest(small_graph(value=[1.5, None], words=[["x"], []]))
     assert graph_digest(graph) != graph_digest(small_graph(values=[1.5, None], words=[["x"], None]))
+
+
+def test_times_of_a_named_zone_arrive_as_the_same_moments(neo4j_store: Neo4jStore) -> None:
+    kind = pa.timestamp("us", "Europe/Berlin")
+    moments = [datetime(2024, month, 1, 12, tzinfo=UTC) for month in range(1, 13)] * 20
+    ids = [f"m{n}" for n in range(len(moments))]
+    schema = Schema(node_types={"user": NodeType(name="user"), "item": NodeType(name="item")}, relations={})
+    nodes = {"user": pa.table({"id": ["u"]}), "item": pa.table({"id": ids, "seen": pa.array(moments, kind)})}
+    load_into(neo4j_store, KnowledgeGraph.build(schema, nodes, {}))
+    found = neo4j_store.query("MATCH (n:Item) RETURN n.id AS id, n.seen AS seen")
+    assert {row["id"]: row["seen"].astimezone(UTC) for row in found} == dict(zip(ids, moments, strict=True))
