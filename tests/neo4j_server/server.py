@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 POM = HERE / "pom.xml"
 ROOT = HERE.parent.parent
 READY_SECONDS = 180
+BOLT_PORT = 7687  # where clients look first
 OPENED = ("java.nio", "java.io", "sun.nio.ch", "java.util.concurrent")
 
 
@@ -56,10 +57,14 @@ def jars(pom: Path = POM) -> Path:
     return folder
 
 
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
+def free_port(wanted: int = 0) -> int:
+    """The wanted port if nobody listens there, else any that nobody listens on at the moment."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
@@ -77,6 +82,7 @@ class Neo4jServer:
         folder: Path,
         *,
         password: str | None = None,
+        port: int = 0,
         pom: Path = POM,
         heap: str = "1g",
         page_cache: str = "256m",
@@ -85,7 +91,7 @@ class Neo4jServer:
         self.folder = folder
         self.user = "neo4j"
         self.password = password or secrets.token_urlsafe(16)
-        self.port = free_port()
+        self.port = free_port(port)
         self.uri = f"neo4j://127.0.0.1:{self.port}"
         self.pom, self.heap, self.page_cache, self.settings = pom, heap, page_cache, tuple(settings)
         self.process: subprocess.Popen[bytes] | None = None
@@ -201,15 +207,18 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, interrupt)
     folder = Path(tempfile.mkdtemp(prefix="graphrecall-neo4j-"))
-    server = Neo4jServer(folder, password=os.environ.get("NEO4J_PASSWORD"))
+    server = Neo4jServer(folder, password=os.environ.get("NEO4J_PASSWORD"), port=BOLT_PORT)
     try:
         server.start()
         lines = [
             f"Neo4j is ready at {server.uri} (user {server.user}, database neo4j). In another terminal:",
             f"  export NEO4J_URI={server.uri} NEO4J_PASSWORD={server.password}",
             "  .venv/bin/graphrecall load examples/movies/demo.toml --neo4j $NEO4J_URI",
+            "  .venv/bin/graphrecall refresh examples/movies/neo4j.toml",
             "Ctrl-C stops it and removes its data.",
         ]
+        if server.port != BOLT_PORT:
+            lines.insert(-1, f"Port {BOLT_PORT} is taken: write this address into examples/movies/neo4j.toml first.")
         print("\n".join(lines), flush=True)  # noqa: T201
         while server.process is not None and server.process.poll() is None:
             time.sleep(0.5)
