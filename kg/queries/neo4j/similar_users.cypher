@@ -1,7 +1,7 @@
-// The users whose vectors point most in the direction of a user's, by the vector index of the run that serves; from 0 to 1.
+// The users whose vectors point most in the direction of a user's, by the vector index of the run that serves: (1 + cosine) / 2.
 MATCH (p:GraphrecallPointer {name: 'serving'}) MATCH (u:<user> {<user.key>: $user_id})
 WITH p, u WHERE u[p.vector] IS NOT NULL
 CALL db.index.vector.queryNodes(p.users_index, $k + 1, u[p.vector]) YIELD node, score
 WITH u, node, score, p WHERE node <> u
-RETURN <user.id node> AS user, score AS cosine, p.run AS run
-ORDER BY cosine DESC, user LIMIT $k
+RETURN <user.id node> AS user, score AS similarity, p.run AS run
+ORDER BY similarity DESC, user LIMIT $k

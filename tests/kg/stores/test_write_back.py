@@ -104,7 +104,7 @@ def test_plain_cypher_finds_the_items_of_the_nearest_directions(loaded: Neo4jSto
         found = similar(loaded, graph, graph.items.ids[at].as_py(), 5)
         assert [row["item"] for row in found] == graph.items.ids.take(pa.array(best)).to_pylist()
         # Neo4j maps a cosine from -1..1 to 0..1.
-        np.testing.assert_allclose([row["cosine"] for row in found], (1 + cosine[best]) / 2, atol=0.01)
+        np.testing.assert_allclose([row["similarity"] for row in found], (1 + cosine[best]) / 2, atol=0.01)
 
 
 def test_an_item_without_a_direction_and_one_that_is_unknown_have_no_similar_items(
