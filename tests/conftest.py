@@ -15,6 +15,7 @@ from kg import Event, KnowledgeGraph, NodeType, PositiveRule, Relation, Relation
 from kg.adjacency import Adjacency
 
 if TYPE_CHECKING:  # a bare GPU machine has no driver, and no server
+    from kg.stores.base import Store
     from kg.stores.connection import Neo4jConnection
     from kg.stores.neo4j import Neo4jStore
     from tests.neo4j_server.server import Neo4jServer
@@ -233,6 +234,29 @@ def neo4j_store(neo4j_connection: Neo4jConnection) -> Iterator[Neo4jStore]:
     with neo4j_connection.open() as store:
         empty(store)
         yield store
+
+
+@pytest.fixture(scope="module", params=["embedded", pytest.param("neo4j", marks=pytest.mark.neo4j)])
+def store(
+    request: pytest.FixtureRequest, graph: KnowledgeGraph, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
+    """Each store in turn, holding the graph of the module's own fixture `graph`."""
+    if request.param == "embedded":
+        from kg.stores.embedded import EmbeddedStore
+        from kg.stores.embedded_build import write_store
+
+        file = tmp_path_factory.mktemp("store") / "graph.lbug"
+        write_store(graph, file)
+        with EmbeddedStore(file) as embedded:
+            yield embedded
+        return
+    from kg.stores.load import load_into
+
+    connection: Neo4jConnection = request.getfixturevalue("neo4j_connection")
+    with connection.open() as server:
+        empty(server)
+        load_into(server, graph)
+        yield server
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +16,10 @@ from kg.stores.base import Store
 from kg.stores.embedded import EmbeddedStore
 from kg.stores.embedded_build import write_store
 from kg.stores.guard import check_read_only
-from tests.conftest import empty, make_movie_graph
+from tests.conftest import make_movie_graph
 
 if TYPE_CHECKING:
-    from kg.stores.connection import Neo4jConnection
+    pass
 
 ALL = {"why_this_item", "shared_by_items", "links_between_users", "neighbourhood", "who_else"}
 HOSTILE = "x`]->() DETACH DELETE n //"
@@ -45,25 +44,6 @@ def hostile(graph: KnowledgeGraph) -> KnowledgeGraph:
 def graph(request: pytest.FixtureRequest) -> KnowledgeGraph:
     made = make_movie_graph()
     return made if request.param == "plain" else hostile(made)
-
-
-@pytest.fixture(scope="module", params=["embedded", pytest.param("neo4j", marks=pytest.mark.neo4j)])
-def store(
-    request: pytest.FixtureRequest, graph: KnowledgeGraph, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Store]:
-    if request.param == "embedded":
-        file = tmp_path_factory.mktemp("store") / "graph.lbug"
-        write_store(graph, file)
-        with EmbeddedStore(file) as embedded:
-            yield embedded
-        return
-    from kg.stores.load import load_into
-
-    connection: Neo4jConnection = request.getfixturevalue("neo4j_connection")
-    with connection.open() as server:
-        empty(server)
-        load_into(server, graph)
-        yield server
 
 
 class Tables:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +24,9 @@ from kg.stores.embedded_build import write_store
 from recall.channels import EmbeddingChannel
 from recall.contracts import Queries
 from recall.explain import Explainer, Explanation
-from tests.conftest import empty
 
 if TYPE_CHECKING:
-    from kg.stores.connection import Neo4jConnection
+    pass
 
 MOVIES = Path(__file__).resolve().parents[2] / "examples" / "movies"
 USERS, ITEMS = 40, 5
@@ -58,25 +56,6 @@ def explanations(graph: KnowledgeGraph, adjacency: Adjacency) -> list[Explanatio
     assert len(rows) == USERS * ITEMS
     explainer = Explainer(graph, channel, adjacency=adjacency, hub_limit=None)
     return explainer.explain([(row["user_id"], row["item_id"]) for row in rows], max_hops=3, paths=3)
-
-
-@pytest.fixture(scope="module", params=["embedded", pytest.param("neo4j", marks=pytest.mark.neo4j)])
-def store(
-    request: pytest.FixtureRequest, graph: KnowledgeGraph, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Store]:
-    if request.param == "embedded":
-        file = tmp_path_factory.mktemp("store") / "graph.lbug"
-        write_store(graph, file)
-        with EmbeddedStore(file) as embedded:
-            yield embedded
-        return
-    from kg.stores.load import load_into
-
-    connection: Neo4jConnection = request.getfixturevalue("neo4j_connection")
-    with connection.open() as server:
-        empty(server)
-        load_into(server, graph)
-        yield server
 
 
 def by_shape(rows: list[tuple[Any, tuple[str, ...]]]) -> Counter[frozenset[tuple[str, ...]]]:
