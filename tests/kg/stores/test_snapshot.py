@@ -42,6 +42,8 @@ class Hook:
     def task(self, description: str, *, total: int | None = None) -> Iterator[Task]:
         name = description.replace(" ", "_")
         self.steps[name] = []
+        if name in self.actions:
+            self.actions[name](0)
         hook = self
 
         class Step:
@@ -104,6 +106,11 @@ def rows_of(snapshot: Snapshot) -> tuple[dict[int, Any], dict[int, Any]]:
     return nodes, relationships
 
 
+def by_id(table: Any, name: str) -> dict[Any, Any]:
+    """A column by the property `id`: internal ids are given out in any order."""
+    return dict(zip(table["p.id"].to_pylist(), table[name].to_pylist(), strict=True))
+
+
 def present(row: dict[str, Any]) -> dict[str, Any]:
     return {key[2:]: value for key, value in row.items() if key.startswith("p.") and value is not None}
 
@@ -132,8 +139,7 @@ def test_a_node_with_several_labels_is_read_once_under_the_first_of_the_plan(
     plan = ReadPlan(labels=("Classic", "Film"))
     snapshot = read_snapshot(neo4j_store, tmp_path / "s", plan)
     classic, film = snapshot.nodes("Classic"), snapshot.nodes("Film")
-    assert classic["p.id"].to_pylist() == [1, 2]
-    assert classic["labels"].to_pylist() == [["Classic", "Film", "Work"], ["Classic"]]
+    assert by_id(classic, "labels") == {1: ["Classic", "Film", "Work"], 2: ["Classic"]}
     assert film["p.id"].to_pylist() == [3]
     assert film["labels"].to_pylist() == [["Film", "Work"]]
 
@@ -150,7 +156,7 @@ def test_values_of_every_kind_arrive(neo4j_store: Neo4jStore, tmp_path: Path) ->
     )
     snapshot = read_snapshot(neo4j_store, tmp_path / "s", ReadPlan(labels=("X",)))
     table = snapshot.nodes("X")
-    first, second, third = table.to_pylist()
+    first, second, third = sorted(table.to_pylist(), key=lambda row: row["p.n"])
     assert first["p.big"] == 2**63 - 1
     assert second["p.big"] == -(2**63)
     assert (first["p.half"], first["p.yes"], first["p.name"]) == (0.5, True, 'é`"')
@@ -187,8 +193,8 @@ def test_a_year_that_python_does_not_know_does_not_stop_the_reading(neo4j_store:
         "CREATE (:X {id: 1, day: date({year: 12345}), at: datetime({year: -3})}), (:X {id: 2, day: date('2020-01-01')})"
     )
     snapshot = read_snapshot(neo4j_store, tmp_path / "s", ReadPlan(labels=("X",)))
-    assert snapshot.nodes("X")["p.day"].to_pylist() == ["+12345-01-01", "2020-01-01"]
-    assert snapshot.nodes("X")["p.at"].to_pylist()[0].startswith("-0003-01-01T00:00")
+    assert by_id(snapshot.nodes("X"), "p.day") == {1: "+12345-01-01", 2: "2020-01-01"}
+    assert by_id(snapshot.nodes("X"), "p.at")[1].startswith("-0003-01-01T00:00")
 
 
 def test_parallel_relationships_and_self_loops_are_all_there(neo4j_store: Neo4jStore, tmp_path: Path) -> None:
@@ -410,11 +416,15 @@ def test_the_digest_stands_for_the_content(neo4j_store: Neo4jStore, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_no_relationship_dangles_when_nodes_come_and_go_while_reading(neo4j_store: Neo4jStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("task", "at"), [("read_relationships", 1), ("check_nodes", 0)])
+def test_no_relationship_dangles_when_nodes_come_and_go_while_reading(
+    neo4j_store: Neo4jStore, tmp_path: Path, task: str, at: int
+) -> None:
     movies(neo4j_store)
+    (doomed,) = neo4j_store.read("MATCH (u:User)-[r:RATED]->() WHERE u.age <= 5 RETURN count(r) AS n")
 
     def after_the_nodes(step: int) -> None:
-        if step == 1:
+        if step == at:
             neo4j_store.write("MATCH (u:User) WHERE u.age <= 5 DETACH DELETE u")
             neo4j_store.write(
                 "MATCH (m:Movie {id: 'm30'}) CREATE (:User {id: 'late', age: 99})-[:RATED {rating: 1.0}]->(m)"
@@ -422,7 +432,7 @@ def test_no_relationship_dangles_when_nodes_come_and_go_while_reading(neo4j_stor
             neo4j_store.write("MATCH (m:Movie {id: 'm1'}) SET m.title = 'renamed'")
 
     plan = plan_of(neo4j_store, page=20)
-    hook = Hook(read_relationships=after_the_nodes)
+    hook = Hook(**{task: after_the_nodes})
     snapshot = read_snapshot(neo4j_store, tmp_path / "s", plan, progress=hook)
     users, movies_now = snapshot.nodes("User"), snapshot.nodes("Movie")
     assert set(users["p.id"].to_pylist()) == {f"u{i}" for i in range(6, 41)}
@@ -437,7 +447,8 @@ def test_no_relationship_dangles_when_nodes_come_and_go_while_reading(neo4j_stor
     assert moved.labels["User"] == (40, 36)
     assert moved.labels["Movie"] == (30, 30)
     assert moved.types["RATED"][0] > moved.types["RATED"][1]
-    assert moved.relationships["RATED"] >= 1
+    if task == "check_nodes":
+        assert moved.relationships == {"RATED": doomed["n"]}
     assert moved.outside == {}
     assert type(moved).from_json(moved.to_json()) == moved
 
@@ -600,15 +611,20 @@ def test_damaged_leftovers_are_read_anew_and_a_damaged_snapshot_is_refused(
 def test_a_page_that_takes_too_long_is_cut_smaller_until_it_fits(
     neo4j_store: Neo4jStore, neo4j_connection: Neo4jConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    neo4j_store.write("UNWIND range(1, 300) AS i CREATE (:X {id: i})")
-    # Each node costs some milliseconds in the server.
+    neo4j_store.write("UNWIND range(1, 700) AS i CREATE (:X {id: i})")
+    # The time grows with the square of the nodes in a page; the server looks for late queries every two seconds only.
     slow = pages.NODES.replace(
-        "WITH x ORDER BY", "CALL (x) { UNWIND range(1, 20000) AS k RETURN sum(k % 7) AS s } WITH x, i, s ORDER BY"
+        "collect(x) AS xs\n",
+        "collect(x) AS xs\n"
+        "CALL (xs) { UNWIND xs AS a UNWIND xs AS b UNWIND range(1, 200) AS k RETURN sum(k % 7) AS s }\n",
     )
+    assert slow != pages.NODES
     monkeypatch.setattr("kg.stores.snapshot.NODES", slow)
+    monkeypatch.setattr(pages, "FIRST_IDS", 100_000)
+    monkeypatch.setattr(pages, "SMALLEST_IDS", 5)
     with replace(neo4j_connection, timeout=0.5).open() as store:
-        snapshot = read_snapshot(store, tmp_path / "s", ReadPlan(labels=("X",)))
-    assert snapshot.nodes("X")["p.id"].to_pylist() == list(range(1, 301))
+        snapshot = read_snapshot(store, tmp_path / "s", ReadPlan(labels=("X",), page=100_000))
+    assert sorted(snapshot.nodes("X")["p.id"].to_pylist()) == list(range(1, 701))
     assert len(list((tmp_path / "s").glob("nodes-*.parquet"))) > 1
 
 
