@@ -6,6 +6,7 @@ Ctrl-C.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import secrets
@@ -66,6 +67,13 @@ def free_port(wanted: int = 0) -> int:
         except OSError:
             probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _end_with_keeper() -> None:
+    """In the child: end in order when the process that started the server is killed (Linux)."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 class Neo4jServer:
@@ -129,7 +137,12 @@ class Neo4jServer:
         with self.log.open("ab") as log:
             # A process group of its own: Ctrl-C at the terminal must not reach it before its keeper decides.
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_end_with_keeper,
             )
         self._wait()
         return self
