@@ -40,12 +40,14 @@ def read_source(
         StoreError: a query of the user's own could not be run.
     """
     from kg.stores.catalog import discover
-    from kg.stores.snapshot import read_snapshot
+    from kg.stores.reading import read_snapshot
 
     with progress.task(f"looking at {store.name}"):
         catalog = discover(store)
     plan = plan_reading(catalog, source, graph, name=store.name)
-    return read_snapshot(store, folder, plan, max_age=source.max_age, patience=source.patience, progress=progress)
+    return read_snapshot(
+        store, folder, plan, catalog=catalog, max_age=source.max_age, patience=source.patience, progress=progress
+    )
 
 
 def plan_reading(catalog: Catalog, source: Neo4jSource, graph: GraphSettings, *, name: str) -> ReadPlan:

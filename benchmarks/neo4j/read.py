@@ -38,7 +38,7 @@ from neo4j import GraphDatabase
 from neo4j._codec.packstream import v1
 assert (v1._rust_unpack is None) == pure
 import pyarrow.compute, pyarrow.parquet
-import kg.stores.snapshot
+import kg.stores.reading
 def peak():
     # ru_maxrss would begin with the peak of the process that started this one.
     (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
@@ -64,11 +64,11 @@ with GraphDatabase.driver(uri, auth=("neo4j", os.environ[variable])) as driver, 
 """
 PAGES = """
 from contextlib import contextmanager
-from kg.stores import snapshot
+from kg.stores import reading, snapshot
 from kg.stores.catalog import discover
 from kg.stores.connection import Neo4jConnection
 
-snapshot.SESSIONS = {sessions}
+reading.SESSIONS = {sessions}
 class Watch:
     @contextmanager
     def task(self, description, *, total=None):
@@ -82,9 +82,9 @@ class Watch:
 started = time.perf_counter()
 with Neo4jConnection(uri=uri, password_env=variable, timeout=600.0).open() as store:
     plan = snapshot.ReadPlan(labels=("User", "Item"), types=("RATED",))
-    read = snapshot.read_snapshot(store, folder, plan, progress=Watch())
+    read = reading.read_snapshot(store, folder, plan, progress=Watch())
 seconds = {"relationships_s": seconds["read relationships"], "all_s": time.perf_counter() - started}
-count = sum(group["rows"] for group in snapshot._groups(folder)["relationships"])
+count = sum(group["rows"] for group in snapshot.page_groups(folder)["relationships"])
 """
 SYSTEMS = {
     "a record a row, default fetch size": ROWS.replace("{options}", "{}"),

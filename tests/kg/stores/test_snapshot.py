@@ -24,7 +24,8 @@ from kg.stores import pages
 from kg.stores.catalog import discover
 from kg.stores.connection import Neo4jConnection
 from kg.stores.neo4j import Neo4jStore, told
-from kg.stores.snapshot import INDEX, ReadPlan, Snapshot, read_snapshot
+from kg.stores.reading import read_snapshot
+from kg.stores.snapshot import INDEX, ReadPlan, Snapshot
 
 pytestmark = pytest.mark.neo4j
 
@@ -467,7 +468,7 @@ def test_a_database_that_is_written_to_all_the_time_gives_whole_rows(
     )
     assert slow != pages.RELATIONSHIPS
     monkeypatch.setattr(pages, "RELATIONSHIPS", slow)
-    monkeypatch.setattr("kg.stores.snapshot.RELATIONSHIPS", slow)
+    monkeypatch.setattr("kg.stores.reading.RELATIONSHIPS", slow)
     stop = Event()
     deleted = [0]
 
@@ -504,7 +505,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from kg.stores import pages
 from kg.stores.connection import Neo4jConnection
-from kg.stores.snapshot import ReadPlan, read_snapshot
+from kg.stores.reading import read_snapshot
+from kg.stores.snapshot import ReadPlan
 
 pages.FIRST_IDS = 10
 class Killer:
@@ -619,7 +621,7 @@ def test_a_page_that_takes_too_long_is_cut_smaller_until_it_fits(
         "CALL (xs) { UNWIND xs AS a UNWIND xs AS b UNWIND range(1, 200) AS k RETURN sum(k % 7) AS s }\n",
     )
     assert slow != pages.NODES
-    monkeypatch.setattr("kg.stores.snapshot.NODES", slow)
+    monkeypatch.setattr("kg.stores.reading.NODES", slow)
     monkeypatch.setattr(pages, "FIRST_IDS", 100_000)
     monkeypatch.setattr(pages, "SMALLEST_IDS", 5)
     with replace(neo4j_connection, timeout=0.5).open() as store:
@@ -635,7 +637,7 @@ def test_a_server_too_slow_for_the_smallest_page_says_so(
     slow = pages.NODES.replace(
         "WITH x ORDER BY", "CALL (x) { UNWIND range(1, 50000000) AS k RETURN sum(k % 7) AS s } WITH x, i, s ORDER BY"
     )
-    monkeypatch.setattr("kg.stores.snapshot.NODES", slow)
+    monkeypatch.setattr("kg.stores.reading.NODES", slow)
     with replace(neo4j_connection, timeout=0.5).open() as store, pytest.raises(QueryTimeoutError, match="timeout"):
         read_snapshot(store, tmp_path / "s", ReadPlan(labels=("X",)))
     endless = ReadPlan(queries={"q": "UNWIND range(1, 100000000) AS i WITH i WHERE i % 7 = 8 RETURN i"})

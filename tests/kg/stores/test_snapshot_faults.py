@@ -15,7 +15,8 @@ from kg.errors import StoreUnavailableError
 from kg.progress import Task
 from kg.stores import pages
 from kg.stores.neo4j import Neo4jStore
-from kg.stores.snapshot import INDEX, ReadPlan, Snapshot, read_snapshot
+from kg.stores.reading import read_snapshot
+from kg.stores.snapshot import INDEX, ReadPlan, Snapshot
 from tests.conftest import connect
 from tests.neo4j_server.server import Neo4jServer
 
