@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from kg.confidential import is_confidential
 from kg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,6 +59,17 @@ class Neo4jConnection:
             good = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
         except ValueError:
             good = False
+        if good and any(is_confidential(key) for key, _ in parse_qsl(parts.query, keep_blank_values=True)):
+            raise ConfigError(
+                "the address of the Neo4j server holds a password: take it out, and put it into the environment "
+                "variable NEO4J_PASSWORD or into `password_file`"
+            )
+        if good and (parts.path not in ("", "/") or parts.fragment):
+            # The driver would leave it out and use the default database.
+            raise ConfigError(
+                f"{self.uri!r} has more than a server in it: write {parts.scheme}://{parts.netloc}, and name the "
+                "database in `database` (--database)"
+            )
         if not good:
             raise ConfigError(f"{self.uri!r} is no address of a Neo4j server: write {SCHEMES[0]}://host:7687")
         if not _VARIABLE.fullmatch(self.password_env):

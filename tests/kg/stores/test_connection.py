@@ -53,6 +53,20 @@ def test_an_address_with_an_account_is_refused_and_not_shown(uri: str) -> None:
     assert SECRET not in str(refused.value)
 
 
+@pytest.mark.parametrize("key", ["password", "PASSWORD", "auth_token"])
+def test_an_address_with_a_password_behind_it_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ConfigError, match="holds a password: take it out") as refused:
+        Neo4jConnection(uri=f"neo4j://localhost:7687?policy=eu&{key}={SECRET}")
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("more", ["/movies", "/db/data", "#movies"])
+def test_an_address_that_names_a_database_is_refused_and_not_taken_for_the_default_one(more: str) -> None:
+    with pytest.raises(ConfigError, match="write neo4j://h:7687, and name the database in `database`"):
+        Neo4jConnection(uri=f"neo4j://h:7687{more}")
+    assert Neo4jConnection(uri="neo4j://h:7687/").uri == "neo4j://h:7687/"
+
+
 @pytest.mark.parametrize("name", [f"{SECRET}!", "hunter2-secret", "", "A B", "1A"])
 def test_a_password_in_place_of_its_variable_is_refused_and_not_shown(name: str) -> None:
     with pytest.raises(ConfigError, match="password_env is not the name of an environment variable") as refused:
