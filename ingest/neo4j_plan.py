@@ -45,6 +45,7 @@ def read_source(
     with progress.task(f"looking at {store.name}"):
         catalog = discover(store)
     plan = plan_reading(catalog, source, graph, name=store.name)
+    _check_keys(store, plan, catalog, source, graph)
     return read_snapshot(
         store, folder, plan, catalog=catalog, max_age=source.max_age, patience=source.patience, progress=progress
     )
@@ -87,14 +88,15 @@ def plan_reading(catalog: Catalog, source: Neo4jSource, graph: GraphSettings, *,
         place = asked.index(names[label]) if names[label] in asked else len(asked)
         return place, -catalog.labels[label].count, label
 
-    keys = {}
+    keys, problems = {}, {}
     for label, node_type in names.items():
         try:
             keys[label] = key_property(label, node_type, catalog, graph)
-        except ConfigError:
-            # Nodes of other labels may all be read under their first one, and then need no key of this one.
-            if node_type in (graph.item, graph.user):
-                raise
+        except ConfigError as error:
+            problems[node_type] = str(error)
+    # Nodes of other labels may all be read under their first one, and then need no key of this one.
+    if graph.user in problems or graph.item in problems:
+        raise ConfigError("\n".join(problems.values()))
     # Without nodes there is nothing that relationships could join.
     kinds = (catalog.types if labels else ()) if source.relationships is None else source.relationships
     type_names({*kinds, *needed}, graph, source)
@@ -108,6 +110,23 @@ def plan_reading(catalog: Catalog, source: Neo4jSource, graph: GraphSettings, *,
         keys=keys,
         page=source.page,
     )
+
+
+def _check_keys(store: Neo4jStore, plan: ReadPlan, catalog: Catalog, source: Neo4jSource, graph: GraphSettings) -> None:
+    """Miss the keys of labels under which nodes will be read before everything is read, not after it."""
+    between = {entry.through for entry in source.interactions}
+    names = label_names([label for label in plan.labels if label not in between], graph)
+    problems = []
+    for at, label in enumerate(plan.labels):
+        if label in names and label not in plan.keys:
+            first = f"MATCH (x:{quote(label)}) WHERE none(other IN labels(x) WHERE other IN $earlier) RETURN 1 LIMIT 1"
+            if store.read(first, {"earlier": list(plan.labels[:at])}):
+                try:
+                    key_property(label, names[label], catalog, graph)
+                except ConfigError as error:
+                    problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def _queries(source: Neo4jSource) -> dict[str, str]:
@@ -219,7 +238,13 @@ def key_property(label: str, name: str, catalog: Catalog, graph: GraphSettings) 
     if len(unique) == 1:
         return unique[0]
     why = f"uniqueness constraints on {' and '.join(unique)}" if unique else "no uniqueness constraint"
+    otherwise = ""
+    if name not in (graph.user, graph.item):
+        otherwise = (
+            ", or leave the label out of sources.neo4j.labels, or name it as `through` in sources.neo4j.interactions "
+            "where its nodes stand between users and items"
+        )
     raise ConfigError(
         f"{label} nodes have no property 'id' and {why}: name the property that tells them apart in "
-        f"graph.nodes.{name}.key, or leave the label out of sources.neo4j.labels; {listed}"
+        f"graph.nodes.{name}.key{otherwise}; {listed}"
     )

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from ingest import GraphBuilder, GraphSettings, QualityReport, QualitySettings
-from ingest.neo4j_plan import plan_reading
+from ingest.neo4j_plan import plan_reading, read_source
 from ingest.settings import Neo4jSource, validate
 from kg import Event, KnowledgeGraph, RelationKey, SplitConfig, split_interactions
 from kg.adjacency import Adjacency
@@ -188,6 +188,16 @@ def test_what_the_database_lacks_is_refused_before_reading(
         plan_reading(catalog(labels), source(**wanted), settings(**graph), name="db")
     for word in words:
         assert word in str(caught.value)
+
+
+def test_all_labels_without_a_key_are_told_at_once() -> None:
+    there = catalog({"Movie": (3, "movieId"), "User": (2, "userId"), "Genre": (2, "name"), "Tag": (2, "id")})
+    with pytest.raises(ConfigError) as caught:
+        plan_reading(there, source(), settings(), name="db")
+    lines = str(caught.value).splitlines()
+    assert [line.split(" ", 1)[0] for line in lines] == ["Movie", "User", "Genre"]
+    assert "graph.nodes.movie.key; the properties of Movie nodes are movieId" in lines[0]
+    assert "`through`" in lines[2]
 
 
 def test_types_of_one_name_are_refused_unless_told_apart() -> None:
@@ -376,6 +386,20 @@ class TestReading:
         write(neo4j_store, "CREATE (:User {id: 1})-[:RATED]->(:Movie {id: 1.5})")
         with pytest.raises(InvalidDataError, match=r"property id of Movie nodes.*graph.nodes.movie.key"):
             read(neo4j_store)
+
+    def test_a_label_without_a_key_is_told_before_anything_is_read(
+        self, neo4j_store: Neo4jStore, tmp_path: Path
+    ) -> None:
+        write(neo4j_store, MOVIES)
+        write(
+            neo4j_store,
+            "MATCH (m:Movie) SET m:Classic;\nCREATE (:Genre {name: 'Crime'});\nCREATE (:Note {text: 'x'})",
+        )
+        with pytest.raises(ConfigError) as caught:
+            read_source(neo4j_store, source(**STARS), settings(), tmp_path / "pages")
+        # All classics are movies, which have a key.
+        assert [line.split(" ", 1)[0] for line in str(caught.value).splitlines()] == ["Genre", "Note"]
+        assert not (tmp_path / "pages").exists()
 
     def test_labels_whose_nodes_are_read_under_another_label_need_no_key(self, neo4j_store: Neo4jStore) -> None:
         write(
