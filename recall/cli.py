@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -501,6 +502,8 @@ def exit_code_of(error: Exception) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code; a user's mistake is one message on stderr, never a traceback."""
+    # Without a handler Python prints what the driver warns of, which our errors say as well.
+    logging.getLogger("neo4j").addHandler(logging.NullHandler())
     try:
         app(args=None if arguments is None else list(arguments), prog_name="graphrecall")
     except GraphRecallError as error:

@@ -179,7 +179,7 @@ def told(name: str, database: str | None = None) -> Iterator[None]:
         raise _of_server(error, name, database) from error
     except (ServiceUnavailable, SessionExpired) as error:
         raise StoreUnavailableError(
-            f"{name} does not answer: {_line(error)}. Is it running, and the address right?"
+            f"{name} does not answer: {_line(_reason(error))}. Is it running, and the address right?"
         ) from error
     except BrokenRecordError as error:
         raise StoreError(
@@ -215,6 +215,15 @@ def _of_server(error: Neo4jError, name: str, database: str | None) -> StoreError
     if kind == "AccessMode":
         return QueryRefusedError(f"{name} refused a query that writes: only reading is allowed here")
     return StoreError(f"{name} refused a query ({code}): {_line(error.message)}")
+
+
+def _reason(error: BaseException) -> BaseException:
+    """Why no server could be reached: the driver tells of the routing table first, and of the connection behind it."""
+    while isinstance(error.__cause__, DriverError | BaseExceptionGroup):
+        error = error.__cause__
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+    return error
 
 
 def _line(message: object) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,28 @@ def test_a_server_that_is_not_there_is_told(
     code, _, err = command("load", deployment, "--neo4j", "bolt://127.0.0.1:1")
     assert code == 1
     assert "does not answer" in err
+
+
+def test_a_server_that_is_not_there_is_told_in_one_line(deployment: Path) -> None:
+    # In a process of its own: in this one pytest catches what the driver logs.
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from recall.cli import main; main()",
+            "load",
+            deployment,
+            "--neo4j",
+            "neo4j://127.0.0.1:1",
+        ],
+        env={**os.environ, "NEO4J_PASSWORD": "secret"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 1
+    assert told.stderr.startswith("error: neo4j://127.0.0.1:1 does not answer")
+    assert told.stderr.count("\n") == 1
 
 
 def write_config(config: Path, server: list[str], connection: Neo4jConnection, more: str = "") -> None:
