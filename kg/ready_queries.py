@@ -61,6 +61,9 @@ class ReadyQuery:
         known = (*self.parameters, *self.defaults)
         if unknown := [name for name in values if name not in known]:
             raise ConfigError(f"{self.name} has no parameter {unknown[0]!r}; it takes {', '.join(known)}")
+        for name in self.defaults:
+            if type(values.get(name, 0)) is not int:
+                raise ConfigError(f"{self.name} needs a whole number for {name}; on the command line --param {name}:=5")
         given = {
             name: self._keys[name].key_value(value) if name in self._keys and isinstance(value, str) else value
             for name, value in values.items()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MOST_LIKED_SHOWN = 10
 TOP_REASONS = 5
+LONGEST_LIST = 20
 BAR = 20
 _JOINERS = "\u200c\u200d"
 SHORT = ("recall", "ndcg", "hit_rate", "coverage", "novelty", "long_tail")
@@ -425,7 +426,10 @@ def _as_cypher(value: Any) -> str:
             return nodes[0] + "".join(f"-{step}-{node}" for step, node in zip(steps, nodes[1:], strict=True))
         return "{" + ", ".join(f"{key}: {_as_cypher(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_as_cypher(inner) for inner in value) + "]"
+        shown = [_as_cypher(inner) for inner in value[:LONGEST_LIST]]
+        # A vector would fill the screen.
+        more = [f"... {len(value):,} in all"] if len(value) > LONGEST_LIST else []
+        return "[" + ", ".join([*shown, *more]) + "]"
     return json.dumps(_json_value(value), ensure_ascii=False)
 
 

@@ -80,6 +80,12 @@ def answer(store: Store, query: ReadyQuery, **values: Any) -> list[tuple[Any, ..
     return rows
 
 
+@pytest.mark.parametrize("k", ["3", 2.5, True, None])
+def test_a_count_that_is_no_whole_number_is_refused_with_advice(graph: KnowledgeGraph, k: Any) -> None:
+    with pytest.raises(ConfigError, match=r"neighbourhood needs a whole number for k; .*--param k:=5"):
+        ready_queries(graph.schema)["neighbourhood"].query(item_id="m1", k=k)
+
+
 def test_every_query_says_what_the_tables_say(graph: KnowledgeGraph, store: Store) -> None:
     queries, tables = ready_queries(graph.schema), Tables(graph)
     assert set(queries) == ALL

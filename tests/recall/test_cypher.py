@@ -223,6 +223,17 @@ def test_the_command_prints_a_table_or_json(
     recommender.close()
 
 
+def test_long_lists_such_as_vectors_are_cut_in_tables_only(command: Command, refreshed: RefreshResult) -> None:
+    query = "RETURN range(1, 2000) AS long, range(1, 20) AS short"
+    _, out, _ = command("cypher", refreshed.run.path, query)
+    shown = " ".join(out.split())
+    assert "... 2,000 in all]" in shown
+    assert "1999" not in shown
+    assert shown.count("...") == 1
+    _, out, _ = command("cypher", refreshed.run.path, query, "--json")
+    assert json.loads(out)["rows"][0]["long"] == list(range(1, 2001))
+
+
 def test_a_parameter_is_a_text_unless_it_is_given_as_json(command: Command, refreshed: RefreshResult) -> None:
     query = "RETURN $a AS a, $b AS b, $c AS c"
     given = ["--param", "a=5", "--param", "b:=5", "--param", 'c:=["x=y", null]']
