@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 POM = HERE / "pom.xml"
 ROOT = HERE.parent.parent
 READY_SECONDS = 180
+SHORTEST_PASSWORD = 8
 BOLT_PORT = 7687  # where clients look first
 OPENED = ("java.nio", "java.io", "sun.nio.ch", "java.util.concurrent")
 
@@ -179,9 +180,18 @@ class Neo4jServer:
             except (DriverError, Neo4jError, ClientError) as error:
                 last = error
                 time.sleep(0.3)
-        tail = self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
+        ended = self.ended()
         self.kill()
-        raise RuntimeError(f"Neo4j did not answer within {READY_SECONDS} s: {last}\n{tail}")
+        raise RuntimeError(ended or f"Neo4j did not answer within {READY_SECONDS} s: {last}\n{self._tail()}")
+
+    def ended(self) -> str | None:
+        """What there is to say about a server that ended by itself, or None while it runs."""
+        if self.process is None or self.process.poll() is None:
+            return None
+        return f"Neo4j ended by itself with {self.process.returncode}; the last that it said:\n{self._tail()}"
+
+    def _tail(self) -> str:
+        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
 
     def stop(self) -> None:
         """Shut down in order."""
@@ -212,6 +222,9 @@ class Neo4jServer:
 
 def main() -> None:
     """Serve until Ctrl-C."""
+    password = os.environ.get("NEO4J_PASSWORD")
+    if password and len(password) < SHORTEST_PASSWORD:
+        sys.exit(f"NEO4J_PASSWORD is too short for Neo4j: give it {SHORTEST_PASSWORD} characters or more, or unset it")
     if lacking := missing():
         sys.exit(f"{lacking}: install a Java 17 runtime and Maven")
 
@@ -220,7 +233,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, interrupt)
     folder = Path(tempfile.mkdtemp(prefix="graphrecall-neo4j-"))
-    server = Neo4jServer(folder, password=os.environ.get("NEO4J_PASSWORD"), port=BOLT_PORT)
+    server = Neo4jServer(folder, password=password, port=BOLT_PORT)
     try:
         server.start()
         lines = [
@@ -233,8 +246,9 @@ def main() -> None:
         if server.port != BOLT_PORT:
             lines.insert(-1, f"Port {BOLT_PORT} is taken: write this address into examples/movies/neo4j.toml first.")
         print("\n".join(lines), flush=True)  # noqa: T201
-        while server.process is not None and server.process.poll() is None:
+        while (ended := server.ended()) is None:
             time.sleep(0.5)
+        sys.exit(ended)
     except KeyboardInterrupt:
         pass
     finally:
