@@ -368,7 +368,8 @@ def cypher(
         raise typer.BadParameter("give a query or --ready, not both", param_hint="--ready")
     folder = RunFolder.open(run)
     connection = connection_of(folder)
-    if neo4j is not None or database is not None or user is not None:
+    elsewhere = neo4j is not None or database is not None or user is not None
+    if elsewhere:
         connection = _connection(connection, neo4j, database, user)
     values = _parameters(param or [])
     if query is not None:
@@ -384,7 +385,7 @@ def cypher(
         if ready not in there:
             raise typer.BadParameter(f"{ready!r} is none of {', '.join(there)}", param_hint="--ready")
         asked, values = there[ready].query(**values), {}
-    store = RunStore(folder) if connection is None else connection.open(base=folder.path)
+    store = connection.open(base=folder.path) if connection is not None and elsewhere else RunStore(folder)
     try:
         rows = store.query(asked, values, timeout=timeout)
     finally:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kg.cypher import CypherQuery
-from kg.errors import ArtifactError, ConfigError
+from kg.errors import ArtifactError, ConfigError, StoreUnavailableError
 from kg.files import read_json
 from kg.ready_queries import ReadyQuery, neo4j_queries, ready_queries
 from kg.storage import load_schema
@@ -76,7 +76,14 @@ class RunStore:
             if self._store is None:
                 connection = connection_of(self._run)
                 if connection is not None:
-                    self._store = connection.open(base=self._run.path)
+                    try:
+                        self._store = connection.open(base=self._run.path)
+                    except StoreUnavailableError as error:
+                        # A refresh after the address alone was changed leaves the run as it is.
+                        raise StoreUnavailableError(
+                            f"{error} (The address is from {self._run.config}: where the database has moved, give "
+                            "--neo4j URI, or Recommender.load(run, store=...), or refresh with --full.)"
+                        ) from error
                 else:
                     from kg.stores.embedded import EmbeddedStore
 

@@ -167,7 +167,11 @@ def test_a_run_whose_neo4j_is_not_there_serves_and_tells_only_who_asks(
     code, out, err = command("cypher", folder, "RETURN 1 AS one")
     assert (code, out) == (1, "")
     assert err.startswith("error: bolt://127.0.0.1:1 does not answer")
+    assert f"(The address is from {folder / 'config.json'}: where the database has moved, give --neo4j URI" in err
     assert err.count("\n") == 1
+    _, _, err = command("cypher", folder, "RETURN 1 AS one", "--neo4j", "bolt://127.0.0.1:2")
+    assert err.startswith("error: bolt://127.0.0.1:2 does not answer")
+    assert "config.json" not in err
     assert "hunter2" not in err
 
 
