@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from kg.errors import GateError, GraphRecallError, RefreshInProgressError
+from kg.errors import GateError, GraphRecallError, RefreshInProgressError, StoreError
 from recall.console import json_text, watch
 
 if TYPE_CHECKING:
@@ -388,6 +388,11 @@ def cypher(
     store = connection.open(base=folder.path) if connection is not None and elsewhere else RunStore(folder)
     try:
         rows = store.query(asked, values, timeout=timeout)
+        if not rows and ready is not None and ready not in ready_queries_of(folder, on_neo4j=False):
+            from kg.stores.write_back import POINTER
+
+            if not store.query(f"MATCH (p:{POINTER}) RETURN p LIMIT 1"):
+                raise StoreError(f"{store.name} holds nothing that was written back: graphrecall write-back {run}")
     finally:
         store.close()
     if as_json:

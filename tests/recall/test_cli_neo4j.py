@@ -130,8 +130,13 @@ def test_write_back_serves_the_candidates_of_a_run_from_the_database(
     command: Command, refreshed: RefreshResult, deployment: Path, server: list[str], neo4j_store: Neo4jStore
 ) -> None:
     assert command("load", deployment, *server)[0] == 0
+    ask = ["cypher", refreshed.run.path, *server, "--ready", "similar_items", "--param"]
+    code, _, err = command(*ask, "item_id=m3")
+    assert code == 1
+    assert f"holds nothing that was written back: graphrecall write-back {refreshed.run.path}" in err
     code, out, err = command("write-back", refreshed.run.path, *server, "-k", 3)
     assert (code, err) == (0, "")
+    assert command(*ask, "item_id=nobody") == (0, "no rows\n", "")
     assert "candidates, vectors of 24 items, vectors of 16 users written back" in " ".join(out.split())
     recommender = Recommender.load(refreshed.run.path)
     ready = neo4j_queries(recommender.graph.schema)
