@@ -456,6 +456,14 @@ class GraphBuilder:
             for key, table in found.edges.items():
                 self._edges.setdefault(key, []).append(table)
             self._store.update(found.names)
+            named = [(entry.relation or "rated") for entry in wanted.interactions if entry.query is not None]
+            named += [entry.relation for entry in wanted.edges]
+            self.report.add(
+                "relations by queries",
+                len(named),
+                "the Cypher of a path over them finds it in the run's own store, in Neo4j only if it is stored so",
+                named,
+            )
             for at, nodes in enumerate(wanted.nodes):
                 self.add_attributes(_queried(data, f"nodes.{at}", name), node=nodes.node)
             for at, edges in enumerate(wanted.edges):

@@ -601,6 +601,7 @@ class TestReading:
         assert edges(graph, RATED)[0] == ("1", "10", 4.5)
         assert edges(graph, RelationKey("movie", "co_rated", "movie")) == [("9", "10", 2.0)]
         assert {s.kind: s.read for s in report.sources} == {"interactions": 5, "attributes": 2, "edges": 1}
+        assert finding(report, "relations by queries") == (2, "rated | co_rated")
         interactions = wanted["interactions"]
         for query, error, words in (
             ("MATCH (u:User) RETURN u.userId AS who", InvalidDataError, "no column 'user'"),
