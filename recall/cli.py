@@ -19,6 +19,7 @@ from recall.console import json_text, watch
 
 if TYPE_CHECKING:
     from kg.cypher import CypherQuery
+    from kg.stores.base import Store
     from kg.stores.connection import Neo4jConnection
     from recall.recommender import Recommender
 
@@ -353,13 +354,18 @@ def cypher(
     neo4j: Server = None,
     database: Database = None,
     user: Account = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Ask the database file of the run, also where the run has a server.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask the graph of a run in Cypher; nothing can be changed by it.
 
     The query goes to the server of the run's configuration, or to the database file of the run, or to --neo4j.
+    Interactions that were made of nodes in between or of queries are in the database file alone: --embedded.
     Without a query, those that are ready are listed.
     """
+    from kg.stores.embedded import EmbeddedStore
     from recall.runs import RunFolder
     from recall.show import print_ready, print_rows, ready_data, rows_data
     from recall.stores import RunStore, connection_of, ready_queries_of
@@ -369,7 +375,13 @@ def cypher(
     folder = RunFolder.open(run)
     connection = connection_of(folder)
     elsewhere = neo4j is not None or database is not None or user is not None
-    if elsewhere:
+    if elsewhere and embedded:
+        raise typer.BadParameter(
+            "asks the run's own file: leave out --neo4j, --database and --user", param_hint="--embedded"
+        )
+    if embedded:
+        connection = None
+    elif elsewhere:
         connection = _connection(connection, neo4j, database, user)
     values = _parameters(param or [])
     if query is not None:
@@ -385,7 +397,11 @@ def cypher(
         if ready not in there:
             raise typer.BadParameter(f"{ready!r} is none of {', '.join(there)}", param_hint="--ready")
         asked, values = there[ready].query(**values), {}
-    store = connection.open(base=folder.path) if connection is not None and elsewhere else RunStore(folder)
+    store: Store
+    if embedded:
+        store = EmbeddedStore(folder.store)
+    else:
+        store = connection.open(base=folder.path) if connection is not None and elsewhere else RunStore(folder)
     try:
         rows = store.query(asked, values, timeout=timeout)
         if not rows and ready is not None and ready not in ready_queries_of(folder, on_neo4j=False):

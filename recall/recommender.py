@@ -337,7 +337,9 @@ class Recommender:
         """Ask the graph in Cypher; only reading is allowed.
 
         The query goes to the Neo4j of the run's configuration, or to the run's embedded store, where a node has the
-        label of its type, the property `id` and its attributes.
+        label of its type, the property `id` and its attributes. A run that has a Neo4j
+        answers from its own file when it is loaded with `store=EmbeddedStore("runs/current/store/graph.lbug")`
+        (`kg.stores.embedded`).
 
         Args:
             query: Cypher with `$name` in place of every value, or the query of an explanation.

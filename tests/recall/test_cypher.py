@@ -173,6 +173,11 @@ def test_a_run_whose_neo4j_is_not_there_serves_and_tells_only_who_asks(
     assert err.startswith("error: bolt://127.0.0.1:2 does not answer")
     assert "config.json" not in err
     assert "hunter2" not in err
+    code, out, _ = command("cypher", folder, "MATCH (m:Movie) RETURN count(*) AS n", "--embedded", "--json")
+    assert (code, json.loads(out)) == (0, {"rows": [{"n": len(recommender.graph.items)}]})
+    code, _, err = command("cypher", folder, "RETURN 1 AS one", "--embedded", "--database", "x")
+    assert code == 2
+    assert "asks the run" in err
 
 
 @pytest.mark.parametrize("section", [{"uri": "nonsense"}, {"url": "neo4j://x"}, [], "neo4j://x", {}])
