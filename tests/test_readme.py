@@ -65,6 +65,6 @@ def test_the_commands_of_the_readme_exist() -> None:
     from recall.cli import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
-    used = set(re.findall(r"bin/graphrecall (\w+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    used = set(re.findall(r"bin/graphrecall ([\w-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert used
     assert used <= known

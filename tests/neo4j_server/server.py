@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -71,7 +72,10 @@ def free_port(wanted: int = 0) -> int:
 
 
 def _end_with_keeper() -> None:
-    """In the child: end in order when the process that started the server is killed (Linux)."""
+    """In the child: end in order when the process that started the server is killed (Linux).
+
+    The kernel watches the thread that started it, so only the main thread may ask for this.
+    """
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
@@ -143,7 +147,7 @@ class Neo4jServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_keeper,
+                preexec_fn=_end_with_keeper if threading.current_thread() is threading.main_thread() else None,
             )
         self._wait()
         return self
