@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,19 @@ def write_table(table: Any, path: Path) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: Path) -> Any:
-    """Read a table.
+def read_table(path: Path, columns: Sequence[str] | None = None) -> Any:
+    """Read a table; as a file, because a folder named key=value above it would become a column of a data set.
+
+    Args:
+        path: the file.
+        columns: those wanted; None for all.
 
     Raises:
         ArtifactError: the file is missing or damaged.
     """
     try:
         with pq.ParquetFile(path) as file:
-            return file.read()
+            return file.read(columns=columns)
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} is missing") from error
     except (pa.ArrowException, OSError) as error:

@@ -8,13 +8,17 @@ locks the mark first and reads it then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+import pyarrow as pa
 from neo4j import ManagedTransaction, unit_of_work
 
 from kg.errors import StoreError
+from kg.progress import Progress
+from kg.schema import NodeType
 from kg.stores.base import Row
 from kg.stores.neo4j import Neo4jStore, told
 from kg.stores.own_names import LABEL_PREFIX
@@ -50,6 +54,53 @@ class Batch:
     query: str
     parameters: Mapping[str, Any]
     whole: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Many rows of one kind, written batch by batch.
+
+    Attributes:
+        name: what to call the work, for progress.
+        query: of each batch: `$rows` are lists with an entry a column, in order; see `Batch.query`.
+        columns: Arrow columns or NumPy arrays of one length; matrices are lists of numbers to the database.
+        keys: numbers of the columns that hold ids -> the node type whose key property the ids become.
+        size: rows of a batch.
+        values: further parameters of the query.
+        whole: see `Batch.whole`.
+    """
+
+    name: str
+    query: str
+    columns: Sequence[Any]
+    keys: Mapping[int, NodeType]
+    size: int
+    values: Mapping[str, Any] = field(default_factory=dict)
+    whole: bool = True
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return len(self.columns[0])
+
+    def batch(self, start: int, *, at: int) -> Batch:
+        """The batch that begins with a row, and with a row of the whole."""
+        columns = [_values(column[start : start + self.size]) for column in self.columns]
+        for number, node_type in self.keys.items():
+            columns[number] = [node_type.key_value(id) for id in columns[number]]
+        rows = [list(row) for row in zip(*columns, strict=True)]
+        return Batch(at, len(rows), self.query, {"rows": rows, **self.values}, self.whole)
+
+
+def _values(column: Any) -> list[Any]:
+    """Python values; a list's nulls are left out, which no Neo4j list may hold."""
+    if isinstance(column, np.ndarray):
+        numbers: list[Any] = column.tolist()
+        return numbers
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return [value if value is None else [entry for entry in value if entry is not None] for value in values]
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +191,32 @@ class Mark:
             return batch.start + batch.rows, written
 
         return self._transaction(work)
+
+    def write_all(self, pieces: Sequence[Piece], done: int, progress: Progress) -> int:
+        """Write what is not yet there of all pieces.
+
+        Args:
+            pieces: the whole, in an order that is always the same.
+            done: rows that the mark counts as finished.
+            progress: hears of every batch.
+
+        Returns:
+            How many rows this call wrote; others may have written at the same time, or before.
+
+        Raises:
+            StoreError: see `write`.
+        """
+        written, start = 0, 0
+        for piece in pieces:
+            end = start + piece.rows
+            with progress.task(piece.name, total=piece.rows) as task:
+                task.advance(min(max(done - start, 0), piece.rows))
+                while start <= done < end:
+                    now, wrote = self.write(piece.batch(done - start, at=done))
+                    task.advance(min(now, end) - done)
+                    done, written = now, written + wrote
+            start = end
+        return written
 
     def in_turn(
         self,

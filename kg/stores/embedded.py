@@ -16,7 +16,7 @@ from typing import Any
 
 from kg.cypher import CypherQuery
 from kg.errors import ConfigError, QueryTimeoutError, StoreError, StoreUnavailableError
-from kg.stores.base import Row
+from kg.stores.base import Row, with_values
 from kg.stores.dialect import as_rows, bound
 from kg.stores.guard import check_read_only
 
@@ -84,8 +84,7 @@ class EmbeddedStore:
 
         Queries of several threads take turns, and waiting counts as time.
         """
-        text = str(query)
-        values = {**(query.parameters if isinstance(query, CypherQuery) else {}), **(parameters or {})}
+        text, values = with_values(query, parameters)
         check_read_only(text)
         values = bound(text, values)
         limit = self.timeout if timeout is None else timeout

@@ -18,7 +18,7 @@ from kg.errors import InvalidDataError, StoreError
 from kg.graph import KnowledgeGraph, node_columns
 from kg.progress import SILENT, Progress
 from kg.schema import NodeType, RelationKey
-from kg.stores.batches import Batch, Mark, ensure
+from kg.stores.batches import Mark, Piece, ensure
 from kg.stores.digests import tables_digest
 from kg.stores.neo4j import Neo4jStore
 from kg.stores.own_names import is_own
@@ -65,7 +65,8 @@ def load_into(
     """
     if batch < 1:
         raise InvalidDataError(f"batch = {batch} must be at least 1")
-    pieces = [_node_piece(graph, name) for name in graph.nodes] + [_edge_piece(graph, key) for key in graph.edges]
+    pieces = [_node_piece(graph, name, batch) for name in graph.nodes]
+    pieces += [_edge_piece(graph, key, batch) for key in graph.edges]
     _check_names(graph)
     mark = Mark(store, JOB, graph_digest(graph))
     _check_room(store, graph, mark)
@@ -73,17 +74,7 @@ def load_into(
         node_type = graph.schema.node_types[name]
         found = f"(n:{quote(node_type.label)}) REQUIRE n.{quote(node_type.key)}"
         ensure(store, f"CREATE CONSTRAINT IF NOT EXISTS FOR {found} IS UNIQUE")
-    done = int(mark.begin()["done"])
-    written, start = 0, 0
-    for piece in pieces:
-        end = start + piece.rows
-        with progress.task(f"loading {piece.name}", total=piece.rows) as task:
-            task.advance(min(max(done - start, 0), piece.rows))
-            while start <= done < end:
-                now, wrote = mark.write(piece.batch(done - start, min(batch, end - done), at=done))
-                task.advance(min(now, end) - done)
-                done, written = now, written + wrote
-        start = end
+    written = mark.write_all(pieces, int(mark.begin()["done"]), progress)
     facts = LoadFacts(
         nodes={label: _count_nodes(store, label) for label in _expected_nodes(graph)},
         relationships={kind: _count_relationships(store, kind) for kind in _expected_relationships(graph)},
@@ -99,36 +90,17 @@ def graph_digest(graph: KnowledgeGraph) -> str:
     return tables_digest(tables, more=graph.schema.to_json())
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """The rows of one table, and the query that writes some of them; `keys` are the columns of ids, with their type."""
-
-    name: str
-    query: str
-    columns: list[Any]
-    keys: dict[int, NodeType]
-
-    @property
-    def rows(self) -> int:
-        return len(self.columns[0])
-
-    def batch(self, start: int, rows: int, *, at: int) -> Batch:
-        values = [_plain(column.slice(start, rows)) for column in self.columns]
-        for number, node_type in self.keys.items():
-            values[number] = [node_type.key_value(id) for id in values[number]]
-        return Batch(at, rows, self.query, {"rows": [list(row) for row in zip(*values, strict=True)]})
-
-
-def _node_piece(graph: KnowledgeGraph, name: str) -> _Piece:
+def _node_piece(graph: KnowledgeGraph, name: str, size: int) -> Piece:
     table, node_type = graph.nodes[name], graph.schema.node_types[name]
     names = [column for column in table.column_names if column not in (ID, "text", node_type.key)]
     columns = [_storable(table[column], f"the attribute {column!r} of {name!r}") for column in names]
     properties = _properties([node_type.key, *names], 0)
     query = f"UNWIND $rows AS row\nCREATE (:{quote(node_type.label)} {properties})\nRETURN count(*) AS written"
-    return _Piece(node_type.label, query, [table[ID], *columns], {0: node_type})
+    name = f"loading {node_type.label}"
+    return Piece(name=name, query=query, columns=[table[ID], *columns], keys={0: node_type}, size=size)
 
 
-def _edge_piece(graph: KnowledgeGraph, key: RelationKey) -> _Piece:
+def _edge_piece(graph: KnowledgeGraph, key: RelationKey, size: int) -> Piece:
     table, relation = graph.edges[key], graph.schema.relations[key]
     ends = node_columns(graph.schema, key)
     names = [column for column in table.column_names if column not in ("src", "dst")]
@@ -146,7 +118,7 @@ def _edge_piece(graph: KnowledgeGraph, key: RelationKey) -> _Piece:
         f"UNWIND $rows AS row\nMATCH (a:{source})\nMATCH (b:{target})\n"
         f"CREATE (a)-[:{quote(relation.cypher_type)} {properties}]->(b)\nRETURN count(*) AS written"
     )
-    return _Piece(relation.cypher_type, query, columns, keys)
+    return Piece(name=f"loading {relation.cypher_type}", query=query, columns=columns, keys=keys, size=size)
 
 
 def _properties(names: list[str], first: int) -> str:
@@ -184,14 +156,6 @@ FITTING = (
     pa.types.is_timestamp,
     pa.types.is_binary,
 )
-
-
-def _plain(column: Any) -> list[Any]:
-    """Python values; a list's nulls are left out, which no Neo4j list may hold."""
-    values: list[Any] = column.to_pylist()
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        return [value if value is None else [entry for entry in value if entry is not None] for value in values]
-    return values
 
 
 def _check_names(graph: KnowledgeGraph) -> None:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from kg.errors import ArtifactError, InvalidDataError
 from kg.files import digest, read_json
+from kg.parquet import read_table
 from kg.stores.catalog import Catalog
 from kg.stores.columns import TYPES, ContentDigest, cast, meet
 from kg.stores.own_names import is_own
@@ -304,11 +304,11 @@ def load_page(path: Path, columns: Sequence[str] | None = None) -> Any:
         ArtifactError: it is missing or damaged.
     """
     try:
-        # Handed over as a file: a folder named key=value above it would become a column.
-        with pq.ParquetFile(path) as file:
-            return file.read(columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}; remove {path.parent}, and read it anew") from error
+        return read_table(path, columns)
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"{path} cannot be read: {error.__cause__}; remove {path.parent}, and read it anew"
+        ) from error
 
 
 def among(values: Any, ids: Any) -> Any:

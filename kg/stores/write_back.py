@@ -29,7 +29,7 @@ from kg.errors import StoreError
 from kg.progress import SILENT, Progress
 from kg.schema import NodeType, Schema
 from kg.stores.base import Row
-from kg.stores.batches import MARK, Batch, Mark, ensure
+from kg.stores.batches import MARK, Mark, Piece, ensure
 from kg.stores.digests import tables_digest
 from kg.stores.neo4j import Neo4jStore
 from kg.stores.own_names import LABEL_PREFIX, PROPERTY_PREFIX, TYPE_PREFIX
@@ -213,42 +213,24 @@ def _facts(pointer: Row, status: str) -> WriteBackFacts:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    name: str
-    query: str
-    columns: list[Any]
-    node_types: dict[int, NodeType]
-    more: dict[str, Any]
-    batch: int
-
-    @property
-    def rows(self) -> int:
-        return len(self.columns[0])
-
-    def part(self, start: int, at: int) -> Batch:
-        values = [_plain(column[start : start + self.batch]) for column in self.columns]
-        for number, node_type in self.node_types.items():
-            values[number] = [node_type.key_value(id) for id in values[number]]
-        rows = [list(row) for row in zip(*values, strict=True)]
-        return Batch(at, len(rows), self.query, {"rows": rows, **self.more}, whole=False)
-
-
-def _plain(column: Any) -> list[Any]:
-    values: list[Any] = column.tolist() if isinstance(column, np.ndarray) else column.to_pylist()
-    return values
-
-
-def _vector_piece(role: str, node_type: NodeType, slot: str, ids: Any, matrix: npt.NDArray[np.float32]) -> _Piece:
+def _vector_piece(role: str, node_type: NodeType, slot: str, ids: Any, matrix: npt.NDArray[np.float32]) -> Piece:
     query = (
         f"UNWIND $rows AS row\nMATCH (n:{quote(node_type.label)} {{{quote(node_type.key)}: row[0]}})\n"
         "CALL db.create.setNodeVectorProperty(n, $property, row[1])\nRETURN count(*) AS written"
     )
     size = max(1, _NUMBERS_AT_ONCE // max(1, matrix.shape[1]))
-    return _Piece(f"writing vectors of {role}", query, [ids, matrix], {0: node_type}, {"property": VECTOR + slot}, size)
+    return Piece(
+        name=f"writing vectors of {role}",
+        query=query,
+        columns=[ids, matrix],
+        keys={0: node_type},
+        size=size,
+        values={"property": VECTOR + slot},
+        whole=False,
+    )
 
 
-def _candidate_piece(results: Results, user: NodeType, item: NodeType, slot: str, batch: int) -> _Piece:
+def _candidate_piece(results: Results, user: NodeType, item: NodeType, slot: str, batch: int) -> Piece:
     query = (
         f"UNWIND $rows AS row\nMATCH (u:{quote(user.label)} {{{quote(user.key)}: row[0]}})\n"
         f"MATCH (i:{quote(item.label)} {{{quote(item.key)}: row[1]}})\n"
@@ -256,24 +238,22 @@ def _candidate_piece(results: Results, user: NodeType, item: NodeType, slot: str
         "RETURN count(*) AS written"
     )
     columns = [results.candidates[name] for name in ("user_id", "item_id", "rank", "score", "source")]
-    more = {"slot": slot, "run": results.run}
-    return _Piece("writing candidates", query, columns, {0: user, 1: item}, more, batch)
+    return Piece(
+        name="writing candidates",
+        query=query,
+        columns=columns,
+        keys={0: user, 1: item},
+        size=batch,
+        values={"slot": slot, "run": results.run},
+        whole=False,
+    )
 
 
-def _write(mark: Mark, pieces: list[_Piece], done: int, progress: Progress) -> int:
+def _write(mark: Mark, pieces: list[Piece], done: int, progress: Progress) -> int:
     """Write what is not yet there; returns how many rows found their place."""
-    start = 0
-    for piece in pieces:
-        end = start + piece.rows
-        with progress.task(piece.name, total=piece.rows) as task:
-            task.advance(min(max(done - start, 0), piece.rows))
-            while start <= done < end:
-                now, _ = mark.write(piece.part(done - start, done))
-                task.advance(min(now, end) - done)
-                done = now
-        start = end
+    mark.write_all(pieces, done, progress)
     written = int((Mark.read(mark.store, JOB) or {"written": 0})["written"])
-    if start and not written:  # never let an empty slot serve
+    if any(piece.rows for piece in pieces) and not written:  # never let an empty slot serve
         raise StoreError(f"{mark.store.name}: users and items were removed while results were written: nothing serves")
     return written
 
@@ -375,9 +355,8 @@ def _ensure_key_index(store: Neo4jStore, node_type: NodeType) -> None:
     rows = store.read("SHOW INDEXES YIELD type, labelsOrTypes, properties WHERE type = 'RANGE' RETURN *")
     if not any((row["labelsOrTypes"], row["properties"]) == ([node_type.label], [node_type.key]) for row in rows):
         name = f"{PROPERTY_PREFIX}key_{node_type.name}"
-        store.write(
-            f"CREATE INDEX {quote(name)} IF NOT EXISTS FOR (n:{quote(node_type.label)}) ON (n.{quote(node_type.key)})"
-        )
+        found = f"(n:{quote(node_type.label)}) ON (n.{quote(node_type.key)})"
+        ensure(store, f"CREATE INDEX {quote(name)} IF NOT EXISTS FOR {found}")
         store.read("CALL db.awaitIndex($name, 600)", {"name": name}, timeout=600)
 
 
