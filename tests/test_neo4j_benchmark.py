@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from benchmarks.neo4j.gds import candidates, final_task, nearest, rank_by_similarity, rank_by_vectors, tuning_task
-from benchmarks.neo4j.gowalla import VISITED, gowalla, known_part
+from benchmarks import gowalla_data
+from benchmarks.gowalla_data import VISITED
+from benchmarks.neo4j.gds import (
+    candidates,
+    final_task,
+    known_part,
+    nearest,
+    rank_by_similarity,
+    rank_by_vectors,
+    tuning_task,
+)
 from benchmarks.neo4j.run import SECTIONS
 from kg import ItemLists
 from recall.channels.spectral import Spectral, SpectralConfig
@@ -34,7 +43,8 @@ def pairs(lists, graph):
 
 
 def test_the_published_split_is_kept_and_validation_comes_out_of_train(folder):
-    graph, split = gowalla(folder)
+    graph = gowalla_data.load(folder)
+    split = gowalla_data.random_split(graph)
     for part, names in (("train", ("train", "valid")), ("test", ("test",))):
         lines = [line.split() for line in (folder / f"{part}.txt").read_text().splitlines()]
         assert pairs(split.positives(graph, *names), graph) == {(u, i) for u, *items in lines for i in items}
@@ -42,7 +52,8 @@ def test_the_published_split_is_kept_and_validation_comes_out_of_train(folder):
 
 
 def test_the_database_gets_no_test_pair_and_knows_which_ones_are_held(folder):
-    graph, split = gowalla(folder)
+    graph = gowalla_data.load(folder)
+    split = gowalla_data.random_split(graph)
     known = known_part(graph, split)
     table = known.edges[VISITED]
     assert table.num_rows == split.mask("train", "valid").sum()
@@ -55,7 +66,8 @@ def test_the_database_gets_no_test_pair_and_knows_which_ones_are_held(folder):
 
 
 def test_tuning_sees_neither_the_truth_nor_the_test(folder):
-    graph, split = gowalla(folder)
+    graph = gowalla_data.load(folder)
+    split = gowalla_data.random_split(graph)
     task = tuning_task(graph, split)
     assert len(task.graph.interactions) == split.mask("train").sum()
     for row, user in enumerate(task.group.user):
@@ -67,7 +79,8 @@ def test_tuning_sees_neither_the_truth_nor_the_test(folder):
 
 
 def test_the_channels_candidates_come_in_the_order_of_the_group(folder):
-    graph, split = gowalla(folder)
+    graph = gowalla_data.load(folder)
+    split = gowalla_data.random_split(graph)
     task = final_task(graph, split)
     channel = Spectral(SpectralConfig(factors=4)).fit(task.graph)
     ranked = candidates(channel, task)

@@ -18,15 +18,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 from scipy.sparse import csr_matrix
 
-from benchmarks.neo4j.gowalla import SPLIT, checksums, gowalla, known_part
+from benchmarks import gowalla_data
+from benchmarks.gowalla_data import VISITED
 from benchmarks.neo4j.run import Context
 from gnn.evaluation import Evaluation, Group, evaluate, user_groups
 from gnn.topk import top_items
 from ingest import GraphBuilder, GraphSettings
-from kg import ItemLists, KnowledgeGraph
+from kg import ItemLists, KnowledgeGraph, Split
 from kg.ids import IntArray
 from kg.stores.load import load_into
 from kg.stores.neo4j import Neo4jStore
@@ -223,7 +225,15 @@ class Task:
         return evaluate(lambda _, k: ranked[:, :k], self.group, ks=(K,), popularity=popularity, num_users=len(ranked))
 
 
-def tuning_task(graph: KnowledgeGraph, split: Any) -> Task:
+def known_part(graph: KnowledgeGraph, split: Split) -> KnowledgeGraph:
+    """What goes into the database: train and valid, the latter marked by the number `held` of each relationship."""
+    kept = split.mask("train", "valid")
+    table = graph.edges[VISITED].filter(pa.array(kept)).drop_columns(["part", "place"])
+    held = split.mask("valid")[kept].astype(np.int64)
+    return KnowledgeGraph(graph.schema, graph.nodes, {VISITED: table.append_column("held", pa.array(held))})
+
+
+def tuning_task(graph: KnowledgeGraph, split: Split) -> Task:
     """A seeded sample of the users with something in the validation part."""
     (group, *_) = user_groups(graph, split, part="valid", known_parts=("train",))
     chosen = np.sort(np.random.default_rng(0).permutation(len(group))[:TUNING_USERS])
@@ -234,7 +244,7 @@ def tuning_task(graph: KnowledgeGraph, split: Any) -> Task:
     return Task(view, group, split.positives(graph, "train").take(group.user))
 
 
-def final_task(graph: KnowledgeGraph, split: Any) -> Task:
+def final_task(graph: KnowledgeGraph, split: Split) -> Task:
     """All users: each has something in the test part."""
     (group, *_) = user_groups(graph, split)
     return Task(split.view(graph, "train", "valid"), group, split.positives(graph, "train", "valid").take(group.user))
@@ -347,9 +357,14 @@ def run(context: Context) -> list[dict[str, Any]]:
     if context.data is None:
         raise ValueError("the section gds needs the folder of the data")
     folder = context.data / "gowalla"
-    graph, split = gowalla(folder)
+    graph = gowalla_data.load(folder)
+    split = gowalla_data.random_split(graph)
     tuning, test = tuning_task(graph, split), final_task(graph, split)
-    context.facts |= {"data": checksums(folder), "split": asdict(SPLIT), "tuning_users": TUNING_USERS}
+    context.facts |= {
+        "data": gowalla_data.checksums(folder),
+        "split": asdict(gowalla_data.RANDOM),
+        "tuning_users": TUNING_USERS,
+    }
     context.facts["threads"] = {"gds": CORES, "client": torch.get_num_threads()}
     tried: list[dict[str, Any]] = []
     context.facts["tried_on_validation"] = tried
