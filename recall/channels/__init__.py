@@ -1,6 +1,7 @@
 """Sources of candidates. All follow `recall.contracts.Channel`; nobody asks which one it is."""
 
 from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
+from recall.channels.cheby import ChebyCF, ChebyCFConfig
 from recall.channels.content_knn import ContentKNN, ContentKNNConfig
 from recall.channels.ease import EASE, EASEConfig
 from recall.channels.embedding import EmbeddingChannel
@@ -13,6 +14,8 @@ __all__ = [
     "EASE",
     "AttributeKNN",
     "AttributeKNNConfig",
+    "ChebyCF",
+    "ChebyCFConfig",
     "ContentKNN",
     "ContentKNNConfig",
     "EASEConfig",

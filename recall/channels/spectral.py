@@ -15,13 +15,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix, diags
-from scipy.sparse.linalg import svds
 
 from kg import ItemLists, KnowledgeGraph
 from kg.errors import ConfigError
 from kg.ids import IntArray
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import HistoryChannel, Scores, as_matrix
+from recall.channels.decomposition import degree_power, leading, normalised
 from recall.channels.known import Known
 from recall.contracts import Queries
 
@@ -65,25 +65,11 @@ class Spectral(HistoryChannel):
 
     def _learn(self, graph: KnowledgeGraph, known: Known) -> None:
         self._ready(known)
-        # Users and items without positives add nothing but a null space, which slows the decomposition down.
-        users = np.flatnonzero(known.liked.counts)
-        items = np.flatnonzero(self._root)
-        matrix = self._normalised[users][:, items]
-        factors = min(self.config.factors, min(matrix.shape) - 1)
-        self._factors = np.zeros((known.num_items, max(factors, 0)), dtype=np.float32)
-        if factors > 0:
-            # float32 finds the same subspace as float64 (256 factors of gowalla) in less than half the time.
-            start = np.random.default_rng(self.config.seed).normal(size=min(matrix.shape)).astype(np.float32)
-            _, values, right = svds(matrix, k=factors, v0=start, return_singular_vectors="vh")
-            self._factors[items] = right[np.argsort(-values, kind="stable")].T
+        self._factors, _ = leading(self._normalised, self.config.factors, seed=self.config.seed)
 
     def _ready(self, known: Known) -> None:
-        matrix = as_matrix(known.liked, known.num_items)
-        degree = np.bincount(known.liked.items, minlength=known.num_items)
-        self._root = np.sqrt(degree).astype(np.float32)
-        self._inverse_root = np.divide(1, self._root, out=np.zeros_like(self._root), where=self._root > 0)
-        by_user = 1 / np.sqrt(np.maximum(known.liked.counts, 1)).astype(np.float32)
-        self._normalised = (diags(by_user) @ matrix @ diags(self._inverse_root)).tocsr().astype(np.float32)
+        self._root, self._inverse_root = degree_power(known, 0.5), degree_power(known, -0.5)
+        self._normalised = normalised(known)
         self._by_item = self._normalised.T.tocsr()
 
     def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:

@@ -24,6 +24,8 @@ from recall.channels import (
     EASE,
     AttributeKNN,
     AttributeKNNConfig,
+    ChebyCF,
+    ChebyCFConfig,
     ContentKNN,
     ContentKNNConfig,
     EASEConfig,
@@ -80,6 +82,7 @@ FACTORIES = {
     "ease": lambda graph: EASE(EASEConfig(regularisation=5.0, weights=30)),
     "rp3beta": lambda graph: RP3Beta(RP3BetaConfig(neighbours=20)),
     "spectral": lambda graph: Spectral(SpectralConfig(factors=6)),
+    "cheby": lambda graph: ChebyCF(ChebyCFConfig(factors=6)),
     "content_knn": lambda graph: ContentKNN(text_features(graph), ContentKNNConfig(neighbours=10), encode=encode),
     "content_sum": lambda graph: ContentKNN(text_features(graph), ContentKNNConfig(neighbours=None), encode=encode),
     "attribute_knn": lambda graph: AttributeKNN(AttributeKNNConfig(neighbours=12)),
@@ -373,7 +376,7 @@ def likes_matrix(graph):
     return likes
 
 
-def check_against(channel, graph, scores, *, none_at_zero):
+def check_against(channel, graph, scores, *, none_at_zero, absolute=1e-5):
     """Every score of every user, seen items included."""
     queries = Queries.of_users(np.arange(len(graph.users)), graph.users)
     answer = by_user(channel.recommend(queries, k=len(graph.items), exclude_seen=False))
@@ -386,7 +389,7 @@ def check_against(channel, graph, scores, *, none_at_zero):
         found = dict(answer.get(name, []))
         assert set(found) == set(expected)
         for item, score in found.items():
-            assert score == pytest.approx(expected[item], rel=1e-4, abs=1e-5)
+            assert score == pytest.approx(expected[item], rel=1e-4, abs=absolute)
 
 
 def nearest_only(similar, n, liked):
@@ -470,6 +473,36 @@ class TestOracles:
         scores[:, likes.sum(axis=0) == 0] = -np.inf
         scores[likes.sum(axis=1) == 0] = -np.inf
         check_against(FACTORIES["spectral"](graph).fit(graph), graph, scores, none_at_zero=False)
+
+    @pytest.mark.parametrize(
+        ("factors", "degree", "flatness", "beta"),
+        [(6, 8, 1.5, 0.4), (0, 8, 1.5, 0.4), (1, 5, 3.0, 0.0), (20, 8, 10.0, 0.5), (1000, 3, 1.0, 0.2)],
+    )
+    def test_cheby(self, graph, factors, degree, flatness, beta):
+        likes = likes_matrix(graph)
+        by_user, by_item = (np.maximum(likes.sum(axis=axis), 1) ** 0.5 for axis in (1, 0))
+        normal = likes / by_user[:, None] / by_item[None, :]
+        laplacian = np.eye(len(by_item)) - 2 * normal.T @ normal
+        # The recurrence over the whole spectrum, with coefficients summed up at the nodes.
+        nodes = np.cos((np.arange(degree + 1) + 0.5) / (degree + 1) * np.pi)
+        target = [(1 + (-x) ** flatness) / 2 if x < 0 else (1 - x**flatness) / 2 for x in nodes]
+        terms = [np.eye(len(by_item)), laplacian]
+        for _ in range(degree - 1):
+            terms.append(2 * laplacian @ terms[-1] - terms[-2])
+        whole = np.zeros_like(laplacian)
+        for order, term in enumerate(terms):
+            weight = sum(t * np.cos(order * np.arccos(x)) for t, x in zip(target, nodes, strict=True))
+            whole += term * weight * (1 if order == 0 else 2) / (degree + 1)
+        _, _, right = np.linalg.svd(normal, full_matrices=False)
+        factors_there = min(factors, min((likes.sum(axis=1) > 0).sum(), (likes.sum(axis=0) > 0).sum()) - 1)
+        low = right[:factors_there].T @ right[:factors_there]
+        popular = by_item ** (2 * beta)
+        scores = (likes / popular) @ (whole + 0.2 * low) * popular
+        scores[:, likes.sum(axis=0) == 0] = -np.inf
+        scores[likes.sum(axis=1) == 0] = -np.inf
+        config = ChebyCFConfig(factors=factors, degree=degree, flatness=flatness, beta=beta)
+        # The shorter polynomial of the tail may differ by 1e-4 from the whole one.
+        check_against(ChebyCF(config).fit(graph), graph, scores, none_at_zero=False, absolute=1e-3)
 
     @pytest.mark.parametrize("neighbours", [10, None])
     @pytest.mark.parametrize("centre", [True, False])
@@ -632,6 +665,8 @@ class TestRequests:
             lambda: ItemKNNConfig(shrinkage=float("nan")),
             lambda: SpectralConfig(factors=0),
             lambda: SpectralConfig(alpha=-1),
+            lambda: ChebyCFConfig(degree=0),
+            lambda: ChebyCFConfig(alpha=float("nan")),
             lambda: ContentKNNConfig(neighbours=0),
             lambda: AttributeKNNConfig(neighbours=0),
         ],
