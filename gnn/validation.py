@@ -1,0 +1,108 @@
+"""What early stopping measures: NDCG@20 over all items, under every popularity exponent at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gnn.embeddings import item_scale
+from gnn.lightgcn import to_numpy
+from gnn.metrics import per_user_metrics
+from gnn.sampling import Stream, uniform
+from gnn.topk import rank, score_blocks
+from gnn.training import TrainingConfig
+from kg import ItemLists, KnowledgeGraph
+from kg.errors import InvalidDataError
+from kg.ids import IntArray
+
+VALIDATION_K = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What early stopping measures.
+
+    Attributes:
+        truth: items each user liked in the validation part, (users,) lists.
+        seen: items left out of each user's ranking, (users,) lists.
+    """
+
+    truth: ItemLists
+    seen: ItemLists
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One validation, under its best exponent.
+
+    Attributes:
+        beta: the exponent.
+        ndcg, recall: at 20, means over the users asked.
+    """
+
+    beta: float
+    ndcg: float
+    recall: float
+
+
+class Validator:
+    """The validations of one training, always of the same users.
+
+    Attributes:
+        users: positions of those asked, int64 (asked,), ascending.
+    """
+
+    def __init__(
+        self,
+        graph: KnowledgeGraph,
+        validation: Validation,
+        training: TrainingConfig,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        for name in ("truth", "seen"):
+            if len(getattr(validation, name)) != len(graph.users):
+                raise InvalidDataError(
+                    f"validation.{name} has {len(getattr(validation, name))} rows, the graph {len(graph.users)} "
+                    "users: give a list for every user, empty where there is nothing"
+                )
+        chosen: IntArray = np.flatnonzero(validation.truth.counts)
+        if not len(chosen):
+            raise InvalidDataError("no user has anything to find in the validation part: give it a larger share")
+        if len(chosen) > training.validation_users:
+            draw = uniform(torch.from_numpy(chosen), seed=seed, step=0, stream=Stream.VALIDATION)
+            chosen = np.sort(chosen[torch.argsort(draw, stable=True)[: training.validation_users].numpy()])
+        self.users = torch.from_numpy(chosen).to(device)
+        self._truth, self._seen = validation.truth.take(chosen), validation.seen.take(chosen)
+        self._betas = training.betas
+
+    @torch.no_grad()
+    def measure(self, users: Tensor, items: Tensor, *, cold: npt.NDArray[np.bool_], cold_scale: float) -> Measured:
+        """Rank all items under every exponent.
+
+        Args:
+            users: final vectors of those asked, (asked, dim).
+            items: of all items, (items, dim).
+            cold: items that nobody liked in training, bool (items,).
+            cold_scale: their factor; see `gnn.embeddings.item_scale`.
+        """
+        vectors = to_numpy(items)
+        scales = [
+            torch.from_numpy(item_scale(vectors, beta, cold=cold, cold_scale=cold_scale)).to(items)
+            for beta in self._betas
+        ]
+        ranked: list[list[Any]] = [[] for _ in scales]
+        for _, scores in score_blocks(users, items, seen=self._seen):
+            # A seen item stays at minus infinity under every scale but 0, and a scale of 0 is that of no vector.
+            for place, scale in enumerate(scales):
+                ranked[place].append(rank(torch.where(scores == -torch.inf, scores, scores * scale), VALIDATION_K))
+        results = [per_user_metrics(np.concatenate(parts), self._truth, VALIDATION_K) for parts in ranked]
+        ndcgs = [float(result["ndcg"].mean()) for result in results]
+        top = int(np.argmax(ndcgs))
+        return Measured(self._betas[top], ndcgs[top], float(results[top]["recall"].mean()))
