@@ -10,57 +10,36 @@ whether anything changed. Until the last moment the old run serves, untouched.
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
-import logging
 import math
-import os
 import platform
-import stat
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from gnn.device import resolve_device
 from gnn.embeddings import Embeddings
-from gnn.features import TextFeatures, encode_graph
-from gnn.text import TextEncoder
-from gnn.text_cache import TextCache
-from gnn.text_model import find_model
-from gnn.trainer import RunContext, Validation, fit
-from ingest.build import build_graph, source_files
-from ingest.neo4j_plan import read_source
-from ingest.settings import DataSettings, Neo4jSource
-from kg import KnowledgeGraph, __version__, split_interactions
-from kg.errors import ConfigError, GateError, GraphRecallError, InvalidDataError, StoreError
-from kg.files import FORMAT_VERSION, checksum, digest, fsync_tree, read_json, remove_trees, write_json, write_manifest
+from gnn.trainer import RunContext, fit
+from kg import KnowledgeGraph, __version__
+from kg.errors import GateError, GraphRecallError, StoreError
+from kg.files import read_json, remove_trees, write_json, write_manifest
 from kg.progress import SILENT, Progress, Task
-from kg.storage import load_graph, save_graph
-from kg.stores.connection import Neo4jConnection
 from kg.stores.embedded_build import build_store
 from kg.stores.write_back import WriteBackFacts
 from recall.assess import MODEL, assess, exact_channel, write_split
 from recall.channels import EmbeddingChannel
 from recall.config import RefreshConfig
+from recall.prepare import Inputs, Stages, prepare
 from recall.recommender import Recommender
 from recall.runs import RunFolder, RunsFolder, folder_bytes, free_bytes
 from recall.write_back import write_back_run
 
-if TYPE_CHECKING:  # the driver is imported where a database is read
-    from kg.stores.snapshot import Snapshot
-
-_log = logging.getLogger(__name__)
-
 SELF_CHECK_USERS = 20
-NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j", "write_back")
-HOW_IT_IS_READ = ("page", "max_age", "patience")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,120 +133,6 @@ def _write_back(config: RefreshConfig, result: RefreshResult, progress: Progress
     return replace(result, written_back=facts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """What a run is made of.
-
-    Attributes:
-        fingerprint: a digest of the configuration (but for where and how it runs), of the content of the sources and
-            of a local text model, and of the library's version.
-        files: source -> size and time of change, to notice a source that is being rewritten.
-        snapshot: what was read from the Neo4j database of the sources.
-    """
-
-    fingerprint: str
-    files: dict[Path, tuple[int, int]]
-    snapshot: Snapshot | None = None
-
-    @classmethod
-    def of(cls, config: RefreshConfig, staging: Path, progress: Progress = SILENT, *, fresh: bool = False) -> Inputs:
-        """Read every source once.
-
-        Args:
-            config: names the sources.
-            staging: folder for what is read from a database.
-            progress: listener.
-            fresh: read the database anew also when an earlier refresh was killed after it had read it.
-
-        Raises:
-            ConfigError: a file that the configuration names is not there, or a label that the database lacks.
-            InvalidDataError: a file or the database cannot be used.
-            StoreError: the database does not answer; what was read of it stays for the next refresh.
-        """
-        with progress.task("looking for changes", total=1) as task:
-            found = cls._of_files(config)
-            task.advance()
-        if config.sources.neo4j is None or config.neo4j is None:
-            return found
-        snapshot = _read_database(config, config.sources.neo4j, config.neo4j, staging, progress, fresh=fresh)
-        both = f"{found.fingerprint} {snapshot.digest}"
-        return replace(found, fingerprint=hashlib.sha256(both.encode()).hexdigest(), snapshot=snapshot)
-
-    @classmethod
-    def _of_files(cls, config: RefreshConfig) -> Inputs:
-        settings = {key: value for key, value in config.to_json().items() if key not in NOT_FINGERPRINTED}
-        if settings["sources"]["neo4j"] is not None:
-            for how in HOW_IT_IS_READ:
-                del settings["sources"]["neo4j"][how]
-        paths = source_files(config.sources, base=config.base)
-        files = {path: _state(path) for path in paths}
-        body = {
-            "format": FORMAT_VERSION,
-            "library": __version__,
-            "config": settings,
-            "sources": [[os.path.relpath(path, config.base), checksum(path)] for path in paths],
-        }
-        model = find_model(config.text)
-        if model.source == "folder":
-            body["text model"] = model.sha256
-        text = json.dumps(body, sort_keys=True, ensure_ascii=False)
-        return cls(fingerprint=hashlib.sha256(text.encode()).hexdigest(), files=files)
-
-    def check(self) -> None:
-        """Make sure that no source changed since.
-
-        Raises:
-            InvalidDataError: one did.
-        """
-        for path, state in self.files.items():
-            if _state(path) != state:
-                raise InvalidDataError(
-                    f"{path} was changed while it was read: start the refresh again when it is whole"
-                )
-
-    def drop_snapshot(self) -> None:
-        """Remove what was read from the database, so that the next refresh reads it anew."""
-        if self.snapshot is not None:
-            remove_trees([self.snapshot.folder])
-
-
-def _read_database(
-    config: RefreshConfig,
-    source: Neo4jSource,
-    connection: Neo4jConnection,
-    staging: Path,
-    progress: Progress,
-    *,
-    fresh: bool,
-) -> Snapshot:
-    """Read the database of the sources, going on with what a killed refresh read of the same."""
-    what = {"uri": connection.uri, "database": connection.database, "source": source.model_dump(mode="json")}
-    folder = staging / f"neo4j-{digest(what)[:16]}"
-    if fresh:
-        remove_trees([folder])
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with connection.open(base=config.base) as store:
-            return read_source(store, source, config.graph, folder, progress=progress)
-    except (ConfigError, InvalidDataError):
-        remove_trees([folder])
-        raise
-
-
-def _state(path: Path) -> tuple[int, int]:
-    try:
-        facts = path.stat()
-    except FileNotFoundError as error:
-        raise InvalidDataError(
-            f"the source {path} does not exist: restore it, or correct its name in the configuration"
-        ) from error
-    if stat.S_ISDIR(facts.st_mode):
-        raise InvalidDataError(
-            f"the source {path} is a folder: name its files, a pattern such as {path.name}/* will do"
-        )
-    return facts.st_size, facts.st_mtime_ns
-
-
 def _unchanged(runs: RunsFolder, fingerprint: str) -> RefreshResult | None:
     """The run of the same inputs, if there is one and it is intact; it serves from now on."""
     run = runs.find(fingerprint)
@@ -285,54 +150,18 @@ def _make(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, pr
     """All stages; the staged run is complete afterwards but for its manifest."""
     run = stages.run
     stages.run.path.mkdir(parents=True, exist_ok=True)
-
-    def build() -> dict[str, Any]:
-        try:
-            graph, quality = build_graph(
-                DataSettings(graph=config.graph, sources=config.sources, quality=config.quality, neo4j=config.neo4j),
-                base=config.base,
-                progress=progress,
-                snapshot=inputs.snapshot,
-            )
-            inputs.check()
-        except (ConfigError, InvalidDataError):
-            # What was read is no good: once the data is mended, the next refresh must not go on with it.
-            inputs.drop_snapshot()
-            raise
-        save_graph(graph, run.graph)
-        return quality.to_json()
-
-    quality = stages.do("build", run.graph, build)
-    graph = load_graph(run.graph)
-
-    def encode() -> dict[str, Any]:
-        encoder = TextEncoder(config.text, config.device)
-        found = encode_graph(graph, encoder, cache=TextCache(cache / "text"), progress=progress)
-        run.features.mkdir()
-        found.save(run.features)
-        return {"texts": len(found), "dim": found.dim, "model": config.text.model}
-
-    texts = stages.do("encode", run.features, encode)
-    features = TextFeatures.load(run.features)
-
-    split = split_interactions(graph, config.split)
-    if graph.interactions.positive.any() and not len(split.positives(graph, "train").items):
-        raise InvalidDataError(
-            f"split.kind = {config.split.kind!r} leaves no positive interaction to train on: give more interactions, "
-            "lower split.test and split.valid, or use another split.kind"
-        )
-    view = split.view(graph, "train")
+    prepared = prepare(config, inputs, stages, cache, progress)
+    graph, features, split, view = prepared.graph, prepared.features, prepared.split, prepared.view
 
     def train_for_evaluation() -> dict[str, Any]:
         write_split(split, graph, run.split)
-        validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
         found = fit(
             view,
             config.model,
             config.training,
             features=features,
             # A split without a validation part trains to the last step.
-            validation=validation if len(validation.truth.items) else None,
+            validation=prepared.validation(),
             context=_context(config, stages.work / "evaluation", _Named(progress, "training for evaluation")),
         )
         found.save(run.evaluation_model)
@@ -388,6 +217,7 @@ def _make(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, pr
         return {"bytes": run.store.stat().st_size}
 
     stored = stages.do("store", run.store.parent, store)
+    quality = prepared.quality
     if "finding" in stored:
         quality = {**quality, "findings": [*quality["findings"], stored["finding"]]}
 
@@ -396,7 +226,7 @@ def _make(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, pr
         "fingerprint": inputs.fingerprint,
         "data": _data_facts(graph),
         "quality": quality,
-        "texts": texts,
+        "texts": prepared.texts,
         "training": trained,
         "evaluation": measured,
         "timings": stages.timings,
@@ -408,51 +238,6 @@ def _make(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, pr
     write_json(run.config, config.to_json())
     write_json(run.report, report)
     return report
-
-
-class Stages:
-    """The stages of one refresh, each done once, whatever kills the process in between.
-
-    Attributes:
-        folder: of the staging; `run` below it becomes the run, `work` holds what is not published.
-        timings: seconds of each stage, those of an earlier attempt included.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.run = RunFolder(folder / "run")
-        self.work = folder / "work"
-        self.timings: dict[str, float] = {}
-
-    def do(self, name: str, makes: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Do a stage unless it is done.
-
-        Args:
-            name: of the stage.
-            makes: the file or folder it writes; what a killed attempt left there is removed first.
-            work: does it; returns facts, plain data, which are kept with the mark.
-
-        Returns:
-            The facts.
-        """
-        mark = self.folder / "done" / f"{name}.json"
-        if mark.is_file():
-            done: dict[str, Any] = read_json(mark)
-            _log.info("stage %s was done by an earlier attempt", name)
-        else:
-            if makes.is_dir():
-                remove_trees([makes])
-            makes.unlink(missing_ok=True)
-            makes.parent.mkdir(parents=True, exist_ok=True)
-            start = time.monotonic()
-            facts = work()
-            if makes.is_dir():
-                fsync_tree(makes)
-            done = {"facts": facts, "seconds": time.monotonic() - start}
-            write_json(mark, done)
-        self.timings[name] = round(float(done["seconds"]), 3)
-        result: dict[str, Any] = done["facts"]
-        return result
 
 
 class _Named:

@@ -383,18 +383,18 @@ def test_a_damaged_run_is_built_again(deployment: Path, refreshed: RefreshResult
 def test_a_source_that_changes_while_it_is_read_is_noticed(
     deployment: Path, refreshed: RefreshResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import recall.refresh
+    import recall.prepare
 
     config = copy(deployment, tmp_path / "copy")
     touch_ratings(config)
-    real = recall.refresh.build_graph
+    real = recall.prepare.build_graph
 
     def slow(*args: object, **kwargs: object) -> object:
         found = real(*args, **kwargs)  # type: ignore[arg-type]
         touch_ratings(config)
         return found
 
-    monkeypatch.setattr(recall.refresh, "build_graph", slow)
+    monkeypatch.setattr(recall.prepare, "build_graph", slow)
     with pytest.raises(InvalidDataError, match=r"ratings\.csv was changed while it was read"):
         refresh(load_config(config))
 

@@ -1,0 +1,286 @@
+"""What every training of a deployment begins with: sources read, graph built, texts encoded, interactions split.
+
+Each step leaves its result in a folder, with a mark that it is complete: a killed job goes on after the last mark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gnn.features import TextFeatures, encode_graph
+from gnn.text import TextEncoder
+from gnn.text_cache import TextCache
+from gnn.text_model import find_model
+from gnn.trainer import Validation
+from ingest.build import build_graph, source_files
+from ingest.neo4j_plan import read_source
+from ingest.settings import DataSettings, Neo4jSource
+from kg import KnowledgeGraph, Split, __version__, split_interactions
+from kg.errors import ConfigError, InvalidDataError
+from kg.files import FORMAT_VERSION, checksum, digest, fsync_tree, read_json, remove_trees, write_json
+from kg.progress import SILENT, Progress
+from kg.storage import load_graph, save_graph
+from kg.stores.connection import Neo4jConnection
+from recall.config import RefreshConfig
+from recall.runs import RunFolder
+
+if TYPE_CHECKING:  # the driver is imported where a database is read
+    from kg.stores.snapshot import Snapshot
+
+_log = logging.getLogger(__name__)
+
+NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j", "write_back")
+HOW_IT_IS_READ = ("page", "max_age", "patience")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a run is made of.
+
+    Attributes:
+        fingerprint: a digest of the configuration (but for where and how it runs), of the content of the sources and
+            of a local text model, and of the library's version.
+        files: source -> size and time of change, to notice a source that is being rewritten.
+        snapshot: what was read from the Neo4j database of the sources.
+    """
+
+    fingerprint: str
+    files: dict[Path, tuple[int, int]]
+    snapshot: Snapshot | None = None
+
+    @classmethod
+    def of(cls, config: RefreshConfig, staging: Path, progress: Progress = SILENT, *, fresh: bool = False) -> Inputs:
+        """Read every source once.
+
+        Args:
+            config: names the sources.
+            staging: folder for what is read from a database.
+            progress: listener.
+            fresh: read the database anew also when an earlier refresh was killed after it had read it.
+
+        Raises:
+            ConfigError: a file that the configuration names is not there, or a label that the database lacks.
+            InvalidDataError: a file or the database cannot be used.
+            StoreError: the database does not answer; what was read of it stays for the next refresh.
+        """
+        with progress.task("looking for changes", total=1) as task:
+            found = cls._of_files(config)
+            task.advance()
+        if config.sources.neo4j is None or config.neo4j is None:
+            return found
+        snapshot = _read_database(config, config.sources.neo4j, config.neo4j, staging, progress, fresh=fresh)
+        both = f"{found.fingerprint} {snapshot.digest}"
+        return replace(found, fingerprint=hashlib.sha256(both.encode()).hexdigest(), snapshot=snapshot)
+
+    @classmethod
+    def _of_files(cls, config: RefreshConfig) -> Inputs:
+        settings = {key: value for key, value in config.to_json().items() if key not in NOT_FINGERPRINTED}
+        if settings["sources"]["neo4j"] is not None:
+            for how in HOW_IT_IS_READ:
+                del settings["sources"]["neo4j"][how]
+        paths = source_files(config.sources, base=config.base)
+        files = {path: _state(path) for path in paths}
+        body = {
+            "format": FORMAT_VERSION,
+            "library": __version__,
+            "config": settings,
+            "sources": [[os.path.relpath(path, config.base), checksum(path)] for path in paths],
+        }
+        model = find_model(config.text)
+        if model.source == "folder":
+            body["text model"] = model.sha256
+        text = json.dumps(body, sort_keys=True, ensure_ascii=False)
+        return cls(fingerprint=hashlib.sha256(text.encode()).hexdigest(), files=files)
+
+    def check(self) -> None:
+        """Make sure that no source changed since.
+
+        Raises:
+            InvalidDataError: one did.
+        """
+        for path, state in self.files.items():
+            if _state(path) != state:
+                raise InvalidDataError(
+                    f"{path} was changed while it was read: start the refresh again when it is whole"
+                )
+
+    def drop_snapshot(self) -> None:
+        """Remove what was read from the database, so that the next refresh reads it anew."""
+        if self.snapshot is not None:
+            remove_trees([self.snapshot.folder])
+
+
+def _read_database(
+    config: RefreshConfig,
+    source: Neo4jSource,
+    connection: Neo4jConnection,
+    staging: Path,
+    progress: Progress,
+    *,
+    fresh: bool,
+) -> Snapshot:
+    """Read the database of the sources, going on with what a killed refresh read of the same."""
+    what = {"uri": connection.uri, "database": connection.database, "source": source.model_dump(mode="json")}
+    folder = staging / f"neo4j-{digest(what)[:16]}"
+    if fresh:
+        remove_trees([folder])
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with connection.open(base=config.base) as store:
+            return read_source(store, source, config.graph, folder, progress=progress)
+    except (ConfigError, InvalidDataError):
+        remove_trees([folder])
+        raise
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        facts = path.stat()
+    except FileNotFoundError as error:
+        raise InvalidDataError(
+            f"the source {path} does not exist: restore it, or correct its name in the configuration"
+        ) from error
+    if stat.S_ISDIR(facts.st_mode):
+        raise InvalidDataError(
+            f"the source {path} is a folder: name its files, a pattern such as {path.name}/* will do"
+        )
+    return facts.st_size, facts.st_mtime_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What a model of the deployment is trained on.
+
+    Attributes:
+        graph: all of it.
+        features: text vectors of its nodes.
+        split: the part of every interaction.
+        view: the graph as it looks to somebody who knows the training part only.
+        quality: what was found in the sources, plain data.
+        texts: how many were encoded by which model, plain data.
+    """
+
+    graph: KnowledgeGraph
+    features: TextFeatures
+    split: Split
+    view: KnowledgeGraph
+    quality: dict[str, Any]
+    texts: dict[str, Any]
+
+    def validation(self) -> Validation | None:
+        """What early stopping measures, or None where the split has no validation part with anything to find."""
+        found = Validation(truth=self.split.positives(self.graph, "valid"), seen=self.split.seen(self.graph, "train"))
+        return found if len(found.truth.items) else None
+
+
+def prepare(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, progress: Progress) -> Prepared:
+    """Build the graph, encode its texts and split its interactions; what an earlier attempt finished is only loaded.
+
+    Args:
+        config: of the deployment.
+        inputs: what `Inputs.of` read.
+        stages: keep the graph and the vectors in the layout of a run.
+        cache: folder of the text vectors.
+        progress: hears of every stage.
+
+    Raises:
+        InvalidDataError: the sources cannot be used, or nothing is left to train on.
+        ConfigError: a relation or a text model that the configuration names is not there.
+    """
+    run = stages.run
+
+    def build() -> dict[str, Any]:
+        try:
+            graph, quality = build_graph(
+                DataSettings(graph=config.graph, sources=config.sources, quality=config.quality, neo4j=config.neo4j),
+                base=config.base,
+                progress=progress,
+                snapshot=inputs.snapshot,
+            )
+            inputs.check()
+        except (ConfigError, InvalidDataError):
+            # What was read is no good: once the data is mended, the next attempt must not go on with it.
+            inputs.drop_snapshot()
+            raise
+        save_graph(graph, run.graph)
+        return quality.to_json()
+
+    quality = stages.do("build", run.graph, build)
+    graph = load_graph(run.graph)
+
+    def encode() -> dict[str, Any]:
+        encoder = TextEncoder(config.text, config.device)
+        found = encode_graph(graph, encoder, cache=TextCache(cache / "text"), progress=progress)
+        run.features.mkdir()
+        found.save(run.features)
+        return {"texts": len(found), "dim": found.dim, "model": config.text.model}
+
+    texts = stages.do("encode", run.features, encode)
+    split = split_interactions(graph, config.split)
+    if graph.interactions.positive.any() and not len(split.positives(graph, "train").items):
+        raise InvalidDataError(
+            f"split.kind = {config.split.kind!r} leaves no positive interaction to train on: give more interactions, "
+            "lower split.test and split.valid, or use another split.kind"
+        )
+    return Prepared(
+        graph=graph,
+        features=TextFeatures.load(run.features),
+        split=split,
+        view=split.view(graph, "train"),
+        quality=quality,
+        texts=texts,
+    )
+
+
+class Stages:
+    """The stages of one job, each done once, whatever kills the process in between.
+
+    Attributes:
+        folder: of the staging; `run` below it has the layout of a run, `work` holds what belongs into none.
+        timings: seconds of each stage, those of an earlier attempt included.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run = RunFolder(folder / "run")
+        self.work = folder / "work"
+        self.timings: dict[str, float] = {}
+
+    def do(self, name: str, makes: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Do a stage unless it is done.
+
+        Args:
+            name: of the stage.
+            makes: the file or folder it writes; what a killed attempt left there is removed first.
+            work: does it; returns facts, plain data, which are kept with the mark.
+
+        Returns:
+            The facts.
+        """
+        mark = self.folder / "done" / f"{name}.json"
+        if mark.is_file():
+            done: dict[str, Any] = read_json(mark)
+            _log.info("stage %s was done by an earlier attempt", name)
+        else:
+            if makes.is_dir():
+                remove_trees([makes])
+            makes.unlink(missing_ok=True)
+            makes.parent.mkdir(parents=True, exist_ok=True)
+            start = time.monotonic()
+            facts = work()
+            if makes.is_dir():
+                fsync_tree(makes)
+            done = {"facts": facts, "seconds": time.monotonic() - start}
+            write_json(mark, done)
+        self.timings[name] = round(float(done["seconds"]), 3)
+        result: dict[str, Any] = done["facts"]
+        return result
