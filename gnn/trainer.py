@@ -188,6 +188,8 @@ class _Fit:
                     self._record(float(loss))
                     self._save()
                     task.note(self._note(float(loss)))
+                    if self.context.on_validation is not None:
+                        self.context.on_validation(self.history)
         if self.best_parameters:
             self._load(self.parameters, self.best_parameters)
         return self._result()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from gnn.gcn import GCNConfig
 from gnn.lightgcn import LightGCNConfig, check_at_least
@@ -95,6 +96,8 @@ class RunContext:
         progress: who listens.
         checkpoints: folder of the checkpoint that a killed training goes on from; None: no checkpoints.
         log: JSON lines, one a validation; None: no log.
+        on_validation: hears the log's lines so far after each validation, also those of before a kill; what it raises
+            ends the training.
     """
 
     device: str = "auto"
@@ -103,3 +106,4 @@ class RunContext:
     progress: Progress = SILENT
     checkpoints: Path | None = None
     log: Path | None = None
+    on_validation: Callable[[Sequence[Mapping[str, Any]]], None] | None = None

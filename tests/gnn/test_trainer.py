@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from gnn.embeddings import Embeddings
 from gnn.gcn import GCNConfig
 from gnn.lightgcn import LightGCNConfig
 from gnn.metrics import per_user_metrics
@@ -170,6 +173,39 @@ def test_a_seed_decides_everything() -> None:
     ]
     np.testing.assert_array_equal(runs[0], runs[1])
     assert not np.allclose(runs[0], runs[2])
+
+
+def test_a_listener_hears_every_validation_and_may_end_the_training(tmp_path: Path) -> None:
+    graph = planted()
+    split = split_of(graph)
+    heard: list[list[tuple[int, float]]] = []
+
+    class Enough(Exception):  # noqa: N818 (no error)
+        pass
+
+    def listen(history: Sequence[Mapping[str, Any]], *, patience: int) -> None:
+        heard.append([(line["step"], line["ndcg@20"]) for line in history])
+        if len(history) == patience:
+            raise Enough
+
+    def run(patience: int) -> Embeddings:
+        context = replace(CPU, checkpoints=tmp_path, on_validation=partial(listen, patience=patience))
+        return fit(
+            split.view(graph, "train"),
+            LightGCNConfig(dim=8),
+            replace(QUICK, max_steps=40),
+            validation=validation_of(graph, split),
+            context=context,
+        )
+
+    with pytest.raises(Enough):
+        run(2)
+    assert [[step for step, _ in lines] for lines in heard] == [[10], [10, 20]]
+    found = run(100)  # goes on from the checkpoint, and tells what was heard before
+    assert [step for step, _ in heard[2]] == [10, 20, 30]
+    assert heard[3][:3] == heard[2]
+    assert heard[2][:2] == heard[1]
+    assert [(line["step"], line["ndcg@20"]) for line in found.facts["history"]] == heard[3]
 
 
 PROGRAM = """
