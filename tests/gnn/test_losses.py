@@ -64,14 +64,77 @@ def test_sampled_softmax_corrects_and_leaves_out_accidental_hits() -> None:
     assert float(plain) == pytest.approx(naive(users, items, positive, wrong, 0.5, [1 / len(wrong)] * 7))
 
 
-def test_full_softmax_is_sampled_softmax_over_everything() -> None:
+def test_full_softmax_is_the_cross_entropy_over_everything() -> None:
     users, items = vectors(5, 4, seed=3), vectors(7, 4, seed=4)
     index = torch.tensor([0, 1, 2, 3, 3])
-    everything = torch.arange(7)
-    sampled = sampled_softmax(
-        users, items[index], items, positive_index=index, negative_index=everything, temperature=0.2
+    expected = torch.nn.functional.cross_entropy(users @ items.T / 0.2, index)
+    assert float(softmax_all(users, items, index, temperature=0.2)) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("block", [1, 4, 9, 1 << 20])
+def test_the_gradient_of_the_softmax_is_that_of_its_formula(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is scored at a time, and with negatives that are some pairs' own items, one of them twice."""
+    monkeypatch.setattr("gnn.losses.CPU_BLOCK", block)
+    index, negative = torch.tensor([0, 1, 2, 3, 3]), torch.tensor([1, 1, 4])
+    q = torch.tensor([0.2, 0.2, 0.1], dtype=torch.float64).log()
+    given = [
+        vectors(5, 4, seed=3),
+        vectors(5, 4, seed=4),
+        vectors(3, 4, seed=5),
+        torch.tensor(0.3, dtype=torch.float64),
+    ]
+    for value in given:
+        value.requires_grad_()
+
+    def loss(users: torch.Tensor, right: torch.Tensor, wrong: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+        return sampled_softmax(
+            users,
+            right,
+            wrong,
+            positive_index=index,
+            negative_index=negative,
+            temperature=temperature,
+            log_q=q,
+            total=7,
+        )
+
+    assert torch.autograd.gradcheck(loss, given)
+
+
+def test_the_softmax_of_huge_scores_is_a_number() -> None:
+    """A plain dot product has no bound; neither loss nor gradient may overflow in float32."""
+    users, right = torch.full((2, 1), 1e3, requires_grad=True), torch.tensor([[-1.0], [1.0]])
+    found = sampled_softmax(
+        users,
+        right,
+        torch.tensor([[1.0], [0.5]]),
+        positive_index=torch.tensor([0, 1]),
+        negative_index=torch.tensor([2, 3]),
+        temperature=0.1,
     )
-    assert float(softmax_all(users, items, index, temperature=0.2)) == pytest.approx(float(sampled))
+    (gradient,) = torch.autograd.grad(found, users)
+    assert float(found) == pytest.approx((2e4 + math.log(2)) / 2)
+    assert torch.isfinite(gradient).all()
+
+
+def test_parts_of_a_batch_add_up_to_the_loss_of_the_whole() -> None:
+    users, items, wrong = vectors(5, 4, seed=3), vectors(5, 4, seed=4), vectors(3, 4, seed=5)
+    index, negative = torch.arange(5), torch.tensor([1, 6, 7])
+
+    def loss(rows: slice, total: int | None) -> float:
+        softmax = sampled_softmax(
+            users[rows],
+            items[rows],
+            wrong,
+            positive_index=index[rows],
+            negative_index=negative,
+            temperature=0.1,
+            total=total,
+        )
+        return float(softmax + bpr(users[rows], items[rows], items.flip(0)[rows], total=total))
+
+    parts = [loss(slice(0, 2), 5), loss(slice(2, 5), 5), loss(slice(5, 5), 5)]
+    assert sum(parts) == pytest.approx(loss(slice(0, 5), None))
 
 
 def test_the_corrected_denominator_is_that_of_the_full_softmax_on_average() -> None:
