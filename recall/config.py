@@ -26,6 +26,7 @@ from kg.errors import ConfigError
 from kg.splits import SplitConfig
 from kg.stores.connection import Neo4jConnection
 from recall.index import IndexConfig
+from recall.search_space import TuneSettings
 
 Baseline = Literal["popularity", "item_knn", "rp3beta", "ease", "content_knn", "spectral"]
 
@@ -88,6 +89,7 @@ class RefreshConfig(_Section):
         device: "auto", "cpu", "cuda" or "cuda:N".
         neo4j: the server that `sources.neo4j` is read from and that answers the Cypher of the run.
         write_back: what goes back into it; without the section nothing does.
+        tune: what a tuning searches; a refresh does not look at it.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -105,6 +107,7 @@ class RefreshConfig(_Section):
     demo: DemoSettings = DemoSettings()
     neo4j: Neo4jConnection | None = None
     write_back: WriteBackSettings | None = None
+    tune: TuneSettings = TuneSettings()
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 
