@@ -33,3 +33,8 @@ def resolve_device(name: str = "auto") -> torch.device:
             f"device {name!r} was asked for, but there are {available}: use cuda:0 to cuda:{available - 1}"
         )
     return torch.device("cuda", at)
+
+
+def is_memory_full(error: BaseException) -> bool:
+    """Whether Python or torch found no memory; torch has a class of its own for that on CUDA only."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

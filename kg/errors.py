@@ -39,6 +39,10 @@ class RefreshInProgressError(GraphRecallError, RuntimeError):
     """Another process is refreshing the same runs folder."""
 
 
+class TuneInProgressError(GraphRecallError, RuntimeError):
+    """Another process is tuning for the same runs folder."""
+
+
 class GateError(GraphRecallError, RuntimeError):
     """A finished run was refused before publication."""
 

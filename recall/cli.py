@@ -533,17 +533,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MemoryError:
         _fail("the memory is full: make model.dim, training.batch_size or training.negatives smaller", FAILED)
     except RuntimeError as error:
-        if not _is_memory_full(error):
+        from gnn.device import is_memory_full
+
+        if not is_memory_full(error):
             raise
         _fail("the memory is full: make model.dim, training.batch_size or training.negatives smaller", FAILED)
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{place}", FAILED)
-
-
-def _is_memory_full(error: RuntimeError) -> bool:
-    """Whether torch found no memory; it has a class of its own for that on CUDA only."""
-    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -141,15 +141,23 @@ def load_config(path: Path | str) -> RefreshConfig:
         ConfigError: it is missing, is not TOML, or holds keys or values that are not allowed: all of them are named.
     """
     file = Path(path)
+    return parse_config(read_config(file), base=file.resolve().parent, name=str(file))
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """The content of a config file as it is written, unchecked.
+
+    Raises:
+        ConfigError: it is missing, or is not TOML.
+    """
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ConfigError(f"there is no config file {file}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
-    return parse_config(data, base=file.resolve().parent, name=str(file))
 
 
 def parse_config(data: Mapping[str, Any], *, base: Path, name: str = "config") -> RefreshConfig:

@@ -11,7 +11,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,15 @@ class Inputs:
     snapshot: Snapshot | None = None
 
     @classmethod
-    def of(cls, config: RefreshConfig, staging: Path, progress: Progress = SILENT, *, fresh: bool = False) -> Inputs:
+    def of(
+        cls,
+        config: RefreshConfig,
+        staging: Path,
+        progress: Progress = SILENT,
+        *,
+        fresh: bool = False,
+        left_out: Collection[str] = NOT_FINGERPRINTED,
+    ) -> Inputs:
         """Read every source once.
 
         Args:
@@ -66,6 +74,7 @@ class Inputs:
             staging: folder for what is read from a database.
             progress: listener.
             fresh: read the database anew also when an earlier refresh was killed after it had read it.
+            left_out: sections that change nothing of what is made.
 
         Raises:
             ConfigError: a file that the configuration names is not there, or a label that the database lacks.
@@ -73,7 +82,7 @@ class Inputs:
             StoreError: the database does not answer; what was read of it stays for the next refresh.
         """
         with progress.task("looking for changes", total=1) as task:
-            found = cls._of_files(config)
+            found = cls._of_files(config, left_out)
             task.advance()
         if config.sources.neo4j is None or config.neo4j is None:
             return found
@@ -82,8 +91,8 @@ class Inputs:
         return replace(found, fingerprint=hashlib.sha256(both.encode()).hexdigest(), snapshot=snapshot)
 
     @classmethod
-    def _of_files(cls, config: RefreshConfig) -> Inputs:
-        settings = {key: value for key, value in config.to_json().items() if key not in NOT_FINGERPRINTED}
+    def _of_files(cls, config: RefreshConfig, left_out: Collection[str]) -> Inputs:
+        settings = {key: value for key, value in config.to_json().items() if key not in left_out}
         if settings["sources"]["neo4j"] is not None:
             for how in HOW_IT_IS_READ:
                 del settings["sources"]["neo4j"][how]

@@ -1,7 +1,8 @@
 """Runs on disk: where they lie, which one serves, and how one is replaced.
 
 A runs folder holds published runs, each complete and never changed again, the link `current` to the one that serves,
-and two hidden folders: `.staging/<fingerprint>` with the unfinished work of a refresh, and `.cache` with text vectors.
+and three hidden folders: `.staging/<fingerprint>` with the unfinished work of a refresh, `.cache` with text vectors,
+and `.tune/<fingerprint>` with the trials of a search for hyper-parameters.
 A run appears by one rename and starts to serve by another, so a reader sees the old run or the new one and a killed
 refresh leaves nothing that looks like a run.
 """
@@ -185,6 +186,11 @@ class RunsFolder:
     def staging_root(self) -> Path:
         """Where unfinished refreshes lie."""
         return self.path / ".staging"
+
+    @property
+    def studies(self) -> Path:
+        """Where the trials of tunings lie."""
+        return self.path / ".tune"
 
     def current(self) -> RunFolder | None:
         """The run that serves, or None; a dangling link counts as none."""
