@@ -99,6 +99,19 @@ class ChebyCF(HistoryChannel):
         eigenvalues = self._eigenvalues.astype(np.float64)
         self._gains = (whole(eigenvalues) - tail(eigenvalues) + config.alpha).astype(np.float32)
 
+    def with_config(self, config: ChebyCFConfig) -> Self:
+        """The same decomposition under other settings, at no cost.
+
+        Raises:
+            ConfigError: they name other factors or another seed, which would take another decomposition.
+        """
+        if (config.factors, config.seed) != (self.config.factors, self.config.seed):
+            raise ConfigError("with_config keeps the decomposition: cheby.factors and cheby.seed must stay as they are")
+        channel = type(self)(config)
+        channel._vectors, channel._eigenvalues, channel._known = self._vectors, self._eigenvalues, self.known
+        channel._ready(self.known)
+        return channel
+
     def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
         signals = as_matrix(history, self.known.num_items) @ diags(self._before)
         after = self._after if columns is None else self._after[columns]

@@ -504,6 +504,14 @@ class TestOracles:
         # The shorter polynomial of the tail may differ by 1e-4 from the whole one.
         check_against(ChebyCF(config).fit(graph), graph, scores, none_at_zero=False, absolute=1e-3)
 
+    def test_cheby_under_other_settings_is_as_fitted_with_them(self, graph, everybody):
+        other = ChebyCFConfig(factors=6, beta=0.1, alpha=0.5, flatness=2.0)
+        kept = FACTORIES["cheby"](graph).fit(graph).with_config(other)
+        fitted = ChebyCF(other).fit(graph)
+        assert kept.recommend(everybody, k=10).table.equals(fitted.recommend(everybody, k=10).table)
+        with pytest.raises(ConfigError, match=r"cheby\.factors"):
+            kept.with_config(ChebyCFConfig(factors=7))
+
     @pytest.mark.parametrize("neighbours", [10, None])
     @pytest.mark.parametrize("centre", [True, False])
     def test_content_knn(self, graph, neighbours, centre):
