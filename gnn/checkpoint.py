@@ -36,10 +36,6 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     state: Mapping[str, Any]
 
-    def part(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors whose name begins with the prefix, without it."""
-        return {name.removeprefix(prefix): value for name, value in self.tensors.items() if name.startswith(prefix)}
-
     def save(self, folder: Path, fingerprint: str) -> None:
         """Write it in place of the one before; state and tensors in one file: two could be of different steps."""
         with atomic_path(folder / CHECKPOINT) as temporary:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from gnn.distributed import Ranks
 from gnn.embeddings import LinearParts
 from gnn.propagation import Mask
 
@@ -38,5 +39,5 @@ class Encoder(Protocol):
             dropped: dropout factors of the free embeddings, (nodes, 1) or (nodes, dim), or None.
         """
 
-    def linear_parts(self) -> LinearParts | None:
-        """The pieces of the propagation on the whole graph, or None."""
+    def linear_parts(self, ranks: Ranks = ...) -> LinearParts | None:
+        """The pieces of the propagation on the whole graph, in the first rank; None where there are none."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from gnn.distributed import ALONE, Ranks
 from gnn.encoder import Encoded
 from gnn.layer0 import LayerZero, TextVectors
 from gnn.lightgcn import check_at_least, chosen_relations
@@ -99,6 +100,6 @@ class GCN(nn.Module):
             x = convolution({NODE: x if number == 0 else x.relu()}, edges)[NODE]
         return Encoded(x, base)
 
-    def linear_parts(self) -> None:
+    def linear_parts(self, ranks: Ranks = ALONE) -> None:
         """A GCN has none: its scores do not split over neighbours."""
         return None

@@ -16,6 +16,8 @@ from kg.adjacency import Numbering
 from kg.errors import InvalidDataError
 from kg.ids import IntArray
 
+EVERY = slice(None)
+
 
 class TextVectors(Protocol):
     """Text features as the models read them (gnn.features.TextFeatures).
@@ -68,8 +70,10 @@ class LayerZero(nn.Module):
     A node has a free embedding only if training can teach it one: it has an edge, and an item was touched by somebody
     (an item that nobody touched would only learn what it is as a negative). A cold item of the step has none either.
 
+    Of several ranks each holds some columns, of the free embeddings and of the projection.
+
     Attributes:
-        free: (nodes, dim), rows by global node number.
+        free: (nodes, held columns), rows by global node number.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class LayerZero(nn.Module):
         features: TextVectors | None,
         seed: int,
         dtype: torch.dtype,
+        columns: slice = EVERY,
     ) -> None:
         super().__init__()
         if not config.text:
@@ -88,8 +93,8 @@ class LayerZero(nn.Module):
         numbering = Numbering.of(graph)
         nodes = len(numbering)
         self._items = numbering.span(graph.schema.item_type)
-        columns = torch.arange(config.dim)
-        start = normal(torch.arange(nodes), columns, seed=seed, stream=Stream.START).to(dtype) * config.init_scale
+        held = torch.arange(config.dim)[columns]
+        start = normal(torch.arange(nodes), held, seed=seed, stream=Stream.START).to(dtype) * config.init_scale
         # Knowledge starts at nothing: an actor of one film alone would otherwise add noise to it for ever. Users and
         # items start at random, so that nothing stays symmetric.
         for name in numbering.names:
@@ -110,7 +115,7 @@ class LayerZero(nn.Module):
         # A projection that no text has taught would place people by chance.
         if features is not None and len(features.nodes):
             width = features.vectors.shape[1]
-            draw = normal(torch.arange(width), columns, seed=seed, stream=Stream.TEXT_START)
+            draw = normal(torch.arange(width), held, seed=seed, stream=Stream.TEXT_START)
             self._weights = nn.Parameter(draw.to(dtype) * config.init_scale)
             self.register_buffer("text_nodes", torch.from_numpy(features.nodes.astype(np.int64)), persistent=False)
             self.register_buffer("texts", torch.from_numpy(features.vectors).to(dtype), persistent=False)

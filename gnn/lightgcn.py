@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gnn.distributed import ALONE, Ranks
 from gnn.embeddings import FloatArray, LinearParts
 from gnn.encoder import Encoded
-from gnn.layer0 import LayerZero, TextVectors
+from gnn.layer0 import EVERY, LayerZero, TextVectors
 from gnn.propagation import NOTHING, Mask, Propagation, horner
 from kg import KnowledgeGraph, RelationKey
 from kg.errors import ConfigError
@@ -112,12 +113,15 @@ class LightGCN(nn.Module):
         seed: int = 0,
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
+        columns: slice = EVERY,
     ) -> None:
         super().__init__()
         device = device or torch.device("cpu")
         keys = chosen_relations(graph, config.relations)
         self.propagation = Propagation.of(graph, keys).to(device, dtype)
-        self.layer0 = LayerZero(graph, config=config, relations=keys, features=features, seed=seed, dtype=dtype)
+        self.layer0 = LayerZero(
+            graph, config=config, relations=keys, features=features, seed=seed, dtype=dtype, columns=columns
+        )
         weights = torch.full((len(keys),), (1 - config.interaction_weight) / max(len(keys) - 1, 1), dtype=dtype)
         weights[self.propagation.interaction] = config.interaction_weight if len(keys) > 1 else 1.0
         # A weight of exactly 0 has no logit; this one is as good as 0.
@@ -146,18 +150,23 @@ class LightGCN(nn.Module):
         return Encoded(final, base, tail, tail2)
 
     @torch.no_grad()
-    def linear_parts(self) -> LinearParts:
-        """The pieces of the propagation on the whole graph, float32."""
+    def linear_parts(self, ranks: Ranks = ALONE) -> LinearParts | None:
+        """The pieces of the propagation on the whole graph, float32; of several ranks the first gets them."""
         encoded = self()
-        projection = self.layer0.projection
+        tables = [encoded.base, encoded.tail, encoded.tail2]
+        if self.layer0.projection is not None:
+            tables.append(self.layer0.projection)
+        base, tail, tail2, *projection = (ranks.gather(table) for table in tables)
+        if base is None or tail is None or tail2 is None:
+            return None
         return LinearParts(
-            base=to_numpy(encoded.base),
-            tail=to_numpy(encoded.tail),
-            tail2=to_numpy(encoded.tail2),
+            base=to_numpy(base),
+            tail=to_numpy(tail),
+            tail2=to_numpy(tail2),
             alphas=to_numpy(self.alphas),
             relations=self.propagation.relations,
             weights=to_numpy(self.weights),
-            text_projection=None if projection is None else to_numpy(projection),
+            text_projection=to_numpy(projection[0]) if projection and projection[0] is not None else None,
         )
 
 

@@ -37,34 +37,6 @@ def squared_norm(*embeddings: Tensor) -> Tensor:
     return total / (2 * max(len(embeddings[0]), 1))
 
 
-def softmax_all(
-    users: Tensor,
-    items: Tensor,
-    positive: Tensor,
-    *,
-    temperature: Tensor | float,
-    total: int | None = None,
-) -> Tensor:
-    """Mean cross-entropy of each pair's item among all items; never (batch, items) in memory.
-
-    Args:
-        users: (batch, dim); unit vectors for cosine.
-        items: all items that compete, (items, dim).
-        positive: rows of `items`, int64 (batch,).
-        temperature: the scores' divisor.
-        total: as in `sampled_softmax`.
-    """
-    return sampled_softmax(
-        users,
-        functional.embedding(positive, items),
-        items,
-        positive_index=positive,
-        negative_index=torch.arange(len(items), device=items.device),
-        temperature=temperature,
-        total=total,
-    )
-
-
 def sampled_softmax(
     users: Tensor,
     positives: Tensor,

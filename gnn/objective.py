@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gnn.distributed import Ranks
 from gnn.encoder import Encoded
-from gnn.losses import bpr, sampled_softmax, softmax_all, squared_norm
+from gnn.losses import bpr, sampled_softmax, squared_norm
 from gnn.sampling import NegativeSampler, Stream
 from gnn.training import TrainingConfig
 from kg.adjacency import Numbering
@@ -38,6 +39,7 @@ class Objective(nn.Module):
         cold_pass: bool,
         seed: int,
         dtype: torch.dtype,
+        ranks: Ranks,
     ) -> None:
         """Prepare it.
 
@@ -50,17 +52,16 @@ class Objective(nn.Module):
             cold_pass: whether a second pass teaches a scale of cold items.
             seed: of the negatives.
             dtype: of the parameters.
+            ranks: of the training.
         """
         super().__init__()
+        self._ranks = ranks
         device = pairs[0].device
         self._training, self._seed, self._num_items = training, seed, len(popularity)
         self._users, self._items = (numbering.span(name) for name in ends)
         self._pair_keys = pairs[0] * self._num_items + pairs[1]
         allowed = np.flatnonzero(popularity) if training.touched_only else None
-        self._place = torch.full((self._num_items,), -1, dtype=torch.int64, device=device)
-        competing = np.arange(self._num_items) if allowed is None else allowed
-        self._competing = torch.from_numpy(competing).to(device)
-        self._place[self._competing] = torch.arange(len(competing), device=device)
+        self._competing = torch.from_numpy(np.arange(self._num_items) if allowed is None else allowed).to(device)
         self._sampler = NegativeSampler(popularity, power=training.negative_power, allowed=allowed, device=device)
         self.log_temperature = nn.Parameter(
             torch.tensor(math.log(training.temperature), dtype=dtype, device=device),
@@ -84,7 +85,7 @@ class Objective(nn.Module):
     def forward(
         self, encoded: Encoded, users: Tensor, items: Tensor, *, cold: Tensor, step: int, stream: Stream
     ) -> Tensor:
-        """Mean loss of a batch.
+        """Mean loss of a batch; of several ranks each has a part of it, and the sum of the parts is the loss.
 
         Args:
             encoded: the graph.
@@ -94,42 +95,41 @@ class Objective(nn.Module):
             step: of the training.
             stream: of the negatives.
         """
-        training = self._training
-        everyone, everything = encoded.final[self._users], encoded.final[self._items]
+        training, ranks = self._training, self._ranks
+        batch = len(users)
+        mine = ranks.share(batch)
+        ends = [users + self._users.start, items + self._items.start]
         if training.loss == "bpr":
-            wrong = self._bpr_negatives(users, step, stream)
-            loss = bpr(_rows(everyone, users), _rows(everything, items), _rows(everything, wrong))
+            ends.append(self._bpr_negatives(users, step, stream) + self._items.start)
+            rows = ranks.spread(_rows(encoded.final, torch.stack(ends, dim=1)))
+            loss = bpr(rows[:, 0], rows[:, 1], rows[:, 2], total=batch)
         else:
-            if training.similarity == "cosine":
-                everyone, everything = functional.normalize(everyone), functional.normalize(everything)
-                if self.log_cold_scale.requires_grad:
-                    everything = torch.where(cold[:, None], everything * self.log_cold_scale.exp(), everything)
-            temperature = self.log_temperature.exp()
-            if training.negatives == 0:
-                loss = softmax_all(
-                    _rows(everyone, users),
-                    everything if not training.touched_only else _rows(everything, self._competing),
-                    self._place[items],
-                    temperature=temperature,
-                )
-                wrong = None
+            everything = training.negatives == 0
+            if everything:
+                wrong = self._competing
             else:
                 wrong = self._sampler(training.negatives, seed=self._seed, step=step, stream=stream)
-                loss = sampled_softmax(
-                    _rows(everyone, users),
-                    _rows(everything, items),
-                    _rows(everything, wrong),
-                    positive_index=items,
-                    negative_index=wrong,
-                    temperature=temperature,
-                    log_q=self._sampler.log_q[wrong] if training.log_q else None,
-                )
+            rows = ranks.spread(_rows(encoded.final, torch.stack(ends, dim=1)))
+            negatives = ranks.whole(_rows(encoded.final, wrong + self._items.start))
+            if training.similarity == "cosine":
+                rows, negatives = functional.normalize(rows, dim=-1), functional.normalize(negatives, dim=-1)
+            right = rows[:, 1]
+            if self.log_cold_scale.requires_grad:
+                scale = self.log_cold_scale.exp()
+                right = torch.where(cold[items[mine], None], right * scale, right)
+                negatives = torch.where(cold[wrong, None], negatives * scale, negatives)
+            loss = sampled_softmax(
+                rows[:, 0],
+                right,
+                negatives,
+                positive_index=items[mine],
+                negative_index=wrong,
+                temperature=self.log_temperature.exp(),
+                log_q=self._sampler.log_q[wrong] if training.log_q and not everything else None,
+                total=batch,
+            )
         if training.l2:
-            base_users, base_items = encoded.base[self._users], encoded.base[self._items]
-            rows = [_rows(base_users, users), _rows(base_items, items)]
-            if wrong is not None and training.loss == "bpr":
-                rows.append(_rows(base_items, wrong))
-            loss = loss + training.l2 * squared_norm(*rows)
+            loss = loss + training.l2 * squared_norm(*(_rows(encoded.base, end) for end in ends))
         return loss
 
     def _bpr_negatives(self, users: Tensor, step: int, stream: Stream) -> Tensor:

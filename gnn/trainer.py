@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gnn.checkpoint import CHECKPOINT, Checkpoint, fingerprint
-from gnn.device import resolve_device
+from gnn.distributed import by_columns
 from gnn.embeddings import Embeddings, item_scale
 from gnn.gcn import GCN
 from gnn.layer0 import TextVectors
@@ -28,8 +28,9 @@ from kg import KnowledgeGraph
 from kg.adjacency import Numbering
 from kg.errors import ConfigError, InvalidDataError, TrainingError
 from kg.files import write_text
+from kg.progress import SILENT
 
-__all__ = ["CHECKPOINT", "ModelConfig", "RunContext", "TrainingConfig", "Validation", "fit"]
+__all__ = ["CHECKPOINT", "ModelConfig", "RunContext", "TrainingConfig", "Validation", "assist", "fit"]
 
 CHECK_EVERY = 10
 
@@ -59,21 +60,42 @@ def fit(
         validation: what to stop on.
         steps: steps to take; not together with `validation`.
         beta: popularity exponent of the result when nothing validates it; None: the first of `training.betas`.
-        context: device, seed, progress, checkpoints, log.
+        context: device, seed, progress, checkpoints, log, ranks.
 
     Returns:
         The vectors; `facts` holds configurations, steps, seed, beta, validation metrics and seconds.
 
     Raises:
         InvalidDataError: the graph has no positive interactions to learn from.
-        TrainingError: the loss or a parameter is no longer a number; the last good checkpoint is kept.
-        ConfigError: contradicting arguments, an unknown relation, or a device that is not there.
+        TrainingError: the loss or a parameter is no longer a number, or another rank was lost; the last good checkpoint
+            is kept.
+        ConfigError: contradicting arguments, an unknown relation, a device that is not there, or a model that several
+            ranks cannot share.
     """
-    if steps is not None and validation is not None:
-        raise ConfigError("fit takes `validation` (to find the steps) or `steps` (found before), not both")
-    if steps is not None and steps < 1:
-        raise ConfigError(f"steps = {steps} must be at least 1")
-    return _Fit(graph, model, training, features, validation, steps, beta, context or RunContext()).run()
+    found = _Fit(graph, model, training, features, validation, steps, beta, context or RunContext()).run()
+    if found is None:
+        raise ConfigError("only the first rank gets the vectors: it calls fit, the others call assist")
+    return found
+
+
+def assist(
+    graph: KnowledgeGraph,
+    model: ModelConfig,
+    training: TrainingConfig,
+    *,
+    features: TextVectors | None = None,
+    validation: Validation | None = None,
+    steps: int | None = None,
+    beta: float | None = None,
+    context: RunContext,
+) -> None:
+    """Take part in a training whose vectors the first rank gets: what the other ranks call, with what `fit` is given.
+
+    Raises:
+        ConfigError: the arguments are not those of the first rank, or as for `fit`.
+        TrainingError: as for `fit`.
+    """
+    _Fit(graph, model, training, features, validation, steps, beta, context).run()
 
 
 @dataclass
@@ -101,23 +123,34 @@ class _Fit:
         beta: float | None,
         context: RunContext,
     ) -> None:
+        if steps is not None and validation is not None:
+            raise ConfigError("fit takes `validation` (to find the steps) or `steps` (found before), not both")
+        if steps is not None and steps < 1:
+            raise ConfigError(f"steps = {steps} must be at least 1")
         self.graph, self.config, self.training, self.context = graph, model, training, context
-        self.device = resolve_device(context.device)
+        self.ranks = context.ranks
+        self.device = self.ranks.device(context.device)
         self.dtype = {"float32": torch.float32, "float64": torch.float64}[context.precision]
         self.max_steps = steps or training.max_steps
         self.beta = training.betas[0] if beta is None else beta
         self.numbering = Numbering.of(graph)
         self.users = self.numbering.span(graph.schema.user_type)
         self.items = self.numbering.span(graph.schema.item_type)
-        encoder: type[LightGCN] | type[GCN] = LightGCN if isinstance(model, LightGCNConfig) else GCN
-        self.encoder: LightGCN | GCN = encoder(
-            graph,
-            model,  # type: ignore[arg-type]
-            features=features,
-            seed=context.seed,
-            device=self.device,
-            dtype=self.dtype,
-        )
+        self.encoder: LightGCN | GCN
+        if isinstance(model, LightGCNConfig):
+            self.encoder = LightGCN(
+                graph,
+                model,
+                features=features,
+                seed=context.seed,
+                device=self.device,
+                dtype=self.dtype,
+                columns=self.ranks.columns(model.dim),
+            )
+        elif self.ranks.count == 1:
+            self.encoder = GCN(graph, model, features=features, seed=context.seed, device=self.device, dtype=self.dtype)
+        else:
+            raise ConfigError("a GCN's layers mix columns, so that several ranks cannot share them: train it in one")
         self.pair_users, self.pair_items = self.encoder.propagation.pairs
         if not len(self.pair_users):
             raise InvalidDataError("there is no positive interaction to learn from: check the positive rule")
@@ -139,19 +172,23 @@ class _Fit:
             cold_pass=self.cold_pass,
             seed=context.seed,
             dtype=self.dtype,
+            ranks=self.ranks,
         )
         self.parameters = {
             name: parameter
             for name, parameter in [*self.encoder.named_parameters(), *self.objective.named_parameters()]
             if parameter.requires_grad
         }
+        self.shared = [parameter for parameter in self.parameters.values() if not by_columns(parameter)]
         # One fused update where torch has it: the optimiser is a visible part of a CPU step otherwise.
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
         self.validator = None
         if validation is not None:
-            self.validator = Validator(graph, validation, training, seed=context.seed, device=self.device)
+            self.validator = Validator(
+                graph, validation, training, seed=context.seed, device=self.device, ranks=self.ranks
+            )
         self.step = 0
         self.seconds = 0.0
         self.best = _Best()
@@ -166,13 +203,17 @@ class _Fit:
             training,
             *(context.seed, context.precision, self.max_steps, self.beta),
         )
+        self.ranks.agree("training", self.fingerprint)
+        self.checkpointing: bool = self.ranks.tell(context.checkpoints is not None)
 
     # ------------------------------------------------------------------------------------------------ the loop
 
-    def run(self) -> Embeddings:
+    def run(self) -> Embeddings | None:
+        """Train; the first rank gets the vectors."""
         self._resume()
         started = time.perf_counter() - self.seconds
-        with self.context.progress.task("train", total=self.max_steps) as task:
+        progress = self.context.progress if self.ranks.first else SILENT
+        with progress.task("train", total=self.max_steps) as task:
             task.advance(self.step)
             loss = torch.zeros((), device=self.device)
             while self.step < self.max_steps and not self._stopped():
@@ -188,7 +229,7 @@ class _Fit:
                     self._record(float(loss))
                     self._save()
                     task.note(self._note(float(loss)))
-                    if self.context.on_validation is not None:
+                    if self.context.on_validation is not None and self.ranks.first:
                         self.context.on_validation(self.history)
         if self.best_parameters:
             self._load(self.parameters, self.best_parameters)
@@ -223,8 +264,10 @@ class _Fit:
                 )
                 loss = loss + self.training.cold_weight * second
         loss.backward()  # type: ignore[no-untyped-call]
+        loss = loss.detach()
+        self.ranks.add(loss, *(parameter.grad for parameter in self.shared if parameter.grad is not None))
         self.optimizer.step()
-        return loss.detach()
+        return loss
 
     def _dropout(self, stream: Stream) -> Tensor | None:
         rate = self.training.node_dropout
@@ -254,7 +297,7 @@ class _Fit:
             else:
                 self.best.misses += 1
         self.history.append(line)
-        if self.context.log is not None:
+        if self.context.log is not None and self.ranks.first:
             write_text(self.context.log, "".join(json.dumps(entry) + "\n" for entry in self.history))
 
     def _note(self, loss: float) -> str:
@@ -269,8 +312,10 @@ class _Fit:
             raise TrainingError(self._diverged(f"the loss is {loss}"))
 
     def _check_parameters(self) -> None:
-        for name, value in self.parameters.items():
-            if not bool(torch.isfinite(value).all()):
+        bad = torch.stack([~torch.isfinite(value.detach()).all() for value in self.parameters.values()]).to(self.dtype)
+        self.ranks.add(bad)
+        for name, found in zip(self.parameters, bad.tolist(), strict=True):
+            if found:
                 raise TrainingError(self._diverged(f"{name} holds values that are no numbers"))
 
     def _diverged(self, what: str) -> str:
@@ -285,31 +330,44 @@ class _Fit:
     # ------------------------------------------------------------------------------------------------ checkpoints
 
     def _save(self) -> None:
-        if self.context.checkpoints is None:
+        if not self.checkpointing:
             return
-        tensors = {f"parameter.{name}": value.detach() for name, value in self.parameters.items()}
-        tensors |= {f"best.{name}": value for name, value in self.best_parameters.items()}
+        tensors: dict[str, Tensor | None] = {}
         for name, parameter in self.parameters.items():
+            tensors[f"parameter.{name}"] = self.ranks.gather(parameter)
+            if name in self.best_parameters:
+                tensors[f"best.{name}"] = self.ranks.gather(self.best_parameters[name])
             for moment, value in self.optimizer.state[parameter].items():
-                tensors[f"adam.{moment}.{name}"] = value
-        state = {"step": self.step, "seconds": self.seconds, "best": asdict(self.best), "history": self.history}
-        Checkpoint(tensors, state).save(self.context.checkpoints, self.fingerprint)
+                tensors[f"adam.{moment}.{name}"] = self.ranks.gather(value)
+        if self.ranks.first and self.context.checkpoints is not None:
+            state = {"step": self.step, "seconds": self.seconds, "best": asdict(self.best), "history": self.history}
+            whole = {name: value for name, value in tensors.items() if value is not None}
+            Checkpoint(whole, state).save(self.context.checkpoints, self.fingerprint)
 
     def _resume(self) -> None:
-        """Go on from a checkpoint of this very training; one of another training, or a damaged one, is overwritten."""
+        """Go on from a checkpoint of this very training; one of another training, or a damaged one, is overwritten.
+
+        The first rank reads it and hands out the columns, whatever number of ranks it was written by.
+        """
         found = None
-        if self.context.checkpoints is not None:
+        if self.ranks.first and self.context.checkpoints is not None:
             found = Checkpoint.load(self.context.checkpoints, self.fingerprint)
-        if found is None:
+        state = self.ranks.tell(None if found is None else found.state)
+        if state is None:
             return
-        self._load(self.parameters, found.part("parameter."))
-        self.best_parameters = {name: value.to(self.device) for name, value in found.part("best.").items()}
-        for moment in ("step", "exp_avg", "exp_avg_sq"):
-            for name, value in found.part(f"adam.{moment}.").items():
-                self.optimizer.state[self.parameters[name]][moment] = value.to(self.device)
-        self.step, self.seconds = found.state["step"], found.state["seconds"]
-        self.history = list(found.state["history"])
-        self.best = _Best(**found.state["best"])
+
+        def handed(name: str, like: Tensor) -> Tensor:
+            return self.ranks.scatter(None if found is None else found.tensors[name], like).to(self.device)
+
+        counted = torch.zeros((), dtype=torch.float32)
+        for name, parameter in self.parameters.items():
+            self._load({name: parameter}, {name: handed(f"parameter.{name}", parameter)})
+            if state["best"]["step"]:
+                self.best_parameters[name] = handed(f"best.{name}", parameter)
+            for moment, like in (("step", counted), ("exp_avg", parameter), ("exp_avg_sq", parameter)):
+                self.optimizer.state[parameter][moment] = handed(f"adam.{moment}.{name}", like)
+        self.step, self.seconds, self.history = state["step"], state["seconds"], list(state["history"])
+        self.best = _Best(**state["best"])
 
     @torch.no_grad()
     def _load(self, parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
@@ -319,8 +377,12 @@ class _Fit:
     # ------------------------------------------------------------------------------------------------ the result
 
     @torch.no_grad()
-    def _result(self) -> Embeddings:
-        final = to_numpy(self.encoder().final)
+    def _result(self) -> Embeddings | None:
+        final = self.ranks.gather(self.encoder().final)
+        linear = self.encoder.linear_parts(self.ranks)
+        if final is None:
+            return None
+        vectors = to_numpy(final)
         beta = self.beta if self.validator is None else self.best.beta
         facts: dict[str, Any] = {
             "model": type(self.encoder).__name__,
@@ -343,11 +405,11 @@ class _Fit:
             fingerprints={name: self.graph.vocabulary(name).fingerprint for name in self.graph.nodes},
             user_type=self.graph.schema.user_type,
             item_type=self.graph.schema.item_type,
-            final=final,
-            item_scale=item_scale(final[self.items], beta, cold=self.cold, cold_scale=cold_scale),
+            final=vectors,
+            item_scale=item_scale(vectors[self.items], beta, cold=self.cold, cold_scale=cold_scale),
             beta=beta,
             cold=self.cold,
             cold_scale=cold_scale,
-            linear=self.encoder.linear_parts(),
+            linear=linear,
             facts=facts,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from gnn.distributed import ALONE, Ranks
 from gnn.gcn import GCNConfig
 from gnn.lightgcn import LightGCNConfig, check_at_least
 from kg.errors import ConfigError
@@ -98,6 +99,8 @@ class RunContext:
         log: JSON lines, one a validation; None: no log.
         on_validation: hears the log's lines so far after each validation, also those of before a kill; what it raises
             ends the training.
+        ranks: the processes that train together (gnn.distributed.joined). The first calls `gnn.trainer.fit`, the others
+            `gnn.trainer.assist`; only the first one's `progress`, `checkpoints`, `log` and `on_validation` are used.
     """
 
     device: str = "auto"
@@ -107,3 +110,4 @@ class RunContext:
     checkpoints: Path | None = None
     log: Path | None = None
     on_validation: Callable[[Sequence[Mapping[str, Any]]], None] | None = None
+    ranks: Ranks = ALONE

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from gnn.distributed import Ranks
 from gnn.embeddings import item_scale
 from gnn.lightgcn import to_numpy
 from gnn.metrics import per_user_metrics
@@ -65,6 +65,7 @@ class Validator:
         *,
         seed: int,
         device: torch.device,
+        ranks: Ranks,
     ) -> None:
         for name in ("truth", "seen"):
             if len(getattr(validation, name)) != len(graph.users):
@@ -79,30 +80,40 @@ class Validator:
             draw = uniform(torch.from_numpy(chosen), seed=seed, step=0, stream=Stream.VALIDATION)
             chosen = np.sort(chosen[torch.argsort(draw, stable=True)[: training.validation_users].numpy()])
         self.users = torch.from_numpy(chosen).to(device)
-        self._truth, self._seen = validation.truth.take(chosen), validation.seen.take(chosen)
+        self._ranks = ranks
+        self._mine = ranks.share(len(chosen))
+        own = chosen[self._mine]
+        self._truth, self._seen = validation.truth.take(own), validation.seen.take(own)
         self._betas = training.betas
 
     @torch.no_grad()
     def measure(self, users: Tensor, items: Tensor, *, cold: npt.NDArray[np.bool_], cold_scale: float) -> Measured:
-        """Rank all items under every exponent.
+        """Rank all items under every exponent; each rank for its share of the users.
 
         Args:
-            users: final vectors of those asked, (asked, dim).
-            items: of all items, (items, dim).
+            users: final vectors of those asked, (asked, held columns).
+            items: of all items, (items, held columns).
             cold: items that nobody liked in training, bool (items,).
             cold_scale: their factor; see `gnn.embeddings.item_scale`.
         """
+        users, items = self._ranks.whole(users)[self._mine], self._ranks.whole(items)
         vectors = to_numpy(items)
         scales = [
             torch.from_numpy(item_scale(vectors, beta, cold=cold, cold_scale=cold_scale)).to(items)
             for beta in self._betas
         ]
-        ranked: list[list[Any]] = [[] for _ in scales]
+        ranked: list[list[IntArray]] = [[np.zeros((0, VALIDATION_K), dtype=np.int64)] for _ in scales]
         for _, scores in score_blocks(users, items, seen=self._seen):
             # A seen item stays at minus infinity under every scale but 0, and a scale of 0 is that of no vector.
             for place, scale in enumerate(scales):
                 ranked[place].append(rank(torch.where(scores == -torch.inf, scores, scores * scale), VALIDATION_K))
-        results = [per_user_metrics(np.concatenate(parts), self._truth, VALIDATION_K) for parts in ranked]
-        ndcgs = [float(result["ndcg"].mean()) for result in results]
+        # Every rank adds its users' values to zeros: sums that no order can change, so that all ranks stop together.
+        values = torch.zeros((2, len(scales), len(self.users)), dtype=torch.float64, device=items.device)
+        for place, parts in enumerate(ranked):
+            found = per_user_metrics(np.concatenate(parts), self._truth, VALIDATION_K)
+            for row, name in enumerate(("ndcg", "recall")):
+                values[row, place, self._mine] = torch.from_numpy(found[name]).to(values)
+        self._ranks.add(values)
+        ndcgs, recalls = values.mean(dim=2).tolist()
         top = int(np.argmax(ndcgs))
-        return Measured(self._betas[top], ndcgs[top], float(results[top]["recall"].mean()))
+        return Measured(self._betas[top], ndcgs[top], recalls[top])

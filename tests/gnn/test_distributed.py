@@ -1,0 +1,313 @@
+"""Training in several real processes over gloo: the same model, one clear error when a rank dies, and on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+from gnn.distributed import ALONE, Ranks, joined
+from gnn.embeddings import Embeddings
+from gnn.features import TextFeatures
+from gnn.gcn import GCNConfig
+from gnn.lightgcn import LightGCNConfig
+from gnn.trainer import CHECKPOINT, ModelConfig, RunContext, TrainingConfig, Validation, assist, fit
+from kg import (
+    Event,
+    KnowledgeGraph,
+    NodeType,
+    PositiveRule,
+    Relation,
+    RelationKey,
+    Schema,
+    SplitConfig,
+    split_interactions,
+)
+from kg.adjacency import Numbering
+from kg.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+LIKED, TAGGED = RelationKey("user", "liked", "item"), RelationKey("user", "tagged", "item")
+KIND = RelationKey("item", "kind", "kind")
+MODEL = LightGCNConfig(dim=8, layers=2, learn_layer_weights=True, knowledge_degree=4)
+TRAINING = TrainingConfig(
+    batch_size=101,
+    negatives=33,
+    negative_power=0.5,
+    learn_temperature=True,
+    learning_rate=0.02,
+    cold_weight=0.5,
+    l2=1e-3,
+    node_dropout=0.1,
+    drop_batch_edges=True,
+    max_steps=20,
+    eval_every=10,
+)
+TRAININGS: dict[str, tuple[ModelConfig, TrainingConfig]] = {
+    "softmax": (MODEL, TRAINING),
+    "bpr": (MODEL, replace(TRAINING, loss="bpr")),
+    # A batch of a single pair leaves a rank without any.
+    "all items": (MODEL, replace(TRAINING, negatives=0, touched_only=True, batch_size=1)),
+}
+
+
+def graph_of() -> KnowledgeGraph:
+    """Users, items and kinds under three relations, one of them an event beside the interaction."""
+    random = np.random.default_rng(3)
+    users, items, kinds = 41, 30, 5
+    names = {"user": users, "item": items, "kind": kinds}
+    pairs = np.unique(random.integers(0, [users, items - 3], size=(300, 2)), axis=0)
+    tagged = np.unique(random.integers(0, [users, items], size=(60, 2)), axis=0)
+
+    def table(source: str, target: str, rows: np.ndarray) -> pa.Table:
+        return pa.table(
+            {"src": [f"{source}{n:02}" for n in rows[:, 0]], "dst": [f"{target}{n:02}" for n in rows[:, 1]]}
+        )
+
+    schema = Schema(
+        node_types={name: NodeType(name=name) for name in names},
+        relations={
+            LIKED: Relation(key=LIKED, event=Event()),
+            TAGGED: Relation(key=TAGGED, event=Event()),
+            KIND: Relation(key=KIND),
+        },
+        item_type="item",
+        interaction=LIKED,
+        positive=PositiveRule(),
+    )
+    kind = np.stack([np.arange(items), np.arange(items) % kinds], axis=1)
+    return KnowledgeGraph.build(
+        schema,
+        {name: pa.table({"id": [f"{name}{n:02}" for n in range(count)]}) for name, count in names.items()},
+        {LIKED: table("user", "item", pairs), TAGGED: table("user", "item", tagged), KIND: table("item", "kind", kind)},
+    )
+
+
+def texts_of(graph: KnowledgeGraph) -> TextFeatures:
+    nodes = np.arange(len(Numbering.of(graph)))[::3]
+    vectors = np.random.default_rng(4).normal(size=(len(nodes), 6)).astype(np.float32)
+    return TextFeatures(nodes=nodes, vectors=vectors, model="test")
+
+
+def train(name: str, ranks: Ranks, folder: Path | None = None, *, validate: bool = False) -> Embeddings | None:
+    """One of the trainings, in float64; what rank 0 gets."""
+    graph = graph_of()
+    model, training = TRAININGS[name]
+    context = RunContext(device="cpu", precision="float64", ranks=ranks)
+    if folder is not None and ranks.first:
+        context = replace(context, checkpoints=folder)
+    given: dict[str, Any] = {"features": texts_of(graph), "context": context}
+    if validate:
+        split = split_interactions(graph, SplitConfig(kind="random", test=0.1, valid=0.2))
+        given["validation"] = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
+        graph = split.view(graph, "train")
+    if ranks.first:
+        return fit(graph, model, training, **given)
+    assist(graph, model, training, **given)
+    return None
+
+
+def tables(found: Embeddings) -> dict[str, np.ndarray]:
+    assert found.linear is not None
+    assert found.linear.text_projection is not None
+    linear = {name: getattr(found.linear, name) for name in ("base", "tail", "tail2", "alphas", "weights")}
+    return {
+        "final": found.final,
+        "item_scale": found.item_scale,
+        "projection": found.linear.text_projection,
+        "temperature": np.array([found.facts["temperature"], found.cold_scale, found.beta]),
+        **linear,
+    }
+
+
+def start(task: str, folder: Path, count: int = 2) -> list[subprocess.Popen[str]]:
+    """Ranks as torchrun starts them, but each of them watched by the test alone."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "import importlib.util\n"
+        f"spec = importlib.util.spec_from_file_location('trainings', {__file__!r})\n"
+        "module = importlib.util.module_from_spec(spec); sys.modules['trainings'] = module\n"
+        "spec.loader.exec_module(module)\n"
+        "from pathlib import Path\n"
+        f"module.TASKS[{task!r}](Path({str(folder)!r}))\n"
+    )
+    common = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_RUN_ID": "test",
+    }
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(count)
+    ]
+
+
+def finish(processes: list[subprocess.Popen[str]]) -> list[str]:
+    """What each rank wrote to stderr."""
+    return [process.communicate(timeout=120)[1] for process in processes]
+
+
+def whole_trainings(folder: Path) -> None:
+    """All trainings with two ranks, and one that a single process began."""
+    with joined() as ranks:
+        for name in TRAININGS:
+            found = train(name, ranks, folder / "two" / name)
+            if found is not None:
+                found.save(folder / name)
+        validated = train("softmax", ranks, folder / "begun", validate=True)
+        if validated is not None:
+            validated.save(folder / "validated")
+            (folder / "sent").write_text(str(ranks.sent))
+
+
+def killed_training(folder: Path) -> None:
+    """A training whose second rank is killed after the first checkpoint."""
+    with joined() as ranks:
+        if not ranks.first:
+            add, calls = ranks.add, [0]
+
+            def deadly(*tensors: torch.Tensor) -> None:
+                calls[0] += 1
+                if calls[0] == 16:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                add(*tensors)
+
+            ranks.add = deadly  # type: ignore[method-assign]
+        train("softmax", ranks, folder)
+
+
+def differing_trainings(_: Path) -> None:
+    """Ranks that were given different data."""
+    with joined() as ranks:
+        train("softmax" if ranks.first else "bpr", ranks)
+
+
+TASKS = {"whole": whole_trainings, "killed": killed_training, "differing": differing_trainings}
+
+
+def begin(folder: Path) -> None:
+    """A checkpoint of step 10, as one process leaves it."""
+
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def stop(_: object) -> None:
+        raise Stop
+
+    model, training = TRAININGS["softmax"]
+    graph = graph_of()
+    split = split_interactions(graph, SplitConfig(kind="random", test=0.1, valid=0.2))
+    context = RunContext(device="cpu", precision="float64", checkpoints=folder, on_validation=stop)
+    with pytest.raises(Stop):
+        fit(
+            split.view(graph, "train"),
+            model,
+            training,
+            features=texts_of(graph),
+            validation=Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train")),
+            context=context,
+        )
+
+
+def test_one_and_two_ranks_train_the_same_model(tmp_path: Path) -> None:
+    """Every loss, both passes, texts, three relations, and a training that one process began and two go on with."""
+    begin(tmp_path / "begun")
+    errors = finish(start("whole", tmp_path))
+    assert not any("Error" in error for error in errors), errors
+    for name in TRAININGS:
+        alone = train(name, ALONE, tmp_path / "one" / name)
+        assert alone is not None
+        assert_same_state(tmp_path / "one" / name, tmp_path / "two" / name)
+        assert_same(Embeddings.load(tmp_path / name), alone)
+    validated = train("softmax", ALONE, validate=True)
+    assert validated is not None
+    found = Embeddings.load(tmp_path / "validated")
+    assert_same(found, validated)
+    columns = ("step", "ndcg@20", "recall@20", "beta")
+    for one, two in zip(validated.facts["history"], found.facts["history"], strict=True):
+        assert [one[name] for name in columns] == [two[name] for name in columns]
+    assert int((tmp_path / "sent").read_text()) > 0
+
+
+def assert_same_state(one: Path, two: Path) -> None:
+    """The checkpoints of the last step, float64: parameters and what the optimiser keeps of them."""
+    first, second = load_file(one / CHECKPOINT), load_file(two / CHECKPOINT)
+    assert first.keys() == second.keys()
+    assert {"parameter.layer0.free", "adam.exp_avg_sq.layer0._weights", "parameter.relation_logits"} <= first.keys()
+    for name, value in first.items():
+        assert value.dtype == np.float64 or ".step." in name
+        np.testing.assert_allclose(second[name], value, rtol=1e-9, atol=1e-9, err_msg=f"{one.name}: {name}")
+
+
+def assert_same(found: Embeddings, expected: Embeddings) -> None:
+    """The results, which are stored in float32."""
+    for part, value in tables(expected).items():
+        np.testing.assert_allclose(tables(found)[part], value, rtol=1e-6, atol=1e-7, err_msg=part)
+
+
+def test_a_killed_rank_ends_the_others_with_one_error_and_any_number_goes_on(tmp_path: Path) -> None:
+    first, second = start("killed", tmp_path)
+    errors = finish([first, second])
+    assert second.returncode == -signal.SIGKILL
+    assert first.returncode == 1
+    assert "TrainingError: rank 0 of 2 lost another one" in errors[0]
+    assert "it goes on from its last checkpoint" in errors[0]
+    with safe_open(tmp_path / CHECKPOINT, framework="np") as stored:
+        assert json.loads(stored.metadata()["state"])["step"] == 10
+    train("softmax", ALONE, tmp_path)
+    train("softmax", ALONE, tmp_path / "whole")
+    assert_same_state(tmp_path / "whole", tmp_path)
+
+
+def test_ranks_that_were_given_different_trainings_are_told(tmp_path: Path) -> None:
+    for rank, error in enumerate(finish(start("differing", tmp_path))):
+        assert "ConfigError: rank 1 has another training than rank 0" in error, rank
+
+
+def test_what_ranks_cannot_share_is_refused() -> None:
+    three = Ranks(1, 3)
+    with pytest.raises(ConfigError, match=r"model.dim = 8 columns cannot be shared out evenly to 3 ranks"):
+        train("softmax", three)
+    with pytest.raises(ConfigError, match="a GCN's layers mix columns"):
+        assist(graph_of(), GCNConfig(dim=6), TRAINING, context=RunContext(device="cpu", ranks=three))
+    with pytest.raises(ConfigError, match=r"device 'cuda:0' is one device for 3 ranks"):
+        three.device("cuda:0")
+
+
+def test_shares_are_every_row_once() -> None:
+    ranks = Ranks(0, 4)
+    for length in (0, 1, 3, 4, 10):
+        rows = [row for rank in range(4) for row in range(length)[ranks.share(length, rank)]]
+        assert rows == list(range(length))
+
+
+def test_without_torchrun_there_is_one_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    with joined() as ranks:
+        assert ranks is ALONE
