@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from kg.errors import GateError, GraphRecallError, RefreshInProgressError, StoreError
+from kg.errors import GateError, GraphRecallError, RefreshInProgressError, StoreError, TuneInProgressError
 from recall.console import json_text, watch
 
 if TYPE_CHECKING:
@@ -41,6 +41,18 @@ class OnUnknown(StrEnum):
     RAISE = "raise"
     POPULAR = "popular"
     SKIP = "skip"
+
+
+class TuneMetric(StrEnum):
+    """Means over users that a tuning can look for."""
+
+    NDCG = "ndcg"
+    RECALL = "recall"
+    PRECISION = "precision"
+    F1 = "f1"
+    HIT_RATE = "hit_rate"
+    MRR = "mrr"
+    MAP = "map"
 
 
 class GraphFormat(StrEnum):
@@ -106,6 +118,50 @@ def refresh(
         print_user(_load(result.run.path), str(settings.demo.user), k=10, history=True, explain=True, console=_out())
     if exit_code and result.status == "unchanged":
         raise typer.Exit(UNCHANGED)
+
+
+@app.command()
+def tune(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of the deployment.")],
+    trials: Annotated[
+        int, typer.Option(min=1, help="Trials there shall be at the end; those of earlier calls for the same count.")
+    ] = 20,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="File for the best; default: CONFIG.tuned.toml beside CONFIG.")
+    ] = None,
+    metric: Annotated[
+        TuneMetric | None, typer.Option(help="What to look for; default: as configured, else ndcg.")
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("-k", min=1, max=1000, help="Its cut-off; default: as configured, else 20.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search the hyper-parameters on the validation part, and write the best as a configuration.
+
+    The test part is never looked at. Killed, it goes on where it stopped when it is started again. The section tune of
+    the configuration says what is searched, and between which values. Needs Optuna, which the extra "tune" installs.
+    """
+    from recall.tune import tune as run_tune
+
+    try:
+        with watch(quiet=as_json) as progress:
+            result = run_tune(
+                config,
+                trials=trials,
+                out=out,
+                metric=None if metric is None else metric.value,
+                k=k,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        _fail("interrupted; finished trials are kept, and the same command goes on where this one stopped", 130)
+    if as_json:
+        typer.echo(json_text(result.to_json()))
+    else:
+        from recall.show import print_tune
+
+        print_tune(result, console=_out())
 
 
 @app.command()
@@ -515,7 +571,7 @@ def _out() -> Console:
 
 def exit_code_of(error: Exception) -> int:
     """The exit code that tells a scheduler what went wrong."""
-    if isinstance(error, RefreshInProgressError):
+    if isinstance(error, RefreshInProgressError | TuneInProgressError):
         return LOCKED
     if isinstance(error, GateError):
         return REFUSED

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from recall.recommender import OnUnknown, Recommender
     from recall.refresh import RefreshResult
     from recall.runs import RunSummary
+    from recall.tune import TuneResult
 
 MOST_LIKED_SHOWN = 10
 TOP_REASONS = 5
+TOP_TRIALS = 10
 LONGEST_LIST = 20
 BAR = 20
 _JOINERS = "\u200c\u200d"
@@ -111,6 +113,68 @@ def print_metrics(evaluation: Mapping[str, Any], *, console: Console) -> None:
             ]
             if told:
                 console.print(Text(f"95% bootstrap interval of the model over users: {', '.join(told)}", style="dim"))
+
+
+def print_tune(result: TuneResult, *, console: Console) -> None:
+    """The best trials with what they change, and the file that holds the best of them."""
+    configured = result.configured
+    ranked = sorted(
+        (trial for trial in result.trials if trial.value is not None), key=lambda one: (-(one.value or 0.0), one.number)
+    )
+    names = list(ranked[0].metrics)
+    made = table(
+        "trial",
+        *names,
+        "steps",
+        "time",
+        "changed",
+        right=["trial", *names, "steps", "time"],
+        title=f"the best trials on validation, {result.users:,} users",
+    )
+    for trial in ranked[:TOP_TRIALS]:
+        changed = [
+            f"{name.partition('.')[2]} {_value(value)}"
+            for name, value in trial.settings.items()
+            if value != configured.settings[name]
+        ]
+        made.add_row(
+            str(trial.number),
+            *(f"{trial.metrics[name]:.4f}" for name in names),
+            str(trial.steps),
+            duration(trial.seconds),
+            Text("nothing: as configured" if trial is configured else ", ".join(changed) or "nothing"),
+            style="bold" if trial is result.best else None,
+        )
+    console.print(made)
+    states = [trial.state for trial in result.trials]
+    told = ", ".join(
+        f"{states.count(state)} {state}" for state in ("finished", "given up", "failed") if state in states
+    )
+    console.print(_labelled("trials", told))
+    for trial in result.trials:
+        if trial.error is not None:
+            console.print(Text(f"trial {trial.number} failed: {trial.error}", style="yellow"), soft_wrap=True)
+    if result.best.steps == result.max_steps:
+        console.print(
+            Text(f"the best trial took all of training.max_steps = {result.max_steps}: try more", style="yellow"),
+            soft_wrap=True,
+        )
+    console.print(_labelled("best", _against(result)))
+    console.print(_labelled("written", str(_near(result.out))), style="green")
+
+
+def _value(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _against(result: TuneResult) -> str:
+    best, configured = result.best, result.configured
+    shown = f"{result.metric} {best.value:.4f} on validation"
+    if best is configured:
+        return f"{shown}: the configuration as it is"
+    if not configured.value or best.value is None:
+        return shown
+    return f"{shown}, {best.value / configured.value - 1:+.1%} against {configured.value:.4f} as configured"
 
 
 def runs_data(summaries: Sequence[RunSummary]) -> dict[str, Any]:
