@@ -47,3 +47,19 @@ RECIPES = {
     "GCN": Recipe(model=GCNConfig(dim=64, relations=(), text=False), most_seeds=1),
     "LightGCN, BPR": Recipe(model=replace(PAPER, dim=64, user_embedding=True), training=BPR, most_seeds=1),
 }
+
+# Chosen on gowalla's validation part (gowalla_data.split): no texts, no knowledge there, and popularity counts.
+GOWALLA = Recipe(
+    model=LightGCNConfig(dim=64, layers=3, relations=(), text=False),
+    training=TrainingConfig(
+        temperature=0.12,
+        negatives=2048,
+        negative_power=1.0,
+        batch_size=32_768,
+        max_steps=600,
+        eval_every=50,
+        patience=3,
+        cold_weight=0.0,
+    ),
+    sections=(),
+)

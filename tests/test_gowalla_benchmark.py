@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from benchmarks import gowalla_data
+from benchmarks import gowalla, gowalla_data, results
+from gnn.lightgcn import LightGCNConfig
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +51,34 @@ def test_validation_is_the_newest_fifth_of_each_training_line(folder):
     for user, items in lines(folder / "test.txt").items():
         assert test[user] == set(items)
     assert sum(map(len, valid.values())) > 50
+
+
+def test_the_benchmark_measures_every_model_and_keeps_what_other_runs_measured(folder, tmp_path, monkeypatch):
+    training = replace(gowalla.GOWALLA.training, max_steps=4, eval_every=2, batch_size=64, negatives=16)
+    recipe = replace(
+        gowalla.GOWALLA, model=LightGCNConfig(dim=4, layers=1, relations=(), text=False), training=training
+    )
+    monkeypatch.setattr(gowalla, "GOWALLA", recipe)
+    monkeypatch.setattr(gowalla, "CACHE", tmp_path / "cache")
+    for module in (gowalla, results):
+        monkeypatch.setattr(module, "FOLDER", tmp_path / "results")
+    (tmp_path / "results").mkdir()
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "gowalla").symlink_to(folder)
+    simple = [gowalla.POPULARITY, gowalla.KNN, gowalla.RP3, gowalla.GFCF, gowalla.CHEBY]
+    gowalla.main(["--data", str(data), "--only", *simple])
+    first = json.loads((tmp_path / "results" / "gowalla.json").read_text())
+    assert [row["model"] for row in first["rows"]] == simple
+    gowalla.main(["--data", str(data), "--only", gowalla.LIGHTGCN, gowalla.FUSED, "--seeds", "2"])
+    second = json.loads((tmp_path / "results" / "gowalla.json").read_text())
+    rows = {row["model"]: row for row in second["rows"]}
+    assert list(rows) == [*simple, gowalla.LIGHTGCN, gowalla.FUSED]
+    assert second["rows"][: len(simple)] == first["rows"]
+    for model in (gowalla.LIGHTGCN, gowalla.FUSED):
+        assert rows[model]["seeds"] == 2
+        assert rows[model]["recall@20 spread"] >= 0
+    for row in rows.values():
+        low, high = row["ndcg@20 interval"]
+        assert 0 <= low <= row["ndcg@20"] <= high <= 1
+    assert [row["model"] for row in second["published"]] == list(gowalla.PUBLISHED)
