@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,6 +33,7 @@ from kg.errors import ConfigError, TrainingError
 PATIENCE = timedelta(minutes=10)
 # And as long between trainings, while the first rank reads sources and writes runs.
 LONG = timedelta(days=7)
+PIECE = 1 << 26
 
 
 class Ranks:
@@ -173,37 +176,27 @@ class Ranks:
         """
         if self.count == 1:
             return data
-        group = None if patience else self._waiting
-        text = json.dumps(data).encode() if self.first else b""
-        size = torch.tensor([len(text)])
-        self._do(lambda: dist.broadcast(size, 0, group=group))
-        body = torch.empty(int(size), dtype=torch.uint8)
-        if self.first:
-            body.copy_(torch.frombuffer(bytearray(text), dtype=torch.uint8))
-        self._do(lambda: dist.broadcast(body, 0, group=group))
-        return json.loads(bytes(body.tolist()))
+        return json.loads(bytes(self.hand(json.dumps(data).encode() if self.first else None, patience=patience)))
 
-    def agree(self, what: str, value: str) -> None:
-        """Make sure that all ranks hold the same.
+    def hand(self, body: Any, *, patience: bool = True) -> Any:
+        """Bytes of the first rank, in all ranks.
 
         Args:
-            what: it is, for the message.
-            value: hexadecimal digits.
-
-        Raises:
-            ConfigError: a rank holds another value; raised in all of them.
+            body: a buffer in the first rank, None in the others.
+            patience: as in `tell`.
         """
-        if self.count == 1:
-            return
-        mine = torch.frombuffer(bytearray.fromhex(value), dtype=torch.uint8)
-        all_of_them = [torch.empty_like(mine) for _ in range(self.count)]
-        self._do(lambda: dist.all_gather(all_of_them, mine))
-        others = [str(number) for number, one in enumerate(all_of_them) if not torch.equal(one, all_of_them[0])]
-        if others:
-            raise ConfigError(
-                f"rank {', '.join(others)} has another {what} than rank 0: give all ranks the same files, "
-                "configuration and library versions"
-            )
+        group = None if patience else self._waiting
+        mine = memoryview(b"" if body is None else body)
+        size = torch.tensor([mine.nbytes])
+        self._do(lambda: dist.broadcast(size, 0, group=group))
+        if not self.first:
+            mine = memoryview(bytearray(int(size)))
+        for start in range(0, mine.nbytes, PIECE):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the buffer of the first rank is read only, and only read
+                piece = torch.frombuffer(mine[start : start + PIECE], dtype=torch.uint8)
+            self._do(partial(dist.broadcast, piece, 0))
+        return mine
 
     def _do(self, exchange: Callable[[], Any]) -> None:
         try:
@@ -228,6 +221,9 @@ def by_columns(parameter: Tensor) -> bool:
 def joined() -> Iterator[Ranks]:
     """The ranks that torchrun started this process among; `ALONE` without torchrun.
 
+    The first one goes about its work, whose trainings it shares by `RunContext.ranks`; the others call
+    `gnn.trainer.assist`, which ends when the first one leaves.
+
     gloo carries tensors on CPUs and NCCL those on GPUs; torchrun's rendezvous finds the hosts.
 
     Raises:
@@ -243,8 +239,13 @@ def joined() -> Iterator[Ranks]:
         torch.cuda.set_device(local)
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     try:
-        waiting = dist.new_group(backend="gloo", timeout=LONG)
-        yield Ranks(dist.get_rank(), dist.get_world_size(), local, waiting)
+        ranks = Ranks(dist.get_rank(), dist.get_world_size(), local, dist.new_group(backend="gloo", timeout=LONG))
+        try:
+            yield ranks
+        finally:
+            if ranks.first:
+                with suppress(TrainingError):  # of a training that failed they know already
+                    ranks.tell(None, patience=False)
     finally:
         dist.destroy_process_group()
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from gnn.checkpoint import CHECKPOINT, Checkpoint, fingerprint
-from gnn.distributed import by_columns
+from gnn.distributed import Ranks, by_columns
 from gnn.embeddings import Embeddings, item_scale
 from gnn.gcn import GCN
+from gnn.handover import Job
 from gnn.layer0 import TextVectors
 from gnn.lightgcn import LightGCN, LightGCNConfig, to_numpy
 from gnn.objective import Objective
@@ -72,30 +73,41 @@ def fit(
         ConfigError: contradicting arguments, an unknown relation, a device that is not there, or a model that several
             ranks cannot share.
     """
-    found = _Fit(graph, model, training, features, validation, steps, beta, context or RunContext()).run()
-    if found is None:
-        raise ConfigError("only the first rank gets the vectors: it calls fit, the others call assist")
+    context = context or RunContext()
+    if not context.ranks.first:
+        raise ConfigError("only the first rank calls fit; the others call assist, and are given what to train on")
+    given = Job(
+        graph=graph,
+        model=model,
+        training=training,
+        features=features,
+        validation=validation,
+        steps=steps,
+        beta=beta,
+        device=context.device,
+        seed=context.seed,
+        precision=context.precision,
+    )
+    prepared = _Fit(given, context)
+    if context.ranks.count > 1:
+        given.give(context.ranks)
+    prepared.run()
+    found = prepared.result()
+    assert found is not None  # noqa: S101 (this is the first rank)
     return found
 
 
-def assist(
-    graph: KnowledgeGraph,
-    model: ModelConfig,
-    training: TrainingConfig,
-    *,
-    features: TextVectors | None = None,
-    validation: Validation | None = None,
-    steps: int | None = None,
-    beta: float | None = None,
-    context: RunContext,
-) -> None:
-    """Take part in a training whose vectors the first rank gets: what the other ranks call, with what `fit` is given.
+def assist(ranks: Ranks) -> None:
+    """Take part in the trainings of the first rank, which gets the vectors, until it has no more.
 
     Raises:
-        ConfigError: the arguments are not those of the first rank, or as for `fit`.
-        TrainingError: as for `fit`.
+        ConfigError: there are fewer GPUs on this machine than ranks.
+        TrainingError: a training diverged, or another rank was lost.
     """
-    _Fit(graph, model, training, features, validation, steps, beta, context).run()
+    while (job := Job.take(ranks)) is not None:
+        helped = _Fit(job, RunContext(device=job.device, seed=job.seed, precision=job.precision, ranks=ranks))
+        helped.run()
+        helped.result()
 
 
 @dataclass
@@ -112,27 +124,18 @@ class _Best:
 class _Fit:
     """One training: the state that a checkpoint holds, and the step."""
 
-    def __init__(
-        self,
-        graph: KnowledgeGraph,
-        model: ModelConfig,
-        training: TrainingConfig,
-        features: TextVectors | None,
-        validation: Validation | None,
-        steps: int | None,
-        beta: float | None,
-        context: RunContext,
-    ) -> None:
-        if steps is not None and validation is not None:
+    def __init__(self, job: Job, context: RunContext) -> None:
+        graph, model, training, features, validation = job.graph, job.model, job.training, job.features, job.validation
+        if job.steps is not None and validation is not None:
             raise ConfigError("fit takes `validation` (to find the steps) or `steps` (found before), not both")
-        if steps is not None and steps < 1:
-            raise ConfigError(f"steps = {steps} must be at least 1")
+        if job.steps is not None and job.steps < 1:
+            raise ConfigError(f"steps = {job.steps} must be at least 1")
         self.graph, self.config, self.training, self.context = graph, model, training, context
         self.ranks = context.ranks
         self.device = self.ranks.device(context.device)
         self.dtype = {"float32": torch.float32, "float64": torch.float64}[context.precision]
-        self.max_steps = steps or training.max_steps
-        self.beta = training.betas[0] if beta is None else beta
+        self.max_steps = job.steps or training.max_steps
+        self.beta = training.betas[0] if job.beta is None else job.beta
         self.numbering = Numbering.of(graph)
         self.users = self.numbering.span(graph.schema.user_type)
         self.items = self.numbering.span(graph.schema.item_type)
@@ -194,22 +197,18 @@ class _Fit:
         self.best = _Best()
         self.best_parameters: dict[str, Tensor] = {}
         self.history: list[dict[str, Any]] = []
-        self.fingerprint = fingerprint(
-            graph,
-            self.encoder.propagation,
-            features,
-            validation,
-            model,
-            training,
-            *(context.seed, context.precision, self.max_steps, self.beta),
-        )
-        self.ranks.agree("training", self.fingerprint)
-        self.checkpointing: bool = self.ranks.tell(context.checkpoints is not None)
+        self.fingerprint = ""
+        if context.checkpoints is not None:
+            settings = (context.seed, context.precision, self.max_steps, self.beta)
+            self.fingerprint = fingerprint(
+                graph, self.encoder.propagation, features, validation, model, training, *settings
+            )
 
     # ------------------------------------------------------------------------------------------------ the loop
 
-    def run(self) -> Embeddings | None:
-        """Train; the first rank gets the vectors."""
+    def run(self) -> None:
+        """Train, from a checkpoint or from the start."""
+        self.checkpointing: bool = self.ranks.tell(self.context.checkpoints is not None)
         self._resume()
         started = time.perf_counter() - self.seconds
         progress = self.context.progress if self.ranks.first else SILENT
@@ -233,7 +232,6 @@ class _Fit:
                         self.context.on_validation(self.history)
         if self.best_parameters:
             self._load(self.parameters, self.best_parameters)
-        return self._result()
 
     def _stopped(self) -> bool:
         return self.validator is not None and self.best.misses >= self.training.patience
@@ -377,7 +375,8 @@ class _Fit:
     # ------------------------------------------------------------------------------------------------ the result
 
     @torch.no_grad()
-    def _result(self) -> Embeddings | None:
+    def result(self) -> Embeddings | None:
+        """The vectors, in the first rank."""
         final = self.ranks.gather(self.encoder().final)
         linear = self.encoder.linear_parts(self.ranks)
         if final is None:

@@ -99,8 +99,8 @@ class RunContext:
         log: JSON lines, one a validation; None: no log.
         on_validation: hears the log's lines so far after each validation, also those of before a kill; what it raises
             ends the training.
-        ranks: the processes that train together (gnn.distributed.joined). The first calls `gnn.trainer.fit`, the others
-            `gnn.trainer.assist`; only the first one's `progress`, `checkpoints`, `log` and `on_validation` are used.
+        ranks: the processes that train together (gnn.distributed.joined): the first calls `gnn.trainer.fit`, the others
+            `gnn.trainer.assist`.
     """
 
     device: str = "auto"

@@ -102,22 +102,19 @@ def texts_of(graph: KnowledgeGraph) -> TextFeatures:
     return TextFeatures(nodes=nodes, vectors=vectors, model="test")
 
 
-def train(name: str, ranks: Ranks, folder: Path | None = None, *, validate: bool = False) -> Embeddings | None:
-    """One of the trainings, in float64; what rank 0 gets."""
+def train(name: str, ranks: Ranks, folder: Path | None = None, *, validate: bool = False) -> Embeddings:
+    """One of the trainings, in float64."""
     graph = graph_of()
     model, training = TRAININGS[name]
-    context = RunContext(device="cpu", precision="float64", ranks=ranks)
-    if folder is not None and ranks.first:
-        context = replace(context, checkpoints=folder)
-    given: dict[str, Any] = {"features": texts_of(graph), "context": context}
+    given: dict[str, Any] = {
+        "features": texts_of(graph),
+        "context": RunContext(device="cpu", precision="float64", ranks=ranks, checkpoints=folder),
+    }
     if validate:
         split = split_interactions(graph, SplitConfig(kind="random", test=0.1, valid=0.2))
         given["validation"] = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
         graph = split.view(graph, "train")
-    if ranks.first:
-        return fit(graph, model, training, **given)
-    assist(graph, model, training, **given)
-    return None
+    return fit(graph, model, training, **given)
 
 
 def tables(found: Embeddings) -> dict[str, np.ndarray]:
@@ -175,39 +172,36 @@ def finish(processes: list[subprocess.Popen[str]]) -> list[str]:
 def whole_trainings(folder: Path) -> None:
     """All trainings with two ranks, and one that a single process began."""
     with joined() as ranks:
+        if not ranks.first:
+            assist(ranks)
+            return
+        with pytest.raises(ConfigError, match="a GCN's layers mix columns"):
+            fit(graph_of(), GCNConfig(dim=8), TRAINING, context=RunContext(device="cpu", ranks=ranks))
         for name in TRAININGS:
-            found = train(name, ranks, folder / "two" / name)
-            if found is not None:
-                found.save(folder / name)
-        validated = train("softmax", ranks, folder / "begun", validate=True)
-        if validated is not None:
-            validated.save(folder / "validated")
-            (folder / "sent").write_text(str(ranks.sent))
+            train(name, ranks, folder / "two" / name).save(folder / name)
+        train("softmax", ranks, folder / "begun", validate=True).save(folder / "validated")
+        (folder / "sent").write_text(str(ranks.sent))
 
 
 def killed_training(folder: Path) -> None:
     """A training whose second rank is killed after the first checkpoint."""
     with joined() as ranks:
-        if not ranks.first:
-            add, calls = ranks.add, [0]
+        if ranks.first:
+            train("softmax", ranks, folder)
+            return
+        add, calls = ranks.add, [0]
 
-            def deadly(*tensors: torch.Tensor) -> None:
-                calls[0] += 1
-                if calls[0] == 16:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                add(*tensors)
+        def deadly(*tensors: torch.Tensor) -> None:
+            calls[0] += 1
+            if calls[0] == 16:
+                os.kill(os.getpid(), signal.SIGKILL)
+            add(*tensors)
 
-            ranks.add = deadly  # type: ignore[method-assign]
-        train("softmax", ranks, folder)
-
-
-def differing_trainings(_: Path) -> None:
-    """Ranks that were given different data."""
-    with joined() as ranks:
-        train("softmax" if ranks.first else "bpr", ranks)
+        ranks.add = deadly  # type: ignore[method-assign]
+        assist(ranks)
 
 
-TASKS = {"whole": whole_trainings, "killed": killed_training, "differing": differing_trainings}
+TASKS = {"whole": whole_trainings, "killed": killed_training}
 
 
 def begin(folder: Path) -> None:
@@ -241,11 +235,9 @@ def test_one_and_two_ranks_train_the_same_model(tmp_path: Path) -> None:
     assert not any("Error" in error for error in errors), errors
     for name in TRAININGS:
         alone = train(name, ALONE, tmp_path / "one" / name)
-        assert alone is not None
         assert_same_state(tmp_path / "one" / name, tmp_path / "two" / name)
         assert_same(Embeddings.load(tmp_path / name), alone)
     validated = train("softmax", ALONE, validate=True)
-    assert validated is not None
     found = Embeddings.load(tmp_path / "validated")
     assert_same(found, validated)
     columns = ("step", "ndcg@20", "recall@20", "beta")
@@ -284,19 +276,13 @@ def test_a_killed_rank_ends_the_others_with_one_error_and_any_number_goes_on(tmp
     assert_same_state(tmp_path / "whole", tmp_path)
 
 
-def test_ranks_that_were_given_different_trainings_are_told(tmp_path: Path) -> None:
-    for rank, error in enumerate(finish(start("differing", tmp_path))):
-        assert "ConfigError: rank 1 has another training than rank 0" in error, rank
-
-
 def test_what_ranks_cannot_share_is_refused() -> None:
-    three = Ranks(1, 3)
     with pytest.raises(ConfigError, match=r"model.dim = 8 columns cannot be shared out evenly to 3 ranks"):
-        train("softmax", three)
-    with pytest.raises(ConfigError, match="a GCN's layers mix columns"):
-        assist(graph_of(), GCNConfig(dim=6), TRAINING, context=RunContext(device="cpu", ranks=three))
+        train("softmax", Ranks(0, 3))
+    with pytest.raises(ConfigError, match="only the first rank calls fit"):
+        train("softmax", Ranks(1, 2))
     with pytest.raises(ConfigError, match=r"device 'cuda:0' is one device for 3 ranks"):
-        three.device("cuda:0")
+        Ranks(1, 3).device("cuda:0")
 
 
 def test_shares_are_every_row_once() -> None:
