@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -151,6 +151,59 @@ class Candidates:
         return "\n".join(lines + (["  ..."] if len(self) > 10 else []))
 
 
+class Part(NamedTuple):
+    """What one channel adds to a fused score.
+
+    Attributes:
+        channel: its name.
+        weight: its weight in the fusion.
+        shares: its split, in the unit of the fused score.
+    """
+
+    channel: str
+    weight: float
+    shares: Shares | NoShares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusedShares(Shares):
+    """A score that several channels add up to, split exactly.
+
+    The shares are sums over the channels that split their parts, by first hop; what the others add is `unsplit`. So
+    `own + sum(history) + unsplit == score`, and likewise on the item's side, and for pairs and cross terms.
+
+    Attributes:
+        parts: one a channel; their scores add up to the score.
+        unsplit: the part of the channels that do not split theirs.
+    """
+
+    parts: tuple[Part, ...]
+    unsplit: float
+
+
+class Scored(Protocol):
+    """What a channel thinks of all items for a block of requests, for as long as somebody holds it.
+
+    It may hold a dense block, (requests, items): keep blocks small.
+    """
+
+    def top(self, k: int, *, exclude: ItemLists | None = None, only: IntArray | None = None) -> TopK:
+        """The best k items of each request, ties by position.
+
+        Args:
+            k: at least 1 and at most the number of items.
+            exclude: items to leave out of each request, (n,) lists.
+            only: positions of the only items allowed, sorted and unique; None for all.
+        """
+
+    def at(self, items: IntArray) -> npt.NDArray[np.float32]:
+        """The scores of given items, the same that `top` ranks by; 0 where there is no evidence.
+
+        Args:
+            items: positions, int64 (n, m); -1 for no item, which scores 0.
+        """
+
+
 class Channel(Protocol):
     """A source of candidates. Nobody asks which one it is."""
 
@@ -171,6 +224,9 @@ class Channel(Protocol):
             candidates: positions of the only items allowed, or None for all.
         """
 
+    def scored(self, queries: Queries) -> Scored:
+        """The scores that `recommend` ranks by, for a block of requests."""
+
     def explain(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
         """Split the scores of (user, item) pairs, by position, or say why not."""
 
@@ -186,8 +242,11 @@ __all__ = [
     "CANDIDATE_SCHEMA",
     "Candidates",
     "Channel",
+    "FusedShares",
     "NoShares",
+    "Part",
     "Queries",
+    "Scored",
     "Share",
     "Shares",
     "TopK",

@@ -232,6 +232,18 @@ class ItemIndex:
                 items[rows], scores[rows] = top.items, top.scores
         return TopK(items, scores)
 
+    def scores(self, queries: FloatArray, items: IntArray) -> FloatArray:
+        """Exact scores of given items, float32 (n, m).
+
+        Args:
+            queries: float32 (n, dim).
+            items: positions, int64 (n, m); -1 scores 0.
+        """
+        row, place = np.nonzero(items >= 0)
+        result = np.zeros(items.shape, dtype=np.float32)
+        result[row, place] = _inner_products(queries, self.vectors, row, items[row, place])
+        return result
+
     def _exact(self, queries: FloatArray, k: int, exclude: ItemLists | None, only: IntArray | None) -> TopK:
         """Score all allowed items; those that rounding could bring into the top k are scored again in float64."""
         vectors = self.vectors if only is None else self.vectors[only]

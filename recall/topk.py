@@ -15,6 +15,7 @@ from recall.contracts import TopK
 BLOCK_SCORES = 2**24  # scores held at once, 64 MiB: a dense user x item matrix never exists
 
 _GROUPS = 8  # groups of columns for each place wanted
+_DENSE = 0.02  # share of stored entries from which on a sparse matrix is ranked as a dense one
 _CROWD = 16  # entries a place from which on a row is looked at again
 
 
@@ -89,6 +90,11 @@ def first_of_rows(rows: IntArray, k: int) -> npt.NDArray[np.bool_]:
     return result
 
 
+def is_crowded(scores: Any) -> bool:
+    """Whether a sparse matrix stores so much that ranking all its columns takes less than sorting what it stores."""
+    return bool(scores.nnz > _DENSE * scores.shape[0] * scores.shape[1])
+
+
 def top_k_sparse(scores: Any, k: int, *, exclude: ItemLists | None, columns: IntArray | None = None) -> TopK:
     """The best k stored entries of each row of a sparse matrix; entries of 0 are never chosen.
 
@@ -101,6 +107,12 @@ def top_k_sparse(scores: Any, k: int, *, exclude: ItemLists | None, columns: Int
     Returns:
         (rows, k), equal scores in the order of their positions.
     """
+    if is_crowded(scores):
+        dense = scores.toarray()
+        dense[dense == 0] = -np.inf
+        if exclude is not None:
+            mask_out(dense, exclude, columns)
+        return top_k(dense, k, columns=columns)
     scores.sort_indices()
     row = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
     item = scores.indices.astype(np.int64) if columns is None else columns[scores.indices]

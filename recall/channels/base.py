@@ -16,7 +16,8 @@ from kg.errors import ArtifactError, ConfigError, NotFittedError, UnknownIdError
 from kg.files import read_json, write_json
 from kg.ids import IntArray
 from recall.channels.known import Known, rows_with
-from recall.contracts import Candidates, NoShares, Queries, Share, Shares, TopK
+from recall.channels.scored import DenseScores
+from recall.contracts import Candidates, NoShares, Queries, Scored, Share, Shares, TopK
 from recall.topk import BLOCK_SCORES, check_k, check_positions, mask_out, top_k
 
 Scores = npt.NDArray[np.float32]
@@ -90,6 +91,18 @@ class HistoryChannel(ABC):
         if excluded is not None:
             mask_out(scores, excluded, columns)
         return top_k(scores, k, columns=columns)
+
+    def scored(self, queries: Queries) -> Scored:
+        """The scores that `recommend` ranks by; see `recall.contracts.Channel`.
+
+        Raises:
+            UnknownIdError: a user or an item is not there.
+        """
+        known = self.known
+        known.check(queries)
+        history = known.history(queries)
+        rows = self._answerable(queries, history)
+        return DenseScores(self._scores(queries.take(rows), history.take(rows), None), rows, len(queries))
 
     def explain(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
         """Split each score over the user's history: score(u, i) is a sum over the liked items.

@@ -19,7 +19,8 @@ from kg.ids import IntArray
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import Scores, TextEncode, as_matrix, encode_texts, rows_with_text
 from recall.channels.known import Known, rows_with
-from recall.contracts import Candidates, NoShares, Queries, Shares, TopK
+from recall.channels.scored import IndexScores
+from recall.contracts import Candidates, NoShares, Queries, Scored, Shares, TopK
 from recall.index import IndexConfig, ItemIndex, vectors_fingerprint
 from recall.topk import check_k
 
@@ -199,6 +200,16 @@ class EmbeddingChannel:
             top = index.search(vectors[rows], k, exclude=excluded, only=candidates)
             items[rows], scores[rows] = top.items, top.scores
         return Candidates.from_top_k(TopK(items, scores), key=queries.key, items=known.items, source=self.name)
+
+    def scored(self, queries: Queries) -> Scored:
+        """The scores that `recommend` ranks by; see `recall.contracts.Channel`.
+
+        Raises:
+            UnknownIdError, InvalidDataError, ConfigError: as of `recommend`.
+        """
+        _, index, known, _ = self._fitted()
+        known.check(queries)
+        return IndexScores(index, self._vectors(queries))
 
     def _vectors(self, queries: Queries) -> Scores:
         """One vector a row, zero where nothing is known."""

@@ -16,7 +16,8 @@ from kg.ids import IntArray
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import HistoryChannel, Scores, as_matrix
 from recall.channels.known import Known
-from recall.contracts import Queries, TopK
+from recall.channels.scored import hold
+from recall.contracts import Queries, Scored, TopK
 from recall.topk import best_first, first_of_rows, top_k_sparse
 
 
@@ -54,6 +55,13 @@ class NeighbourChannel(HistoryChannel):
         if self._asks_more(queries):
             return super()._top(queries, history, excluded, columns, k)
         return top_k_sparse(self._sums(history, columns), k, exclude=excluded, columns=columns)
+
+    def scored(self, queries: Queries) -> Scored:
+        """The scores that `recommend` ranks by; see `recall.contracts.Channel`."""
+        if self._asks_more(queries):
+            return super().scored(queries)
+        self.known.check(queries)
+        return hold(self._sums(self.known.history(queries), None))
 
     def _sums(self, history: ItemLists, columns: IntArray | None) -> Any:
         similar = self._similar if columns is None else self._similar[:, columns]

@@ -39,7 +39,8 @@ from recall.channels import (
     SpectralConfig,
 )
 from recall.channels.known import Known
-from recall.contracts import CANDIDATE_SCHEMA, NoShares, Queries, Shares
+from recall.contracts import CANDIDATE_SCHEMA, FusedShares, NoShares, Queries, Shares
+from recall.fusion import Fusion, FusionConfig
 
 RATED = RelationKey("user", "rated", "movie")
 GENRE = RelationKey("movie", "genre", "genre")
@@ -88,6 +89,10 @@ FACTORIES = {
     "attribute_knn": lambda graph: AttributeKNN(AttributeKNNConfig(neighbours=12)),
     "embedding": embedding,
     "embedding_gcn": lambda graph: embedding(graph, GCNConfig(dim=8)),
+    "fusion": lambda graph: Fusion(
+        {"embedding": embedding(graph), "spectral": Spectral(SpectralConfig(factors=6)), "item_knn": ItemKNN()},
+        FusionConfig(weights={"embedding": 1.0, "spectral": 0.5, "item_knn": 0.3}),
+    ),
 }
 
 
@@ -147,7 +152,7 @@ class TestContract:
         seen = seen_by(graph)
         answer = channel.recommend(everybody, k=7)
         assert answer.table.schema == CANDIDATE_SCHEMA
-        assert set(answer.table["source"].to_pylist()) == {channel.name}
+        assert {source.partition("(")[0] for source in answer.table["source"].to_pylist()} == {channel.name}
         rows = by_user(answer)
         assert len(rows) >= len(graph.users) - 1
         for user, found in rows.items():
@@ -327,14 +332,41 @@ class TestContract:
                 continue
             assert isinstance(split, Shares)
             shares = [share.value for share in split.history]
-            size = abs(split.own) + sum(map(abs, shares))
-            assert split.own + math.fsum(shares) == pytest.approx(split.score, abs=1e-9 * size)
+            unsplit = split.unsplit if isinstance(split, FusedShares) else 0.0
+            size = abs(split.own) + sum(map(abs, shares)) + abs(unsplit)
+            assert split.own + math.fsum(shares) + unsplit == pytest.approx(split.score, abs=1e-9 * size)
             neighbours = [share.value for share in split.neighbours]
-            other = abs(split.item_own) + sum(map(abs, neighbours))
-            assert split.item_own + math.fsum(neighbours) == pytest.approx(split.score, abs=1e-9 * other)
+            other = abs(split.item_own) + sum(map(abs, neighbours)) + abs(unsplit)
+            assert split.item_own + math.fsum(neighbours) + unsplit == pytest.approx(split.score, abs=1e-9 * other)
             assert split.pairs.shape == (len(shares), len(neighbours))
-            assert split.pairs.sum() + sum(split.cross) == pytest.approx(split.score, abs=1e-9 * max(size, other))
+            assert split.pairs.sum() + sum(split.cross) + unsplit == pytest.approx(
+                split.score, abs=1e-9 * max(size, other)
+            )
             assert split.score == pytest.approx(row["score"], abs=1e-4 * size)
+
+    def test_scores_of_single_items_are_those_it_ranks_by(self, channel, graph, everybody):
+        seen = seen_by(graph)
+        scored = channel.scored(everybody)
+        for options, only in (
+            ({}, None),
+            ({"exclude": seen}, None),
+            ({"only": np.array([2, 3, 30])}, np.array([2, 3, 30])),
+        ):
+            top = scored.top(12, **options)
+            answer = by_user(channel.recommend(everybody, k=12, exclude_seen="exclude" in options, candidates=only))
+            for row, name in enumerate(everybody.key):
+                found = answer.get(name, [])
+                assert graph.items.take(top.items[row][top.items[row] >= 0]).to_pylist() == [item for item, _ in found]
+                np.testing.assert_allclose(top.scores[row][: len(found)], [score for _, score in found], rtol=1e-5)
+            np.testing.assert_allclose(
+                scored.at(top.items)[top.items >= 0], top.scores[top.items >= 0], rtol=1e-5, atol=1e-6
+            )
+        everything = np.tile(np.append(np.arange(len(graph.items)), -1), (len(everybody), 1))
+        full = scored.top(len(graph.items))
+        expected = np.zeros(everything.shape)
+        row, place = np.nonzero(full.items >= 0)
+        expected[row, full.items[row, place]] = full.scores[row, place]
+        np.testing.assert_allclose(scored.at(everything), expected, rtol=1e-5, atol=1e-6)
 
     def test_any_id_survives(self, request, channel, movie_graph):
         names = ["a b", "ünïcödé", "'; DROP", "", "1", "1.0", "\U0001f3ac", "m\tx", "x" * 300]
@@ -359,7 +391,8 @@ def test_every_channel_is_in_the_contract(graph):
         for value in vars(recall.channels).values()
         if inspect.isclass(value) and hasattr(value, "recommend") and not inspect.isabstract(value)
     }
-    assert public == covered
+    assert public | {Fusion} == covered
+    assert {kind.name: kind for kind in public} == recall.channels.CHANNELS
     defined = {cls for base in (recall.channels.base.HistoryChannel,) for cls in _concrete(base)}
     assert defined <= covered, "a channel that recall.channels does not export"
 
