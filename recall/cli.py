@@ -94,7 +94,11 @@ def refresh(
 
     Exits with 0 when a run was published or nothing changed, 1 when it failed, 4 when the quality gate refused the
     run, 75 when another refresh is at work. A killed refresh goes on where it stopped when it is started again.
+
+    Started by `torchrun --nproc-per-node N --no-python graphrecall refresh CONFIG.toml`, N processes share the
+    trainings, each with some columns of the vectors; the first one does everything else.
     """
+    from gnn.distributed import joined
     from recall.config import load_config
     from recall.refresh import refresh as run_refresh
 
@@ -102,8 +106,14 @@ def refresh(
     if show and settings.demo.user is None:
         raise typer.BadParameter(f"{config} names no user under [demo]", param_hint="--show")
     try:
-        with watch(quiet=as_json) as progress:
-            result = run_refresh(settings, progress=progress, full=full)
+        with joined() as ranks:
+            if not ranks.first:
+                from gnn.trainer import assist
+
+                assist(ranks)
+                return
+            with watch(quiet=as_json) as progress:
+                result = run_refresh(settings, progress=progress, full=full, ranks=ranks)
     except KeyboardInterrupt:
         _fail("interrupted; the run that serves is untouched, and the next refresh goes on where this one stopped", 130)
     if as_json:

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gnn.device import resolve_device
+from gnn.distributed import ALONE, Ranks
 from gnn.embeddings import Embeddings
 from gnn.trainer import RunContext, fit
 from kg import KnowledgeGraph, __version__
@@ -70,7 +71,9 @@ class RefreshResult:
         }
 
 
-def refresh(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = False) -> RefreshResult:
+def refresh(
+    config: RefreshConfig, *, progress: Progress = SILENT, full: bool = False, ranks: Ranks = ALONE
+) -> RefreshResult:
     """Make a run of what the sources hold now and let it serve, unless the one that serves was made of the same.
 
     Args:
@@ -78,6 +81,7 @@ def refresh(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
         progress: hears of every stage.
         full: begin from nothing, also when nothing changed and when there is work to go on from; text vectors, which
             depend on text and model alone, are still taken from the cache.
+        ranks: processes that share the trainings, this one being the first (gnn.distributed.joined).
 
     Raises:
         RefreshInProgressError: another process refreshes the same runs folder.
@@ -98,7 +102,7 @@ def refresh(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
             return _write_back(config, unchanged, progress)
         keep = () if inputs.snapshot is None else (inputs.snapshot.folder,)
         stages = Stages(runs.staging(inputs.fingerprint, fresh=full, keep=keep))
-        report = _make(config, inputs, stages, runs.cache, progress)
+        report = _make(config, inputs, stages, runs.cache, progress, ranks)
         write_manifest(
             stages.run.path,
             {
@@ -146,7 +150,9 @@ def _unchanged(runs: RunsFolder, fingerprint: str) -> RefreshResult | None:
     return RefreshResult(status="published", run=run, report=report)
 
 
-def _make(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, progress: Progress) -> dict[str, Any]:
+def _make(
+    config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, progress: Progress, ranks: Ranks
+) -> dict[str, Any]:
     """All stages; the staged run is complete afterwards but for its manifest."""
     run = stages.run
     stages.run.path.mkdir(parents=True, exist_ok=True)
@@ -162,7 +168,7 @@ def _make(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, pr
             features=features,
             # A split without a validation part trains to the last step.
             validation=prepared.validation(),
-            context=_context(config, stages.work / "evaluation", _Named(progress, "training for evaluation")),
+            context=_context(config, stages.work / "evaluation", _Named(progress, "training for evaluation"), ranks),
         )
         found.save(run.evaluation_model)
         return _training_facts(found)
@@ -194,7 +200,7 @@ def _make(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, pr
             features=features,
             steps=trained["evaluation"]["steps"],
             beta=trained["evaluation"]["beta"],
-            context=_context(config, stages.work / "serving", _Named(progress, "training for serving")),
+            context=_context(config, stages.work / "serving", _Named(progress, "training for serving"), ranks),
         )
         found.save(run.model)
         return _training_facts(found)
@@ -251,10 +257,15 @@ class _Named:
         return self._progress.task(self._name, total=total)
 
 
-def _context(config: RefreshConfig, folder: Path, progress: Progress) -> RunContext:
+def _context(config: RefreshConfig, folder: Path, progress: Progress, ranks: Ranks) -> RunContext:
     folder.mkdir(parents=True, exist_ok=True)
     return RunContext(
-        device=config.device, seed=config.seed, progress=progress, checkpoints=folder, log=folder / "training.jsonl"
+        device=config.device,
+        seed=config.seed,
+        progress=progress,
+        checkpoints=folder,
+        log=folder / "training.jsonl",
+        ranks=ranks,
     )
 
 
