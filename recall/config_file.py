@@ -52,7 +52,7 @@ def _moved(data: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
     for entry in _sources(moved):
         for name in FILE_LISTS:
             if name in entry:
-                entry[name] = [_pattern(written, way) for written in entry[name]]
+                entry[name] = [_pattern(written, way, old) for written in entry[name]]
     runs = moved.setdefault("runs", {})
     runs["folder"] = _path(runs.get("folder", "runs"), way)
     text = moved.get("text", {})
@@ -71,9 +71,10 @@ def _sources(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield from entries
 
 
-def _pattern(written: str, way: str) -> str:
-    """A path, or a pattern, whose brackets and stars must stay the only ones."""
-    return _path(written, glob.escape(way) if glob.has_magic(written) else way)
+def _pattern(written: str, way: str, old: Path) -> str:
+    """A path, or a pattern, whose brackets and stars must stay the only ones; see `ingest.build.source_files`."""
+    is_pattern = glob.has_magic(written) and not (old / written).exists()
+    return _path(written, glob.escape(way) if is_pattern else way)
 
 
 def _home_or_path(written: str, way: str) -> str:

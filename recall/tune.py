@@ -372,7 +372,8 @@ def _suggest(trial: OpenTrial, name: str, given: Range) -> Any:
         high = given.low + (given.high - given.low) // step * step  # Optuna warns of an end that no step reaches
         return trial.suggest_int(name, given.low, high, step=step, log=given.log)
     drawn = trial.suggest_float(name, given.low, given.high, step=given.step, log=given.log)
-    return min(max(float(f"{drawn:.{DIGITS}g}"), given.low), given.high)
+    rounded = float(f"{drawn:.{DIGITS}g}")
+    return rounded if given.low <= rounded <= given.high else drawn
 
 
 def _told(value: Any) -> str | int | float | bool:

@@ -1,0 +1,549 @@
+"""Tuning: it looks at validation alone, survives kills, and writes what a refresh takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from filelock import FileLock
+
+from gnn.trainer import RunContext, fit
+from kg.errors import ArtifactError, ConfigError, InvalidDataError, TrainingError, TuneInProgressError
+from kg.files import write_text
+from recall.config import load_config, parse_config
+from recall.prepare import Inputs, Prepared, Stages, prepare
+from recall.refresh import RefreshResult, refresh
+from recall.search_space import BUILT_IN, Real, Whole
+from recall.tune import TrialFacts, TuneResult, _Reporter, _suggest, searched, tune
+
+Command = Callable[..., tuple[int, str, str]]
+
+TUNE = """
+[tune.model]
+dim = [4, 8]
+[tune.training]
+batch_size = [32, 64]
+temperature = { low = 0.08, high = 0.2, log = true }
+"""
+
+
+class Listener:
+    """Hears what trials say of themselves; may do something about it."""
+
+    def __init__(self, act: Callable[[str], None] = lambda note: None) -> None:
+        self.notes: list[str] = []
+        self.act = act
+
+    @contextmanager
+    def task(self, description: str, *, total: int | None = None) -> Iterator[Listener]:
+        yield self
+
+    def advance(self, steps: int = 1) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        self.act(text)
+
+
+@pytest.fixture(scope="module")
+def searchable(deployment: Path, refreshed: RefreshResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The config of a deployment with a section `tune`, a run, and text vectors in the cache."""
+    folder = tmp_path_factory.mktemp("searchable") / "deployment"
+    shutil.copytree(deployment.parent, folder, symlinks=True)
+    (folder / "config.toml").write_text(deployment.read_text() + TUNE)
+    return folder / "config.toml"
+
+
+@pytest.fixture(scope="module")
+def tuned(searchable: Path) -> TuneResult:
+    """Six trials of `searchable`."""
+    return tune(searchable, trials=6)
+
+
+def copy(config: Path, folder: Path, *, text: str = "", old: str = "", new: str = "", studies: bool = False) -> Path:
+    """The same deployment elsewhere, perhaps with another config; its studies only when wished."""
+    left_out = None if studies else shutil.ignore_patterns(".tune", "*.tuned.toml")
+    shutil.copytree(config.parent, folder, symlinks=True, ignore=left_out)
+    assert old in config.read_text()
+    (folder / config.name).write_text(config.read_text().replace(old, new) + text)
+    return folder / config.name
+
+
+def timeless(trials: tuple[TrialFacts, ...]) -> list[TrialFacts]:
+    return [dataclasses.replace(trial, seconds=0.0) for trial in trials]
+
+
+def prepared_of(config: Path, folder: Path) -> Prepared:
+    settings = load_config(config)
+    cache = settings.runs_folder / ".cache"
+    return prepare(settings, Inputs.of(settings, folder), Stages(folder / "stages"), cache, Listener())
+
+
+def ndcg_by_hand(ranked: list[int], truth: set[int], k: int) -> float:
+    gain = sum(1 / np.log2(place + 2) for place, item in enumerate(ranked[:k]) if item in truth)
+    return float(gain / sum(1 / np.log2(place + 2) for place in range(min(k, len(truth)))))
+
+
+def test_the_best_is_a_config_that_a_refresh_takes_and_trains_in_the_same_way(
+    tuned: TuneResult, searchable: Path, tmp_path: Path
+) -> None:
+    assert tuned.out == searchable.with_name("config.tuned.toml")
+    assert [trial.number for trial in tuned.trials] == [1, 2, 3, 4, 5, 6]
+    assert tuned.configured.settings["model.dim"] == 8
+    assert tuned.configured.settings["training.temperature"] == 0.1
+    assert tuned.best.value == max(trial.value for trial in tuned.trials if trial.value is not None)
+    found = load_config(tuned.out)
+    for name, value in tuned.best.settings.items():
+        section, key = name.split(".")
+        assert getattr(getattr(found, section), key) == value
+    assert found.training.max_steps == 6, "the steps are the refresh's own to find"
+    assert found.runs_folder == load_config(searchable).runs_folder
+    assert found.tune == load_config(searchable).tune
+    there = copy(searchable, tmp_path / "copy", studies=True).with_name(tuned.out.name)
+    training = refresh(load_config(there)).report["training"]["evaluation"]
+    assert training["steps"] == tuned.best.steps
+    assert training["validation"]["ndcg@20"] == pytest.approx(tuned.best.value, abs=1e-6)
+
+
+def test_a_refresh_does_not_look_at_what_is_searched(searchable: Path, tmp_path: Path) -> None:
+    config = copy(searchable, tmp_path / "copy", old="dim = [4, 8]", new="dim = [16]")
+    assert refresh(load_config(config)).status == "unchanged"
+
+
+def test_the_value_is_the_mean_over_the_validation_part_of_a_plain_loop(searchable: Path, tmp_path: Path) -> None:
+    config = copy(searchable, tmp_path / "copy")
+    found = tune(config, trials=1, k=3)
+    assert found.metric == "ndcg@3"
+    prepared, settings = prepared_of(config, tmp_path / "prepared"), load_config(config)
+    model = fit(
+        prepared.view,
+        settings.model,
+        settings.training,
+        features=prepared.features,
+        validation=prepared.validation(),
+        context=RunContext(seed=settings.seed),
+    )
+    scores = model.users @ model.scaled_items.T
+    interactions, part = prepared.graph.interactions, prepared.split.part
+    values = []
+    for user in range(len(prepared.graph.users)):
+        own = interactions.user == user
+        seen = set(interactions.item[own & (part == 0)].tolist())
+        truth = set(interactions.item[own & (part == 1) & interactions.positive].tolist())
+        if truth:
+            ranked = [item for item in np.argsort(-scores[user], kind="stable").tolist() if item not in seen]
+            values.append(ndcg_by_hand(ranked, truth, 3))
+    assert found.users == len(values)
+    assert found.best.value == pytest.approx(np.mean(values), abs=1e-6)
+
+
+def test_the_test_part_changes_nothing(searchable: Path, tuned: TuneResult, tmp_path: Path) -> None:
+    """Other ratings, of other movies, in everybody's last fifth."""
+    config = copy(searchable, tmp_path / "copy")
+    file = config.parent / "ratings.csv"
+    header, *lines = file.read_text().splitlines()
+    rows = [line.split(",") for line in lines]
+    changed = 0
+    for user in {row[0] for row in rows}:
+        own = sorted((row for row in rows if row[0] == user), key=lambda row: int(row[3]))
+        rated = {row[1] for row in own}
+        others = [f"m{number}" for number in range(24) if f"m{number}" not in rated]
+        for row, movie in zip(own[-(len(own) // 5) :], others, strict=False):
+            row[1], row[2] = movie, "3.0" if row[2] != "3.0" else "5.0"
+            changed += 1
+    assert changed == 16 * 2
+    file.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
+    assert timeless(tune(config, trials=3).trials) == timeless(tuned.trials[:3])
+
+
+def test_trials_in_two_goes_are_those_of_one(searchable: Path, tuned: TuneResult, tmp_path: Path) -> None:
+    config = copy(searchable, tmp_path / "copy")
+    first = tune(config, trials=2)
+    assert timeless(first.trials) == timeless(tuned.trials[:2])
+    second = tune(config, trials=6)
+    assert second.trials[:2] == first.trials
+    assert timeless(second.trials) == timeless(tuned.trials)
+    drawn = {json.dumps(trial.settings, sort_keys=True) for trial in second.trials}
+    assert len(drawn) == 6, "nothing is drawn twice"
+    heard = Listener()
+    assert tune(config, trials=6, progress=heard).trials == second.trials
+    assert tune(config, trials=1, progress=heard).trials == second.trials
+    assert heard.notes == [], "what there is is enough"
+    (study,) = [path for path in second.study.parent.iterdir() if path.is_dir()]
+    assert [path.name for path in study.iterdir()] == ["study.db"]
+
+
+KILLED = """
+import os, signal, sys
+from contextlib import contextmanager
+from recall.tune import tune
+
+class Listener:
+    heard = 0
+    @contextmanager
+    def task(self, description, *, total=None):
+        yield self
+    def advance(self, steps=1):
+        pass
+    def note(self, text):
+        if text.startswith("trial 3: "):
+            self.heard += 1
+            print(text, flush=True)
+            if self.heard == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+tune(sys.argv[1], trials=6, progress=Listener())
+"""
+
+
+def test_killed_in_the_middle_of_a_trial_it_loses_nothing(searchable: Path, tuned: TuneResult, tmp_path: Path) -> None:
+    config = copy(searchable, tmp_path / "copy")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(config)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(killed.stdout.splitlines()) == 2
+    (study,) = [path for path in (config.parent / "runs" / ".tune").iterdir() if path.is_dir()]
+    assert {"study.db", "data", "training"} <= {path.name for path in study.iterdir()}
+    heard = Listener()
+    found = tune(config, trials=6, progress=heard)
+    assert timeless(found.trials) == timeless(tuned.trials)
+    again = [note for note in heard.notes if note.startswith("trial 3: ")]
+    assert not [note for note in heard.notes if note.startswith(("trial 1", "trial 2"))]
+    assert len(again) == 1, "the training of the third went on after its second validation"
+    with sqlite3.connect(found.study / "study.db") as database:
+        states = [state for (state,) in database.execute("SELECT state FROM trials ORDER BY number")]
+    assert states.count("FAIL") == 1, "the killed trial stays in the study, and is no trial of the table"
+    assert len(states) == 7
+
+
+def test_a_trial_that_diverges_failed_and_the_others_go_on(searchable: Path, tmp_path: Path) -> None:
+    text = "learning_rate = [0.01, 1e39]\n"
+    config = copy(searchable, tmp_path / "copy", text=text)
+    found = tune(config, trials=8)
+    failed = [trial for trial in found.trials if trial.settings["training.learning_rate"] == 1e39]
+    assert failed
+    assert all(trial.state == "failed" and trial.value is None for trial in failed)
+    assert all("diverged" in (trial.error or "") for trial in failed)
+    assert [trial for trial in found.trials[1:] if trial.state != "failed"]
+    assert found.best.settings["training.learning_rate"] == 0.01
+    assert tune(config, trials=8).trials == found.trials, "they count"
+
+
+def test_a_full_memory_fails_one_trial(searchable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import recall.tune
+
+    real = recall.tune.fit
+
+    def greedy(graph: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+        if model.dim == 4:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate too much")
+        return real(graph, model, *args, **kwargs)
+
+    monkeypatch.setattr(recall.tune, "fit", greedy)
+    found = tune(copy(searchable, tmp_path / "copy"), trials=6)
+    small = [trial for trial in found.trials if trial.settings["model.dim"] == 4]
+    assert small
+    assert {(trial.state, trial.error) for trial in small} == {("failed", "the memory was full")}
+    assert found.best.settings["model.dim"] == 8
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(recall.tune, "fit", broken)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        tune(copy(searchable, tmp_path / "other"), trials=1)
+
+
+def test_when_no_trial_finishes_nothing_is_written(searchable: Path, tmp_path: Path) -> None:
+    config = copy(searchable, tmp_path / "copy", old="negatives = 16", new="negatives = 16\nlearning_rate = 1e39")
+    text = config.read_text().replace("[tune.model]", '[tune]\nkeep = ["training.learning_rate"]\n[tune.model]')
+    config.write_text(text)
+    with pytest.raises(TrainingError, match=r"none of 2 trials finished, so nothing was written; the last one: .*dive"):
+        tune(config, trials=2)
+    assert not config.with_name("config.tuned.toml").exists()
+
+
+def test_what_falls_behind_is_given_up() -> None:
+    study = optuna.create_study(
+        direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=15)
+    )
+    lines = [{"step": 10 * number, "ndcg@20": 0.1 * number} for number in range(1, 6)]
+    for _ in range(4):
+        trial = study.ask()
+        report = _Reporter(trial)
+        for at in range(1, len(lines) + 1):
+            report(lines[:at])
+        study.tell(trial, 0.5)
+        assert study.trials[-1].intermediate_values == {line["step"]: line["ndcg@20"] for line in lines}
+    slow = _Reporter(study.ask())
+    low = [{"step": line["step"], "ndcg@20": line["ndcg@20"] / 2} for line in lines]
+    slow(low[:1])
+    with pytest.raises(optuna.TrialPruned):
+        slow(low[:2])
+    resumed = study.ask()
+    _Reporter(resumed)(lines[:3])  # all of a history that began before a kill
+    assert study.trials[-1].intermediate_values == {10: 0.1, 20: 0.2, 30: pytest.approx(0.3)}
+
+
+@pytest.mark.parametrize(
+    ("given", "good"),
+    [
+        ([4, 8, 16], lambda value: value in (4, 8, 16) and type(value) is int),
+        ([True, False], lambda value: type(value) is bool),
+        ([(), ("genre", "director")], lambda value: value in ((), ("genre", "director"))),
+        (Whole(low=1, high=8, step=3), lambda value: value in (1, 4, 7)),
+        (Whole(low=1, high=1000, log=True), lambda value: 1 <= value <= 1000 and type(value) is int),
+        (Real(low=1 / 3, high=2 / 3), lambda value: 1 / 3 <= value <= 2 / 3),
+        (Real(low=0.0, high=0.3, step=0.1), lambda value: value in (0.0, 0.1, 0.2, 0.3)),
+        (Real(low=1e-6, high=1e-2, log=True), lambda value: 1e-6 <= value <= 1e-2 and len(f"{value:g}") < 11),
+        (Real(low=0.12345678, high=0.12345679), lambda value: 0.12345678 <= value <= 0.12345679),
+    ],
+)
+def test_a_drawn_value_lies_in_its_range_and_has_its_type(given: Any, good: Callable[[Any], bool]) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    values = [_suggest(study.ask(), "x", given) for _ in range(60)]
+    assert all(good(value) for value in values)
+    if not isinstance(given, list):
+        assert min(values) >= given.low
+        assert max(values) <= given.high
+    assert len(set(values)) > 1
+
+
+def test_what_would_change_nothing_on_a_graph_is_not_searched(searchable: Path, tmp_path: Path) -> None:
+    prepared = prepared_of(searchable, tmp_path / "prepared")
+    base = parse_config({"sources": {}, "graph": {"item": "movie"}}, base=tmp_path)
+    everything = {f"{section}.{name}" for section, space in BUILT_IN.items() for name in space.ranges()}
+
+    def left_out(**sections: Mapping[str, Any]) -> set[str]:
+        return everything - set(searched(parse_config({"sources": {}, **sections}, base=tmp_path), prepared))
+
+    assert set(searched(base, prepared)) == everything
+    assert left_out(model={"relations": []}) == {"model.interaction_weight", "model.knowledge_degree"}
+    assert left_out(model={"text": False}) == {"model.text_scale"}
+    assert left_out(training={"loss": "bpr"}) == {"training.temperature"}
+    assert left_out(training={"loss": "bpr"}, tune={"training": {"loss": ["bpr", "softmax"]}}) == set()
+    assert left_out(model={"text": False}, tune={"model": {"text_scale": [0.1, 0.2]}}) == set()
+    assert left_out(tune={"keep": ["training", "model.dim"]}) == {
+        name for name in everything if name.startswith("training.") or name == "model.dim"
+    }
+    kept = sorted(everything - {"model.text_scale"})
+    with pytest.raises(ConfigError, match="change nothing on this graph"):
+        left_out(model={"text": False}, tune={"keep": kept})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[tune.model]\ndimm = [1]", "tune.model.dimm: unknown key, did you mean 'dim'?"),
+        ("[tune.modle]\ndim = [1]", "tune.modle: unknown key, did you mean 'model'?"),
+        ("[tune.model]\ndim = []", "tune.model.dim = []: list should have at least 1 item"),
+        ("[tune.model]\ndim = 8", "tune.model.dim = 8: write a list of values, or { low = ..., high = ... }"),
+        ("[tune.model]\ndim = [8, 8]", "tune.model.dim: 8 is there twice"),
+        ("[tune.model]\ndim = [8, 0]", "tune.model.dim: model.dim = 0 must be at least 1"),
+        ("[tune.model]\nlayers = { low = 3, high = 2 }", "tune.model.layers: low = 3 is above high = 2: the range is"),
+        ("[tune.model]\nlayers = { low = 0, high = 2 }", "tune.model.layers: model.layers = 0 must be at least 1"),
+        ("[tune.model]\nlayers = { low = 1.5, high = 2 }", "tune.model.layers.low = 1.5: should be a valid integer"),
+        ("[tune.model]\nlayers = { low = 1 }", "tune.model.layers.high: missing"),
+        (
+            "[tune.training]\nnode_dropout = { low = 0, high = 1 }",
+            "tune.training.node_dropout: training.node_dropout = 1.0 must be at least 0 and below 1",
+        ),
+        (
+            "[tune.training]\nl2 = { low = 0, high = 1, log = true }",
+            "tune.training.l2: low = 0.0 must be above 0 where log = true",
+        ),
+        ("[tune.training]\nl2 = { low = 0, high = inf }", "tune.training.l2.high = "),
+        (
+            "[tune.training]\nl2 = { low = 1, high = 2, log = true, step = 1 }",
+            "tune.training.l2: log and step do not go together",
+        ),
+        ("[tune.training]\nloss = ['softmx']", "tune.training.loss.0 = \"softmx\": should be 'softmax' or 'bpr'"),
+        ("[tune.training]\nmax_steps = [10]", "tune.training.max_steps: is not searched: the number of steps is found"),
+        ("[tune]\nkeep = ['model.dmi']", "tune: keep names 'model.dmi', which is not searched anyway; did you mean"),
+        ("[tune]\nkeep = ['model', 'training']", "tune: keep leaves nothing to search"),
+        ("[tune]\nmetric = 'auc'", "tune.metric = \"auc\": should be 'recall'"),
+        ("[tune]\nk = 0", "tune.k = 0: should be greater than or equal to 1"),
+    ],
+)
+def test_each_kind_of_mistake_in_what_is_searched(tmp_path: Path, text: str, expected: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"[sources]\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    message = str(caught.value)
+    assert expected in message
+    assert "1 problem" in message
+    assert message.count("\n") == 1, "one problem, one line"
+
+
+def test_a_search_without_a_validation_part_is_refused(searchable: Path, tmp_path: Path) -> None:
+    config = copy(searchable, tmp_path / "copy", text="[split]\nvalid = 0.0\n")
+    with pytest.raises(InvalidDataError, match=r"split\.valid = 0 leaves nothing to find in the validation part"):
+        tune(config, trials=2)
+
+
+def test_without_optuna_it_says_what_to_install(
+    searchable: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("optuna", "tomli_w"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, name, None)
+            code, out, err = command("tune", searchable)
+            assert (code, out) == (1, "")
+            assert f"needs the package {name}, which is not installed: pip install 'graphrecall[tune]'" in err
+            load_config(searchable)  # and only tuning needs it
+
+
+def test_numbers_and_files_that_cannot_be_are_refused_before_any_work(
+    searchable: Path, tmp_path: Path, command: Command
+) -> None:
+    with pytest.raises(ConfigError, match="trials = 0 must be at least 1"):
+        tune(searchable, trials=0)
+    with pytest.raises(ConfigError, match=r"tune\.k = 0: should be greater"):
+        tune(searchable, trials=1, k=0)
+    with pytest.raises(ConfigError, match=r"tune\.metric = \"auc\""):
+        tune(searchable, trials=1, metric="auc")
+    with pytest.raises(ConfigError, match="is the configuration itself"):
+        tune(searchable, trials=1, out=searchable.parent / "." / searchable.name)
+    with pytest.raises(ConfigError, match="is a folder: name a file"):
+        tune(searchable, trials=1, out=tmp_path)
+    with pytest.raises(ConfigError, match="is no folder to write in"):
+        tune(searchable, trials=1, out=searchable / "below.toml")
+    assert command("tune", searchable, "--trials", "0")[0] == 2
+    assert command("tune", searchable, "--metric", "auc")[0] == 2
+    code, _, err = command("tune", tmp_path / "none.toml")
+    assert (code, "there is no config file" in err) == (1, True)
+
+
+def test_one_at_a_time(searchable: Path, tmp_path: Path, command: Command) -> None:
+    config = copy(searchable, tmp_path / "copy")
+    studies = config.parent / "runs" / ".tune"
+    studies.mkdir()
+    with FileLock(studies / ".lock"):
+        with pytest.raises(TuneInProgressError, match="another tuning is at work"):
+            tune(config, trials=1)
+        code, out, err = command("tune", config, "--trials", 1)
+        assert (code, out) == (75, "")
+        assert err.count("\n") == 1
+        assert refresh(load_config(config)).status == "unchanged", "a refresh may go on meanwhile"
+
+
+def test_a_damaged_study_is_told(searchable: Path, tuned: TuneResult, tmp_path: Path) -> None:
+    config = copy(searchable, tmp_path / "copy", studies=True)
+    (study,) = (config.parent / "runs" / ".tune").glob("*/study.db")
+    study.write_bytes(b"no database" * 1000)
+    with pytest.raises(ArtifactError, match=r"study\.db cannot be used: .*remove the file to begin again"):
+        tune(config, trials=6)
+    study.unlink()
+    assert timeless(tune(config, trials=1).trials) == timeless(tuned.trials[:1])
+
+
+def test_other_data_or_another_space_is_another_study(searchable: Path, tuned: TuneResult, tmp_path: Path) -> None:
+    config = copy(searchable, tmp_path / "copy", studies=True)
+    assert len(tune(config, trials=1).trials) == 6
+    config.write_text(config.read_text().replace("dim = [4, 8]", "dim = [4, 8, 2]"))
+    assert len(tune(config, trials=1).trials) == 1
+    with (config.parent / "ratings.csv").open("a") as stream:
+        stream.write("u1,m23,5,2000000\n")
+    assert len(tune(config, trials=1).trials) == 1
+    assert len(list((config.parent / "runs" / ".tune").glob("*/study.db"))) == 3
+    config.write_text(config.read_text().replace("keep = 2", "keep = 3").replace("k = [5, 10]", "k = [5]"))
+    assert tune(config, trials=1, metric="recall").metric == "recall@20"
+    assert len(list((config.parent / "runs" / ".tune").glob("*/study.db"))) == 4
+
+
+def test_the_command_prints_the_best_trials_and_json(
+    searchable: Path, tuned: TuneResult, tmp_path: Path, command: Command
+) -> None:
+    config = copy(searchable, tmp_path / "copy", studies=True)
+    out_file = tmp_path / "elsewhere" / "best.toml"
+    code, out, err = command("tune", config, "--trials", 6, "--out", out_file)
+    assert (code, err) == (0, "")
+    for part in ("ndcg@20", f"{tuned.best.value:.4f}", "as configured", "finished", str(out_file.name)):
+        assert part in out
+    assert max(len(line) for line in out.splitlines()) <= 100 + len(str(out_file))
+    written = out_file.read_text()
+    code, out, err = command("tune", config, "--trials", 6, "--out", out_file, "--json")
+    data = json.loads(out)
+    assert (code, err) == (0, "")
+    assert out_file.read_text() == written
+    assert data["best"]["value"] == tuned.best.value
+    assert len(data["trials"]) == 6
+    assert load_config(out_file).runs_folder == load_config(config).runs_folder
+    assert refresh(load_config(out_file)).run.path.parent == config.parent / "runs"
+
+
+def test_a_config_written_elsewhere_means_the_same_files(tmp_path: Path) -> None:
+    from ingest.build import source_files
+    from recall.config import read_config
+    from recall.config_file import write_config
+
+    base = tmp_path / "a [1] *b" / "deep"
+    for name in ("movies.nt", "part [x].csv", "p-1.csv", "p-2.csv", "train.csv", "test.csv", "model/config.json"):
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        write_text(base / name, "x")
+    write_text(tmp_path / "absolute.csv", "x")
+    text = f"""
+    seed = 7
+    [graph.nodes.movie]
+    text = "a \\"quoted\\" {{name}} \\u00e9\\n"
+    [[sources.rdf]]
+    files = ["movies.nt"]
+    [[sources.interactions]]
+    train = ["train.csv"]
+    test = ["./sub/../test.csv"]
+    [[sources.events]]
+    relation = "tagged"
+    files = ["p-*.csv", "part [x].csv", "{tmp_path}/absolute.csv"]
+    [text]
+    model = "model"
+    [neo4j]
+    uri = "bolt://h"
+    password_file = "secret.txt"
+    [tune]
+    keep = ["model"]
+    """
+    (base / "sub").mkdir()
+    write_text(base / "config.toml", text)
+    before = load_config(base / "config.toml")
+    data = read_config(base / "config.toml")
+    for target in (base / "b.toml", base.parent / "b.toml", tmp_path / "new" / "er" / "b.toml"):
+        write_config(
+            data,
+            {"model.relations": ("genre",), "training.learning_rate": 1e-05, "training.loss": None},
+            target,
+            base=base,
+            heading="two\nlines",
+        )
+        assert target.read_text().startswith("# two\n# lines\n\n")
+        after = load_config(target)
+        files = [path.resolve() for path in source_files(after.sources, base=after.base)]
+        assert files == [path.resolve() for path in source_files(before.sources, base=before.base)]
+        assert len(files) == 7
+        assert after.runs_folder == before.runs_folder == base / "runs"
+        assert after.text == before.text
+        assert after.neo4j == before.neo4j
+        assert after.model.relations == ("genre",)
+        assert after.training.learning_rate == 1e-5
+        same = ("seed", "graph", "split", "quality", "tune", "evaluation")
+        assert {name: getattr(after, name) for name in same} == {name: getattr(before, name) for name in same}
+    assert read_config(base / "config.toml") == data, "what was read is left alone"
+    with pytest.raises(ConfigError, match=r"model\.dim = 0 must be at least 1"):
+        write_config(data, {"model.dim": 0}, tmp_path / "bad.toml", base=base, heading="")
+    assert not (tmp_path / "bad.toml").exists()
