@@ -12,9 +12,13 @@ Definitions (truth T of a user, ranked list cut at k, hits counted over distinct
                Kekalainen 2002, binary gains); the ideal is that of the truth, not of the retrieved list
 
 PyG's LinkPred metrics give means of batches only; the tests hold these against them and against a plain loop.
+
+For labelled pairs (click-through-rate protocols) there are `auc` and `f1_score`, over all pairs at once.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -137,3 +141,84 @@ def bootstrap_interval(values: Values, *, level: float = 0.95, draws: int = 1000
     means = np.array([values[random.integers(0, len(values), len(values))].mean() for _ in range(draws)])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def auc(labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating[Any]], weights: Values | None = None) -> float:
+    """Area under the ROC curve: how often a positive pair has the higher score than a negative one, ties half.
+
+    Args:
+        labels: bool (pairs,).
+        scores: (pairs,), finite.
+        weights: how often each pair counts, (pairs,), or None: once.
+
+    Raises:
+        InvalidDataError: only one label occurs, or a score is no number.
+    """
+    positive, negative, total = _score_levels(labels, scores, np.ones(len(labels)) if weights is None else weights)
+    below = np.cumsum(negative) - negative
+    return float((positive * (below + negative / 2)).sum() / total)
+
+
+def auc_draws(
+    users: IntArray,
+    labels: npt.NDArray[np.bool_],
+    scores: npt.NDArray[np.floating[Any]],
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Values:
+    """The area under the ROC curve of bootstrap samples of users, each taken with all its pairs (draws,).
+
+    The same seed and highest user number draw the same users: then the draws of two models are paired.
+
+    Args:
+        users: whose each pair is, int64 (pairs,).
+        labels: bool (pairs,).
+        scores: (pairs,).
+        draws: samples.
+        seed: of the draws.
+
+    Raises:
+        InvalidDataError: only one label occurs, or a score is no number.
+    """
+    auc(labels, scores)
+    random = np.random.default_rng(seed)
+    who = np.unique(users)
+    order = np.argsort(scores, kind="stable")
+    row, label, score = np.searchsorted(who, users)[order], labels[order], scores[order]
+    starts = np.flatnonzero(np.concatenate([[True], score[1:] != score[:-1]]))
+    result = np.empty(draws)
+    for draw in range(draws):
+        times = np.bincount(random.integers(0, len(who), len(who)), minlength=len(who)).astype(np.float64)
+        weight = times[row]
+        positive = np.add.reduceat(weight * label, starts)
+        negative = np.add.reduceat(weight * ~label, starts)
+        below = np.cumsum(negative) - negative
+        result[draw] = (positive * (below + negative / 2)).sum() / (positive.sum() * negative.sum())
+    return result
+
+
+def f1_score(labels: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_]) -> float:
+    """Harmonic mean of precision and recall of predicted positives, 0 without a hit.
+
+    Args:
+        labels: bool (pairs,).
+        predicted: bool (pairs,).
+    """
+    both = int(labels.sum()) + int(predicted.sum())
+    return 2 * int((labels & predicted).sum()) / both if both else 0.0
+
+
+def _score_levels(
+    labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating[Any]], weights: Values
+) -> tuple[Values, Values, float]:
+    """Weight of positives and of negatives at each distinct score, ascending, and the weight of all mixed pairs."""
+    if not np.isfinite(scores).all():
+        raise InvalidDataError(f"{int((~np.isfinite(scores)).sum())} of {len(scores)} scores are no numbers")
+    levels, level = np.unique(scores, return_inverse=True)
+    positive: Values = np.bincount(level, weights=weights * labels, minlength=len(levels)).astype(np.float64)
+    negative: Values = np.bincount(level, weights=weights * ~labels, minlength=len(levels)).astype(np.float64)
+    total = float(positive.sum() * negative.sum())
+    if not total:
+        raise InvalidDataError("the area under the ROC curve needs pairs of both labels")
+    return positive, negative, total
