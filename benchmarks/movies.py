@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.ablations import shuffled
 from benchmarks.movies_data import bundled, checksums, rich
 from benchmarks.recipes import COLD, GLOBAL, PER_USER, RECIPES, Recipe
 from benchmarks.results import record, show
@@ -258,17 +259,6 @@ def run_cold_items(
             table.add(name, measure(channel, groups, trained_on=view, ks=(K,)), seconds=seconds, note=note)
         keep(table)
     return table
-
-
-def shuffled(graph: KnowledgeGraph, seed: int) -> KnowledgeGraph:
-    """Every knowledge relation rewired: targets permuted among the edges, so that all degrees stay as they are."""
-    random = np.random.default_rng(seed)
-    edges = dict(graph.edges)
-    for key, table in graph.edges.items():
-        if graph.schema.relations[key].event is None:
-            place = table.column_names.index("dst")
-            edges[key] = table.set_column(place, "dst", table["dst"].take(random.permutation(table.num_rows)))
-    return KnowledgeGraph(graph.schema, graph.nodes, edges)
 
 
 def run_canary(graph: KnowledgeGraph, split: Split, features: TextFeatures) -> list[dict[str, Any]]:
