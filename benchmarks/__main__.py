@@ -11,6 +11,7 @@ NAMES = {
     "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",
     "rdf": "triples a second into the graph, beside rdflib",
     "text": "texts a second, beside sentence-transformers",
+    "training": "seconds to train LightGCN, beside PyG's and RecBole's",
     "serving": "latency of recommend and explain on the demo run",
 }
 
