@@ -14,7 +14,7 @@ from gnn.embeddings import item_scale
 from gnn.lightgcn import to_numpy
 from gnn.metrics import per_user_metrics
 from gnn.sampling import Stream, uniform
-from gnn.topk import rank, score_blocks
+from gnn.topk import top_items_under
 from gnn.training import TrainingConfig
 from kg import ItemLists, KnowledgeGraph
 from kg.errors import InvalidDataError
@@ -102,15 +102,11 @@ class Validator:
             torch.from_numpy(item_scale(vectors, beta, cold=cold, cold_scale=cold_scale)).to(items)
             for beta in self._betas
         ]
-        ranked: list[list[IntArray]] = [[np.zeros((0, VALIDATION_K), dtype=np.int64)] for _ in scales]
-        for _, scores in score_blocks(users, items, seen=self._seen):
-            # A seen item stays at minus infinity under every scale but 0, and a scale of 0 is that of no vector.
-            for place, scale in enumerate(scales):
-                ranked[place].append(rank(torch.where(scores == -torch.inf, scores, scores * scale), VALIDATION_K))
+        ranked = top_items_under(users, items, scales, VALIDATION_K, seen=self._seen)
         # Every rank adds its users' values to zeros: sums that no order can change, so that all ranks stop together.
         values = torch.zeros((2, len(scales), len(self.users)), dtype=torch.float64, device=items.device)
-        for place, parts in enumerate(ranked):
-            found = per_user_metrics(np.concatenate(parts), self._truth, VALIDATION_K)
+        for place, lists in enumerate(ranked):
+            found = per_user_metrics(lists, self._truth, VALIDATION_K)
             for row, name in enumerate(("ndcg", "recall")):
                 values[row, place, self._mine] = torch.from_numpy(found[name]).to(values)
         self._ranks.add(values)

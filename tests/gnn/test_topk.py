@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gnn.topk import top_items
+from gnn.topk import top_items, top_items_under
 from kg import ItemLists
 
 
@@ -22,9 +25,18 @@ def naive(users: np.ndarray, items: np.ndarray, k: int, seen: list[set[int]]) ->
     return result
 
 
+@pytest.fixture(autouse=True, params=[2, 3, 64])
+def group(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Columns looked at together: few, so that a handful of items makes groups of groups too, and as many as really."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gnn.topk.GROUP", request.param)
+        yield request.param
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_rankings_are_those_of_a_sort_with_ties_by_position(data: st.DataObject) -> None:
-    n, items, k = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 12)), data.draw(st.integers(1, 14))
+    n, items, k = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 40)), data.draw(st.integers(1, 14))
     values = st.integers(-1, 1)  # few values: many ties
     draw = lambda rows: np.array(  # noqa: E731
         data.draw(st.lists(st.lists(values, min_size=2, max_size=2), min_size=rows, max_size=rows)), dtype=np.float32
@@ -46,3 +58,29 @@ def test_nobody_and_nothing(k: int) -> None:
     none, some = np.zeros((0, 3), dtype=np.float32), np.ones((2, 3), dtype=np.float32)
     assert top_items(none, some, k).shape == (0, k)
     assert top_items(some, none, k).tolist() == [[-1] * k] * 2
+
+
+def test_many_columns_are_ranked_as_by_a_sort_also_where_most_are_equal_or_seen() -> None:
+    random = np.random.default_rng(0)
+    users, items = (
+        random.integers(-3, 4, (9, 3)).astype(np.float32),
+        random.integers(-2, 3, (700, 3)).astype(np.float32),
+    )
+    seen = [set(random.integers(0, 700, 30).tolist()) for _ in range(8)] + [set(range(5, 700))]
+    pairs = np.array([(row, item) for row, own in enumerate(seen) for item in sorted(own)])
+    lists = ItemLists.from_pairs(pairs[:, 0], pairs[:, 1], num_rows=9)
+    for k in (1, 5, 20):
+        assert top_items(users, items, k, seen=lists).tolist() == naive(users, items, k, seen).tolist()
+
+
+def test_several_scales_rank_as_each_alone() -> None:
+    random = np.random.default_rng(1)
+    users, items = random.integers(-3, 4, (9, 3)).astype(np.float32), random.integers(-2, 3, (50, 3)).astype(np.float32)
+    # A scale of 0 must not make a number of the minus infinity of a seen item.
+    scales = [np.ones(50, np.float32), random.integers(0, 3, 50).astype(np.float32)]
+    seen = ItemLists.from_pairs(np.repeat(np.arange(9), 3), random.integers(0, 50, 27), num_rows=9)
+    together = top_items_under(
+        torch.from_numpy(users), torch.from_numpy(items), [torch.from_numpy(scale) for scale in scales], 7, seen=seen
+    )
+    for scale, found in zip(scales, together, strict=True):
+        assert found.tolist() == top_items(users, items * scale[:, None], 7, seen=seen).tolist()
