@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from gnn.embeddings import Embeddings
 from gnn.evaluation import Evaluation, user_groups
@@ -18,20 +19,16 @@ from kg.parquet import read_table, write_table
 from kg.progress import SILENT, Progress
 from kg.splits import PARTS, TIE_BREAK, UNUSED
 from kg.storage import load_graph
-from recall.channels import EASE, ContentKNN, EmbeddingChannel, ItemKNN, Popularity, RP3Beta, Spectral
+from recall.channels import EmbeddingChannel
+from recall.channels.settings import ChannelsConfig
 from recall.contracts import Channel
+from recall.fusion import Fusion, fused_channel
 from recall.index import IndexConfig
 from recall.measure import measure
 from recall.runs import RunFolder
 
 MODEL = "model"
-BASELINES: dict[str, Callable[[], Channel]] = {
-    "popularity": Popularity,
-    "item_knn": ItemKNN,
-    "rp3beta": RP3Beta,
-    "ease": EASE,
-    "spectral": Spectral,
-}
+FUSED = "fusion"
 CONTENT_KNN = "content_knn"  # the baseline that reads texts
 INTERVALS = ("recall", "ndcg")
 
@@ -43,7 +40,9 @@ def assess(
     *,
     kind: str,
     ks: Sequence[int],
+    fusion: Fusion | None = None,
     baselines: Iterable[str] = (),
+    channels: ChannelsConfig | None = None,
     features: TextFeatures | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -58,22 +57,30 @@ def assess(
         model: fitted on the training view.
         kind: of the split, for the report.
         ks: cut-offs.
-        baselines: names out of `BASELINES`, or "content_knn".
+        fusion: what serves in place of the model, fitted on the training view, the model being its channel
+            "embedding"; its other channels are measured one by one as well.
+        baselines: names of channels to fit and measure too (recall.channels.settings).
+        channels: their hyper-parameters.
         features: text vectors of the graph's nodes; the content kNN needs them.
         progress: hears of finished rankers.
 
     Returns:
-        Plain data: `k`, `split`, and `metrics`, a row a ranker and group.
+        Plain data: `k`, `split`, `serves` (the ranker that a run serves), and `metrics`, a row a ranker and group.
     """
     cutoffs = sorted(set(ks))
     view = split.view(graph, "train")
     groups = user_groups(graph, split)
-    names = list(dict.fromkeys(baselines))
+    settings = channels or ChannelsConfig()
+    fitted: dict[str, Channel] = {} if fusion is None else {FUSED: fusion}
+    fitted[MODEL] = model
+    if fusion is not None:
+        fitted |= {name: channel for name, channel in fusion.channels.items() if channel is not model}
+    names = list(dict.fromkeys([*fitted, *baselines]))
     rows: list[dict[str, Any]] = []
-    with progress.task("measuring on test", total=1 + len(names)) as task:
-        for name in [MODEL, *names]:
+    with progress.task("measuring on test", total=len(names)) as task:
+        for name in names:
             task.note(name)
-            channel = model if name == MODEL else _baseline(name, features).fit(view)
+            channel = fitted[name] if name in fitted else settings.make(name, features).fit(view)
             rows += [
                 {"ranker": name, **found.summary(), **_intervals(found, name, cutoffs)}
                 for found in measure(channel, groups, trained_on=view, ks=cutoffs)
@@ -81,15 +88,12 @@ def assess(
             task.advance()
     order = {group.name: number for number, group in enumerate(groups)}
     rows.sort(key=lambda row: order[row["group"]])
-    return {"k": cutoffs, "split": {"kind": kind, **split.counts(), "tie_break": TIE_BREAK}, "metrics": rows}
-
-
-def _baseline(name: str, features: TextFeatures | None) -> Channel:
-    return ContentKNN(features) if name == CONTENT_KNN else BASELINES[name]()
+    parts = {"kind": kind, **split.counts(), "tie_break": TIE_BREAK}
+    return {"k": cutoffs, "split": parts, "serves": next(iter(fitted)), "metrics": rows}
 
 
 def _intervals(found: Evaluation, name: str, ks: Sequence[int]) -> dict[str, Any]:
-    if name != MODEL:
+    if name not in (MODEL, FUSED):
         return {}
     return {"intervals": {f"{metric}@{k}": list(found.interval(f"{metric}@{k}")) for k in ks for metric in INTERVALS}}
 
@@ -103,6 +107,8 @@ def evaluate_run(
     run: RunFolder, *, ks: Sequence[int] | None = None, baselines: bool = True, progress: Progress = SILENT
 ) -> dict[str, Any]:
     """Measure a published run's evaluation model, never the serving one, which has seen the test part.
+
+    Where the run fuses channels, those that it keeps of the training part are measured too, as they were published.
 
     Args:
         run: its checksums are compared first.
@@ -122,6 +128,7 @@ def evaluate_run(
     split = read_split(run.split, graph)
     view = split.view(graph, "train")
     model = exact_channel(Embeddings.load(run.evaluation_model), view)
+    fusion = fused_channel(run.evaluation_channels, model, view)
     chosen = config["evaluation"]["baselines"] if baselines else []
     result = assess(
         graph,
@@ -129,7 +136,9 @@ def evaluate_run(
         model,
         kind=config["split"]["kind"],
         ks=ks or config["evaluation"]["k"],
+        fusion=fusion,
         baselines=chosen,
+        channels=TypeAdapter(ChannelsConfig).validate_python(config.get("channels", {})),
         features=TextFeatures.load(run.features) if CONTENT_KNN in chosen else None,
         progress=progress,
     )

@@ -25,10 +25,13 @@ from kg.confidential import ADVICE, is_confidential, masked
 from kg.errors import ConfigError
 from kg.splits import SplitConfig
 from kg.stores.connection import Neo4jConnection
+from recall.channels.settings import ChannelsConfig
+from recall.fusion import FusionConfig
 from recall.index import IndexConfig
 from recall.search_space import TuneSettings
 
-Baseline = Literal["popularity", "item_knn", "rp3beta", "ease", "content_knn", "spectral"]
+Baseline = Literal["popularity", "item_knn", "rp3beta", "ease", "content_knn", "attribute_knn", "spectral", "cheby"]
+FusedChannel = Literal["embedding"] | Baseline
 
 
 class _Section(BaseModel):
@@ -45,6 +48,37 @@ class EvaluationSettings(_Section):
 
     k: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(default=(20,), min_length=1)
     baselines: tuple[Baseline, ...] = ("popularity", "item_knn", "content_knn", "spectral")
+
+
+class FusionSettings(_Section):
+    """Several channels served as one; their hyper-parameters stand in the sections `channels.NAME`.
+
+    Attributes:
+        channels: which; "embedding" is the trained model.
+        weights: a weight for each, at least 0; None: those with the best NDCG@20 on the validation part.
+        depth: how many of its best items each channel puts forward, and over how many its scores are standardised.
+        validation_users: users that weights are looked for with, at most; a seeded choice.
+    """
+
+    channels: tuple[FusedChannel, ...] = Field(min_length=1)
+    weights: dict[str, float] | None = None
+    depth: int = 200
+    validation_users: int = Field(default=10_000, ge=1)
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> FusionSettings:
+        twice = [name for name in self.channels if self.channels.count(name) > 1]
+        if twice:
+            raise ValueError(f"fusion.channels names {twice[0]!r} twice")
+        given = self.weights or {}
+        FusionConfig(weights=given, depth=self.depth)
+        for name in given:
+            if name not in self.channels:
+                raise ValueError(f"fusion.weights.{name} is of no channel in fusion.channels: add it there")
+        for name in self.channels:
+            if self.weights is not None and name not in self.weights:
+                raise ValueError(f"fusion.weights.{name} is missing: give every channel a weight, 0 leaves it out")
+        return self
 
 
 class RunsSettings(_Section):
@@ -87,6 +121,8 @@ class RefreshConfig(_Section):
     Attributes:
         seed: of training; the split has its own.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        channels: hyper-parameters of the channels that are fused, or printed as baselines.
+        fusion: what is served in place of the trained model alone.
         neo4j: the server that `sources.neo4j` is read from and that answers the Cypher of the run.
         write_back: what goes back into it; without the section nothing does.
         tune: what a tuning searches; a refresh does not look at it.
@@ -102,6 +138,8 @@ class RefreshConfig(_Section):
     model: LightGCNConfig = LightGCNConfig()
     training: TrainingConfig = TrainingConfig()
     index: IndexConfig = IndexConfig()
+    channels: ChannelsConfig = ChannelsConfig()
+    fusion: FusionSettings | None = None
     evaluation: EvaluationSettings = EvaluationSettings()
     runs: RunsSettings = RunsSettings()
     demo: DemoSettings = DemoSettings()
@@ -116,6 +154,9 @@ class RefreshConfig(_Section):
         check_sections(self.graph, self.sources, self.neo4j)
         if self.write_back is not None and self.neo4j is None:
             raise ValueError("write_back needs the section neo4j, which says where the database is")
+        shares = self.split.kind not in ("files", "leave_last_out")
+        if self.fusion is not None and self.fusion.weights is None and shares and not self.split.valid:
+            raise ValueError("fusion.weights are looked for on the validation part, and split.valid is 0: give weights")
         return self
 
     @property

@@ -24,11 +24,11 @@ from kg.ids import IntArray
 from kg.interactions import ItemLists
 from kg.paths import Path, PathArrays, PathFinder, shared_users
 from kg.schema import RelationKey
-from recall.contracts import Channel, NoShares, Share, Shares
-from recall.explanation import Because, Connection, Explanation, Hop, Node
+from recall.contracts import Channel, FusedShares, NoShares, Part, Share, Shares
+from recall.explanation import Because, ChannelPart, Connection, Explanation, Hop, Node
 from recall.wording import clean, plural
 
-__all__ = ["Because", "Connection", "Explainer", "Explanation", "Hop", "Node"]
+__all__ = ["Because", "ChannelPart", "Connection", "Explainer", "Explanation", "Hop", "Node"]
 
 
 class Explainer:
@@ -133,8 +133,7 @@ class _Pair:
         linked = linked_fraction = cross = None
         weights = None
         if isinstance(answer, Shares):
-            history = self._reasons(answer.history, answer.own, self.user)
-            neighbours = self._reasons(answer.neighbours, answer.item_own, self.item)
+            history, neighbours = self._sides(answer)
             linked, linked_fraction = self._linked(answer)
             cross = answer.cross
             weights = _PairShares(answer, self.adjacency)
@@ -155,7 +154,42 @@ class _Pair:
             paths=tuple(connections),
             found=sum(map(len, arrays)),
             query=self._pair_query(arrays),
+            parts=self._parts(answer),
         )
+
+    def _parts(self, answer: Shares | NoShares) -> tuple[ChannelPart, ...]:
+        """What each channel of a fusion adds, largest first."""
+        parts = []
+        for channel, weight, shares in answer.parts if isinstance(answer, FusedShares) else ():
+            history, neighbours = self._sides(shares) if isinstance(shares, Shares) else ((), ())
+            parts.append(
+                ChannelPart(
+                    channel=channel,
+                    weight=weight,
+                    share=shares.score,
+                    fraction=self._fraction(shares.score),
+                    reason=None if isinstance(shares, Shares) else shares.reason,
+                    history=history,
+                    neighbours=neighbours,
+                )
+            )
+        return tuple(sorted(parts, key=lambda part: -part.share))
+
+    def _sides(self, answer: Shares) -> tuple[tuple[Because, ...], tuple[Because, ...]]:
+        """The shares of the user's side and of the item's, each of which adds up to the score."""
+        apart: tuple[Because, ...] = ()
+        alone = "of what the model learned about it alone"
+        if isinstance(answer, FusedShares):
+            apart = tuple(self._unsplit(part) for part in answer.parts if isinstance(part.shares, NoShares))
+            alone = "of what its channels do not split over what it is joined to"
+        return (
+            self._reasons(answer.history, answer.own, self.user, "of what the model learned about you alone", apart),
+            self._reasons(answer.neighbours, answer.item_own, self.item, alone, apart),
+        )
+
+    def _unsplit(self, part: Part) -> Because:
+        reason = part.shares.reason if isinstance(part.shares, NoShares) else ""
+        return self._because(part.shares.score, f"of the channel {part.channel}: {reason}")
 
     def _fraction(self, share: float | None) -> float | None:
         return share / self.answer.score if share is not None and self.answer.score > 0 else None
@@ -165,7 +199,9 @@ class _Pair:
 
     # because of
 
-    def _reasons(self, shares: Sequence[Share], own: float, center: int) -> tuple[Because, ...]:
+    def _reasons(
+        self, shares: Sequence[Share], own: float, center: int, alone: str, apart: Sequence[Because]
+    ) -> tuple[Because, ...]:
         """The shares of one side, largest first and the own embedding last; other users are summed by relation."""
         groups: dict[tuple[RelationKey, bool], list[float]] = {}
         single: dict[tuple[int, RelationKey], float] = {}
@@ -181,7 +217,7 @@ class _Pair:
                 if relation.source != relation.target:
                     ways[relation] = outgoing
             groups.setdefault((relation, outgoing), []).append(value)
-        reasons = []
+        reasons = [reason for reason in apart if reason.share]
         for (node, relation), value in single.items():
             text = self._clause(center, node, relation, self._outgoing(center, node, relation), center)
             reasons.append(self._because(value, text, relation=relation, node=self.name(node)))
@@ -189,8 +225,7 @@ class _Pair:
             text = self._crowd(len(values), relation, outgoing, center)
             reasons.append(self._because(float(np.sum(values)), text, relation=relation, users=len(values)))
         reasons.sort(key=lambda reason: -reason.share)
-        whom = "you" if center == self.user else "it"
-        return (*reasons, self._because(own, f"of what the model learned about {whom} alone"))
+        return (*reasons, self._because(own, alone))
 
     def _because(self, share: float, text: str, **more: Any) -> Because:
         return Because(share=share, fraction=self._fraction(share), text=text, **more)

@@ -68,6 +68,43 @@ class Because:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelPart:
+    """What one of several fused channels adds to the score.
+
+    Attributes:
+        channel: its name.
+        weight: its weight in the fusion.
+        share: its part of the score, in the score's unit; the parts add up to the score.
+        fraction: share / score, or None for a score that is not positive.
+        reason: why the channel does not split its part, or None when it does.
+        history, neighbours: the part split over the first hops of either side, as in `Explanation`; each adds up to it.
+    """
+
+    channel: str
+    weight: float
+    share: float
+    fraction: float | None
+    reason: str | None
+    history: tuple[Because, ...]
+    neighbours: tuple[Because, ...]
+
+    @property
+    def text(self) -> str:
+        """`spectral, most of all because you liked Alien`."""
+        if self.reason is not None:
+            return f"{self.channel}: {self.reason}"
+        if not any(reason.share for reason in self.history):
+            return self.channel
+        best = max(self.history, key=lambda reason: abs(reason.share))
+        return f"{self.channel}, most of all because {best.text}"
+
+    @property
+    def line(self) -> str:
+        """The text, and how much of the score it is."""
+        return f"{self.text} ({_amount(self.share, self.fraction)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """A path of the graph from the user to the item, or all paths through other users by one history item.
 
@@ -111,7 +148,7 @@ class Explanation:
 
     Attributes:
         user, item: the two ends.
-        source: name of the channel.
+        source: name of the channel, or "fusion" for several.
         score: what the channel gives the pair.
         reason: why the score is not split, or None when it is.
         history: shares of the user's first hops and, last, of the user's own embedding; they add up to the score.
@@ -127,6 +164,8 @@ class Explanation:
         paths: paths first, then those through other users, each ordered by the share of the outer hops.
         found: how many paths (not through other users) there are in all, within the hub rule of the search.
         query: one query of the two ids that finds all those paths; None when there are none.
+        parts: what each of several fused channels adds, largest first; empty for a single channel. A first hop that
+            several of them count has the sum in `history` and `neighbours`.
     """
 
     user: Node
@@ -142,6 +181,7 @@ class Explanation:
     paths: tuple[Connection, ...]
     found: int
     query: CypherQuery | None
+    parts: tuple[ChannelPart, ...] = ()
 
     @property
     def user_id(self) -> str:
@@ -172,6 +212,9 @@ class Explanation:
         """The text with at most `top` reasons on each side."""
         name = self.item.title if self.item.title == self.item.id else f"{self.item.title} ({self.item.id})"
         lines = [f"{name} for user {self.user.title}: score {self.score:.4g} from {self.source}"]
+        if self.parts:
+            lines.append("From the channels (their parts add up to the score):")
+            lines += [f"  - {part.line}" for part in self.parts]
         if self.reason is not None:
             lines.append(f"No shares: {self.reason}.")
         else:
@@ -211,6 +254,7 @@ class Explanation:
             "source": self.source,
             "score": self.score,
             "reason": self.reason,
+            "parts": [_part_json(part) for part in self.parts],
             "shares": shares,
             "paths": [_connection_json(path) for path in self.paths],
             "paths_found": self.found,
@@ -251,6 +295,18 @@ def _reason_json(reason: Because) -> dict[str, Any]:
         "relation": None if reason.relation is None else list(reason.relation),
         "node": None if reason.node is None else _node_json(reason.node),
         "users": reason.users,
+    }
+
+
+def _part_json(part: ChannelPart) -> dict[str, Any]:
+    return {
+        "channel": part.channel,
+        "weight": part.weight,
+        "share": part.share,
+        "fraction": part.fraction,
+        "reason": part.reason,
+        "history": [_reason_json(reason) for reason in part.history],
+        "neighbours": [_reason_json(reason) for reason in part.neighbours],
     }
 
 

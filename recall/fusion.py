@@ -32,9 +32,10 @@ from kg.errors import ArtifactError, ConfigError, InvalidDataError, NotFittedErr
 from kg.files import read_json, write_json
 from kg.ids import IntArray
 from recall.channels import CHANNELS
+from recall.channels.base import TextEncode
 from recall.channels.known import Known
 from recall.contracts import Candidates, Channel, FusedShares, NoShares, Part, Queries, Scored, Share, Shares, TopK
-from recall.topk import BLOCK_SCORES, best_first, check_k, check_positions, contains, first_of_rows
+from recall.topk import BLOCK_SCORES, check_k, check_positions, contains, top_k
 
 Values = npt.NDArray[np.float64]
 
@@ -45,6 +46,7 @@ _STEPS = (4.0, 2.0, 1.5, 1.2, 1.1)  # factors by which a weight is tried
 _FIRST = 0.05  # a weight that is 0 is tried as this
 _ROUNDS = 10
 _SOURCE = "fusion({})"
+MODEL = "embedding"  # the name in a run's fusion of the model that the run trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,16 +351,12 @@ def _lists(items: IntArray) -> ItemLists:
 
 def _best(items: IntArray, scores: Values, k: int) -> TopK:
     """The best k of each row; equal scores, in float32 as they are given out, by position."""
-    row, place = np.nonzero(items >= 0)
-    item, value = items[row, place], scores[row, place].astype(np.float32)
-    order = best_first(row, value)
-    order = order[first_of_rows(row[order], k)]
-    row = row[order]
-    rank = np.arange(len(row)) - np.searchsorted(row, row)
-    found = np.full((len(items), k), -1, dtype=np.int64)
-    best = np.full((len(items), k), -np.inf, dtype=np.float32)
-    found[row, rank], best[row, rank] = item[order], value[order]
-    return TopK(found, best)
+    top = top_k(np.where(items >= 0, scores, -np.inf).astype(np.float32), k)
+    if not items.shape[1]:
+        return top
+    # The items of a row ascend, so that their places break ties as their positions do.
+    found = np.take_along_axis(items, np.maximum(top.items, 0), axis=1)
+    return TopK(np.where(top.items >= 0, found, -1), top.scores)
 
 
 def _with_sources(answer: Candidates, given: IntArray, names: Sequence[str]) -> Candidates:
@@ -446,8 +444,8 @@ def fit_weights(
 
     Args:
         fusion: fitted on the training part; its own weights do not count.
-        queries: validation users, (n,). What is kept of each is 4 bytes for every channel and item of the union, about
-            3 kB for two channels at a depth of 200.
+        queries: validation users, (n,). Of each is kept what the channels put forward, about 5 kB for two channels at a
+            depth of 200.
         truth: what they liked in the validation part, (n,) lists, none empty.
         k: cut-off of the metric.
         exclude_seen: leave out what they have seen.
@@ -519,8 +517,12 @@ def save_channels(folder: Path, channels: Mapping[str, Channel], config: FusionC
     write_json(folder / "channel.json", {"format": _FORMAT, "channel": Fusion.name, **asdict(config)})
 
 
-def load_channels(folder: Path) -> tuple[dict[str, Channel], FusionConfig]:
+def load_channels(folder: Path, *, encode: TextEncode | None = None) -> tuple[dict[str, Channel], FusionConfig]:
     """Read what `save_channels` wrote: the channels whose folders are there, and how all are fused.
+
+    Args:
+        folder: with a folder for each channel.
+        encode: makes vectors of the texts in requests, for the channels that take any.
 
     Raises:
         ArtifactError: it is damaged, or of another channel or format.
@@ -532,7 +534,34 @@ def load_channels(folder: Path) -> tuple[dict[str, Channel], FusionConfig]:
         config = FusionConfig(weights=facts["weights"], depth=facts["depth"])
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise ArtifactError(f"{folder / 'channel.json'} is damaged: {error}") from error
-    return {name: _load_channel(folder / name) for name in config.weights if (folder / name).is_dir()}, config
+    channels = {name: _load_channel(folder / name) for name in config.weights if (folder / name).is_dir()}
+    for channel in channels.values():
+        if hasattr(channel, "encode"):
+            channel.encode = encode
+    return channels, config
+
+
+def fused_channel(
+    folder: Path, model: Channel, graph: KnowledgeGraph, *, encode: TextEncode | None = None
+) -> Fusion | None:
+    """The fusion of a run, or None where the run has none.
+
+    Args:
+        folder: what `save_channels` wrote of the channels beside the model.
+        model: the run's trained model, which stands for the channel "embedding".
+        graph: what all of them were fitted on.
+        encode: makes vectors of the texts in requests.
+
+    Raises:
+        ArtifactError: a channel is damaged or missing.
+    """
+    if not folder.is_dir():
+        return None
+    channels, config = load_channels(folder, encode=encode)
+    found = {name: model if name == MODEL else channels.get(name) for name in config.weights}
+    if missing := [name for name, channel in found.items() if channel is None]:
+        raise ArtifactError(f"{folder} lacks the folder of its channel {missing[0]!r}: run the refresh again")
+    return Fusion.of({name: channel for name, channel in found.items() if channel is not None}, graph, config)
 
 
 def _load_channel(folder: Path) -> Channel:

@@ -27,6 +27,7 @@ from kg.stores.base import Store
 from recall.channels import EmbeddingChannel, Popularity
 from recall.contracts import CANDIDATE_SCHEMA, Candidates, Channel, Queries
 from recall.explain import Explainer, Explanation
+from recall.fusion import fused_channel
 from recall.index import IndexConfig, ItemIndex
 from recall.runs import RunFolder
 from recall.stores import RunStore
@@ -93,15 +94,22 @@ class Recommender:
             folder.verify()
         graph = load_graph(folder.graph)
         adjacency = Adjacency.of(graph)
+        texts = _RunTexts(folder)
         channel = EmbeddingChannel.of(
             Embeddings.load(folder.model),
             graph,
             index=ItemIndex.load(folder.index, verify=False),
             adjacency=adjacency,
-            encode=_RunTexts(folder).encode,
+            encode=texts.encode,
             verify=verify,
         )
-        return cls(graph, channel, adjacency=adjacency, store=RunStore(folder) if store is None else store)
+        return cls(
+            graph,
+            fused_channel(folder.channels, channel, graph, encode=texts.encode) or channel,
+            adjacency=adjacency,
+            item_vectors=channel.item_vectors,
+            store=RunStore(folder) if store is None else store,
+        )
 
     def recommend(
         self,

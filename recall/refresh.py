@@ -32,9 +32,11 @@ from kg.files import read_json, remove_trees, write_json, write_manifest
 from kg.progress import SILENT, Progress, Task
 from kg.stores.embedded_build import build_store
 from kg.stores.write_back import WriteBackFacts
-from recall.assess import MODEL, assess, exact_channel, write_split
+from recall.assess import assess, exact_channel, write_split
 from recall.channels import EmbeddingChannel
 from recall.config import RefreshConfig
+from recall.fit_channels import keep_channels
+from recall.fusion import fused_channel
 from recall.prepare import Inputs, Stages, prepare
 from recall.recommender import Recommender
 from recall.runs import RunFolder, RunsFolder, folder_bytes, free_bytes
@@ -175,6 +177,16 @@ def _make(
 
     trained = {"evaluation": stages.do("train for evaluation", run.evaluation_model.parent, train_for_evaluation)}
 
+    weights = None
+    if config.fusion is not None:
+
+        def fit_channels_for_evaluation() -> dict[str, Any]:
+            model = exact_channel(Embeddings.load(run.evaluation_model), view)
+            return keep_channels(config, prepared, model, run.evaluation_channels, view, progress=progress)
+
+        found = stages.do("fit channels for evaluation", run.evaluation_channels, fit_channels_for_evaluation)
+        weights = found["weights"]
+
     def evaluate() -> dict[str, Any]:
         model = exact_channel(Embeddings.load(run.evaluation_model), view)
         found = assess(
@@ -183,7 +195,9 @@ def _make(
             model,
             kind=config.split.kind,
             ks=config.evaluation.k,
+            fusion=fused_channel(run.evaluation_channels, model, view),
             baselines=config.evaluation.baselines,
+            channels=config.channels,
             features=features,
             progress=progress,
         )
@@ -206,6 +220,14 @@ def _make(
         return _training_facts(found)
 
     trained["serving"] = stages.do("train for serving", run.model, train_for_serving)
+
+    if weights is not None:
+
+        def fit_channels_for_serving() -> dict[str, Any]:
+            model = exact_channel(Embeddings.load(run.model), graph)
+            return keep_channels(config, prepared, model, run.channels, graph, weights=weights, progress=progress)
+
+        stages.do("fit channels for serving", run.channels, fit_channels_for_serving)
 
     def index() -> dict[str, Any]:
         built = EmbeddingChannel.of(Embeddings.load(run.model), graph, index_config=config.index).index
@@ -234,6 +256,7 @@ def _make(
         "quality": quality,
         "texts": prepared.texts,
         "training": trained,
+        "fusion": None if weights is None else {"weights": weights},
         "evaluation": measured,
         "timings": stages.timings,
         "seed": config.seed,
@@ -299,8 +322,8 @@ def _finding(error: StoreError) -> dict[str, Any]:
 
 
 def _headline(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """The model's recall and NDCG in the first group, at the first cut-off: what a list of runs shows."""
-    row = next((row for row in evaluation["metrics"] if row["ranker"] == MODEL), None)
+    """Recall and NDCG of what serves, in the first group at the first cut-off: what a list of runs shows."""
+    row = next((row for row in evaluation["metrics"] if row["ranker"] == evaluation["serves"]), None)
     if row is None:
         return {}
     return {name: row[name] for name in (f"recall@{evaluation['k'][0]}", f"ndcg@{evaluation['k'][0]}")}

@@ -111,6 +111,16 @@ class RunFolder:
         return self.path / "evaluation" / "model"
 
     @property
+    def channels(self) -> Path:
+        """The channels fused with the serving model, fitted on everything (recall.fusion); not in every run."""
+        return self.path / "channels"
+
+    @property
+    def evaluation_channels(self) -> Path:
+        """The same channels fitted on the training part only."""
+        return self.path / "evaluation" / "channels"
+
+    @property
     def split(self) -> Path:
         """The part of every interaction, Parquet."""
         return self.path / "evaluation" / "split.parquet"

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from kg.stores.write_back import WriteBackFacts
     from recall.contracts import Candidates
     from recall.doctor import Check
-    from recall.explain import Because, Connection, Explanation
+    from recall.explain import Because, ChannelPart, Connection, Explanation
     from recall.recommender import OnUnknown, Recommender
     from recall.refresh import RefreshResult
     from recall.runs import RunSummary
-    from recall.tune import TuneResult
+    from recall.tune import Searched, TuneResult
 
 MOST_LIKED_SHOWN = 10
 TOP_REASONS = 5
@@ -68,6 +68,9 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
         mark = Text("warning  " if finding["severity"] == "warning" else "note     ", style="yellow")
         console.print(mark + Text(f"{finding['count']:,} {finding['kind']}: {finding['explanation']}", style="dim"))
     print_metrics(report["evaluation"], console=console)
+    if report.get("fusion"):
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in report["fusion"]["weights"].items())
+        console.print(_labelled("fusion", weights))
     times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in report["timings"].items())
     console.print(_labelled("times", times))
     console.print(_labelled("run", f"published {_near(result.run.path)}"), style="green")
@@ -93,6 +96,7 @@ def _near(path: Path) -> Path:
 def print_metrics(evaluation: Mapping[str, Any], *, console: Console) -> None:
     """A table of rankers for every group of users and cut-off."""
     rows = evaluation["metrics"]
+    serves = evaluation.get("serves", "model")
     for group in dict.fromkeys(row["group"] for row in rows):
         of_group = [row for row in rows if row["group"] == group]
         for k in evaluation["k"]:
@@ -104,7 +108,7 @@ def print_metrics(evaluation: Mapping[str, Any], *, console: Console) -> None:
             )
             for row in of_group:
                 values = [f"{row[f'{name}@{k}']:.3f}" for name in SHORT]
-                style = "bold" if row["ranker"] == "model" else None
+                style = "bold" if row["ranker"] == serves else None
                 made.add_row(row["ranker"], *values, style=style)
             console.print(made)
             intervals = of_group[0].get("intervals", {})
@@ -112,66 +116,68 @@ def print_metrics(evaluation: Mapping[str, Any], *, console: Console) -> None:
                 f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in intervals.items() if name.endswith(f"@{k}")
             ]
             if told:
-                console.print(Text(f"95% bootstrap interval of the model over users: {', '.join(told)}", style="dim"))
+                console.print(
+                    Text(f"95% bootstrap interval of the {serves} over users: {', '.join(told)}", style="dim")
+                )
 
 
 def print_tune(result: TuneResult, *, console: Console) -> None:
-    """The best trials with what they change, and the file that holds the best of them."""
-    configured = result.configured
+    """The best trials of every search with what they change, and the file that holds the best of them."""
+    for search in result.searches:
+        _print_search(search, result, console=console)
+    for search in result.searches:
+        console.print(_labelled("best", f"{search.name}: {_against(search, result.metric)}"))
+    console.print(_labelled("written", str(_near(result.out))), style="green")
+
+
+def _print_search(search: Searched, result: TuneResult, *, console: Console) -> None:
     ranked = sorted(
-        (trial for trial in result.trials if trial.value is not None), key=lambda one: (-(one.value or 0.0), one.number)
+        (trial for trial in search.trials if trial.value is not None), key=lambda one: (-(one.value or 0.0), one.number)
     )
     names = list(ranked[0].metrics)
+    columns = [*names, *(["steps"] if ranked[0].steps is not None else []), "time"]
     made = table(
         "trial",
-        *names,
-        "steps",
-        "time",
+        *columns,
         "changed",
-        right=["trial", *names, "steps", "time"],
-        title=f"the best trials on validation, {result.users:,} users",
+        right=["trial", *columns],
+        title=f"{search.name}: the best trials on validation, {result.users:,} users",
     )
     for trial in ranked[:TOP_TRIALS]:
         changed = [
-            f"{name.partition('.')[2]} {_value(value)}"
+            f"{name.rpartition('.')[2]} {json.dumps(value)}"
             for name, value in trial.settings.items()
-            if value != configured.settings[name]
+            if value != search.configured.settings[name]
         ]
         made.add_row(
             str(trial.number),
             *(f"{trial.metrics[name]:.4f}" for name in names),
-            str(trial.steps),
+            *([str(trial.steps)] if "steps" in columns else []),
             duration(trial.seconds),
-            Text("nothing: as configured" if trial is configured else ", ".join(changed) or "nothing"),
-            style="bold" if trial is result.best else None,
+            Text("nothing: as configured" if trial is search.configured else ", ".join(changed) or "nothing"),
+            style="bold" if trial is search.best else None,
         )
     console.print(made)
-    states = [trial.state for trial in result.trials]
+    states = [trial.state for trial in search.trials]
     told = ", ".join(
         f"{states.count(state)} {state}" for state in ("finished", "given up", "failed") if state in states
     )
     console.print(_labelled("trials", told))
-    for trial in result.trials:
+    for trial in search.trials:
         if trial.error is not None:
             console.print(Text(f"trial {trial.number} failed: {trial.error}", style="yellow"), soft_wrap=True)
-    if result.best.steps == result.max_steps:
+    if search.best.steps == result.max_steps:
         console.print(
             Text(f"the best trial took all of training.max_steps = {result.max_steps}: try more", style="yellow"),
             soft_wrap=True,
         )
-    console.print(_labelled("best", _against(result)))
-    console.print(_labelled("written", str(_near(result.out))), style="green")
 
 
-def _value(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _against(result: TuneResult) -> str:
-    best, configured = result.best, result.configured
-    shown = f"{result.metric} {best.value:.4f} on validation"
+def _against(search: Searched, metric: str) -> str:
+    best, configured = search.best, search.configured
+    shown = f"{metric} {best.value:.4f} on validation"
     if best is configured:
-        return f"{shown}: the configuration as it is"
+        return f"{shown}, as configured"
     if not configured.value or best.value is None:
         return shown
     return f"{shown}, {best.value / configured.value - 1:+.1%} against {configured.value:.4f} as configured"
@@ -418,6 +424,8 @@ def print_explanation(explanation: Explanation, *, console: Console) -> None:
     head = Text.assemble(("Why ", "bold"), (name, "bold cyan"), (f" for user {user.title}", "bold"))
     console.print(head + Text(f"   score {explanation.score:.4f} from {explanation.source}", style="dim"))
     console.print()
+    if explanation.parts:
+        _print_parts(explanation.parts, console)
     if explanation.reason is not None:
         console.print(Text(f"no shares: {explanation.reason}"))
     else:
@@ -525,6 +533,11 @@ def _print_ranked(recommender: Recommender, found: Candidates, *, title: str, co
     console.print(made)
 
 
+def _print_parts(parts: Sequence[ChannelPart], console: Console) -> None:
+    console.print(Text("from the channels; their parts add up to the score", style="bold"))
+    _print_bars([(part.text, part.share, part.fraction) for part in parts], console)
+
+
 def _print_reasons(heading: str, reasons: Sequence[Because], console: Console) -> None:
     console.print(Text(heading, style="bold"))
     hops, own = reasons[:-1], reasons[-1]
@@ -534,6 +547,10 @@ def _print_reasons(heading: str, reasons: Sequence[Because], console: Console) -
         fractions = [reason.fraction for reason in rest if reason.fraction is not None]
         lines.append((f"and {len(rest)} more", sum(r.share for r in rest), sum(fractions) if fractions else None))
     lines.append((own.text.removeprefix("of "), own.share, own.fraction))
+    _print_bars(lines, console)
+
+
+def _print_bars(lines: Sequence[tuple[str, float, float | None]], console: Console) -> None:
     largest = max(abs(share) for _, share, _ in lines) or 1.0
     made = Table(box=None, show_header=False, padding=(0, 1))
     made.add_column(justify="right", no_wrap=True)

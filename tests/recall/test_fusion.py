@@ -415,7 +415,7 @@ class TestExplain:
 @pytest.fixture(scope="module")
 def held(movie_graph):
     made = movie_graph(users=60, movies=50, ratings=14, seed=8)
-    split = split_interactions(made, SplitConfig(kind="user_time", valid=0.3, test=0.0))
+    split = split_interactions(made, SplitConfig(kind="per_user_time", valid=0.3, test=0.0))
     view = split.view(made, "train")
     truth, seen = split.positives(made, "valid"), split.seen(made, "train")
     users = np.flatnonzero(truth.counts)
