@@ -109,9 +109,12 @@ def baselines() -> dict[str, dict[str, Make]]:
     return {
         POPULARITY: {"": Popularity},
         KNN: {
-            f"{n} neighbours, shrinkage {s:g}": partial(ItemKNN, ItemKNNConfig(neighbours=n, shrinkage=s))
-            for n in (50, 100, 200, 1000)
+            f"{n} neighbours, shrinkage {s:g}, {'mean' if m else 'sum'}": partial(
+                ItemKNN, ItemKNNConfig(neighbours=n, shrinkage=s, mean=m)
+            )
+            for n in (100, 200, 1000)
             for s in (0.0, 2.0)
+            for m in (False, True)
         },
         RP3: {
             f"alpha {a:g}, beta {b:g}": partial(RP3Beta, RP3BetaConfig(alpha=a, beta=b))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, diags
 
 from kg import KnowledgeGraph
 from kg.errors import ConfigError
@@ -26,12 +26,15 @@ class ItemKNNConfig:
     Attributes:
         neighbours: most similar items kept for each item.
         shrinkage: added to the denominator, in users: pulls similarities that few users support towards 0.
+        mean: divide by the sum of the similarities of an item's neighbours, so that the score is the share of them that
+            is liked (the weighted sum of Sarwar et al.); without, as Deshpande and Karypis, the plain sum.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     neighbours: int = 100
     shrinkage: float = 10.0
+    mean: bool = False
 
     def __post_init__(self) -> None:
         if self.neighbours < 1:
@@ -41,7 +44,7 @@ class ItemKNNConfig:
 
 
 class ItemKNN(NeighbourChannel):
-    """s_ij = |users who like both| / (sqrt(|users of i| |users of j|) + shrinkage)."""
+    """s_ij = |users who like both| / (sqrt(|users of i| |users of j|) + shrinkage), divided by its sum if so wished."""
 
     name: str = "item_knn"
 
@@ -59,7 +62,11 @@ class ItemKNN(NeighbourChannel):
             other = both.col != both.row + start
             row, column, count = both.row[other], both.col[other], both.data[other]
             value = count / (root[row + start] * root[column] + self.config.shrinkage)
-            yield nearest(csr_matrix((value, (row, column)), shape=both.shape), self.config.neighbours)
+            kept = nearest(csr_matrix((value, (row, column)), shape=both.shape), self.config.neighbours)
+            if self.config.mean:
+                total = np.asarray(kept.sum(axis=1)).ravel()
+                kept = diags(np.divide(1, total, out=np.zeros_like(total), where=total > 0)) @ kept
+            yield kept
 
     def _facts(self) -> dict[str, Any]:
         return {"config": asdict(self.config)}

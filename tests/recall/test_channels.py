@@ -495,6 +495,9 @@ class TestOracles:
         similar = both / (np.sqrt(np.outer(count, count)) + 2.0)
         kept = nearest_only(similar, 15, count > 0)
         check_against(FACTORIES["item_knn"](graph).fit(graph), graph, likes @ kept.T, none_at_zero=True)
+        mean = kept / np.maximum(kept.sum(axis=1, keepdims=True), 1e-12)
+        channel = ItemKNN(ItemKNNConfig(neighbours=15, shrinkage=2.0, mean=True)).fit(graph)
+        check_against(channel, graph, likes @ mean.T, none_at_zero=True)
 
     def test_spectral(self, graph):
         likes = likes_matrix(graph)
