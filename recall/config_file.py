@@ -35,9 +35,12 @@ def write_config(
     target = target.resolve()
     changed = _moved(data, base.resolve(), target.parent)
     for name, value in changes.items():
-        section, key = name.split(".")
+        *sections, key = name.split(".")
         if value is not None:  # TOML has no null; what is None was not in the file
-            changed.setdefault(section, {})[key] = value
+            place = changed
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[key] = value
     parse_config(changed, base=target.parent, name=str(target))
     comment = "".join(f"# {line}\n" for line in heading.splitlines())
     write_text(target, f"{comment}\n{tomli_w.dumps(changed)}")

@@ -12,6 +12,9 @@ A range stands under the name that the hyper-parameter has in its section, as a 
     temperature = { low = 0.08, high = 0.2, log = true }
     learning_rate = [0.005, 0.01]
 
+    [tune.channels.item_knn]
+    shrinkage = { low = 0, high = 50 }
+
 Every end of a range is checked by the config object that will take it.
 """
 
@@ -39,13 +42,16 @@ from pydantic import (
 
 from gnn.lightgcn import LightGCNConfig
 from gnn.trainer import TrainingConfig
+from recall.channels.settings import ChannelsConfig
 
+MODEL, CHANNELS = "model", "channels"
 FOUND_ANYWAY = {
     "max_steps": "the number of steps is found by early stopping",
     "eval_every": "it says when is measured, not what is learned",
     "patience": "it says when training stops, not what is learned",
     "betas": "the best of them is found at every validation",
     "validation_users": "it says who is measured, not what is learned",
+    "seed": "the best of several seeds would be luck",
 }
 # As tags of a union these are part of an error's place; no names, they are not taken for keys.
 BETWEEN, CHOICES = "{}", "[]"
@@ -101,12 +107,19 @@ class Space(_Strict):
     """Ranges of one section's hyper-parameters, by name; None where there is none."""
 
     def ranges(self) -> dict[str, Range]:
-        """Those that are given."""
-        return {name: given for name in type(self).model_fields if (given := getattr(self, name)) is not None}
+        """Those that are given; those of a section within are called "item_knn.shrinkage"."""
+        found: dict[str, Range] = {}
+        for name in type(self).model_fields:
+            given = getattr(self, name)
+            if isinstance(given, Space):
+                found |= {f"{name}.{inner}": value for inner, value in given.ranges().items()}
+            elif given is not None:
+                found[name] = given
+        return found
 
     @model_serializer(mode="wrap")
     def _only_given(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: given for name, given in serialize(self).items() if given is not None}
+        return {name: given for name, given in serialize(self).items() if given not in (None, {})}
 
 
 def _shape(value: Any) -> str | None:
@@ -158,11 +171,15 @@ def _space(name: str, config: Any) -> Any:
     hints = get_type_hints(config)
     fields: dict[str, Any] = {}
     for field in dataclasses.fields(config):
-        kind: Any
+        kind = _bare(hints[field.name])
+        if dataclasses.is_dataclass(kind):
+            section = _space(f"{field.name}_space", kind)
+            fields[field.name] = (section, section())
+            continue
         if field.name in FOUND_ANYWAY:
             kind = Annotated[Any, _refused(FOUND_ANYWAY[field.name])]
         else:
-            kind = Annotated[_written(_bare(hints[field.name])), _checked(config, field.name)]
+            kind = Annotated[_written(kind), _checked(config, field.name)]
         fields[field.name] = (kind | None, None)
     return create_model(name, __base__=Space, __doc__=f"Ranges of `{config.__name__}`.", **fields)
 
@@ -181,14 +198,18 @@ if TYPE_CHECKING:
 
     class TrainingSpace(Space):
         """Ranges of `TrainingConfig`."""
+
+    class ChannelsSpace(Space):
+        """Ranges of `ChannelsConfig`, a section each channel."""
 else:
     ModelSpace = _space("ModelSpace", LightGCNConfig)
     TrainingSpace = _space("TrainingSpace", TrainingConfig)
+    ChannelsSpace = _space("ChannelsSpace", ChannelsConfig)
 
 # Around what did well on the sets of the benchmarks. The weight and share of simulated cold start are not in here:
 # validation is nearly all about warm items and would always turn it off.
 BUILT_IN: dict[str, Space] = {
-    "model": ModelSpace.model_validate(
+    MODEL: ModelSpace.model_validate(
         {
             "dim": [32, 64, 128],
             "layers": {"low": 1, "high": 3},
@@ -209,6 +230,30 @@ BUILT_IN: dict[str, Space] = {
             "drop_batch_edges": [False, True],
         }
     ),
+    CHANNELS: ChannelsSpace.model_validate(
+        {
+            "attribute_knn": {"neighbours": {"low": 5, "high": 500, "log": True}},
+            "cheby": {
+                "degree": {"low": 2, "high": 12},
+                "flatness": {"low": 0.5, "high": 4.0},
+                "factors": [128, 256, 512],
+                "alpha": {"low": 0.0, "high": 1.0},
+                "beta": {"low": 0.0, "high": 1.0},
+            },
+            "content_knn": {"neighbours": {"low": 5, "high": 500, "log": True}, "centre": [True, False]},
+            "ease": {"regularisation": {"low": 10.0, "high": 3000.0, "log": True}},
+            "item_knn": {
+                "neighbours": {"low": 10, "high": 1000, "log": True},
+                "shrinkage": {"low": 0.0, "high": 100.0},
+            },
+            "rp3beta": {
+                "alpha": {"low": 0.1, "high": 1.5},
+                "beta": {"low": 0.0, "high": 1.0},
+                "neighbours": {"low": 50, "high": 1000, "log": True},
+            },
+            "spectral": {"factors": [64, 128, 256, 512], "alpha": {"low": 0.0, "high": 1.0}},
+        }
+    ),
 }
 
 
@@ -218,8 +263,9 @@ class TuneSettings(_Strict):
     Attributes:
         metric: mean over the users of the validation part; see `gnn.metrics`.
         k: its cut-off.
-        keep: what stays as configured, "model.dim", or all of a section, "model".
+        keep: what stays as configured: "model.dim", all of a section, "model", or a channel, "channels.ease".
         model, training: ranges of these sections' hyper-parameters, beside the built-in ones or in their place.
+        channels: the same of channels. Those that are fused are searched anyway; others where ranges are given.
     """
 
     metric: Literal["recall", "precision", "f1", "hit_rate", "mrr", "map", "ndcg"] = "ndcg"
@@ -227,27 +273,22 @@ class TuneSettings(_Strict):
     keep: tuple[str, ...] = ()
     model: ModelSpace = ModelSpace()
     training: TrainingSpace = TrainingSpace()
+    channels: ChannelsSpace = ChannelsSpace()
 
     @model_validator(mode="after")
-    def _something_is_left(self) -> TuneSettings:
-        known = [*BUILT_IN, *self._all()]
+    def _only_what_there_is_is_kept(self) -> TuneSettings:
+        known = sorted({part for name in self._all() for part in _with_sections(name)})
         for name in self.keep:
             if name not in known:
                 near = get_close_matches(name, known, n=1, cutoff=0.6)
                 hint = f"did you mean {near[0]!r}?" if near else f"searched are {', '.join(self._all())}"
                 raise ValueError(f"keep names {name!r}, which is not searched anyway; {hint}")
-        if not self.space():
-            raise ValueError("keep leaves nothing to search")
         return self
 
     def space(self) -> dict[str, Range]:
-        """What is searched: "training.temperature" -> its range."""
+        """What may be searched: "training.temperature" -> its range."""
         kept = set(self.keep)
-        return {
-            name: given
-            for name, given in self._all().items()
-            if name not in kept and name.partition(".")[0] not in kept
-        }
+        return {name: given for name, given in self._all().items() if not kept.intersection(_with_sections(name))}
 
     def own(self) -> set[str]:
         """Names whose ranges were written by the user."""
@@ -259,3 +300,9 @@ class TuneSettings(_Strict):
             for section, built_in in BUILT_IN.items()
             for name, given in (built_in.ranges() | getattr(self, section).ranges()).items()
         }
+
+
+def _with_sections(name: str) -> list[str]:
+    """A name and the sections it is in: "channels.ease.weights", "channels.ease", "channels"."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]

@@ -24,10 +24,12 @@ from gnn.trainer import RunContext, fit
 from kg.errors import ArtifactError, ConfigError, InvalidDataError, TrainingError, TuneInProgressError
 from kg.files import write_text
 from recall.config import load_config, parse_config
+from recall.contracts import Queries
 from recall.prepare import Inputs, Prepared, Stages, prepare
 from recall.refresh import RefreshResult, refresh
-from recall.search_space import BUILT_IN, Real, Whole
-from recall.tune import TrialFacts, TuneResult, _Reporter, _suggest, searched, tune
+from recall.search_space import BUILT_IN, MODEL, Real, Whole
+from recall.study import Outcome, Reporter, Study, TrialFacts, open_storage, suggest
+from recall.tune import Searched, _Tuning, tune
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -69,9 +71,9 @@ def searchable(deployment: Path, refreshed: RefreshResult, tmp_path_factory: pyt
 
 
 @pytest.fixture(scope="module")
-def tuned(searchable: Path) -> TuneResult:
-    """Six trials of `searchable`."""
-    return tune(searchable, trials=6)
+def tuned(searchable: Path) -> Searched:
+    """Six trials of the model of `searchable`."""
+    return tune(searchable, trials=6)[MODEL]
 
 
 def copy(config: Path, folder: Path, *, text: str = "", old: str = "", new: str = "", studies: bool = False) -> Path:
@@ -99,21 +101,20 @@ def ndcg_by_hand(ranked: list[int], truth: set[int], k: int) -> float:
 
 
 def test_the_best_is_a_config_that_a_refresh_takes_and_trains_in_the_same_way(
-    tuned: TuneResult, searchable: Path, tmp_path: Path
+    tuned: Searched, searchable: Path, tmp_path: Path
 ) -> None:
-    assert tuned.out == searchable.with_name("config.tuned.toml")
     assert [trial.number for trial in tuned.trials] == [1, 2, 3, 4, 5, 6]
     assert tuned.configured.settings["model.dim"] == 8
     assert tuned.configured.settings["training.temperature"] == 0.1
     assert tuned.best.value == max(trial.value for trial in tuned.trials if trial.value is not None)
-    found = load_config(tuned.out)
+    found = load_config(searchable.with_name("config.tuned.toml"))
     for name, value in tuned.best.settings.items():
         section, key = name.split(".")
         assert getattr(getattr(found, section), key) == value
     assert found.training.max_steps == 6, "the steps are the refresh's own to find"
     assert found.runs_folder == load_config(searchable).runs_folder
     assert found.tune == load_config(searchable).tune
-    there = copy(searchable, tmp_path / "copy", studies=True).with_name(tuned.out.name)
+    there = copy(searchable, tmp_path / "copy", studies=True).with_name("config.tuned.toml")
     training = refresh(load_config(there)).report["training"]["evaluation"]
     assert training["steps"] == tuned.best.steps
     assert training["validation"]["ndcg@20"] == pytest.approx(tuned.best.value, abs=1e-6)
@@ -148,10 +149,10 @@ def test_the_value_is_the_mean_over_the_validation_part_of_a_plain_loop(searchab
             ranked = [item for item in np.argsort(-scores[user], kind="stable").tolist() if item not in seen]
             values.append(ndcg_by_hand(ranked, truth, 3))
     assert found.users == len(values)
-    assert found.best.value == pytest.approx(np.mean(values), abs=1e-6)
+    assert found[MODEL].best.value == pytest.approx(np.mean(values), abs=1e-6)
 
 
-def test_the_test_part_changes_nothing(searchable: Path, tuned: TuneResult, tmp_path: Path) -> None:
+def test_the_test_part_changes_nothing(searchable: Path, tuned: Searched, tmp_path: Path) -> None:
     """Other ratings, of other movies, in everybody's last fifth."""
     config = copy(searchable, tmp_path / "copy")
     file = config.parent / "ratings.csv"
@@ -167,23 +168,24 @@ def test_the_test_part_changes_nothing(searchable: Path, tuned: TuneResult, tmp_
             changed += 1
     assert changed == 16 * 2
     file.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
-    assert timeless(tune(config, trials=3).trials) == timeless(tuned.trials[:3])
+    assert timeless(tune(config, trials=3)[MODEL].trials) == timeless(tuned.trials[:3])
 
 
-def test_trials_in_two_goes_are_those_of_one(searchable: Path, tuned: TuneResult, tmp_path: Path) -> None:
+def test_trials_in_two_goes_are_those_of_one(searchable: Path, tuned: Searched, tmp_path: Path) -> None:
     config = copy(searchable, tmp_path / "copy")
-    first = tune(config, trials=2)
+    first = tune(config, trials=2)[MODEL]
     assert timeless(first.trials) == timeless(tuned.trials[:2])
-    second = tune(config, trials=6)
+    second = tune(config, trials=6)[MODEL]
     assert second.trials[:2] == first.trials
     assert timeless(second.trials) == timeless(tuned.trials)
     drawn = {json.dumps(trial.settings, sort_keys=True) for trial in second.trials}
     assert len(drawn) == 6, "nothing is drawn twice"
     heard = Listener()
-    assert tune(config, trials=6, progress=heard).trials == second.trials
-    assert tune(config, trials=1, progress=heard).trials == second.trials
-    assert heard.notes == [], "what there is is enough"
-    (study,) = [path for path in second.study.parent.iterdir() if path.is_dir()]
+    assert tune(config, trials=6, progress=heard)[MODEL].trials == second.trials
+    third = tune(config, trials=1, progress=heard)
+    assert third[MODEL].trials == second.trials
+    assert not [note for note in heard.notes if note.startswith("trial")], "what there is is enough"
+    (study,) = [path for path in third.study.parent.iterdir() if path.is_dir()]
     assert [path.name for path in study.iterdir()] == ["study.db"]
 
 
@@ -210,7 +212,7 @@ tune(sys.argv[1], trials=6, progress=Listener())
 """
 
 
-def test_killed_in_the_middle_of_a_trial_it_loses_nothing(searchable: Path, tuned: TuneResult, tmp_path: Path) -> None:
+def test_killed_in_the_middle_of_a_trial_it_loses_nothing(searchable: Path, tuned: Searched, tmp_path: Path) -> None:
     config = copy(searchable, tmp_path / "copy")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     killed = subprocess.run(
@@ -222,7 +224,7 @@ def test_killed_in_the_middle_of_a_trial_it_loses_nothing(searchable: Path, tune
     assert {"study.db", "data", "training"} <= {path.name for path in study.iterdir()}
     heard = Listener()
     found = tune(config, trials=6, progress=heard)
-    assert timeless(found.trials) == timeless(tuned.trials)
+    assert timeless(found[MODEL].trials) == timeless(tuned.trials)
     again = [note for note in heard.notes if note.startswith("trial 3: ")]
     assert not [note for note in heard.notes if note.startswith(("trial 1", "trial 2"))]
     assert len(again) == 1, "the training of the third went on after its second validation"
@@ -235,14 +237,14 @@ def test_killed_in_the_middle_of_a_trial_it_loses_nothing(searchable: Path, tune
 def test_a_trial_that_diverges_failed_and_the_others_go_on(searchable: Path, tmp_path: Path) -> None:
     text = "learning_rate = [0.01, 1e39]\n"
     config = copy(searchable, tmp_path / "copy", text=text)
-    found = tune(config, trials=8)
+    found = tune(config, trials=8)[MODEL]
     failed = [trial for trial in found.trials if trial.settings["training.learning_rate"] == 1e39]
     assert failed
     assert all(trial.state == "failed" and trial.value is None for trial in failed)
     assert all("diverged" in (trial.error or "") for trial in failed)
     assert [trial for trial in found.trials[1:] if trial.state != "failed"]
     assert found.best.settings["training.learning_rate"] == 0.01
-    assert tune(config, trials=8).trials == found.trials, "they count"
+    assert tune(config, trials=8)[MODEL].trials == found.trials, "they count"
 
 
 def test_a_full_memory_fails_one_trial(searchable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +258,7 @@ def test_a_full_memory_fails_one_trial(searchable: Path, tmp_path: Path, monkeyp
         return real(graph, model, *args, **kwargs)
 
     monkeypatch.setattr(recall.tune, "fit", greedy)
-    found = tune(copy(searchable, tmp_path / "copy"), trials=6)
+    found = tune(copy(searchable, tmp_path / "copy"), trials=6)[MODEL]
     small = [trial for trial in found.trials if trial.settings["model.dim"] == 4]
     assert small
     assert {(trial.state, trial.error) for trial in small} == {("failed", "the memory was full")}
@@ -274,7 +276,9 @@ def test_when_no_trial_finishes_nothing_is_written(searchable: Path, tmp_path: P
     config = copy(searchable, tmp_path / "copy", old="negatives = 16", new="negatives = 16\nlearning_rate = 1e39")
     text = config.read_text().replace("[tune.model]", '[tune]\nkeep = ["training.learning_rate"]\n[tune.model]')
     config.write_text(text)
-    with pytest.raises(TrainingError, match=r"none of 2 trials finished, so nothing was written; the last one: .*dive"):
+    with pytest.raises(
+        TrainingError, match=r"none of 2 trials of model finished, so nothing was written; the last one: .*dive"
+    ):
         tune(config, trials=2)
     assert not config.with_name("config.tuned.toml").exists()
 
@@ -286,18 +290,18 @@ def test_what_falls_behind_is_given_up() -> None:
     lines = [{"step": 10 * number, "ndcg@20": 0.1 * number} for number in range(1, 6)]
     for _ in range(4):
         trial = study.ask()
-        report = _Reporter(trial)
+        report = Reporter(trial)
         for at in range(1, len(lines) + 1):
             report(lines[:at])
         study.tell(trial, 0.5)
         assert study.trials[-1].intermediate_values == {line["step"]: line["ndcg@20"] for line in lines}
-    slow = _Reporter(study.ask())
+    slow = Reporter(study.ask())
     low = [{"step": line["step"], "ndcg@20": line["ndcg@20"] / 2} for line in lines]
     slow(low[:1])
     with pytest.raises(optuna.TrialPruned):
         slow(low[:2])
     resumed = study.ask()
-    _Reporter(resumed)(lines[:3])  # all of a history that began before a kill
+    Reporter(resumed)(lines[:3])  # all of a history that began before a kill
     assert study.trials[-1].intermediate_values == {10: 0.1, 20: 0.2, 30: pytest.approx(0.3)}
 
 
@@ -317,7 +321,7 @@ def test_what_falls_behind_is_given_up() -> None:
 )
 def test_a_drawn_value_lies_in_its_range_and_has_its_type(given: Any, good: Callable[[Any], bool]) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    values = [_suggest(study.ask(), "x", given) for _ in range(60)]
+    values = [suggest(study.ask(), "x", given) for _ in range(60)]
     assert all(good(value) for value in values)
     if not isinstance(given, list):
         assert min(values) >= given.low
@@ -327,24 +331,74 @@ def test_a_drawn_value_lies_in_its_range_and_has_its_type(given: Any, good: Call
 
 def test_what_would_change_nothing_on_a_graph_is_not_searched(searchable: Path, tmp_path: Path) -> None:
     prepared = prepared_of(searchable, tmp_path / "prepared")
-    base = parse_config({"sources": {}, "graph": {"item": "movie"}}, base=tmp_path)
-    everything = {f"{section}.{name}" for section, space in BUILT_IN.items() for name in space.ranges()}
+    model = {f"{section}.{name}" for section in ("model", "training") for name in BUILT_IN[section].ranges()}
+
+    def spaces(**sections: Mapping[str, Any]) -> dict[str, set[str]]:
+        config = parse_config({"sources": {}, **sections}, base=tmp_path)
+        return {name: set(space) for name, space in _Tuning(config, prepared, tmp_path).spaces().items()}
 
     def left_out(**sections: Mapping[str, Any]) -> set[str]:
-        return everything - set(searched(parse_config({"sources": {}, **sections}, base=tmp_path), prepared))
+        return model - spaces(**sections)[MODEL]
 
-    assert set(searched(base, prepared)) == everything
+    assert spaces() == {MODEL: model}
     assert left_out(model={"relations": []}) == {"model.interaction_weight", "model.knowledge_degree"}
     assert left_out(model={"text": False}) == {"model.text_scale"}
     assert left_out(training={"loss": "bpr"}) == {"training.temperature"}
     assert left_out(training={"loss": "bpr"}, tune={"training": {"loss": ["bpr", "softmax"]}}) == set()
     assert left_out(model={"text": False}, tune={"model": {"text_scale": [0.1, 0.2]}}) == set()
     assert left_out(tune={"keep": ["training", "model.dim"]}) == {
-        name for name in everything if name.startswith("training.") or name == "model.dim"
+        name for name in model if name.startswith("training.") or name == "model.dim"
     }
-    kept = sorted(everything - {"model.text_scale"})
-    with pytest.raises(ConfigError, match="change nothing on this graph"):
-        left_out(model={"text": False}, tune={"keep": kept})
+    kept = [*sorted(name for name in model if name.startswith("model.") and name != "model.text_scale"), "training"]
+    with pytest.raises(ConfigError, match="leaves nothing to search that would change anything"):
+        spaces(model={"text": False}, tune={"keep": kept})
+    # Channels: those that are fused, and those whose ranges somebody wrote.
+    fusion = {"channels": ["embedding", "item_knn", "ease", "popularity"]}
+    knn = {"channels.item_knn.neighbours", "channels.item_knn.shrinkage"}
+    assert spaces(fusion=fusion) == {MODEL: model, "item_knn": knn, "ease": {"channels.ease.regularisation"}}
+    assert list(spaces(fusion=fusion))[-1] == MODEL, "the quick ones first"
+    assert set(spaces(fusion=fusion, tune={"keep": ["channels.ease"]})) == {MODEL, "item_knn"}
+    assert set(spaces(fusion=fusion, tune={"keep": ["model", "training"]})) == {"ease", "item_knn"}
+    given = {"channels": {"item_knn": {"shrinkage": [0.0, 1.0]}}}
+    assert spaces(tune=given) == {MODEL: model, "item_knn": knn}
+
+
+def test_channels_are_searched_each_alone_and_the_refresh_fuses_the_best(searchable: Path, tmp_path: Path) -> None:
+    text = """
+    [fusion]
+    channels = ["embedding", "item_knn", "ease"]
+    [tune.channels.item_knn]
+    neighbours = [1, 2, 20]
+    """
+    config = copy(searchable, tmp_path / "copy", text=text)
+    found = tune(config, trials=3, k=5)
+    assert [one.name for one in found.searches] == ["ease", "item_knn", MODEL]
+    for name in ("ease", "item_knn"):
+        trials = found[name].trials
+        assert len(trials) == 3
+        assert {(trial.state, trial.steps) for trial in trials} == {("finished", None)}
+        assert found[name].best.value == max(trial.value or 0 for trial in trials)
+    assert found["item_knn"].configured.settings == {
+        "channels.item_knn.neighbours": 100,
+        "channels.item_knn.shrinkage": 10.0,
+    }, "outside of the range that is searched, and measured all the same"
+    assert {trial.settings["channels.item_knn.neighbours"] for trial in found["item_knn"].trials[1:]} <= {1, 2, 20}
+    # As measured by hand.
+    prepared, settings = prepared_of(config, tmp_path / "prepared"), load_config(found.out)
+    assert settings.channels.ease.regularisation == found["ease"].best.settings["channels.ease.regularisation"]
+    channel = settings.channels.make("ease").fit(prepared.view)
+    truth, seen = prepared.split.positives(prepared.graph, "valid"), prepared.split.seen(prepared.graph, "train")
+    users = np.flatnonzero(truth.counts)
+    queries = Queries.of_users(users, prepared.graph.users, seen=seen.take(users))
+    answer = channel.recommend(queries, k=5).table.to_pylist()
+    values = []
+    for user in users:
+        name = prepared.graph.users.take(np.array([user])).to_pylist()[0]
+        ranked = [row["item_id"] for row in answer if row["user_id"] == name]
+        items = prepared.graph.items.index(ranked).tolist()
+        values.append(ndcg_by_hand(items, set(truth.take(np.array([user])).items.tolist()), 5))
+    assert found["ease"].best.value == pytest.approx(np.mean(values))
+    assert set(refresh(settings).report["fusion"]["weights"]) == {"embedding", "item_knn", "ease"}
 
 
 @pytest.mark.parametrize(
@@ -376,7 +430,11 @@ def test_what_would_change_nothing_on_a_graph_is_not_searched(searchable: Path, 
         ("[tune.training]\nloss = ['softmx']", "tune.training.loss.0 = \"softmx\": should be 'softmax' or 'bpr'"),
         ("[tune.training]\nmax_steps = [10]", "tune.training.max_steps: is not searched: the number of steps is found"),
         ("[tune]\nkeep = ['model.dmi']", "tune: keep names 'model.dmi', which is not searched anyway; did you mean"),
-        ("[tune]\nkeep = ['model', 'training']", "tune: keep leaves nothing to search"),
+        ("[tune]\nkeep = ['channels.eas']", "tune: keep names 'channels.eas', which is not searched anyway; did you"),
+        ("[tune.channels.eas]\nweights = [5]", "tune.channels.eas: unknown key, did you mean 'ease'?"),
+        ("[tune.channels.ease]\nweight = [5]", "tune.channels.ease.weight: unknown key, did you mean 'weights'?"),
+        ("[tune.channels.ease]\nweights = [0]", "tune.channels.ease.weights: ease.weights = 0 must be at least 1"),
+        ("[tune.channels.cheby]\nseed = [1, 2]", "tune.channels.cheby.seed: is not searched: the best of several"),
         ("[tune]\nmetric = 'auc'", "tune.metric = \"auc\": should be 'recall'"),
         ("[tune]\nk = 0", "tune.k = 0: should be greater than or equal to 1"),
     ],
@@ -444,32 +502,41 @@ def test_one_at_a_time(searchable: Path, tmp_path: Path, command: Command) -> No
         assert refresh(load_config(config)).status == "unchanged", "a refresh may go on meanwhile"
 
 
-def test_a_damaged_study_is_told(searchable: Path, tuned: TuneResult, tmp_path: Path) -> None:
+def test_a_damaged_study_is_told(searchable: Path, tuned: Searched, tmp_path: Path) -> None:
     config = copy(searchable, tmp_path / "copy", studies=True)
     (study,) = (config.parent / "runs" / ".tune").glob("*/study.db")
     study.write_bytes(b"no database" * 1000)
     with pytest.raises(ArtifactError, match=r"study\.db cannot be used: .*remove the file to begin again"):
         tune(config, trials=6)
     study.unlink()
-    assert timeless(tune(config, trials=1).trials) == timeless(tuned.trials[:1])
+    assert timeless(tune(config, trials=1)[MODEL].trials) == timeless(tuned.trials[:1])
 
 
-def test_other_data_or_another_space_is_another_study(searchable: Path, tuned: TuneResult, tmp_path: Path) -> None:
+def test_other_data_or_another_space_is_another_search(searchable: Path, tuned: Searched, tmp_path: Path) -> None:
     config = copy(searchable, tmp_path / "copy", studies=True)
-    assert len(tune(config, trials=1).trials) == 6
-    config.write_text(config.read_text().replace("dim = [4, 8]", "dim = [4, 8, 2]"))
-    assert len(tune(config, trials=1).trials) == 1
+
+    def count(*, metric: str | None = None) -> int:
+        return len(tune(config, trials=1, metric=metric)[MODEL].trials)
+
+    assert count() == len(tuned.trials) == 6
+    text = config.read_text()
+    config.write_text(text.replace("keep = 2", "keep = 3").replace("k = [5, 10]", "k = [5]"))
+    assert count() == 6, "nothing of the trials"
+    for old, new in (("dim = [4, 8]", "dim = [4, 8, 2]"), ("negatives = 16", "negatives = 17")):
+        config.write_text(text.replace(old, new))
+        assert count() == 1
+    config.write_text(text)
+    assert count(metric="recall") == 1
+    assert count() == 6, "the first is still there"
+    assert len(list((config.parent / "runs" / ".tune").glob("*/study.db"))) == 1
     with (config.parent / "ratings.csv").open("a") as stream:
         stream.write("u1,m23,5,2000000\n")
-    assert len(tune(config, trials=1).trials) == 1
-    assert len(list((config.parent / "runs" / ".tune").glob("*/study.db"))) == 3
-    config.write_text(config.read_text().replace("keep = 2", "keep = 3").replace("k = [5, 10]", "k = [5]"))
-    assert tune(config, trials=1, metric="recall").metric == "recall@20"
-    assert len(list((config.parent / "runs" / ".tune").glob("*/study.db"))) == 4
+    assert count() == 1
+    assert len(list((config.parent / "runs" / ".tune").glob("*/study.db"))) == 2
 
 
 def test_the_command_prints_the_best_trials_and_json(
-    searchable: Path, tuned: TuneResult, tmp_path: Path, command: Command
+    searchable: Path, tuned: Searched, tmp_path: Path, command: Command
 ) -> None:
     config = copy(searchable, tmp_path / "copy", studies=True)
     out_file = tmp_path / "elsewhere" / "best.toml"
@@ -483,8 +550,9 @@ def test_the_command_prints_the_best_trials_and_json(
     data = json.loads(out)
     assert (code, err) == (0, "")
     assert out_file.read_text() == written
-    assert data["best"]["value"] == tuned.best.value
-    assert len(data["trials"]) == 6
+    assert list(data["searches"]) == [MODEL]
+    assert data["searches"][MODEL]["best"]["value"] == tuned.best.value
+    assert len(data["searches"][MODEL]["trials"]) == 6
     assert load_config(out_file).runs_folder == load_config(config).runs_folder
     assert refresh(load_config(out_file)).run.path.parent == config.parent / "runs"
 
@@ -547,3 +615,29 @@ def test_a_config_written_elsewhere_means_the_same_files(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match=r"model\.dim = 0 must be at least 1"):
         write_config(data, {"model.dim": 0}, tmp_path / "bad.toml", base=base, heading="")
     assert not (tmp_path / "bad.toml").exists()
+
+
+def test_the_sampler_finds_a_known_optimum_and_draws_the_same_whenever_it_is_stopped(tmp_path: Path) -> None:
+    space = {"a.x": Real(low=0.0, high=10.0), "a.n": Whole(low=1, high=50), "a.kind": ["good", "bad"]}
+    configured = {"a.x": 9.0, "a.n": 45, "a.kind": "bad"}
+
+    def measured(settings: Mapping[str, Any], _: Any) -> Outcome:
+        good = settings["a.kind"] == "good"
+        value = -abs(settings["a.x"] - 3.0) - abs(settings["a.n"] - 12) / 5 - (0 if good else 3)
+        return Outcome(value=value, metrics={"value": value})
+
+    def searched(name: str, *, goes: int, each: int) -> list[TrialFacts]:
+        for _ in range(goes):
+            with open_storage(tmp_path / f"{name}.db") as storage:
+                study = Study(storage, "known", space, configured, seed=4)
+                for _ in range(each):
+                    study.run(measured)
+                found = study.over()
+        return timeless(found)
+
+    whole = searched("whole", goes=1, each=20)
+    assert whole[:12] == searched("parts", goes=3, each=4)
+    assert whole[0].settings == configured
+    best = max(whole, key=lambda trial: trial.value or -np.inf)
+    assert best.number > 8, "better than chance"
+    assert (best.value or -np.inf) > -1.0 > (whole[0].value or 0.0)
