@@ -46,25 +46,29 @@ def sampled_softmax(
     negative_index: Tensor,
     temperature: Tensor | float,
     log_q: Tensor | None = None,
+    counts: Tensor | None = None,
     total: int | None = None,
 ) -> Tensor:
     """Mean cross-entropy of each pair's item against negatives shared by the batch.
+
+    The pairs of a user share the user's scores of the negatives: a batch costs by its users, not by its pairs.
 
     With `log_q` the negatives' scores are lowered by log(m q_j) (Bengio and Senecal 2008): then
     e^s_i + sum over j of e^s_j / (m q_j) estimates the denominator over all items, whatever the negatives were drawn
     from. A negative that happens to be the pair's own item is left out.
 
-    The scores live a block of pairs at a time, in the cache, and give the loss and its gradient in one pass; they are
+    The scores live a block of users at a time, in the cache, and give the loss and its gradient in one pass; they are
     neither kept nor computed again, so there is no second derivative.
 
     Args:
-        users: (batch, dim); unit vectors for cosine.
-        positives: their items, (batch, dim).
+        users: (users, dim); unit vectors for cosine.
+        positives: their items, those of the first user first, (batch, dim).
         negatives: (m, dim).
         positive_index: item of each pair, int64 (batch,).
         negative_index: item of each negative, int64 (m,).
         temperature: the scores' divisor.
         log_q: log of the probability that one draw gives each negative, (m,), or None for no correction.
+        counts: pairs of each user, int64 (users,), with batch as their sum; None: one of each.
         total: pairs that the mean is over, where these are only some of them; None: these.
     """
     if log_q is None:
@@ -76,8 +80,9 @@ def sampled_softmax(
         positives,
         negatives,
         lowered,
+        torch.ones_like(positive_index) if counts is None else counts,
         *_own(positive_index, negative_index),
-        max(len(users) if total is None else total, 1),
+        max(len(positives) if total is None else total, 1),
     )
     return loss
 
@@ -102,43 +107,49 @@ class _Softmax(torch.autograd.Function):
         positives: Tensor,
         negatives: Tensor,
         lowered: Tensor,
+        counts: Tensor,
         offsets: Tensor,
         own: Tensor,
         total: int,
     ) -> Tensor:
         size = max((CPU_BLOCK if users.device.type == "cpu" else GPU_BLOCK) // max(len(negatives), 1), 1)
-        starts = range(0, len(users), size)
-        edges = [*starts, len(users)]
-        around = offsets[torch.tensor(edges, device=offsets.device)].tolist()
-        pair = torch.arange(len(users), device=users.device).repeat_interleave(offsets.diff())
-        losses, for_users, for_right = (
-            torch.empty_like(users[:, 0]),
-            torch.empty_like(users),
-            users.new_empty(len(users)),
-        )
-        for_negatives = torch.zeros_like(negatives)
-        for number, start in enumerate(starts):
-            rows = slice(start, edges[number + 1])
-            ours = users[rows]
-            right = torch.linalg.vecdot(ours, positives[rows])
+        edges = torch.tensor([*range(0, len(users), size), len(users)], device=users.device)
+        bounds = functional.pad(counts.cumsum(0), (1, 0))[edges]
+        user_edges, pair_edges, hit_edges = edges.tolist(), bounds.tolist(), offsets[bounds].tolist()
+        user = torch.arange(len(users), device=users.device).repeat_interleave(counts)
+        pair = torch.arange(len(positives), device=users.device).repeat_interleave(offsets.diff())
+        losses, for_right = users.new_empty(len(positives)), users.new_empty(len(positives))
+        for_users, for_negatives = torch.empty_like(users), torch.zeros_like(negatives)
+        for number in range(len(user_edges) - 1):
+            rows = slice(user_edges[number], user_edges[number + 1])
+            pairs = slice(pair_edges[number], pair_edges[number + 1])
+            hits = slice(hit_edges[number], hit_edges[number + 1])
+            ours, who = users[rows], user[pairs] - rows.start
+            right = torch.linalg.vecdot(ours[who], positives[pairs])
             scores = torch.addmm(lowered, ours, negatives.T, alpha=1, beta=-1)
-            hit = slice(around[number], around[number + 1])
-            scores[pair[hit] - start, own[hit]] = -torch.inf
-            top = torch.maximum(scores.amax(dim=1), right) if len(negatives) else right
+            top = scores.amax(dim=1) if len(negatives) else scores.new_full((len(ours),), -torch.inf)
             powers = scores.sub_(top[:, None]).exp_()
-            own_power = (right - top).exp_()
-            whole = powers.sum(dim=1).add_(own_power)
-            losses[rows] = whole.log() + top - right
-            # Softmax = powers / whole; the division goes to the small side of each product.
-            torch.mm(powers, negatives, out=for_users[rows]).div_(whole[:, None])
-            for_negatives.addmm_(powers.T, ours / whole[:, None])
-            for_right[rows] = own_power / whole - 1
-        for_users.addcmul_(for_right[:, None], positives)
-        ctx.save_for_backward(for_users, for_right[:, None] * users, for_negatives)
+            # What stands against a pair is the user's sum but for the pair's own item.
+            at, place = pair[hits] - pairs.start, (who[pair[hits] - pairs.start], own[hits])
+            hit = powers[place]
+            wrong = powers.sum(dim=1)[who].index_add_(0, at, hit, alpha=-1).clamp_(min=0)
+            most = torch.maximum(top[who], right)
+            wrong_unit, right_power = (top[who] - most).exp_(), (right - most).exp_()
+            whole = wrong.mul_(wrong_unit).add_(right_power)
+            losses[pairs] = whole.log() + most - right
+            for_right[pairs] = right_power / whole - 1
+            # The softmax of a pair is its user's powers times its share: the shares of a user are added first.
+            share = wrong_unit / whole
+            shares = torch.segment_reduce(share, "sum", lengths=counts[rows])
+            powers.mul_(shares[:, None]).index_put_(place, -hit * share[at], accumulate=True)
+            own_part = torch.segment_reduce(for_right[pairs, None] * positives[pairs], "sum", lengths=counts[rows])
+            torch.addmm(own_part, powers, negatives, out=for_users[rows])
+            for_negatives.addmm_(powers.T, ours)
+        ctx.save_for_backward(for_users, for_right[:, None] * users[user], for_negatives)
         ctx.total = total
         return losses.sum() / total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return *(value * (gradient / ctx.total) for value in ctx.saved_tensors), None, None, None, None
+        return *(value * (gradient / ctx.total) for value in ctx.saved_tensors), *[None] * 5

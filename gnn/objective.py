@@ -98,6 +98,10 @@ class Objective(nn.Module):
         training, ranks = self._training, self._ranks
         batch = len(users)
         mine = ranks.share(batch)
+        if training.loss == "softmax":
+            # The pairs of a user stand next to one another, so that they share the user's scores.
+            order = users.argsort(stable=True)
+            users, items = users[order], items[order]
         ends = [users + self._users.start, items + self._items.start]
         if training.loss == "bpr":
             ends.append(self._bpr_negatives(users, step, stream) + self._items.start)
@@ -111,21 +115,23 @@ class Objective(nn.Module):
                 wrong = self._sampler(training.negatives, seed=self._seed, step=step, stream=stream)
             rows = ranks.spread(_rows(encoded.final, torch.stack(ends, dim=1)))
             negatives = ranks.whole(_rows(encoded.final, wrong + self._items.start))
+            _, counts = users[mine].unique_consecutive(return_counts=True)  # type: ignore[no-untyped-call]
+            left, right = rows[:, 0].index_select(0, counts.cumsum(0) - counts), rows[:, 1]
             if training.similarity == "cosine":
-                rows, negatives = functional.normalize(rows, dim=-1), functional.normalize(negatives, dim=-1)
-            right = rows[:, 1]
+                left, right, negatives = (functional.normalize(part, dim=-1) for part in (left, right, negatives))
             if self.log_cold_scale.requires_grad:
                 scale = self.log_cold_scale.exp()
                 right = torch.where(cold[items[mine], None], right * scale, right)
                 negatives = torch.where(cold[wrong, None], negatives * scale, negatives)
             loss = sampled_softmax(
-                rows[:, 0],
+                left,
                 right,
                 negatives,
                 positive_index=items[mine],
                 negative_index=wrong,
                 temperature=self.log_temperature.exp(),
                 log_q=self._sampler.log_q[wrong] if training.log_q and not everything else None,
+                counts=counts,
                 total=batch,
             )
         if training.l2:

@@ -56,9 +56,9 @@ def normal(rows: Tensor, columns: Tensor, *, seed: int, stream: Stream) -> Tenso
     return quantile
 
 
-def permutation(count: int, *, seed: int, step: int, stream: Stream, device: torch.device) -> Tensor:
-    """A random order of `count` things, int64 (count,)."""
-    return torch.argsort(_bits(torch.arange(count, device=device), seed, step, stream), stable=True)
+def permutation(numbers: Tensor, *, seed: int, step: int, stream: Stream) -> Tensor:
+    """A random order of numbered things, int64 (things,); those of one number stay together, in their order."""
+    return torch.argsort(_bits(numbers, seed, step, stream), stable=True)
 
 
 class Batches:
@@ -67,7 +67,20 @@ class Batches:
     Every step has the same number of pairs, so that a step costs and weighs the same everywhere.
     """
 
-    def __init__(self, count: int, size: int, *, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, count: int, size: int, *, seed: int, device: torch.device, together: Tensor | None = None
+    ) -> None:
+        """Prepare them.
+
+        Args:
+            count: pairs.
+            size: of a batch, at most.
+            seed: of the orders.
+            device: of the positions.
+            together: number of each pair's group, int64 (count,); the groups are shuffled whole, and only the first
+                and the last one of a batch can be cut. None: pairs are shuffled one by one.
+        """
+        self._together = torch.arange(count, device=device) if together is None else together
         self.count, self.size, self.seed, self.device = count, min(size, count), seed, device
         self._orders: dict[int, Tensor] = {}
 
@@ -83,7 +96,7 @@ class Batches:
         known = self._orders.get(epoch)
         if known is not None:
             return known
-        return permutation(self.count, seed=self.seed, step=epoch, stream=Stream.SHUFFLE, device=self.device)
+        return permutation(self._together, seed=self.seed, step=epoch, stream=Stream.SHUFFLE)
 
 
 class NegativeSampler:

@@ -104,6 +104,37 @@ def test_the_gradient_of_the_softmax_is_that_of_its_formula(block: int, monkeypa
     assert torch.autograd.gradcheck(loss, given)
 
 
+@pytest.mark.parametrize("block", [1, 6, 1 << 20])
+@pytest.mark.parametrize("corrected", [True, False])
+def test_pairs_of_one_user_share_scores_and_lose_nothing(
+    block: int, corrected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss and all gradients are those of the same pairs with a row of their own, whatever is scored at a time."""
+    monkeypatch.setattr("gnn.losses.CPU_BLOCK", block)
+    counts = torch.tensor([3, 1, 2])
+    index, negative = torch.tensor([0, 1, 4, 1, 3, 3]), torch.tensor([1, 1, 4, 6])
+    log_q = torch.tensor([0.2, 0.2, 0.1, 0.3], dtype=torch.float64).log() if corrected else None
+    users, right, wrong = (vectors(n, 4, seed=n).requires_grad_() for n in (3, 6, 4))
+
+    def gradients(rows: torch.Tensor, counts: torch.Tensor | None) -> list[torch.Tensor]:
+        found = sampled_softmax(
+            rows,
+            right,
+            wrong,
+            positive_index=index,
+            negative_index=negative,
+            temperature=0.3,
+            log_q=log_q,
+            counts=counts,
+        )
+        return [found, *torch.autograd.grad(found, (users, right, wrong))]
+
+    for found, expected in zip(
+        gradients(users, counts), gradients(users.repeat_interleave(counts, dim=0), None), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
 def test_the_softmax_of_huge_scores_is_a_number() -> None:
     """A plain dot product has no bound; neither loss nor gradient may overflow in float32."""
     users, right = torch.full((2, 1), 1e3, requires_grad=True), torch.tensor([[-1.0], [1.0]])

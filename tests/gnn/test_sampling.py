@@ -59,7 +59,7 @@ def test_normal_columns_do_not_depend_on_who_holds_them() -> None:
 
 
 def test_a_permutation_has_everything_once() -> None:
-    order = permutation(1000, seed=0, step=3, stream=Stream.SHUFFLE, device=CPU)
+    order = permutation(torch.arange(1000), seed=0, step=3, stream=Stream.SHUFFLE)
     assert sorted(order.tolist()) == list(range(1000))
     assert order.tolist() != list(range(1000))
 
@@ -74,6 +74,20 @@ def test_batches_walk_through_all_pairs_pass_by_pass(count: int, size: int) -> N
         assert sorted(flat[start : start + count]) == list(range(count))
     again = Batches(count, size, seed=0, device=CPU)
     assert again(9).tolist() == steps[9]  # a resumed training starts in the middle
+
+
+def test_what_belongs_together_is_cut_at_the_ends_of_a_batch_alone() -> None:
+    groups = torch.tensor([7, 7, 7, 0, 3, 3, 9, 9, 9, 9, 2, 2])
+    batches = Batches(len(groups), 5, seed=1, device=CPU, together=groups)
+    flat = torch.cat([batches(step) for step in range(12)])
+    orders = set()
+    for start in range(0, 60, 12):
+        order = groups[flat[start : start + 12]]
+        runs = order.unique_consecutive().tolist()
+        assert sorted(runs) == [0, 2, 3, 7, 9]
+        orders.add(tuple(runs))
+        assert sorted(flat[start : start + 12].tolist()) == list(range(12))
+    assert len(orders) > 1
 
 
 def test_negatives_follow_popularity() -> None:
