@@ -245,6 +245,7 @@ BUILT_IN: dict[str, Space] = {
             "item_knn": {
                 "neighbours": {"low": 10, "high": 1000, "log": True},
                 "shrinkage": {"low": 0.0, "high": 100.0},
+                "mean": [False, True],
             },
             "rp3beta": {
                 "alpha": {"low": 0.1, "high": 1.5},

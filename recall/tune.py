@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from torch.distributed import is_torchelastic_launched
 
 from gnn.device import resolve_device
 from gnn.evaluation import Group, user_groups
@@ -125,7 +126,7 @@ def tune(
         progress: hears of the preparation and of the trials.
 
     Raises:
-        ConfigError: a value is not allowed, Optuna is not installed, or `out` cannot be written.
+        ConfigError: a value is not allowed, Optuna is not installed, `out` cannot be written, or torchrun started this.
         InvalidDataError: the sources cannot be used, or there is no validation part.
         TrainingError: no trial finished.
         TuneInProgressError: another process tunes for the same runs folder.
@@ -134,6 +135,8 @@ def tune(
     if trials < 1:
         raise ConfigError(f"trials = {trials} must be at least 1")
     _check_installed()
+    if is_torchelastic_launched() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("tuning runs in one process: start it without torchrun")
     file = Path(file)
     data = read_config(file)
     chosen = {name: value for name, value in (("metric", metric), ("k", k)) if value is not None}

@@ -354,7 +354,7 @@ def test_what_would_change_nothing_on_a_graph_is_not_searched(searchable: Path, 
         spaces(model={"text": False}, tune={"keep": kept})
     # Channels: those that are fused, and those whose ranges somebody wrote.
     fusion = {"channels": ["embedding", "item_knn", "ease", "popularity"]}
-    knn = {"channels.item_knn.neighbours", "channels.item_knn.shrinkage"}
+    knn = {f"channels.{name}" for name in BUILT_IN["channels"].ranges() if name.startswith("item_knn.")}
     assert spaces(fusion=fusion) == {MODEL: model, "item_knn": knn, "ease": {"channels.ease.regularisation"}}
     assert list(spaces(fusion=fusion))[-1] == MODEL, "the quick ones first"
     assert set(spaces(fusion=fusion, tune={"keep": ["channels.ease"]})) == {MODEL, "item_knn"}
@@ -381,6 +381,7 @@ def test_channels_are_searched_each_alone_and_the_refresh_fuses_the_best(searcha
     assert found["item_knn"].configured.settings == {
         "channels.item_knn.neighbours": 100,
         "channels.item_knn.shrinkage": 10.0,
+        "channels.item_knn.mean": False,
     }, "outside of the range that is searched, and measured all the same"
     assert {trial.settings["channels.item_knn.neighbours"] for trial in found["item_knn"].trials[1:]} <= {1, 2, 20}
     # As measured by hand.
@@ -487,6 +488,13 @@ def test_numbers_and_files_that_cannot_be_are_refused_before_any_work(
     assert command("tune", searchable, "--metric", "auc")[0] == 2
     code, _, err = command("tune", tmp_path / "none.toml")
     assert (code, "there is no config file" in err) == (1, True)
+
+
+def test_among_several_ranks_it_says_that_it_runs_alone(searchable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="start it without torchrun"):
+        tune(searchable, trials=1)
 
 
 def test_one_at_a_time(searchable: Path, tmp_path: Path, command: Command) -> None:
