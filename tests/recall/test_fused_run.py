@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 
 from gnn.embeddings import Embeddings
-from kg.errors import ArtifactError, ConfigError
+from gnn.features import TextFeatures
+from kg import SplitConfig, split_interactions
+from kg.errors import ArtifactError, ConfigError, InvalidDataError
 from recall.assess import evaluate_run, exact_channel, read_split
 from recall.channels import ItemKNN, ItemKNNConfig, Popularity, Spectral, SpectralConfig
 from recall.config import load_config
 from recall.contracts import Queries
+from recall.fit_channels import keep_channels
 from recall.fusion import Fusion, FusionConfig
+from recall.prepare import Prepared
 from recall.recommender import Recommender
 from recall.refresh import RefreshResult, refresh
 
@@ -190,6 +194,23 @@ class TestServed:
         code, out, _ = command("evaluate", published.run.path)
         assert code == 0
         assert "interval of the fusion" in out
+
+
+def test_weights_without_anything_to_find_are_not_made_up(config: Path, published, recommender, tmp_path: Path) -> None:
+    graph = recommender.graph
+    split = split_interactions(graph, SplitConfig(kind="per_user_time", test=0.2, valid=0.0))
+    prepared = Prepared(
+        graph=graph,
+        features=TextFeatures.load(published.run.features),
+        split=split,
+        view=split.view(graph, "train"),
+        quality={},
+        texts={},
+    )
+    model = exact_channel(Embeddings.load(published.run.evaluation_model), graph)
+    with pytest.raises(InvalidDataError, match="give weights"):
+        keep_channels(load_config(config), prepared, model, tmp_path / "channels", prepared.view)
+    assert not (tmp_path / "channels").exists()
 
 
 class TestDamage:
