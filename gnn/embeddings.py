@@ -34,6 +34,9 @@ class LinearParts:
         relations: the relations propagated along.
         weights: w_r, on the simplex, float32 (relations,).
         text_projection: from a text vector to E, float32 (text dim, dim), or None.
+        placing: relations among these that lead into `placed` nodes alone, their weights beside the simplex; nodes
+            that are not placed receive along the others only (gnn.cold_start).
+        placed: bool (nodes,), or None where no relation is like that.
     """
 
     base: FloatArray
@@ -43,6 +46,8 @@ class LinearParts:
     relations: tuple[RelationKey, ...]
     weights: FloatArray
     text_projection: FloatArray | None = None
+    placing: tuple[RelationKey, ...] = ()
+    placed: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +63,9 @@ class Embeddings:
         final: Z, float32 (nodes, dim).
         item_scale: s_i, float32 (items,); see the function `item_scale`.
         beta: 0 ranks by cosine, 1 by dot product.
-        cold: items that nobody liked in training, bool (items,), or None: none has a scale of its own.
-        cold_scale: what training found for them, a factor.
+        cold: items that nobody liked in training, or those that were placed (gnn.cold_start), bool (items,); None: none
+            has a scale of its own.
+        cold_scale: what was found for them, a factor.
         linear: the pieces of the propagation when the model is linear, else None.
         facts: what trained it: configuration, steps, seed, validation metrics; plain data.
     """
@@ -97,9 +103,20 @@ class Embeddings:
         return self.items * self.item_scale[:, None]
 
     def with_beta(self, beta: float) -> Embeddings:
-        """The same vectors under another popularity exponent."""
-        scale = item_scale(self.items, beta, cold=self.cold, cold_scale=self.cold_scale)
-        return replace(self, beta=beta, item_scale=scale)
+        """The same vectors under another popularity exponent; placed items keep theirs."""
+        return replace(self, beta=beta, item_scale=self._scale(beta, self.cold_scale))
+
+    def with_cold_scale(self, scale: float) -> Embeddings:
+        """The same vectors with another factor of the cold items."""
+        return replace(self, cold_scale=scale, item_scale=self._scale(self.beta, scale))
+
+    def _scale(self, beta: float, cold_scale: float) -> FloatArray:
+        if self.linear is None or self.linear.placed is None or self.cold is None:
+            return item_scale(self.items, beta, cold=self.cold, cold_scale=cold_scale)
+        scale = item_scale(self.items, beta)
+        # Predictions of served vectors: their length is a part of them.
+        scale[self.cold] = cold_scale
+        return scale
 
     def check_graph(self, graph: KnowledgeGraph) -> None:
         """Make sure that these vectors belong to a graph's nodes.
@@ -131,10 +148,10 @@ class Embeddings:
         }
         if self.linear is not None:
             data["relations"] = [list(key) for key in self.linear.relations]
-            for name in ("base", "tail", "tail2", "alphas", "weights"):
-                tensors[name] = getattr(self.linear, name)
-            if self.linear.text_projection is not None:
-                tensors["text_projection"] = self.linear.text_projection
+            data["placing"] = [list(key) for key in self.linear.placing]
+            for name in ("base", "tail", "tail2", "alphas", "weights", "text_projection", "placed"):
+                if getattr(self.linear, name) is not None:
+                    tensors[name] = getattr(self.linear, name)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / "model.safetensors") as temporary:
             save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, temporary)
@@ -162,6 +179,8 @@ class Embeddings:
                 relations=tuple(RelationKey(*key) for key in data["relations"]),
                 weights=tensors["weights"],
                 text_projection=tensors.get("text_projection"),
+                placing=tuple(RelationKey(*key) for key in data.get("placing", [])),
+                placed=tensors.get("placed"),
             )
         return cls(
             numbering=Numbering(tuple(data["node_types"]), np.array(data["starts"], dtype=np.int64)),

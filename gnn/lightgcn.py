@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -36,6 +36,9 @@ class LightGCNConfig:
         learn_relation_weights: train the weights (softmax) or leave them as they start.
         learn_layer_weights: train the alphas (softmax) or leave them at 1 / (layers + 1).
         text: add projected text vectors, where there are any.
+        knowledge: where texts and the relations beside the interaction act. "everywhere": on all nodes, all through
+            training. "cold_items": training is of the interactions alone, and they place the items that nobody has
+            touched afterwards (gnn.cold_start); the rest of the model is as if they were not there.
         knowledge_degree: edges from which on a node that is neither user nor item has a free embedding. A person of one
             film alone would learn that film by heart: a second free embedding, which simulated cold start leaves in.
         text_scale: factor of the text vectors. Every text moves with each step of all rows of the projection, so that
@@ -53,6 +56,7 @@ class LightGCNConfig:
     learn_relation_weights: bool = True
     learn_layer_weights: bool = False
     text: bool = True
+    knowledge: Literal["everywhere", "cold_items"] = "everywhere"
     text_scale: float = 0.1
     user_embedding: bool = True
     knowledge_degree: int = 20
@@ -60,6 +64,8 @@ class LightGCNConfig:
 
     def __post_init__(self) -> None:
         check_at_least("model", self, 1, "dim", "layers", "knowledge_degree")
+        if self.knowledge not in ("everywhere", "cold_items"):
+            raise ConfigError(f"model.knowledge = {self.knowledge!r} is unknown: use 'everywhere' or 'cold_items'")
         if not 0 < self.interaction_weight <= 1:
             raise ConfigError(f"model.interaction_weight = {self.interaction_weight} must be above 0 and at most 1")
         for name in ("init_scale", "text_scale"):
@@ -117,7 +123,9 @@ class LightGCN(nn.Module):
     ) -> None:
         super().__init__()
         device = device or torch.device("cpu")
-        keys = chosen_relations(graph, config.relations)
+        keys = chosen_relations(graph, config.relations if config.knowledge == "everywhere" else ())
+        if config.knowledge != "everywhere":
+            features = None
         self.propagation = Propagation.of(graph, keys).to(device, dtype)
         self.layer0 = LayerZero(
             graph, config=config, relations=keys, features=features, seed=seed, dtype=dtype, columns=columns

@@ -142,14 +142,18 @@ def split_scores(
             )
             for user, item in pairs
         ]
-    weights = relation_weights(embeddings.linear, adjacency)
+    linear = embeddings.linear
+    everywhere = relation_weights(linear, adjacency)
+    # A node that was not placed receives nothing along the relations that place.
+    elsewhere = np.where([key in linear.placing for key in adjacency.relations], 0.0, everywhere)
     halves: dict[int, _Half] = {}  # a batch often repeats its users
     result: list[Shares | NoShares] = []
     for user, item in pairs:
         source, target = users.start + int(user), items.start + int(item)
         for end in (source, target):
             if end not in halves:
-                halves[end] = _half(embeddings.linear, adjacency, weights, end, dtype)
+                weights = everywhere if linear.placed is None or linear.placed[end] else elsewhere
+                halves[end] = _half(linear, adjacency, weights, end, dtype)
         result.append(_combine(halves[source], halves[target], float(embeddings.item_scale[item])))
     return result
 

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from gnn.checkpoint import CHECKPOINT, Checkpoint, fingerprint
+from gnn.cold_start import place_cold_items
 from gnn.distributed import Ranks, by_columns
 from gnn.embeddings import Embeddings, item_scale
 from gnn.gcn import GCN
 from gnn.handover import Job
 from gnn.layer0 import TextVectors
-from gnn.lightgcn import LightGCN, LightGCNConfig, to_numpy
+from gnn.lightgcn import LightGCN, LightGCNConfig, chosen_relations, to_numpy
 from gnn.objective import Objective
 from gnn.propagation import NOTHING, Mask
 from gnn.sampling import Batches, Stream, uniform
@@ -45,13 +46,14 @@ def fit(
     validation: Validation | None = None,
     steps: int | None = None,
     beta: float | None = None,
+    cold_scale: float | None = None,
     context: RunContext | None = None,
 ) -> Embeddings:
     """Train an encoder on a graph.
 
     With `validation` training stops early on NDCG@20 over all items, seen ones left out, and the best step under the
     best beta is returned. With `steps` exactly that many are taken: the recipe that an earlier run found
-    (`facts["steps"]` and `beta`), on more data. With neither, `training.max_steps`.
+    (`facts["steps"]`, `beta` and `cold_scale`), on more data. With neither, `training.max_steps`.
 
     Args:
         graph: the training view: everything in it may be learned from.
@@ -61,6 +63,7 @@ def fit(
         validation: what to stop on.
         steps: steps to take; not together with `validation`.
         beta: popularity exponent of the result when nothing validates it; None: the first of `training.betas`.
+        cold_scale: factor of placed items (gnn.cold_start) when nothing validates it; None: 1.
         context: device, seed, progress, checkpoints, log, ranks.
 
     Returns:
@@ -94,6 +97,16 @@ def fit(
     prepared.run()
     found = prepared.result()
     assert found is not None  # noqa: S101 (this is the first rank)
+    if isinstance(model, LightGCNConfig) and model.knowledge == "cold_items":
+        found = place_cold_items(
+            found,
+            graph,
+            training,
+            relations=chosen_relations(graph, model.relations),
+            features=features if model.text else None,
+            validation=validation,
+            scale=cold_scale,
+        )
     return found
 
 
@@ -157,7 +170,13 @@ class _Fit:
         self.pair_users, self.pair_items = self.encoder.propagation.pairs
         if not len(self.pair_users):
             raise InvalidDataError("there is no positive interaction to learn from: check the positive rule")
-        self.batches = Batches(len(self.pair_users), training.batch_size, seed=context.seed, device=self.device)
+        self.batches = Batches(
+            len(self.pair_users),
+            training.batch_size,
+            seed=context.seed,
+            device=self.device,
+            together=self.pair_users if training.whole_users else None,
+        )
         popularity = np.bincount(self.pair_items.cpu().numpy(), minlength=len(graph.items))
         self.cold = popularity == 0
         self.untouched = torch.from_numpy(self.cold).to(self.device)

@@ -31,6 +31,8 @@ class TrainingConfig:
         log_q: correct the softmax for what the negatives were drawn from.
         touched_only: only items with a positive interaction compete as negatives.
         batch_size: positive pairs a step.
+        whole_users: shuffle users, not pairs: a batch holds all pairs of its users. They share the scores of the
+            negatives, so that a batch of four times the pairs costs about half; where there are many users.
         learning_rate: of Adam.
         weight_decay: decoupled (AdamW), a step's shrinkage is learning_rate * weight_decay.
         l2: weight of the L2 term on the layer-0 embeddings of the batch, as in the LightGCN paper.
@@ -39,6 +41,10 @@ class TrainingConfig:
         cold_weight: weight of the second pass, in which items are made to look cold; 0 leaves it out, as does a model
             with neither texts nor knowledge to place them by.
         cold_fraction: share of the items that are cold in the second pass of a step.
+        cold_ridge: with `model.knowledge = "cold_items"`: penalty of the regression that places untouched items.
+        cold_attributes: variance of an attribute's vector there, that of a text's coordinate being 1.
+        cold_reliability: a touched item weighs its interactions to this power there.
+        cold_cost: share of recall@20 on validation that the placed items may cost; it sets their factor.
         max_steps: steps at most.
         eval_every: steps between validations and checkpoints.
         patience: validations without a better one before training stops.
@@ -57,6 +63,7 @@ class TrainingConfig:
     log_q: bool = True
     touched_only: bool = False
     batch_size: int = 2048
+    whole_users: bool = False
     learning_rate: float = 0.01
     weight_decay: float = 0.0
     l2: float = 0.0
@@ -64,6 +71,10 @@ class TrainingConfig:
     drop_batch_edges: bool = False
     cold_weight: float = 0.5
     cold_fraction: float = 1 / 3
+    cold_ridge: float = 2.0
+    cold_attributes: float = 0.03
+    cold_reliability: float = 0.25
+    cold_cost: float = 0.0075
     max_steps: int = 240
     eval_every: int = 20
     patience: int = 5
@@ -76,12 +87,18 @@ class TrainingConfig:
                 raise ConfigError(f"training.{name} = {getattr(self, name)!r} is unknown: use {' or '.join(allowed)}")
         check_at_least("training", self, 1, "batch_size", "max_steps", "eval_every", "patience", "validation_users")
         check_at_least("training", self, 0, "negatives", "negative_power", "weight_decay", "l2", "cold_weight")
-        for name in ("temperature", "learning_rate"):
+        check_at_least("training", self, 0, "cold_reliability", "cold_cost")
+        for name in ("temperature", "learning_rate", "cold_ridge", "cold_attributes"):
             if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
                 raise ConfigError(f"training.{name} = {getattr(self, name)} must be above 0")
         for name in ("node_dropout", "cold_fraction"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"training.{name} = {getattr(self, name)} must be at least 0 and below 1")
+        if self.whole_users and self.drop_batch_edges:
+            raise ConfigError(
+                "training.whole_users and training.drop_batch_edges together leave the users of a batch without any "
+                "edge: choose one"
+            )
         if not self.betas or not all(math.isfinite(beta) for beta in self.betas):
             raise ConfigError(f"training.betas = {self.betas} must name at least one finite number")
 

@@ -214,6 +214,7 @@ def _make(
             features=features,
             steps=trained["evaluation"]["steps"],
             beta=trained["evaluation"]["beta"],
+            cold_scale=trained["evaluation"].get("cold_items", {}).get("scale"),
             context=_context(config, stages.work / "serving", _Named(progress, "training for serving"), ranks),
         )
         found.save(run.model)
