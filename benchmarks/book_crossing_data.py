@@ -119,6 +119,16 @@ def checksums(folder: Path) -> dict[str, str]:
     return {f"{FOLDER}/{name}": checksum(folder / name) for name in (RATINGS, TRIPLES, INDEX)}
 
 
+def around_items(graph: KnowledgeGraph) -> KnowledgeGraph:
+    """The relations that touch items, and the entities at their other ends.
+
+    Three quarters of the triples join entities that are no items; no path of two steps between items uses them.
+    """
+    far = {key for key in graph.edges if graph.schema.item_type not in (key.source, key.target)}
+    near = graph.without_relations(far)
+    return near.keep_nodes({"entity": near.connected()["entity"]})
+
+
 def _graph(isbn: dict[int, str], pairs: IntArray, triples: IntArray) -> KnowledgeGraph:
     entities = np.setdiff1d(triples[:, [0, 2]], np.fromiter(isbn, dtype=np.int64))
     name = {**isbn, **{entity: str(entity) for entity in entities.tolist()}}

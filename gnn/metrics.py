@@ -167,9 +167,9 @@ def auc_draws(
     draws: int = 1000,
     seed: int = 0,
 ) -> Values:
-    """The area under the ROC curve of bootstrap samples of users, each taken with all its pairs (draws,).
+    """The area under the ROC curve of bootstrap samples of users, each taken with all its pairs.
 
-    The same seed and highest user number draw the same users: then the draws of two models are paired.
+    The same pairs and seed draw the same users, whatever the scores: the draws of two models are paired.
 
     Args:
         users: whose each pair is, int64 (pairs,).
@@ -177,6 +177,9 @@ def auc_draws(
         scores: (pairs,).
         draws: samples.
         seed: of the draws.
+
+    Returns:
+        float64 (draws,); NaN for a sample that has only one label.
 
     Raises:
         InvalidDataError: only one label occurs, or a score is no number.
@@ -194,7 +197,8 @@ def auc_draws(
         positive = np.add.reduceat(weight * label, starts)
         negative = np.add.reduceat(weight * ~label, starts)
         below = np.cumsum(negative) - negative
-        result[draw] = (positive * (below + negative / 2)).sum() / (positive.sum() * negative.sum())
+        mixed = positive.sum() * negative.sum()
+        result[draw] = (positive * (below + negative / 2)).sum() / mixed if mixed else np.nan
     return result
 
 

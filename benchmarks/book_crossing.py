@@ -1,0 +1,487 @@
+"""Book-Crossing with its knowledge graph, by the protocol of CKAN, and top-20 lists over all items on the same split.
+
+The labelled pairs are split 6:2:2 at random, with each seed anew; nothing is fitted on more than the first part, as in
+the papers. Settings are chosen on the second part (of the first seed) by NDCG@20, the third is read once.
+
+- Top-20: all 14,967 items are ranked, those left out that the user likes in the first two parts.
+- Labelled pairs: the area under the ROC curve, and F1 at a probability of one half after a logistic calibration of the
+  score on the second part. "auc with popularity" calibrates the score and the logarithm of the item's likes together,
+  so that a channel that knows nothing of most items is not measured by its ties.
+
+Users without a positive in the first part are ranked by popularity alone, whatever the model, and reported apart; CKAN
+drops their pairs. The sampled negatives of the first part train nothing.
+
+    python -m benchmarks book_crossing --data DIR [--seeds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.ablations import shuffled
+from benchmarks.book_crossing_data import FOLDER, Pairs, around_items, book_crossing, checksums
+from benchmarks.results import record
+from gnn.calibration import Logistic
+from gnn.embeddings import Embeddings
+from gnn.evaluation import Group
+from gnn.lightgcn import LightGCNConfig
+from gnn.metrics import Values, auc, auc_draws, bootstrap_interval, f1_score
+from gnn.trainer import RunContext, TrainingConfig, fit
+from kg import ItemLists, KnowledgeGraph, Split
+from kg.ids import IntArray
+from kg.splits import TEST, VALID
+from recall.assess import exact_channel
+from recall.channels import (
+    EASE,
+    AttributeKNN,
+    AttributeKNNConfig,
+    EASEConfig,
+    ItemKNN,
+    ItemKNNConfig,
+    Popularity,
+    RP3Beta,
+    RP3BetaConfig,
+    Spectral,
+    SpectralConfig,
+)
+from recall.contracts import Channel, Queries
+from recall.fusion import Fusion, fit_weights
+from recall.measure import measure
+
+_BLOCK = 512  # users whose scores of all items are held at a time
+K = 20
+RECALL, NDCG = f"recall@{K}", f"ndcg@{K}"
+RANKING = (RECALL, NDCG)
+LABELLED = ("auc", "auc with popularity")
+DRAWS = 500
+WITH, WITHOUT, ALL = "users with history", "users without history", "all users"
+COUNTS = "number of likes (no item)"
+COLD, COLD_AMONG = "cold items", "cold items among themselves"
+FULL = "heterogeneous"
+FUSED = "fused"  # of the model, RP3beta, attribute kNN and popularity
+POPULARITY = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
+UNLIKED = 1 / 3  # likes that an item without any counts as, under a logarithm
+
+Make = Callable[[], Channel]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One model and how it is trained; found on the second part of the first seed.
+
+    Attributes:
+        model: the encoder.
+        training: the loss; its `max_steps` are taken.
+        shuffled: trained on rewired knowledge.
+        popularity: rank by the cosine plus a multiple of the logarithm of an item's likes (`with_popularity`), the
+            multiple chosen on the second part; otherwise by the plain dot product, as published.
+    """
+
+    model: LightGCNConfig
+    training: TrainingConfig
+    shuffled: bool = False
+    popularity: bool = True
+
+
+# Negatives drawn by popularity, without correction: the model learns what popularity does not explain, and the ranking
+# adds popularity back. The batch's own edges are taken out: with 2.8 likes an item they would give the answer away.
+SOFTMAX = TrainingConfig(
+    negatives=512, negative_power=1.0, log_q=False, drop_batch_edges=True, cold_weight=0.0, max_steps=80
+)
+HETERO = LightGCNConfig(
+    dim=128,
+    layers=3,
+    relations=("r0", "r1", "r2", "r3"),
+    interaction_weight=0.3,
+    text=False,
+    user_embedding=False,
+    knowledge_degree=4,
+)
+PLAIN = replace(HETERO, relations=())
+MODELS = {
+    FULL: Recipe(model=HETERO, training=SOFTMAX),
+    "graph off (LightGCN, softmax)": Recipe(model=PLAIN, training=SOFTMAX),
+    "graph shuffled": Recipe(model=HETERO, training=SOFTMAX, shuffled=True),
+    "LightGCN, BPR": Recipe(
+        model=replace(PLAIN, dim=64, user_embedding=True),
+        training=TrainingConfig(loss="bpr", l2=1e-3, cold_weight=0.0, max_steps=200),
+        popularity=False,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One seed's data: what is known, and who is asked for what."""
+
+    graph: KnowledgeGraph
+    likes: ItemLists
+    popularity: IntArray
+    validation: Group
+    groups: Sequence[Group]
+    nobody: Group
+    pairs: Pairs
+
+    @classmethod
+    def of(cls, graph: KnowledgeGraph, split: Split, pairs: Pairs) -> Part:
+        """From a split of the labelled pairs."""
+        likes, valid, test = (split.positives(graph, name) for name in ("train", "valid", "test"))
+        seen = split.seen(graph, "train", "valid")
+        popularity = np.bincount(likes.items, minlength=len(graph.items))
+        cold = _restrict(test, popularity == 0)
+        known = likes.counts > 0
+        among = np.flatnonzero(popularity == 0)
+        return cls(
+            graph=split.view(graph, "train"),
+            likes=likes,
+            popularity=popularity,
+            validation=_group("validation", known, likes, valid),
+            groups=(
+                _group(WITH, known, seen, test),
+                _group(COLD, known, seen, cold),
+                _group(COLD_AMONG, known, seen, cold, candidates=among),
+            ),
+            nobody=_group(WITHOUT, ~known, seen, test),
+            pairs=pairs,
+        )
+
+
+@dataclass
+class Scores:
+    """What one model reached on one group, an entry a seed."""
+
+    users: list[IntArray] = field(default_factory=list)
+    values: dict[str, list[Values]] = field(default_factory=dict)
+    labelled: dict[str, list[float]] = field(default_factory=dict)
+    draws: dict[str, list[Values]] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    note: str = ""
+
+    def of_users(self, metric: str) -> Values:
+        """Each user's mean over the seeds whose test part has something of this user."""
+        user, value = np.concatenate(self.users), np.concatenate(self.values[metric])
+        times = np.bincount(user)
+        means: Values = np.bincount(user, weights=value)[times > 0] / times[times > 0]
+        return means
+
+
+class Table:
+    """All scores by group and model."""
+
+    def __init__(self) -> None:
+        self.scores: dict[tuple[str, str], Scores] = {}
+
+    def of(self, group: str, model: str, *, seconds: float | None = None, note: str = "") -> Scores:
+        scores = self.scores.setdefault((group, model), Scores())
+        if seconds is not None:
+            scores.seconds.append(seconds)
+        scores.note = note or scores.note
+        return scores
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        for (group, model), scores in self.scores.items():
+            row: dict[str, Any] = {"group": group, "model": model}
+            if scores.users:
+                row["users"] = len(np.unique(np.concatenate(scores.users)))
+            for metric, values in scores.values.items():
+                per_user = scores.of_users(metric)
+                row |= _figure(metric, float(per_user.mean()), bootstrap_interval(per_user), [v.mean() for v in values])
+            for metric, reached in scores.labelled.items():
+                interval = _interval(np.mean(scores.draws[metric], axis=0)) if metric in scores.draws else None
+                row |= _figure(metric, float(np.mean(reached)), interval, reached)
+            row["seeds"] = len(scores.seconds)
+            row["seconds"] = round(float(np.mean(scores.seconds)), 2)
+            row["chosen"] = scores.note
+            yield row
+
+    def against(self, model: str) -> Iterator[dict[str, Any]]:
+        """Paired differences of one model to all others, with intervals over users."""
+        for (group, other), scores in self.scores.items():
+            mine = self.scores.get((group, model))
+            if mine is None or group == ALL or other in (model, COUNTS):
+                continue
+            row: dict[str, Any] = {"group": group, "model": f"{model} minus {other}"}
+            for metric in scores.values:
+                difference = mine.of_users(metric) - scores.of_users(metric)
+                row |= _figure(metric, float(difference.mean()), bootstrap_interval(difference), [])
+            for metric in scores.draws:
+                difference = np.mean(mine.draws[metric], axis=0) - np.mean(scores.draws[metric], axis=0)
+                mean = float(np.mean(mine.labelled[metric]) - np.mean(scores.labelled[metric]))
+                row |= _figure(metric, mean, _interval(difference), [])
+            yield row
+
+
+def baselines() -> dict[str, list[tuple[str, Make]]]:
+    """The settings that validation chooses from, by baseline."""
+    return {
+        "popularity": [("", Popularity)],
+        "item-kNN": [
+            (f"{n} neighbours, shrinkage {s:g}", partial(ItemKNN, ItemKNNConfig(neighbours=n, shrinkage=s)))
+            for n, s in product((500, 2000), (50.0, 200.0, 1000.0, 5000.0))
+        ],
+        "EASE": [(f"lambda {r:g}", partial(EASE, EASEConfig(regularisation=r))) for r in (100.0, 1000.0)],
+        "RP3beta": [
+            (f"alpha {a:g}, {n} neighbours", partial(RP3Beta, RP3BetaConfig(alpha=a, beta=0.0, neighbours=n)))
+            for a, n in product((0.3, 0.5, 0.7), (800, 3000))
+        ],
+        "spectral filter (GF-CF)": [
+            (f"{f} factors, alpha {a:g}", partial(Spectral, SpectralConfig(factors=f, alpha=a)))
+            for f, a in product((8, 32), (1.0, 3.0, 10.0))
+        ],
+        "attribute kNN": [
+            (f"{n} neighbours", partial(AttributeKNN, AttributeKNNConfig(neighbours=n))) for n in (100, 1000)
+        ],
+    }
+
+
+def choose(options: Sequence[tuple[str, Make]], part: Part) -> tuple[str, Make]:
+    """The option with the best NDCG@20 on the second part."""
+    if len(options) == 1:
+        return options[0]
+    reached = [_ndcg(make().fit(part.graph), part) for _, make in options]
+    return options[int(np.argmax(reached))]
+
+
+def train(recipe: Recipe, part: Part, *, seed: int) -> Embeddings:
+    """Train one model on the first part."""
+    graph = shuffled(part.graph, seed) if recipe.shuffled else part.graph
+    training = recipe.training
+    return fit(graph, recipe.model, training, steps=training.max_steps, beta=1.0, context=RunContext(seed=seed))
+
+
+def with_popularity(embeddings: Embeddings, popularity: IntArray, weight: float) -> Embeddings:
+    """The same vectors at unit length, and a column more: score = cosine + weight * ln(likes).
+
+    Args:
+        embeddings: trained vectors.
+        popularity: likes of each item, int64 (items,); none count as a third of one.
+        weight: of the logarithm; the model's temperature would be the weight of a calibrated softmax.
+    """
+    length = np.linalg.norm(embeddings.final, axis=1, keepdims=True)
+    unit = np.divide(embeddings.final, length, out=np.zeros_like(embeddings.final), where=length > 0)
+    column = np.ones((len(unit), 1), dtype=np.float32)
+    column[embeddings.numbering.span(embeddings.item_type), 0] = weight * np.log(np.maximum(popularity, UNLIKED))
+    scale = np.ones(len(popularity), dtype=np.float32)
+    return replace(embeddings, final=np.hstack([unit, column]), item_scale=scale, linear=None)
+
+
+def served(recipe: Recipe, part: Part, *, seed: int) -> tuple[str, Channel]:
+    """A trained model behind its index, the weight of popularity chosen on the second part."""
+    trained = train(recipe, part, seed=seed)
+    note = f"{recipe.training.max_steps} steps"
+    if not recipe.popularity:
+        return note, exact_channel(trained, part.graph)
+    options = [(w, exact_channel(with_popularity(trained, part.popularity, w), part.graph)) for w in POPULARITY]
+    weight, channel = options[int(np.argmax([_ndcg(channel, part) for _, channel in options]))]
+    return f"{note}, popularity {weight:g} (last seed)", channel
+
+
+def fused(channels: Mapping[str, Channel], part: Part) -> tuple[str, Channel]:
+    """Several channels, their weights chosen on the second part."""
+    fusion = Fusion.of(channels, part.graph)
+    group = part.validation
+    queries = Queries.of_users(group.user, part.graph.users, seen=group.seen)
+    weights = fit_weights(fusion, queries, group.truth, k=K)
+    note = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
+    return f"{note} (last seed)", fusion.reweighted(weights)
+
+
+def pair_scores(channel: Channel, users: IntArray, items: IntArray, graph: KnowledgeGraph) -> Values:
+    """A channel's scores of pairs, 0 where it has no evidence.
+
+    Args:
+        channel: fitted.
+        users: positions, int64 (n,).
+        items: positions, int64 (n,).
+        graph: the users' graph.
+
+    Returns:
+        float64 (n,).
+    """
+    who, row = np.unique(users, return_inverse=True)
+    order = np.argsort(row, kind="stable")
+    starts = np.searchsorted(row[order], np.arange(len(who)))
+    place = np.empty(len(row), dtype=np.int64)
+    place[order] = np.arange(len(row)) - starts[row[order]]
+    wanted = np.full((len(who), int(place.max(initial=0)) + 1), -1, dtype=np.int64)
+    wanted[row, place] = items
+    queries = Queries.of_users(who, graph.users)
+    found = np.zeros(wanted.shape)
+    for rows, block in queries.blocks(_BLOCK):
+        found[rows] = channel.scored(block).at(wanted[rows])
+    result: Values = found[row, place]
+    return result
+
+
+def judge(table: Table, model: str, channel: Channel, part: Part, *, seconds: float, note: str) -> None:
+    """Measure one fitted channel on the test part, into the table."""
+    fallback = _fallback(part)
+    nobody = measure(fallback, [part.nobody], trained_on=part.graph, ks=(K,))[0]
+    for evaluation in measure(channel, part.groups, trained_on=part.graph, ks=(K,)):
+        found = {evaluation.group: (evaluation.user, evaluation.values)}
+        if evaluation.group == WITH:
+            joined = {metric: np.concatenate([evaluation.values[metric], nobody.values[metric]]) for metric in RANKING}
+            found |= {WITHOUT: (nobody.user, nobody.values)} if model == "popularity" else {}
+            found |= {ALL: (np.concatenate([evaluation.user, nobody.user]), joined)}
+        for group, (user, values) in found.items():
+            scores = table.of(group, model, seconds=seconds, note=note)
+            scores.users.append(user)
+            for metric in RANKING:
+                scores.values.setdefault(metric, []).append(values[metric])
+    for group, metric, labels, users, probability in _labelled(channel, part):
+        if group == WITHOUT and model != "popularity":
+            continue
+        scores = table.of(group, model)
+        scores.labelled.setdefault(metric, []).append(auc(labels, probability))
+        scores.draws.setdefault(metric, []).append(auc_draws(users, labels, probability, draws=DRAWS))
+        if metric == LABELLED[0]:
+            scores.labelled.setdefault("f1", []).append(f1_score(labels, probability >= 0.5))
+
+
+def _labelled(channel: Channel, part: Part) -> Iterator[tuple[str, str, npt.NDArray[np.bool_], IntArray, Values]]:
+    """Group, metric, labels, users and calibrated probabilities of the labelled test pairs."""
+    valid, test = part.pairs.of(VALID), part.pairs.of(TEST)
+    ours = {name: part.likes.counts[pairs.user] > 0 for name, pairs in (("valid", valid), ("test", test))}
+    likes = np.log(np.maximum(part.popularity, UNLIKED))
+    lone = Logistic.fit(likes[valid.item[~ours["valid"]], None], valid.label[~ours["valid"]])
+    chance = lone(likes[test.item[~ours["test"]], None])
+    rest = test.select(~ours["test"])
+    known, asked = valid.select(ours["valid"]), test.select(ours["test"])
+    score, wanted = (pair_scores(channel, pairs.user, pairs.item, part.graph) for pairs in (known, asked))
+    features = {
+        LABELLED[0]: (score[:, None], wanted[:, None]),
+        LABELLED[1]: (np.column_stack([score, likes[known.item]]), np.column_stack([wanted, likes[asked.item]])),
+    }
+    for metric, (before, after) in features.items():
+        probability = Logistic.fit(before, known.label)(after)
+        yield WITH, metric, asked.label, asked.user, probability
+        yield WITHOUT, metric, rest.label, rest.user, chance
+        yield (
+            ALL,
+            metric,
+            np.concatenate([asked.label, rest.label]),
+            np.concatenate([asked.user, rest.user]),
+            np.concatenate([probability, chance]),
+        )
+
+
+def judge_counts(table: Table, part: Part) -> None:
+    """What the split itself gives away: the number of a user's likes in the first part, no item looked at.
+
+    Half of a user's pairs are positives; the more of them the first part has, the fewer are left for the others.
+    """
+    valid, test = part.pairs.of(VALID), part.pairs.of(TEST)
+    counts = np.log1p(part.likes.counts)
+    probability = Logistic.fit(counts[valid.user, None], valid.label)(counts[test.user, None])
+    for group, mask in ((WITH, part.likes.counts[test.user] > 0), (ALL, np.ones(len(test.user), dtype=bool))):
+        scores = table.of(group, COUNTS, seconds=0.0)
+        labels, users = test.label[mask], test.user[mask]
+        scores.labelled.setdefault(LABELLED[0], []).append(auc(labels, probability[mask]))
+        scores.draws.setdefault(LABELLED[0], []).append(auc_draws(users, labels, probability[mask], draws=DRAWS))
+
+
+def run(data: Path, seeds: int, keep: Callable[[Table], Any]) -> Table:
+    """Everything, seed by seed; the table is handed over after each."""
+    source = book_crossing(data / FOLDER)
+    near = replace(source, graph=around_items(source.graph))
+    table = Table()
+    chosen: dict[str, tuple[str, Make]] = {}
+    for seed in range(seeds):
+        part = Part.of(near.graph, *near.split(seed=seed))
+        judge_counts(table, part)
+        fitted: dict[str, Channel] = {}
+        for name, options in baselines().items():
+            if name not in chosen:
+                chosen[name] = choose(options, part)
+            note, make = chosen[name]
+            start = time.perf_counter()
+            fitted[name] = make().fit(part.graph)
+            judge(table, name, fitted[name], part, seconds=time.perf_counter() - start, note=note)
+        for name, recipe in MODELS.items():
+            start = time.perf_counter()
+            note, fitted[name] = served(recipe, part, seed=seed)
+            judge(table, name, fitted[name], part, seconds=time.perf_counter() - start, note=note)
+        start = time.perf_counter()
+        named = {"heterogeneous": FULL, "rp3beta": "RP3beta", "attributes": "attribute kNN", "popularity": "popularity"}
+        note, channel = fused({short: fitted[name] for short, name in named.items()}, part)
+        judge(table, FUSED, channel, part, seconds=time.perf_counter() - start, note=note)
+        keep(table)
+    return table
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure all and keep the result."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks book_crossing", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds book-crossing/")
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args(argv)
+    sums = checksums(arguments.data / FOLDER)
+
+    def keep(table: Table) -> None:
+        record("book_crossing", [*table.rows(), *table.against(FULL)], data=sums, notes=NOTES)
+
+    run(arguments.data, arguments.seeds, keep)
+
+
+NOTES = (__doc__ or "").strip()
+
+
+def _ndcg(channel: Channel, part: Part) -> float:
+    return measure(channel, [part.validation], trained_on=part.graph, ks=(K,))[0].mean(NDCG)
+
+
+def _fallback(part: Part) -> Channel:
+    return Popularity().fit(part.graph)
+
+
+def _restrict(lists: ItemLists, allowed: npt.NDArray[np.bool_]) -> ItemLists:
+    kept = allowed[lists.items]
+    return ItemLists.from_pairs(lists.rows()[kept], lists.items[kept], num_rows=len(lists))
+
+
+def _group(
+    name: str,
+    users: npt.NDArray[np.bool_],
+    seen: ItemLists,
+    truth: ItemLists,
+    *,
+    candidates: IntArray | None = None,
+) -> Group:
+    """Those of the users who have something to find."""
+    chosen = np.flatnonzero(users & (truth.counts > 0))
+    none = ItemLists(np.zeros(len(chosen) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    return Group(
+        name=name,
+        user=chosen,
+        known=True,
+        history=none,
+        seen=seen.take(chosen),
+        truth=truth.take(chosen),
+        candidates=candidates,
+    )
+
+
+def _figure(
+    metric: str, mean: float, interval: tuple[float, float] | None, of_seeds: Sequence[float]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {metric: mean}
+    if interval is not None:
+        row[f"{metric} interval"] = list(interval)
+    if len(of_seeds) > 1:
+        row[f"{metric} spread"] = float(np.std(of_seeds, ddof=1))
+    return row
+
+
+def _interval(draws: Values) -> tuple[float, float]:
+    low, high = np.nanquantile(draws, [0.025, 0.975])
+    return float(low), float(high)
