@@ -6,6 +6,7 @@ import argparse
 from importlib import import_module
 
 NAMES = {
+    "book_crossing": "AUC of labelled pairs, recall and NDCG with and without the knowledge graph",
     "gowalla": "recall and NDCG on the published split of the LightGCN paper, beside the published figures",
     "movies": "recall and NDCG on the bundled movies: baselines, ablations, cold items",
     "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",
