@@ -91,6 +91,7 @@ MODELS: list[tuple[ModelConfig, TrainingConfig]] = [
     (LightGCNConfig(dim=16, relations=()), replace(QUICK, loss="bpr", l2=1e-4)),
     (LightGCNConfig(dim=16, learn_layer_weights=True), replace(QUICK, negatives=0, learn_temperature=True)),
     (LightGCNConfig(dim=16, user_embedding=False), replace(QUICK, negative_power=0.5, touched_only=True)),
+    (LightGCNConfig(dim=16, relations=()), replace(QUICK, whole_users=True, batch_size=100)),
     (LightGCNConfig(dim=16), replace(QUICK, similarity="dot", temperature=1.0, node_dropout=0.1)),
     (GCNConfig(dim=16), replace(QUICK, cold_weight=0.5)),
 ]
@@ -353,6 +354,11 @@ def test_arguments_that_contradict_are_refused() -> None:
     bare = graph.keep_edges({LIKED: np.zeros(len(graph.interactions), dtype=bool)})
     with pytest.raises(InvalidDataError, match="no positive interaction"):
         fit(bare, LightGCNConfig(), QUICK, context=CPU)
+
+
+def test_whole_users_whose_edges_are_all_dropped_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"whole_users and training.drop_batch_edges"):
+        TrainingConfig(whole_users=True, drop_batch_edges=True)
 
 
 @pytest.mark.parametrize(
