@@ -236,7 +236,7 @@ BUILT_IN: dict[str, Space] = {
             "cheby": {
                 "degree": {"low": 2, "high": 12},
                 "flatness": {"low": 0.5, "high": 4.0},
-                "factors": [128, 256, 512],
+                "factors": [64, 128, 256, 512],
                 "alpha": {"low": 0.0, "high": 1.0},
                 "beta": {"low": 0.0, "high": 1.0},
             },
@@ -252,7 +252,7 @@ BUILT_IN: dict[str, Space] = {
                 "beta": {"low": 0.0, "high": 1.0},
                 "neighbours": {"low": 50, "high": 1000, "log": True},
             },
-            "spectral": {"factors": [64, 128, 256, 512], "alpha": {"low": 0.0, "high": 1.0}},
+            "spectral": {"factors": [32, 64, 128, 256, 512], "alpha": {"low": 0.0, "high": 1.0}},
         }
     ),
 }

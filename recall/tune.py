@@ -232,9 +232,11 @@ class _Tuning:
     def _idle(self, space: Mapping[str, Range]) -> Iterator[str]:
         config = self.config
         relations = chosen_relations(self.prepared.view, config.model.relations)
-        if len(relations) == 1 and "model.relations" not in space:
+        # Then neither relations nor texts are trained with, and no vector of a touched item depends on them.
+        apart = config.model.knowledge == "cold_items" and "model.knowledge" not in space
+        if apart or (len(relations) == 1 and "model.relations" not in space):
             yield from ("model.interaction_weight", "model.knowledge_degree")
-        if not (len(self.prepared.features) and config.model.text) and "model.text" not in space:
+        if apart or (not (len(self.prepared.features) and config.model.text) and "model.text" not in space):
             yield "model.text_scale"
         if config.training.loss == "bpr" and "training.loss" not in space:
             yield "training.temperature"

@@ -343,6 +343,10 @@ def test_what_would_change_nothing_on_a_graph_is_not_searched(searchable: Path, 
     assert spaces() == {MODEL: model}
     assert left_out(model={"relations": []}) == {"model.interaction_weight", "model.knowledge_degree"}
     assert left_out(model={"text": False}) == {"model.text_scale"}
+    of_knowledge = {"model.interaction_weight", "model.knowledge_degree", "model.text_scale"}
+    assert left_out(model={"knowledge": "cold_items"}) == of_knowledge
+    both = {"knowledge": ["everywhere", "cold_items"]}
+    assert left_out(model={"knowledge": "cold_items"}, tune={"model": both}) == set()
     assert left_out(training={"loss": "bpr"}) == {"training.temperature"}
     assert left_out(training={"loss": "bpr"}, tune={"training": {"loss": ["bpr", "softmax"]}}) == set()
     assert left_out(model={"text": False}, tune={"model": {"text_scale": [0.1, 0.2]}}) == set()
