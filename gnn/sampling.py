@@ -77,10 +77,10 @@ class Batches:
             size: of a batch, at most.
             seed: of the orders.
             device: of the positions.
-            together: number of each pair's group, int64 (count,); the groups are shuffled whole, and only the first
+            together: number of each pair's group, (count,); the groups are shuffled whole, and only the first
                 and the last one of a batch can be cut. None: pairs are shuffled one by one.
         """
-        self._together = torch.arange(count, device=device) if together is None else together
+        self._together = together
         self.count, self.size, self.seed, self.device = count, min(size, count), seed, device
         self._orders: dict[int, Tensor] = {}
 
@@ -96,7 +96,8 @@ class Batches:
         known = self._orders.get(epoch)
         if known is not None:
             return known
-        return permutation(self._together, seed=self.seed, step=epoch, stream=Stream.SHUFFLE)
+        numbers = torch.arange(self.count, device=self.device) if self._together is None else self._together.long()
+        return permutation(numbers, seed=self.seed, step=epoch, stream=Stream.SHUFFLE)
 
 
 class NegativeSampler:
