@@ -14,36 +14,44 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.ablations import shuffled
 from benchmarks.movies_data import bundled, checksums, rich
-from benchmarks.recipes import COLD, GLOBAL, PER_USER, RECIPES, Recipe
+from benchmarks.recipes import COLD, GLOBAL, MAIN, PER_USER, RECIPES, Recipe
 from benchmarks.results import record, show
+from gnn.cold_start import place_cold_items
+from gnn.embeddings import Embeddings
 from gnn.evaluation import Evaluation, Group, cold_item_groups, user_groups
 from gnn.features import TextFeatures, encode_graph
+from gnn.foldin import fold_in_items
+from gnn.lightgcn import chosen_relations
 from gnn.metrics import Values, bootstrap_interval
 from gnn.text import TextConfig, TextEncoder
 from gnn.text_cache import TextCache
 from gnn.trainer import RunContext, Validation, fit
-from kg import KnowledgeGraph, Split, SplitConfig, hide_items, split_interactions
+from kg import KnowledgeGraph, RelationKey, Split, SplitConfig, hide_items, split_interactions
+from kg.adjacency import Adjacency
 from kg.ids import IntArray
 from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
 from recall.channels.content_knn import ContentKNN, ContentKNNConfig
+from recall.channels.ease import EASE, EASEConfig
 from recall.channels.embedding import EmbeddingChannel
 from recall.channels.item_knn import ItemKNN, ItemKNNConfig
 from recall.channels.popularity import Popularity
+from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
 from recall.contracts import Channel
 from recall.measure import measure
 
 K = 20
 METRICS = (f"recall@{K}", f"ndcg@{K}")
-SECTIONS = (PER_USER, GLOBAL, COLD, "canary")
+SECTIONS = (PER_USER, COLD, GLOBAL, "canary")
 CACHE = Path(".cache") / "benchmarks"
 
 Make = Callable[[], Channel]
@@ -118,33 +126,42 @@ class Table:
             yield row
 
 
-def baselines(features: TextFeatures) -> dict[str, list[tuple[str, Make]]]:
-    """The settings that validation chooses from, by baseline."""
-    return {
+def baselines(features: TextFeatures, section: str) -> dict[str, list[tuple[str, Make]]]:
+    """The settings that validation chooses from, by baseline; cold items alone ask those that can place one."""
+    content: dict[str, list[tuple[str, Make]]] = {
         "popularity": [("", Popularity)],
+        "content kNN": [
+            (f"{n} neighbours, centred", lambda n=n: ContentKNN(features, ContentKNNConfig(neighbours=n, centre=True)))
+            for n in (20, 100, 500)
+        ],
+        "attribute kNN": [
+            (f"{n} neighbours", lambda n=n: AttributeKNN(AttributeKNNConfig(neighbours=n))) for n in (20, 50, 100)
+        ],
+    }
+    if section == COLD:
+        return content
+    known: dict[str, list[tuple[str, Make]]] = {
         "item-kNN": [
             (f"{n} neighbours, shrinkage {s:g}", lambda n=n, s=s: ItemKNN(ItemKNNConfig(neighbours=n, shrinkage=s)))
-            for n in (50, 100, 200, 500, 1000)
+            for n in (50, 100)
             for s in (0.0, 10.0, 50.0)
         ],
         "spectral filter (GF-CF)": [
-            (f"{f} factors, alpha {a:g}", lambda f=f, a=a: Spectral(SpectralConfig(factors=f, alpha=a)))
-            for f in (16, 32, 64, 128)
-            for a in (0.0, 0.3, 1.0)
+            (f"{f} factors, alpha 0.3", lambda f=f: Spectral(SpectralConfig(factors=f, alpha=0.3)))
+            for f in (32, 64, 128)
         ],
-        "content kNN": [
+        "RP3beta": [
             (
-                f"{n or 'all'} neighbours{', centred' if c else ''}",
-                lambda n=n, c=c: ContentKNN(features, ContentKNNConfig(neighbours=n, centre=c)),
+                f"alpha 0.5, beta {b:g}, {n} neighbours",
+                lambda b=b, n=n: RP3Beta(RP3BetaConfig(alpha=0.5, beta=b, neighbours=n)),
             )
-            for n in (20, 100, 500, 2000, None)
-            for c in (False, True)
+            for b in (0.3, 0.5)
+            for n in (100, 800)
         ],
-        "attribute kNN": [
-            (f"{n} neighbours", lambda n=n: AttributeKNN(AttributeKNNConfig(neighbours=n)))
-            for n in (20, 50, 100, 500, 2000)
-        ],
+        # An inverse of all items for each setting: others were compared on validation before.
+        "EASE": [("lambda 200", lambda: EASE(EASEConfig(regularisation=200.0)))],
     }
+    return content | known
 
 
 def choose(options: list[tuple[str, Make]], groups: list[Group], view: KnowledgeGraph) -> tuple[str, Make]:
@@ -157,28 +174,117 @@ def choose(options: list[tuple[str, Make]], groups: list[Group], view: Knowledge
     return options[int(np.argmax(reached))]
 
 
-def train(
-    graph: KnowledgeGraph,
-    recipe: Recipe,
-    features: TextFeatures,
-    *,
-    seed: int,
-    validation: Validation | None = None,
-    steps: int | None = None,
-    beta: float | None = None,
-) -> EmbeddingChannel:
-    """Train one model and put an index on it."""
-    embeddings = fit(
+def train(graph: KnowledgeGraph, recipe: Recipe, features: TextFeatures, *, seed: int) -> Embeddings:
+    """Train one model for the steps and under the exponent that validation found for its recipe."""
+    if recipe.shuffled:
+        graph = shuffled(graph, seed)
+    return fit(
         graph,
         recipe.model,
         recipe.training,
         features=features,
-        validation=validation,
-        steps=steps,
-        beta=beta,
+        steps=recipe.steps,
+        beta=recipe.beta,
         context=RunContext(seed=seed),
     )
-    return EmbeddingChannel.of(embeddings, graph)
+
+
+def bare(found: Embeddings) -> Embeddings:
+    """The model before anything was placed: what training without cold items gives, to the bit."""
+    linear = found.linear
+    if linear is None or linear.placed is None:
+        return found
+    base, tail, tail2, final = (table.copy() for table in (linear.base, linear.tail, linear.tail2, found.final))
+    interaction = tuple(key for key in linear.relations if key not in linear.placing)
+    others = np.ones(len(base), dtype=bool)
+    for name in (found.user_type, found.item_type):
+        others[found.numbering.span(name)] = False
+    for table in (base, tail, tail2, final):
+        table[linear.placed | others] = 0
+    weights = linear.weights[[linear.relations.index(key) for key in interaction]]
+    before = replace(
+        linear,
+        base=base, tail=tail, tail2=tail2, relations=interaction, weights=weights, text_projection=None,
+        placing=(), placed=None,
+    )  # fmt: skip
+    plain = replace(found, final=final, linear=before, cold=None, cold_scale=1.0)
+    return plain.with_beta(found.beta)
+
+
+# Name, texts, relations (None: all), rewired.
+PLACERS: tuple[tuple[str, bool, tuple[str, ...] | None, bool], ...] = (
+    ("cold items by graph and text", True, None, False),
+    ("cold items by text alone", True, (), False),
+    ("cold items by graph alone", False, None, False),
+    ("cold items by shuffled graph and text", True, None, True),
+)
+CHOSEN = f"LightGCN, {PLACERS[0][0]}"
+PLAIN = "LightGCN"
+
+
+def placed(
+    plain: Embeddings,
+    graph: KnowledgeGraph,
+    features: TextFeatures,
+    placer: tuple[str, bool, tuple[str, ...] | None, bool],
+    *,
+    seed: int,
+    validation: Validation | None = None,
+    scale: float | None = None,
+) -> Embeddings:
+    """A trained model with the cold items placed from what one ablation leaves."""
+    _, text, relations, rewired = placer
+    graph = shuffled(graph, seed) if rewired else graph
+    return place_cold_items(
+        plain,
+        graph,
+        MAIN.training,
+        relations=chosen_relations(graph, relations),
+        features=features if text else None,
+        validation=validation,
+        scale=scale,
+    )
+
+
+def added_later(
+    plain: Embeddings, view: KnowledgeGraph, features: TextFeatures, hidden: npt.NDArray[np.bool_], scale: float
+) -> Embeddings:
+    """Hidden items that the graph did not have while training: their edges come with the request (gnn.foldin)."""
+    kept: dict[RelationKey, npt.NDArray[np.bool_]] = {}
+    given: list[dict[RelationKey, list[int]]] = [{} for _ in range(int(hidden.sum()))]
+    place = np.cumsum(hidden) - 1
+    for key, table in view.edges.items():
+        if view.schema.relations[key].event is None and plain.item_type in (key.source, key.target):
+            item = np.asarray(table["src" if key.source == plain.item_type else "dst"])
+            other = np.asarray(table["dst" if key.source == plain.item_type else "src"])
+            kept[key] = ~hidden[item]
+            for row in np.flatnonzero(hidden[item]):
+                given[place[item[row]]].setdefault(key, []).append(other[row])
+    items = plain.numbering.span(plain.item_type)
+    here = (features.nodes >= items.start) & (features.nodes < items.stop)
+    new = np.zeros(len(features.nodes), dtype=bool)
+    new[here] = hidden[features.nodes[here] - items.start]
+    known = replace(features, nodes=features.nodes[~new], vectors=features.vectors[~new])
+    before = view.keep_edges(kept)
+    found = placed(plain, before, known, PLACERS[0], seed=0, scale=scale)
+    text = np.zeros((len(given), features.dim), dtype=np.float32)
+    text[place[features.nodes[new] - items.start]] = features.vectors[new]
+    vectors = fold_in_items(
+        found, Adjacency.of(before), text=text, attributes=[{k: np.array(v) for k, v in row.items()} for row in given]
+    )
+    final, cold = found.final.copy(), hidden | (np.zeros_like(hidden) if found.cold is None else found.cold)
+    final[items.start + np.flatnonzero(hidden)] = vectors
+    return replace(found, final=final, cold=cold).with_cold_scale(scale)
+
+
+def chosen_factors(graph: KnowledgeGraph, split: Split, features: TextFeatures) -> dict[str, float]:
+    """What cold items are multiplied with, for each way of placing them: what the validation part can bear."""
+    view = split.view(graph, "train")
+    validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
+    plain = bare(train(view, MAIN, features, seed=0))
+    found = {placer[0]: placed(plain, view, features, placer, seed=0, validation=validation) for placer in PLACERS}
+    show("factors of cold items", [{"model": name, **each.facts["cold_items"]} for name, each in found.items()])
+    return {name: each.cold_scale for name, each in found.items()}
 
 
 def run_split(
@@ -188,48 +294,67 @@ def run_split(
     features: TextFeatures,
     *,
     seeds: int,
-    models: Sequence[str],
+    scales: dict[str, float],
     keep: Callable[[Table], Any],
 ) -> Table:
-    """Baselines and models on the test part of a split."""
+    """Baselines and models on the test part of a split; the per-user one chooses the factors of cold items."""
     table = Table(section)
     train_view, full_view = split.view(graph, "train"), split.view(graph, "train", "valid")
     tuning = user_groups(graph, split, part="valid", known_parts=("train",))
     groups = user_groups(graph, split)
-    for name, options in baselines(features).items():
+    if not scales:
+        scales |= chosen_factors(graph, split, features)
+    for seed in range(seeds if section == PER_USER else 1):
+        start = time.perf_counter()
+        plain = bare(train(full_view, MAIN, features, seed=seed))
+        seconds = time.perf_counter() - start
+        for name, found, note in variants(plain, full_view, features, scales, seed=seed):
+            evaluations = measure(EmbeddingChannel.of(found, full_view), groups, trained_on=full_view, ks=(K,))
+            table.add(name, evaluations, seconds=seconds, note=note)
+        keep(table)
+    for name, options in baselines(features, section).items():
         note, make = choose(options, tuning, train_view)
         start = time.perf_counter()
         channel = make().fit(full_view)
         seconds = time.perf_counter() - start
         table.add(name, measure(channel, groups, trained_on=full_view, ks=(K,)), seconds=seconds, note=note)
-        show(
-            section, [{k: v for k, v in row.items() if k != "section"} for row in table.rows() if row["model"] == name]
-        )
-    validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
-    for name in models:
-        recipe = RECIPES[name]
-        for seed in range(min(seeds, recipe.most_seeds)):
-            start = time.perf_counter()
-            found = train(train_view, recipe, features, seed=seed, validation=validation).embeddings
-            steps, beta = int(found.facts["steps"]), found.beta
-            channel = train(full_view, recipe, features, seed=seed, steps=steps, beta=beta)
-            seconds = time.perf_counter() - start
-            table.add(
-                name,
-                measure(channel, groups, trained_on=full_view, ks=(K,)),
-                seconds=seconds,
-                note=f"{steps} steps, beta {beta:g} (last seed)",
-            )
+    keep(table)
+    for name, recipe in RECIPES.items():
+        if section not in recipe.sections:
+            continue
+        start = time.perf_counter()
+        found = train(full_view, recipe, features, seed=0)
+        seconds = time.perf_counter() - start
+        evaluations = measure(EmbeddingChannel.of(found, full_view), groups, trained_on=full_view, ks=(K,))
+        table.add(name, evaluations, seconds=seconds, note=f"{recipe.steps} steps, beta {found.beta:g}")
         keep(table)
     return table
 
 
+def variants(
+    plain: Embeddings, graph: KnowledgeGraph, features: TextFeatures, scales: dict[str, float], *, seed: int
+) -> Iterator[tuple[str, Embeddings, str]]:
+    """The plain model, and the same with cold items placed from all there is, and from what each ablation leaves."""
+    steps = f"{plain.facts['steps']} steps, beta {plain.beta:g}"
+    yield PLAIN, plain, steps
+    for placer in PLACERS:
+        name, scale = placer[0], scales[placer[0]]
+        found = placed(plain, graph, features, placer, seed=seed, scale=scale)
+        yield f"LightGCN, {name}", found, f"{steps}, cold items times {scale:.3g}"
+
+
 def run_cold_items(
-    graph: KnowledgeGraph, features: TextFeatures, *, seeds: int, models: Sequence[str], keep: Callable[[Table], Any]
+    graph: KnowledgeGraph,
+    features: TextFeatures,
+    *,
+    seeds: int,
+    scales: dict[str, float],
+    keep: Callable[[Table], Any],
 ) -> Table:
     """A tenth of the rated items hidden from training, tags and all other traces too; a new mask for each seed.
 
-    Whatever is chosen is chosen on a second mask, inside what the first one leaves.
+    Baselines choose on a second mask, inside what the first one leaves; the models' steps, exponent and factor of cold
+    items are those of the per-user split's validation part.
     """
     table = Table("cold_items")
     for seed in range(seeds):
@@ -238,26 +363,33 @@ def run_cold_items(
         inner = hide_items(view, fraction=0.1, seed=seed + 1000)
         inner_view = inner.view(view, "train")
         groups, tuning = cold_item_groups(graph, hidden), cold_item_groups(view, inner)
-        for name, options in baselines(features).items():
+        start = time.perf_counter()
+        plain = bare(train(view, MAIN, features, seed=seed))
+        seconds = time.perf_counter() - start
+        models = list(variants(plain, view, features, scales, seed=seed))
+        assert hidden.hidden_items is not None  # noqa: S101 (hide_items sets it)
+        scale = scales[PLACERS[0][0]]
+        later = added_later(plain, view, features, hidden.hidden_items, scale)
+        models.append((f"{CHOSEN}, added after training", later, "folded in"))
+        for name, found, note in models:
+            evaluations = measure(EmbeddingChannel.of(found, view), groups, trained_on=view, ks=(K,))
+            table.add(name, evaluations, seconds=seconds, note=note)
+        for name, options in baselines(features, COLD).items():
             note, make = choose(options, tuning, inner_view)
             start = time.perf_counter()
             channel = make().fit(view)
             seconds = time.perf_counter() - start
             table.add(name, measure(channel, groups, trained_on=view, ks=(K,)), seconds=seconds, note=note)
-        for name in models:
-            recipe = RECIPES[name]
-            if seed >= recipe.most_seeds:
+        keep(table)
+        for name, recipe in RECIPES.items():
+            if COLD not in recipe.sections or seed >= recipe.most_seeds:
                 continue
             start = time.perf_counter()
-            validation = Validation(truth=inner.positives(view, "test"), seen=inner.seen(view, "train"))
-            rewired = (lambda g: shuffled(g, seed)) if recipe.shuffled else (lambda g: g)  # noqa: B023
-            found = train(rewired(inner_view), recipe, features, seed=seed, validation=validation).embeddings
-            steps, beta = int(found.facts["steps"]), found.beta
-            channel = train(rewired(view), recipe, features, seed=seed, steps=steps, beta=beta)
+            found = train(view, recipe, features, seed=seed)
             seconds = time.perf_counter() - start
-            note = f"{steps} steps, beta {beta:g} (last seed)"
-            table.add(name, measure(channel, groups, trained_on=view, ks=(K,)), seconds=seconds, note=note)
-        keep(table)
+            evaluations = measure(EmbeddingChannel.of(found, view), groups, trained_on=view, ks=(K,))
+            table.add(name, evaluations, seconds=seconds, note=f"{recipe.steps} steps, beta {found.beta:g}")
+            keep(table)
     return table
 
 
@@ -265,11 +397,11 @@ def run_canary(graph: KnowledgeGraph, split: Split, features: TextFeatures) -> l
     """An attribute that exists only on held-out edges must change no number: trained twice, compared bit by bit."""
     marked = with_canary(graph, split)
     rows = []
-    recipe = RECIPES["heterogeneous, graph and text"]
+    recipe = replace(MAIN, steps=20)
     results = []
     for name, candidate in (("as it is", graph), ("with the canary", marked)):
         view = split.view(candidate, "train", "valid")
-        channel = train(view, recipe, features, seed=0, steps=20, beta=0.5)
+        channel = EmbeddingChannel.of(train(view, recipe, features, seed=0), view)
         evaluation = measure(channel, user_groups(candidate, split)[:1], trained_on=view, ks=(K,))[0]
         results.append(evaluation)
         rows.append({"section": "canary", "model": name, **{metric: evaluation.mean(metric) for metric in METRICS}})
@@ -318,7 +450,9 @@ def main(argv: Sequence[str]) -> None:
     if arguments.data is not None:
         graphs["rich"] = rich(arguments.data)[0]
     encoder = TextEncoder(TextConfig())
-    for section in arguments.only:
+    # The per-user split chooses the factors of cold items for all sections.
+    scales: dict[str, dict[str, float]] = {name: {} for name in graphs}
+    for section in sorted(arguments.only, key=SECTIONS.index):
         done: list[dict[str, Any]] = []
         for name, graph in graphs.items():
             features = encode_graph(graph, encoder, cache=TextCache(CACHE))
@@ -329,7 +463,7 @@ def main(argv: Sequence[str]) -> None:
                 record(f"movies_{section}", everything, data=checksums(root, arguments.data), seeds=seeds)
                 return everything
 
-            done = keep(run(section, graph, features, seeds=arguments.seeds, keep=keep))
+            done = keep(run(section, graph, features, seeds=arguments.seeds, scales=scales[name], keep=keep))
 
 
 def run(
@@ -338,19 +472,22 @@ def run(
     features: TextFeatures,
     *,
     seeds: int,
+    scales: dict[str, float],
     keep: Callable[[list[dict[str, Any]]], Any],
 ) -> list[dict[str, Any]]:
     """The rows of one section; those that are there are kept after every model, so that a long run can be cut off."""
 
     def rows_of(table: Table) -> list[dict[str, Any]]:
-        return [*table.rows(), *table.against("heterogeneous, graph and text")]
+        return [*table.rows(), *table.against(CHOSEN)]
 
+    per_user = split_interactions(graph, SplitConfig(kind="per_user_time"))
     if section == "canary":
-        return run_canary(graph, split_interactions(graph, SplitConfig(kind="per_user_time")), features)
-    models = [name for name, recipe in RECIPES.items() if section in recipe.sections]
+        return run_canary(graph, per_user, features)
+    if not scales and section != PER_USER:
+        scales |= chosen_factors(graph, per_user, features)
     if section == COLD:
-        table = run_cold_items(graph, features, seeds=seeds, models=models, keep=lambda t: keep(rows_of(t)))
+        table = run_cold_items(graph, features, seeds=seeds, scales=scales, keep=lambda t: keep(rows_of(t)))
     else:
-        split = split_interactions(graph, SplitConfig(kind="global_time" if section == GLOBAL else "per_user_time"))
-        table = run_split(section, graph, split, features, seeds=seeds, models=models, keep=lambda t: keep(rows_of(t)))
+        split = per_user if section == PER_USER else split_interactions(graph, SplitConfig(kind="global_time"))
+        table = run_split(section, graph, split, features, seeds=seeds, scales=scales, keep=lambda t: keep(rows_of(t)))
     return rows_of(table)

@@ -9,7 +9,7 @@ from gnn.lightgcn import LightGCNConfig
 from gnn.trainer import TrainingConfig
 
 PER_USER, GLOBAL, COLD = "per_user_time", "global_time", "cold_items"
-# As in examples/movies/demo.toml.
+WARM = TrainingConfig(negative_power=0.5, drop_batch_edges=True, cold_weight=0.0, max_steps=300)
 SOFTMAX = TrainingConfig(negative_power=0.5, cold_weight=0.1, drop_batch_edges=True, max_steps=140)
 
 
@@ -21,31 +21,39 @@ class Recipe:
         model: encoder and its hyper-parameters; they say whether texts are used.
         training: loss and schedule.
         sections: where it is measured.
-        most_seeds: trained from no more starts than this; the slow references need no spread.
+        steps, beta: what validation on the per-user split chose; None: the training says.
+        most_seeds: trained from no more starts than this; the references need no spread.
         shuffled: an ablation, trained on rewired knowledge.
     """
 
     model: LightGCNConfig | GCNConfig
-    training: TrainingConfig = SOFTMAX
+    training: TrainingConfig = WARM
     sections: tuple[str, ...] = (PER_USER,)
+    steps: int | None = None
+    beta: float | None = None
     most_seeds: int = 100
     shuffled: bool = False
 
 
-# The paper's model, whatever the loss: the interaction relation alone, no texts. Without free user embeddings a user is
-# the sum of the history; BPR and GCN keep theirs.
-PAPER = LightGCNConfig(dim=128, relations=(), text=False, user_embedding=False)
+# Users are the sum of their history; texts and knowledge place the items that nobody has touched (gnn.cold_start).
+MAIN = Recipe(
+    model=LightGCNConfig(dim=256, user_embedding=False, knowledge="cold_items"),
+    sections=(PER_USER, GLOBAL, COLD),
+    steps=240,
+    beta=0.25,
+)
+# Texts and knowledge everywhere, with simulated cold start.
 FULL = LightGCNConfig(dim=128, interaction_weight=0.95, user_embedding=False, knowledge_degree=1_000_000)
-BPR = TrainingConfig(loss="bpr", l2=1e-3, max_steps=400)
+EVERYWHERE = Recipe(model=FULL, training=SOFTMAX, sections=(PER_USER, GLOBAL, COLD), steps=100, beta=0.5, most_seeds=1)
 
 RECIPES = {
-    "heterogeneous, graph and text": Recipe(model=FULL, sections=(PER_USER, GLOBAL, COLD)),
-    "LightGCN, sampled softmax": Recipe(model=PAPER, sections=(PER_USER, GLOBAL)),
-    "heterogeneous, graph alone": Recipe(model=replace(FULL, text=False), sections=(PER_USER, COLD), most_seeds=1),
-    "heterogeneous, text alone": Recipe(model=replace(FULL, relations=()), sections=(COLD,)),
-    "heterogeneous, graph shuffled": Recipe(model=FULL, sections=(COLD,), shuffled=True, most_seeds=1),
-    "GCN": Recipe(model=GCNConfig(dim=64, relations=(), text=False), most_seeds=1),
-    "LightGCN, BPR": Recipe(model=replace(PAPER, dim=64, user_embedding=True), training=BPR, most_seeds=1),
+    "LightGCN with user embeddings": replace(
+        MAIN, model=replace(MAIN.model, user_embedding=True), sections=(PER_USER,), most_seeds=1
+    ),
+    "everywhere: graph and text": EVERYWHERE,
+    "everywhere: text alone": replace(EVERYWHERE, model=replace(FULL, relations=()), sections=(PER_USER, GLOBAL)),
+    "everywhere: graph alone": replace(EVERYWHERE, model=replace(FULL, text=False), sections=(PER_USER, GLOBAL)),
+    "everywhere: graph shuffled": replace(EVERYWHERE, sections=(PER_USER, GLOBAL), shuffled=True),
 }
 
 # Chosen on gowalla's validation part (gowalla_data.split): no texts, no knowledge there, and popularity counts.
