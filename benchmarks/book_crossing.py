@@ -63,13 +63,13 @@ K = 20
 RECALL, NDCG = f"recall@{K}", f"ndcg@{K}"
 RANKING = (RECALL, NDCG)
 LABELLED = ("auc", "auc with popularity")
-DRAWS = 500
+DRAWS = 200
 WITH, WITHOUT, ALL = "users with history", "users without history", "all users"
 COUNTS = "number of likes (no item)"
 COLD, COLD_AMONG = "cold items", "cold items among themselves"
 FULL = "heterogeneous"
 FUSED = "fused"  # of the model, RP3beta, attribute kNN and popularity
-POPULARITY = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
+POPULARITY = (0.0, 0.05, 0.1, 0.15, 0.2)
 UNLIKED = 1 / 3  # likes that an item without any counts as, under a logarithm
 
 Make = Callable[[], Channel]
@@ -96,7 +96,7 @@ class Recipe:
 # Negatives drawn by popularity, without correction: the model learns what popularity does not explain, and the ranking
 # adds popularity back. The batch's own edges are taken out: with 2.8 likes an item they would give the answer away.
 SOFTMAX = TrainingConfig(
-    negatives=512, negative_power=1.0, log_q=False, drop_batch_edges=True, cold_weight=0.0, max_steps=80
+    negatives=512, negative_power=1.0, log_q=False, drop_batch_edges=True, cold_weight=0.3, max_steps=80
 )
 HETERO = LightGCNConfig(
     dim=128,
@@ -105,7 +105,7 @@ HETERO = LightGCNConfig(
     interaction_weight=0.3,
     text=False,
     user_embedding=False,
-    knowledge_degree=4,
+    knowledge_degree=1_000_000,
 )
 PLAIN = replace(HETERO, relations=())
 MODELS = {
