@@ -13,6 +13,7 @@ NAMES = {
     "rdf": "triples a second into the graph, beside rdflib",
     "text": "texts a second, beside sentence-transformers",
     "training": "seconds to train LightGCN, beside PyG's and RecBole's",
+    "scaling": "memory and step time at 1, 10 and 50 million generated edges",
     "serving": "latency of recommend and explain on the demo run",
 }
 
