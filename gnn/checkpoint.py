@@ -75,8 +75,10 @@ def fingerprint(
     digest.update(json.dumps([asdict(model), asdict(training), settings], sort_keys=True).encode())
     for name in graph.nodes:
         digest.update(graph.vocabulary(name).fingerprint.encode())
-    for key, index in zip(propagation.relations, propagation.edge_indices(), strict=True):
-        digest.update(str(key).encode() + index.cpu().numpy().tobytes())
+    for key, ends in zip(propagation.relations, propagation.ends(), strict=True):
+        digest.update(str(key).encode())
+        for end in ends:
+            digest.update(end.cpu().numpy().data)
     if features is not None:
         digest.update(np.ascontiguousarray(features.nodes).tobytes())
         digest.update(np.ascontiguousarray(features.vectors).tobytes())

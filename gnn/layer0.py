@@ -17,6 +17,7 @@ from kg.errors import InvalidDataError
 from kg.ids import IntArray
 
 EVERY = slice(None)
+BLOCK = 1 << 13
 
 
 class TextVectors(Protocol):
@@ -94,7 +95,9 @@ class LayerZero(nn.Module):
         nodes = len(numbering)
         self._items = numbering.span(graph.schema.item_type)
         held = torch.arange(config.dim)[columns]
-        start = normal(torch.arange(nodes), held, seed=seed, stream=Stream.START).to(dtype) * config.init_scale
+        start = torch.empty((nodes, len(held)), dtype=dtype)
+        for rows in torch.arange(nodes).split(BLOCK):  # type: ignore[no-untyped-call]
+            start[rows] = normal(rows, held, seed=seed, stream=Stream.START).to(dtype) * config.init_scale
         # Knowledge starts at nothing: an actor of one film alone would otherwise add noise to it for ever. Users and
         # items start at random, so that nothing stays symmetric.
         for name in numbering.names:
@@ -162,8 +165,8 @@ def _reach(
     touched = np.zeros(graph.num_nodes(graph.schema.item_type), dtype=bool)
     for key in relations:
         source, target = graph.positive_edges(key)
-        np.add.at(degree, numbering.span(key.source).start + source, 1)
-        np.add.at(degree, numbering.span(key.target).start + target, 1)
+        for node_type, ends in ((key.source, source), (key.target, target)):
+            degree[numbering.span(node_type)] += np.bincount(ends, minlength=graph.num_nodes(node_type))
         if key == graph.schema.interaction:
             touched[target] = True
         elif (columns := graph.event_columns(key)) is not None:

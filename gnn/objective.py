@@ -46,7 +46,7 @@ class Objective(nn.Module):
         Args:
             numbering: which row of the encoded graph is which node.
             ends: names of the user and the item type.
-            pairs: user and item positions of all positive pairs, int64 (pairs,) each, sorted by user, then item.
+            pairs: user and item positions of all positive pairs, (pairs,) each, sorted by user, then item.
             popularity: users who liked each item, int64 (items,).
             training: which loss, and its settings.
             cold_pass: whether a second pass teaches a scale of cold items.
@@ -59,7 +59,8 @@ class Objective(nn.Module):
         device = pairs[0].device
         self._training, self._seed, self._num_items = training, seed, len(popularity)
         self._users, self._items = (numbering.span(name) for name in ends)
-        self._pair_keys = pairs[0] * self._num_items + pairs[1]
+        if training.loss == "bpr":
+            self._pair_keys = pairs[0].long() * self._num_items + pairs[1]
         allowed = np.flatnonzero(popularity) if training.touched_only else None
         self._competing = torch.from_numpy(np.arange(self._num_items) if allowed is None else allowed).to(device)
         self._sampler = NegativeSampler(popularity, power=training.negative_power, allowed=allowed, device=device)

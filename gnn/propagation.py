@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from kg import KnowledgeGraph, RelationKey
 from kg.adjacency import Numbering
+from kg.ids import IntArray
 
 # torch warns once a process that its CSR tensors are in beta; they do what is needed here, so it is said to nobody.
 with warnings.catch_warnings():
@@ -46,78 +47,119 @@ NOTHING = Mask()
 
 
 @dataclass(frozen=True)
+class _Span:
+    """Where a relation stands in a layout.
+
+    Attributes:
+        edges: its edges.
+        source, target: rows of its two types of nodes.
+        source_degrees, target_degrees: their places among all degrees, the same where both types are one.
+        event: "source" or "target" for a trace of somebody at the item there, None for a relation that is no event.
+    """
+
+    edges: slice
+    source: slice
+    target: slice
+    source_degrees: slice
+    target_degrees: slice
+    event: str | None
+
+
+@dataclass(frozen=True)
 class _Layout:
     """All edges of all relations, and where each has its two entries in A; what no mask changes.
 
+    Whole numbers are int32 where they fit, which is also what MKL and cuSPARSE take without a conversion.
+
     Attributes:
-        source, target: global rows of each edge's ends, int64 (edges,).
-        relation: of each edge, int64 (edges,).
-        item: whose trace the edge is (item position), -1 for an edge that is no event, int64 (edges,).
-        slots: place of each edge's two ends among the (relation, node) pairs that have a degree, int64 (edges,) each.
-        degrees: number of such pairs.
+        spans: of the relations, in the order of the weights.
+        degrees: number of (relation, node) pairs that can have a degree.
+        source, target: positions of each edge's ends in their types, (edges,).
         offsets, columns: the rows of A in compressed form, over all relations: two relations between the same nodes
-            make two entries of one place.
-        edge: of each entry, int64 (2 * edges,).
+            make two entries of one place. In a row entries stand by relation, source before target, then column.
+        edge: of each entry, (2 * edges,).
+        relation: of each entry, (2 * edges,); empty where there is only one.
     """
 
+    spans: tuple[_Span, ...]
+    degrees: int
     source: Tensor
     target: Tensor
-    relation: Tensor
-    item: Tensor
-    slots: tuple[Tensor, Tensor]
-    degrees: int
     offsets: Tensor
     columns: Tensor
     edge: Tensor
+    relation: Tensor
 
     @classmethod
     def of(cls, graph: KnowledgeGraph, numbering: Numbering, keys: tuple[RelationKey, ...]) -> _Layout:
-        sources, targets, relations, items = [], [], [], []
-        for number, key in enumerate(keys):
+        spans: list[_Span] = []
+        ends: list[tuple[IntArray, IntArray]] = []
+        edges = degrees = 0
+        for key in keys:
             source, target = graph.positive_edges(key)
             event = graph.schema.relations[key].event
-            sources.append(source + numbering.span(key.source).start)
-            targets.append(target + numbering.span(key.target).start)
-            relations.append(np.full(len(source), number, dtype=np.int64))
-            if event is None:
-                items.append(np.full(len(source), -1, dtype=np.int64))
-            else:
-                items.append(source if event.item == "src" else target)
-        source, target, relation = np.concatenate(sources), np.concatenate(targets), np.concatenate(relations)
-        nodes = len(numbering)
-        pairs, slots = np.unique(
-            np.concatenate([relation * nodes + source, relation * nodes + target]), return_inverse=True
-        )
-        row, column = np.concatenate([source, target]), np.concatenate([target, source])
-        order = np.lexsort((np.tile(relation, 2), column, row))
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=nodes))])
-        # Half the index traffic, and what MKL and cuSPARSE take without a conversion.
-        width = np.int32 if max(len(row), nodes) < np.iinfo(np.int32).max else np.int64
+            rows = numbering.span(key.source), numbering.span(key.target)
+            places = [slice(degrees, degrees + rows[0].stop - rows[0].start)]
+            if key.source != key.target:
+                places.append(slice(places[0].stop, places[0].stop + rows[1].stop - rows[1].start))
+            spans.append(
+                _Span(
+                    slice(edges, edges + len(source)),
+                    *rows,
+                    places[0],
+                    places[-1],
+                    None if event is None else "source" if event.item == "src" else "target",
+                )
+            )
+            ends.append((source, target))
+            edges, degrees = edges + len(source), places[-1].stop
+        width = np.int32 if max(2 * edges, len(numbering)) < np.iinfo(np.int32).max else np.int64
+        row, column = np.empty(2 * edges, dtype=width), np.empty(2 * edges, dtype=width)
+        edge = np.empty(2 * edges, dtype=width)
+        for span, (source, target) in zip(spans, ends, strict=True):
+            first, middle, last = 2 * span.edges.start, span.edges.start + span.edges.stop, 2 * span.edges.stop
+            row[first:middle] = column[middle:last] = source + span.source.start
+            row[middle:last] = column[first:middle] = target + span.target.start
+            edge[first:middle] = edge[middle:last] = np.arange(span.edges.start, span.edges.stop)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(numbering)))])
+        # Edges come by source, then target: a stable sort by row leaves the columns of each part of a row in order.
+        order = np.argsort(row, kind="stable")
+        del row
+        relation = np.zeros(0, dtype=np.int32)
+        if len(spans) > 1:
+            relation = np.repeat(np.arange(len(spans), dtype=np.int32), [2 * len(source) for source, _ in ends])[order]
+        joined = [np.concatenate([pair[end] for pair in ends], dtype=width, casting="same_kind") for end in (0, 1)]
         return cls(
-            source=torch.from_numpy(source),
-            target=torch.from_numpy(target),
-            relation=torch.from_numpy(relation),
-            item=torch.from_numpy(np.concatenate(items)),
-            slots=(torch.from_numpy(slots[: len(source)].copy()), torch.from_numpy(slots[len(source) :].copy())),
-            degrees=len(pairs),
+            spans=tuple(spans),
+            degrees=degrees,
+            source=torch.from_numpy(joined[0]),
+            target=torch.from_numpy(joined[1]),
             offsets=torch.from_numpy(offsets.astype(width)),
-            columns=torch.from_numpy(column[order].astype(width)),
-            edge=torch.from_numpy(order % max(len(source), 1)),
+            columns=torch.from_numpy(column[order]),
+            edge=torch.from_numpy(edge[order]),
+            relation=torch.from_numpy(relation),
         )
 
     def to(self, device: torch.device) -> _Layout:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         moved = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
-        return _Layout(**moved, degrees=self.degrees, slots=(self.slots[0].to(device), self.slots[1].to(device)))
+        return _Layout(**moved, spans=self.spans, degrees=self.degrees)
 
-    def normalised(self, kept: Tensor) -> Tensor:
-        """1 / sqrt(d_i d_j) for every edge that is kept (1) and 0 for the others, (edges,)."""
-        first, second = self.slots
-        degree = torch.zeros(self.degrees, dtype=kept.dtype, device=kept.device)
-        degree.index_add_(0, first, kept).index_add_(0, second, kept)
+    def normalised(self, kept: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """1 / sqrt(d_i d_j) for every edge that is kept (1, and all without a list) and 0 for the others, (edges,)."""
+        degree = torch.zeros(self.degrees, dtype=dtype, device=self.source.device)
+        result = torch.ones(len(self.source), dtype=dtype, device=self.source.device) if kept is None else kept.clone()
+        for span in self.spans:
+            count = result[span.edges]
+            degree[span.source_degrees].index_add_(0, self.source[span.edges], count)
+            degree[span.target_degrees].index_add_(0, self.target[span.edges], count)
         # An edge that is kept has degree 1 or more at both ends; the others have value 0 whatever the degree.
-        scale = degree.clamp(min=1).rsqrt()
-        return kept * scale[first] * scale[second]
+        scale = degree.clamp_(min=1).rsqrt_()
+        for span in self.spans:
+            values = result[span.edges]
+            values.mul_(scale[span.source_degrees].index_select(0, self.source[span.edges]))
+            values.mul_(scale[span.target_degrees].index_select(0, self.target[span.edges]))
+        return result
 
     def matrix(self, values: Tensor) -> Tensor:
         """A of the given entries, (nodes, nodes)."""
@@ -130,8 +172,7 @@ class Operator:
 
     def __init__(self, layout: _Layout, normalised: Tensor) -> None:
         self._layout = layout
-        self._values = normalised[layout.edge]
-        self._relation = layout.relation[layout.edge]
+        self._values = normalised.index_select(0, layout.edge)
 
     def bind(self, weights: Tensor) -> Callable[[Tensor], Tensor]:
         """A as a function of x, for products in a row.
@@ -142,8 +183,11 @@ class Operator:
         Returns:
             x -> A x, both (nodes, dim), rows by global node number; differentiable by x and the weights.
         """
-        # Unlike plain indexing, the gradient of an embedding adds up in a fixed order on CUDA too.
-        values = self._values * functional.embedding(self._relation, weights[:, None])[:, 0]
+        if len(weights) == 1:
+            values = self._values * weights
+        else:
+            # Unlike plain indexing, the gradient of an embedding adds up in a fixed order on CUDA too.
+            values = self._values * functional.embedding(self._layout.relation, weights[:, None])[:, 0]
 
         def apply(x: Tensor) -> Tensor:
             result: Tensor = _Product.apply(x, values, self._layout)
@@ -193,7 +237,6 @@ class Propagation:
         relations: tuple[RelationKey, ...],
         interaction: int,
         layout: _Layout,
-        spans: tuple[slice, slice],
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.numbering = numbering
@@ -201,9 +244,6 @@ class Propagation:
         self.interaction = interaction
         self.dtype = dtype
         self._layout = layout
-        self._spans = spans
-        at = torch.nonzero(layout.relation == interaction)[:, 0]
-        self._own = slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0)
         self._whole: Operator | None = None
 
     @classmethod
@@ -211,36 +251,39 @@ class Propagation:
         """Lay out a graph's positive edges, for all its relations or some; the interaction must be among them."""
         keys = tuple(graph.edges if relations is None else relations)
         numbering = Numbering.of(graph)
-        interaction = graph.schema.interaction_key
-        spans = numbering.span(interaction.source), numbering.span(interaction.target)
-        return cls(numbering, keys, keys.index(interaction), _Layout.of(graph, numbering, keys), spans)
+        interaction = keys.index(graph.schema.interaction_key)
+        return cls(numbering, keys, interaction, _Layout.of(graph, numbering, keys))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Propagation:
         """The same relations on another device, with values of another precision."""
-        layout = self._layout.to(device)
-        return Propagation(self.numbering, self.relations, self.interaction, layout, self._spans, dtype)
+        return Propagation(self.numbering, self.relations, self.interaction, self._layout.to(device), dtype)
 
     def operator(self, mask: Mask = NOTHING) -> Operator:
         """A without what the mask takes out; degrees count only what is left."""
         if mask.cold is None and mask.edges is None:
             if self._whole is None:
-                self._whole = Operator(self._layout, self._layout.normalised(self._kept(mask)))
+                self._whole = Operator(self._layout, self._layout.normalised(None, self.dtype))
             return self._whole
-        return Operator(self._layout, self._layout.normalised(self._kept(mask)))
+        return Operator(self._layout, self._layout.normalised(self._kept(mask), self.dtype))
 
     @property
     def pairs(self) -> tuple[Tensor, Tensor]:
-        """User and item positions of the interaction edges, int64 (edges,), in the order that `Mask.edges` counts."""
-        users, items = self._spans
-        return self._layout.source[self._own] - users.start, self._layout.target[self._own] - items.start
+        """User and item positions of the interaction edges, (edges,), in the order that `Mask.edges` counts."""
+        return self.ends()[self.interaction]
+
+    def ends(self) -> list[tuple[Tensor, Tensor]]:
+        """For each relation, the positions of its edges' ends in their types, (edges,) each."""
+        layout = self._layout
+        return [(layout.source[span.edges], layout.target[span.edges]) for span in layout.spans]
 
     def edge_indices(self, mask: Mask = NOTHING) -> list[Tensor]:
         """For each relation, global row numbers of the edges that the mask leaves, both ways, int64 (2, edges)."""
         kept = self._kept(mask) > 0
         result = []
-        for number in range(len(self.relations)):
-            chosen = kept & (self._layout.relation == number)
-            source, target = self._layout.source[chosen], self._layout.target[chosen]
+        for span in self._layout.spans:
+            chosen = kept[span.edges]
+            source = self._layout.source[span.edges][chosen].long() + span.source.start
+            target = self._layout.target[span.edges][chosen].long() + span.target.start
             result.append(torch.stack([torch.cat([source, target]), torch.cat([target, source])]))
         return result
 
@@ -249,9 +292,13 @@ class Propagation:
         layout = self._layout
         kept = torch.ones(len(layout.source), dtype=self.dtype, device=layout.source.device)
         if mask.cold is not None:
-            kept.masked_fill_((layout.item >= 0) & mask.cold[layout.item.clamp(min=0)], 0)
+            warm = (~mask.cold).to(self.dtype)
+            for span in layout.spans:
+                if span.event is not None:
+                    item = layout.source if span.event == "source" else layout.target
+                    kept[span.edges] = warm.index_select(0, item[span.edges])
         if mask.edges is not None:
-            kept.index_fill_(0, mask.edges + self._own.start, 0)
+            kept.index_fill_(0, mask.edges + layout.spans[self.interaction].edges.start, 0)
         return kept
 
 

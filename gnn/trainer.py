@@ -258,7 +258,7 @@ class _Fit:
     def _train_step(self) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         edges = self.batches(self.step)
-        users, items = self.pair_users[edges], self.pair_items[edges]
+        users, items = self.pair_users[edges].long(), self.pair_items[edges].long()
         mask = Mask(edges=edges) if self.training.drop_batch_edges else NOTHING
         encoded = self.encoder(mask, self._dropout(Stream.DROPOUT))
         loss: Tensor = self.objective(
