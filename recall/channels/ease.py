@@ -108,14 +108,15 @@ def _inverse(liked: Any, regularisation: float) -> Scores:
 
 def _rows(lower: Scores, rows: Any) -> Scores:
     """Rows of a symmetric matrix of which only the lower triangle is given, (rows, items)."""
-    first, last = int(rows.min(initial=0)), int(rows.max(initial=-1)) + 1
-    result = np.empty((len(rows), lower.shape[1]), dtype=np.float32)
-    result[:, :first] = lower[rows, :first]
-    result[:, last:] = lower[last:, rows].T
+    if not len(rows):
+        return np.empty((0, lower.shape[1]), dtype=np.float32)
+    first, last = int(rows.min()), int(rows.max()) + 1
+    result = np.empty((last - first, lower.shape[1]), dtype=np.float32)
+    result[:, :first] = lower[first:last, :first]
+    result[:, last:] = lower[last:, first:last].T
     square = np.tril(lower[first:last, first:last])
-    square = square + np.tril(square, -1).T
-    result[:, first:last] = square[rows - first]
-    return result
+    result[:, first:last] = square + np.tril(square, -1).T
+    return result[rows - first]
 
 
 def _largest(values: Scores, n: int) -> tuple[Any, Any, Scores]:

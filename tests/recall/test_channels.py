@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,7 @@ from recall.channels import (
     RP3BetaConfig,
     Spectral,
     SpectralConfig,
+    ease,
 )
 from recall.channels.known import Known
 from recall.contracts import CANDIDATE_SCHEMA, FusedShares, NoShares, Queries, Shares
@@ -483,6 +485,21 @@ class TestOracles:
             assert set(got) == set(expected)
             assert got == pytest.approx(expected, rel=1e-3, abs=1e-5)
         assert (B < 0).any()
+
+    @pytest.mark.parametrize("start", [0, 300, 590])
+    def test_rows_of_a_triangle_take_no_more_memory_than_the_rows(self, start):
+        whole = np.random.default_rng(0).normal(size=(600, 600)).astype(np.float32)
+        whole = np.asfortranarray(whole + whole.T)
+        rows = np.arange(start, start + 10, 2)
+        tracemalloc.start()
+        found = ease._rows(np.tril(whole), rows)
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        ease._rows(whole, rows)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        np.testing.assert_array_equal(found, whole[rows])
+        assert peak - before < 4 * found.nbytes
 
     def test_ease_that_cannot_be_inverted_says_so(self, graph):
         with pytest.raises(ConfigError, match="regularisation = 1e-12 is too small"):
