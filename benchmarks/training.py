@@ -359,7 +359,7 @@ def target(data: Gowalla, arguments: argparse.Namespace, facts: Mapping[str, Any
                     "seed": seed,
                     NDCG: evaluation.mean(NDCG),
                     RECALL: evaluation.mean(RECALL),
-                    "paper_reached": evaluation.mean(NDCG) >= PAPER,
+                    "paper_reached": "yes" if evaluation.mean(NDCG) >= PAPER else "no",
                     "steps": int(found.facts["steps"]),
                     "training_seconds": embeddings.facts["seconds"],
                     "with_preparation_seconds": round(whole, 1),
