@@ -44,9 +44,10 @@ Values = npt.NDArray[np.float64]
 _FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _LEVEL = 1e-6  # of the largest score: a spread below is rounding
-_STEPS = (4.0, 2.0, 1.5, 1.2, 1.1)  # factors by which a weight is tried
-_FIRST = 0.05  # a weight that is 0 is tried as this
+_FACTORS = (4.0, 2.0, 1.5, 1.2, 1.1)  # by which a weight is changed, in either direction
 _ROUNDS = 10
+_WORTH = 2e-3  # of the NDCG: a channel that adds less is left out
+_HOPE = 2e-2  # of the NDCG: what weighing the others again may win back
 _SOURCE = "fusion({})"
 MODEL = "embedding"  # the name in a run's fusion of the model that the run trained
 
@@ -441,8 +442,9 @@ def fit_weights(
 ) -> dict[str, float]:
     """The weights with the best NDCG@k, one channel's weight changed at a time (coordinate search) until none helps.
 
-    Every channel's items are looked at under every weight, so that a search costs one pass over the channels. Weights
-    that leave a channel out without loss are preferred: it need not be asked then.
+    Then channels are left out, the one that adds least first, while that costs less than a five-hundredth of the NDCG:
+    what is less than noise is not worth asking a channel for. The others are weighed again. Every channel's items
+    are looked at under every weight, so that the search costs one pass over the channels.
 
     Args:
         fusion: fitted on the training part; its own weights do not count.
@@ -471,24 +473,34 @@ def fit_weights(
         items, _ = block.union(k, exclude=exclude)
         found.append((rows, items, block.parts(items).astype(np.float32)))
     ndcg = _Objective(found, truth, k)
-    weights = np.full(len(names), 1.0)
-    best = ndcg(weights)
+    weights, best = _climb(ndcg, np.ones(len(names)))
+    while np.count_nonzero(weights) > 1:
+        without = [np.where(np.arange(len(names)) == at, 0.0, weights) for at in np.flatnonzero(weights)]
+        value, least = max((ndcg(one), -at) for at, one in enumerate(without))
+        if value < best * (1 - _HOPE):
+            break
+        others, reached = _climb(ndcg, without[-least], value)
+        if reached < best * (1 - _WORTH):
+            break
+        weights, best = others, max(best, reached)
+    return {name: round(float(weight), 4) for name, weight in zip(names, weights / weights.sum(), strict=True)}
+
+
+def _climb(ndcg: _Objective, weights: Values, best: float | None = None) -> tuple[Values, float]:
+    """The best weights that are reached by changing those above 0, one at a time, and what they reach."""
+    best = ndcg(weights) if best is None else best
     for _ in range(_ROUNDS):
         before = best
-        for at in range(len(names)):
-            for step in _STEPS:
-                for weight in (weights[at] * step, weights[at] / step) if weights[at] else (_FIRST,):
+        for at in np.flatnonzero(weights):
+            for factor in _FACTORS:
+                for changed in (weights[at] * factor, weights[at] / factor):
                     tried = weights.copy()
-                    tried[at] = weight
+                    tried[at] = changed
                     if (value := ndcg(tried)) > best:
                         best, weights = value, tried
-            tried = weights.copy()
-            tried[at] = 0.0
-            if tried.any() and (value := ndcg(tried)) >= best:
-                best, weights = value, tried
         if best == before:
             break
-    return {name: round(float(weight), 4) for name, weight in zip(names, weights / weights.sum(), strict=True)}
+    return weights, best
 
 
 class _Objective:

@@ -460,6 +460,23 @@ class TestWeights:
         doubled._known = fusion.known
         assert sorted(fit_weights(doubled, queries, truth, k=5).values()) == [0.0, 1.0]
 
+    def test_noise_is_not_worth_asking_a_channel_for(self, held):
+        graph, fusion, queries, _ = held
+        best = fusion.channels["spectral"].recommend(queries, k=3).table
+        row = {key: at for at, key in enumerate(queries.key)}
+        rows = np.array([row[key] for key in best["user_id"].to_pylist()])
+        truth = ItemLists.from_pairs(rows, graph.items.index(best["item_id"]), num_rows=len(queries))
+
+        class Noise(Popularity):
+            def _scores(self, queries, history, columns):
+                return np.random.default_rng(3).normal(size=(len(queries), self.known.num_items)).astype(np.float32)
+
+        noise = Noise()
+        noise._known = fusion.known
+        noisy = Fusion({"spectral": fusion.channels["spectral"], "noise": noise})
+        noisy._known = fusion.known
+        assert fit_weights(noisy, queries, truth, k=5) == {"spectral": 1.0, "noise": 0.0}
+
     def test_without_anything_to_find_it_says_so(self, held):
         _, fusion, queries, truth = held
         nobody = np.zeros(0, dtype=np.int64)
