@@ -66,7 +66,7 @@ PUBLISHED = {
 }
 POPULARITY, KNN, RP3, EASE_, GFCF, CHEBY = "popularity", "item-kNN", "RP3beta", "EASE", "GF-CF", "ChebyCF"
 LIGHTGCN, FUSED = "LightGCN, sampled softmax", "fused"
-PARTS = (CHEBY, RP3)
+PARTS = (CHEBY, RP3, KNN)
 Make = Callable[[], Channel]
 C = TypeVar("C", bound=Channel)
 
