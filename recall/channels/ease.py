@@ -116,7 +116,8 @@ def _rows(lower: Scores, rows: Any) -> Scores:
     result[:, last:] = lower[last:, first:last].T
     square = np.tril(lower[first:last, first:last])
     result[:, first:last] = square + np.tril(square, -1).T
-    return result[rows - first]
+    found: Scores = result[rows - first]
+    return found
 
 
 def _largest(values: Scores, n: int) -> tuple[Any, Any, Scores]:
