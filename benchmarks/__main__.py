@@ -8,6 +8,7 @@ from importlib import import_module
 NAMES = {
     "book_crossing": "AUC of labelled pairs, recall and NDCG with and without the knowledge graph",
     "gowalla": "recall and NDCG on the published split of the LightGCN paper, beside the published figures",
+    "distributed": "step time with one and two ranks, bytes exchanged, and a large one on paper",
     "movies": "recall and NDCG on the bundled movies: baselines, ablations, cold items",
     "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",
     "rdf": "triples a second into the graph, beside rdflib",
