@@ -95,6 +95,8 @@ class Recipe:
 
 # Negatives drawn by popularity, without correction: the model learns what popularity does not explain, and the ranking
 # adds popularity back. The batch's own edges are taken out: with 2.8 likes an item they would give the answer away.
+# On validation (1,500 users, NDCG@20): popularity .065, as here .094, without the second pass .084 to .089, with the
+# batch's edges .082, with two layers .082, with free embeddings of entities .089; the graph off .081 to .082.
 SOFTMAX = TrainingConfig(
     negatives=512, negative_power=1.0, log_q=False, drop_batch_edges=True, cold_weight=0.3, max_steps=80
 )
