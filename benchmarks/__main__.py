@@ -11,6 +11,7 @@ NAMES = {
     "distributed": "step time with one and two ranks, bytes exchanged, and a large one on paper",
     "movies": "recall and NDCG on the bundled movies: baselines, ablations, cold items",
     "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",
+    "profile": "where a training step and an evaluation on gowalla spend their time",
     "rdf": "triples a second into the graph, beside rdflib",
     "text": "texts a second, beside sentence-transformers",
     "training": "seconds to train LightGCN, beside PyG's and RecBole's",
