@@ -238,11 +238,12 @@ class Results:
 
     def __init__(self, data: Path, seeds: int) -> None:
         self.data, self.seeds = gowalla_data.checksums(data), list(range(seeds))
+        self.rows = self._kept()
+
+    def _kept(self) -> dict[str, dict[str, Any]]:
         file = FOLDER / "gowalla.json"
         kept = read_json(file) if file.exists() else {}
-        self.rows: dict[str, dict[str, Any]] = (
-            {row["model"]: row for row in kept["rows"]} if kept.get("data") == self.data else {}
-        )
+        return {row["model"]: row for row in kept["rows"]} if kept.get("data") == self.data else {}
 
     def chosen(self, model: str, options: dict[str, Make]) -> Chosen:
         """What was chosen for a model that is measured already."""
@@ -262,6 +263,7 @@ class Results:
             row[f"{metric} interval"] = list(
                 bootstrap_interval(np.mean([e.values[metric] for e in evaluations], axis=0))
             )
+        self.rows = self._kept()  # another run may have measured other models meanwhile
         self.rows[model] = {**row, "seeds": len(evaluations), **facts, "commit": commit()}
         published = [{"model": name, RECALL: r, NDCG: n} for name, (r, n) in PUBLISHED.items()]
         order = [POPULARITY, KNN, EASE_, RP3, GFCF, CHEBY, LIGHTGCN, FUSED]
