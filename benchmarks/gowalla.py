@@ -66,6 +66,7 @@ PUBLISHED = {
 }
 POPULARITY, KNN, RP3, EASE_, GFCF, CHEBY = "popularity", "item-kNN", "RP3beta", "EASE", "GF-CF", "ChebyCF"
 LIGHTGCN, FUSED = "LightGCN, sampled softmax", "fused"
+AS_PUBLISHED = "EASE, lambda as published"
 PARTS = (CHEBY, RP3, KNN)
 Make = Callable[[], Channel]
 C = TypeVar("C", bound=Channel)
@@ -125,6 +126,8 @@ def baselines() -> dict[str, dict[str, Make]]:
         # A fit takes the inversion of a dense matrix; lambda was chosen on the 9,000 items with most training visits
         # (50: .127 NDCG, 100: .129, 200: .131, 400: .129, 800: .124).
         EASE_: {"lambda 200": partial(EASE, EASEConfig(regularisation=200.0))},
+        # As BARS chose it on test: the published figure should come out again.
+        AS_PUBLISHED: {"lambda 80": partial(EASE, EASEConfig(regularisation=80.0, weights=1000))},
     }
 
 
@@ -266,7 +269,7 @@ class Results:
         self.rows = self._kept()  # another run may have measured other models meanwhile
         self.rows[model] = {**row, "seeds": len(evaluations), **facts, "commit": commit()}
         published = [{"model": name, RECALL: r, NDCG: n} for name, (r, n) in PUBLISHED.items()]
-        order = [POPULARITY, KNN, EASE_, RP3, GFCF, CHEBY, LIGHTGCN, FUSED]
+        order = [POPULARITY, KNN, EASE_, AS_PUBLISHED, RP3, GFCF, CHEBY, LIGHTGCN, FUSED]
         rows = sorted(self.rows.values(), key=lambda row: order.index(row["model"]))
         record("gowalla", rows, data=self.data, seeds=self.seeds, published=published)
 
