@@ -120,10 +120,13 @@ def serve(folder: Path, _: int) -> dict[str, float]:
     from kg.storage import load_graph
     from recall.channels import EmbeddingChannel
     from recall.contracts import Queries
+    from recall.index import IndexConfig
 
     def work() -> dict[str, float]:
         graph = load_graph(folder / "graph")
-        channel = EmbeddingChannel.of(Embeddings.load(folder / "model"), graph)
+        # Vectors of so few steps have no clusters yet, so that no approximate index would reach its target.
+        exact = IndexConfig(exact_up_to=len(graph.items))
+        channel = EmbeddingChannel.of(Embeddings.load(folder / "model"), graph, index_config=exact)
         users = np.arange(0, len(graph.users), len(graph.users) // ASKED)[:ASKED]
         start = time.perf_counter()
         found = channel.recommend(Queries.of_users(users, graph.users), k=20).table
