@@ -1,11 +1,12 @@
 """A training step in one and in two processes, each of one thread, and what a large one would cost.
 
-    python -m benchmarks distributed [--data ../shared/data]
+    python -m benchmarks distributed [--data DIR]
 
 The same steps on gowalla, started by torchrun as a user would; bytes are those that a process sent to others in a step,
 counted where they are sent (gnn.distributed). The last row is computed, not measured: a billion edges among 60 million
 nodes with 256 columns in 64 ranks with a GPU each, whose memory gives 3.35 TB/s and whose network 25 GB/s; a product
-reads each entry of A (8 bytes) and a row of own columns for it, and random reads are taken to be four times as dear.
+reads each entry of A (8 bytes) and a row of own columns for it. Its reads are random and taken at the full speed of the
+memory, so that the row is a lower bound.
 """
 
 from __future__ import annotations
