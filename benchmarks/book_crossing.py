@@ -8,6 +8,9 @@ the papers. Settings are chosen on the second part (of the first seed) by NDCG@2
   score on the second part. "auc with popularity" calibrates the score and the logarithm of the item's likes together,
   so that a channel that knows nothing of most items is not measured by its ties.
 
+"labels left" is no model: it shows how much of the area the split gives away. Half of each user's pairs are positives,
+so that the labels in the first part tell something of those in the third, whatever the items.
+
 Users without a positive in the first part are ranked by popularity alone, whatever the model, and reported apart; CKAN
 drops their pairs. The sampled negatives of the first part train nothing.
 
@@ -39,7 +42,7 @@ from gnn.metrics import Values, auc, auc_draws, bootstrap_interval, f1_score
 from gnn.trainer import RunContext, TrainingConfig, fit
 from kg import ItemLists, KnowledgeGraph, Split
 from kg.ids import IntArray
-from kg.splits import TEST, VALID
+from kg.splits import TEST, TRAIN, VALID
 from recall.assess import exact_channel
 from recall.channels import (
     EASE,
@@ -65,7 +68,7 @@ RANKING = (RECALL, NDCG)
 LABELLED = ("auc", "auc with popularity")
 DRAWS = 200
 WITH, WITHOUT, ALL = "users with history", "users without history", "all users"
-COUNTS = "number of likes (no item)"
+COUNTS = "labels left (no item)"
 COLD, COLD_AMONG = "cold items", "cold items among themselves"
 FULL = "heterogeneous"
 FUSED = "fused"  # of the model, RP3beta, attribute kNN and popularity
@@ -378,13 +381,14 @@ def _labelled(channel: Channel, part: Part) -> Iterator[tuple[str, str, npt.NDAr
 
 
 def judge_counts(table: Table, part: Part) -> None:
-    """What the split itself gives away: the number of a user's likes in the first part, no item looked at.
+    """What the split itself gives away: the labels that a user has in the first part, no item looked at.
 
-    Half of a user's pairs are positives; the more of them the first part has, the fewer are left for the others.
+    Half of each user's pairs are positives: the more of them the first part has, the fewer are left for the others. No
+    model here is told how many that are.
     """
-    valid, test = part.pairs.of(VALID), part.pairs.of(TEST)
-    counts = np.log1p(part.likes.counts)
-    probability = Logistic.fit(counts[valid.user, None], valid.label)(counts[test.user, None])
+    first, valid, test = (part.pairs.of(number) for number in (TRAIN, VALID, TEST))
+    left = np.bincount(first.user, weights=np.where(first.label, -1, 1), minlength=len(part.likes))
+    probability = Logistic.fit(left[valid.user, None], valid.label)(left[test.user, None])
     for group, mask in ((WITH, part.likes.counts[test.user] > 0), (ALL, np.ones(len(test.user), dtype=bool))):
         scores = table.of(group, COUNTS, seconds=0.0)
         labels, users = test.label[mask], test.user[mask]

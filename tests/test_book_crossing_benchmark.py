@@ -181,6 +181,7 @@ def test_the_whole_benchmark_fills_every_group(data, tmp_path, monkeypatch) -> N
         assert low <= row["recall@20"] <= high
         assert rows[book_crossing.ALL, model]["users"] > row["users"]
     assert rows[book_crossing.WITHOUT, "popularity"]["auc"]
+    assert rows[book_crossing.ALL, book_crossing.COUNTS]["auc"] > 0.5
     assert "recall@20" in rows[book_crossing.WITH, f"{book_crossing.FULL} minus popularity"]
     assert set(result["data"]) == {
         f"book-crossing/{name}" for name in ("ratings_final.txt", "kg_final.txt", "item_index2entity_id.txt")
