@@ -52,6 +52,10 @@ K = 20
 RECALL, NDCG = f"recall@{K}", f"ndcg@{K}"
 CACHE = Path(".cache") / "benchmarks" / "gowalla"
 TUNING_USERS = 3_000
+# How much each channel should weigh depends on how dense the data is: weights are chosen on a part so small that what
+# is left to learn from is nearly that of the test.
+WEIGHTS_SHARE = 0.06
+WEIGHTS_USERS = 6_000
 # Recall and NDCG as published on this split, all chosen on its test part (the papers had no validation part).
 PUBLISHED = {
     "LightGCN (paper)": (0.1830, 0.1554),
@@ -77,7 +81,7 @@ class Task:
     """One fit and what it is measured on.
 
     Attributes:
-        name: "tuning" or "test".
+        name: "tuning", "weights" or "test".
         graph: what may be learned from.
         group: who is asked, and what there is to be found.
     """
@@ -87,12 +91,12 @@ class Task:
     group: Group
 
     @classmethod
-    def tuning(cls, graph: KnowledgeGraph, split: Split) -> Self:
+    def valid(cls, name: str, graph: KnowledgeGraph, split: Split, users: int) -> Self:
         """Fit on train, find a seeded sample of the users' validation parts."""
         (group, *_) = user_groups(graph, split, part="valid", known_parts=("train",))
-        chosen = np.sort(np.random.default_rng(0).permutation(len(group))[:TUNING_USERS])
+        chosen = np.sort(np.random.default_rng(0).permutation(len(group))[:users])
         sample = {name: getattr(group, name).take(chosen) for name in ("history", "seen", "truth")}
-        return cls("tuning", split.view(graph, "train"), replace(group, user=group.user[chosen], **sample))
+        return cls(name, split.view(graph, "train"), replace(group, user=group.user[chosen], **sample))
 
     @classmethod
     def test(cls, graph: KnowledgeGraph, split: Split) -> Self:
@@ -292,7 +296,7 @@ def main(argv: Sequence[str]) -> None:
     folder = arguments.data / "gowalla"
     graph = gowalla_data.load(folder)
     split = gowalla_data.split(graph)
-    tuning, test = Task.tuning(graph, split), Task.test(graph, split)
+    tuning, test = Task.valid("tuning", graph, split, TUNING_USERS), Task.test(graph, split)
     results = Results(folder, arguments.seeds)
     for name, options in baselines().items():
         if name in arguments.only:
@@ -320,19 +324,22 @@ def main(argv: Sequence[str]) -> None:
         cheby = {note: partial(ChebyCF, config) for note, config in cheby_options().items()}
         others: dict[str, dict[str, Make]] = {**baselines(), CHEBY: dict(cheby)}
         parts = {name: results.chosen(name, others[name]) for name in PARTS}
-        run_fused(results, tuning, test, model, trainings, parts)
+        small = gowalla_data.split(graph, WEIGHTS_SHARE)
+        weighing = Task.valid("weights", graph, small, WEIGHTS_USERS)
+        model, _ = trained(weighing, 0, steps=steps, beta=beta)
+        run_fused(results, weighing, test, model, trainings, parts)
 
 
 def run_fused(
-    results: Results, tuning: Task, test: Task, model: Channel, models: Sequence[Channel], parts: dict[str, Chosen]
+    results: Results, weighing: Task, test: Task, model: Channel, models: Sequence[Channel], parts: dict[str, Chosen]
 ) -> None:
     """Fuse the trained model with other channels, under weights that validation chose.
 
     Args:
         results: gets the row.
-        tuning: what the weights are chosen on.
+        weighing: what the weights are chosen on.
         test: what is measured.
-        model: trained on the tuning graph.
+        model: trained on the graph of `weighing`.
         models: trained on the test graph, one a seed.
         parts: the other channels, by name.
     """
@@ -342,10 +349,10 @@ def run_fused(
         config = FusionConfig(weights=weights) if weights else None
         return Fusion.of({"lightgcn": trained, **others}, task.graph, config)
 
-    group = tuning.group
-    queries = Queries.of_users(group.user, tuning.graph.users, seen=group.seen)
-    weights = fit_weights(fusion(tuning, model), queries, group.truth, k=K)
-    found = reached(tuning, fusion(tuning, model, weights))
+    group = weighing.group
+    queries = Queries.of_users(group.user, weighing.graph.users, seen=group.seen)
+    weights = fit_weights(fusion(weighing, model), queries, group.truth, k=K)
+    found = reached(weighing, fusion(weighing, model, weights))
     note = ", ".join(f"{name} {weight:.3g}" for name, weight in weights.items())
     tell(FUSED, note, found)
     evaluations, rankings = [], []

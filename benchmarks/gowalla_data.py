@@ -47,8 +47,8 @@ def load(folder: Path) -> KnowledgeGraph:
     )
 
 
-def split(graph: KnowledgeGraph) -> Split:
-    """The published split; validation is the first fifth of each user's training line.
+def split(graph: KnowledgeGraph, share: float = VALID_SHARE) -> Split:
+    """The published split; validation is the first part of each user's training line, a fifth if nothing else is said.
 
     The lines of train.txt are newest first, and the test part is the fifth that is newer still; the last ninth of each
     line was appended in random order. So this part lies to training as the test part does. On a random part other
@@ -59,7 +59,8 @@ def split(graph: KnowledgeGraph) -> Split:
     user, place = table["src"].to_numpy(), table["place"].to_numpy()
     size = np.bincount(user[~test], minlength=len(graph.users))
     in_order = size - np.rint(size * RANDOM_TAIL).astype(np.int64)
-    held = np.where(size >= FEWEST, np.minimum((size * VALID_SHARE).astype(np.int64), in_order), 0)
+    wanted = np.maximum((size * share).astype(np.int64), 1)
+    held = np.where(size >= FEWEST, np.minimum(wanted, in_order), 0)
     part = np.where(test, TEST, np.where(place < held[user], VALID, TRAIN))
     return Split(part=part.astype(np.int8))
 
