@@ -127,7 +127,8 @@ def print_tune(result: TuneResult, *, console: Console) -> None:
         _print_search(search, result, console=console)
     for search in result.searches:
         console.print(_labelled("best", f"{search.name}: {_against(search, result.metric)}"))
-    console.print(_labelled("written", str(_near(result.out))), style="green")
+    # In one line, however long: a path is there to be copied.
+    console.print(Text.assemble(("written  ", "bold"), str(_near(result.out))), style="green", soft_wrap=True)
 
 
 def _print_search(search: Searched, result: TuneResult, *, console: Console) -> None:
