@@ -36,9 +36,9 @@ from benchmarks.book_crossing_data import FOLDER, Pairs, around_items, book_cros
 from benchmarks.results import record
 from gnn.calibration import Logistic
 from gnn.embeddings import Embeddings
-from gnn.evaluation import Group
+from gnn.evaluation import Group, known_group
 from gnn.lightgcn import LightGCNConfig
-from gnn.metrics import Values, auc, auc_draws, bootstrap_interval, f1_score
+from gnn.metrics import Values, auc, auc_draws, bootstrap_interval, f1_score, user_means
 from gnn.trainer import RunContext, TrainingConfig, fit
 from kg import ItemLists, KnowledgeGraph, Split
 from kg.ids import IntArray
@@ -174,10 +174,7 @@ class Scores:
 
     def of_users(self, metric: str) -> Values:
         """Each user's mean over the seeds whose test part has something of this user."""
-        user, value = np.concatenate(self.users), np.concatenate(self.values[metric])
-        times = np.bincount(user)
-        means: Values = np.bincount(user, weights=value)[times > 0] / times[times > 0]
-        return means
+        return user_means(self.users, self.values[metric])
 
 
 class Table:
@@ -464,17 +461,7 @@ def _group(
     candidates: IntArray | None = None,
 ) -> Group:
     """Those of the users who have something to find."""
-    chosen = np.flatnonzero(users & (truth.counts > 0))
-    none = ItemLists(np.zeros(len(chosen) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
-    return Group(
-        name=name,
-        user=chosen,
-        known=True,
-        history=none,
-        seen=seen.take(chosen),
-        truth=truth.take(chosen),
-        candidates=candidates,
-    )
+    return known_group(name, np.flatnonzero(users & (truth.counts > 0)), seen, truth, candidates)
 
 
 def _figure(

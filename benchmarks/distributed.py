@@ -1,6 +1,6 @@
 """A training step in one and in two processes, each of one thread, and what a large one would cost.
 
-    python -m benchmarks distributed [--data DIR]
+    python -m benchmarks distributed --data DIR
 
 The same steps on gowalla, started by torchrun as a user would; bytes are those that a process sent to others in a step,
 counted where they are sent (gnn.distributed). The last row is computed, not measured: a billion edges among 60 million
@@ -92,7 +92,7 @@ def on_paper(
 def main(argv: Sequence[str]) -> None:
     """Run the benchmark and keep its result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks distributed", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds gowalla/")
     parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.into is not None:

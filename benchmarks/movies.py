@@ -31,7 +31,7 @@ from gnn.evaluation import Evaluation, Group, cold_item_groups, user_groups
 from gnn.features import TextFeatures, encode_graph
 from gnn.foldin import fold_in_items
 from gnn.lightgcn import chosen_relations
-from gnn.metrics import Values, bootstrap_interval
+from gnn.metrics import Values, bootstrap_interval, user_means
 from gnn.text import TextConfig, TextEncoder
 from gnn.text_cache import TextCache
 from gnn.trainer import RunContext, Validation, fit
@@ -75,10 +75,7 @@ class Scores:
 
     def of_users(self, metric: str) -> Values:
         """Each user's mean over the seeds that measured this user (masks of cold items differ in whom they touch)."""
-        user, value = np.concatenate(self.users), np.concatenate(self.values[metric])
-        times = np.bincount(user)
-        means: Values = np.bincount(user, weights=value)[times > 0] / times[times > 0]
-        return means
+        return user_means(self.users, self.values[metric])
 
 
 class Table:

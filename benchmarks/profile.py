@@ -1,6 +1,6 @@
 """Where a training step on gowalla spends its time: milliseconds of the processor on one thread, part by part.
 
-    python -m benchmarks profile [--data ../shared/data]
+    python -m benchmarks profile --data DIR
 
 The parts of the tuned recipe's step, and of one of 32,768 random pairs against 2,048 negatives, are run one after the
 other on the same state, the median of some rounds counts. Milliseconds are the processor's own count, so that other
@@ -96,7 +96,7 @@ def profile(graph: KnowledgeGraph, parts: Split, name: str, training: TrainingCo
 def main(argv: Sequence[str]) -> None:
     """Run the benchmark and keep its result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks profile", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds gowalla/")
     data = parser.parse_args(argv).data
     torch.set_num_threads(1)
     graph = load(data / "gowalla")

@@ -134,8 +134,8 @@ def user_groups(
     truth = split.positives(graph, part)
     has_truth = truth.counts > 0
     groups = [
-        _known_group("warm users", np.flatnonzero(has_truth & (likes.counts > 0)), seen, truth),
-        _known_group(
+        known_group("warm users", np.flatnonzero(has_truth & (likes.counts > 0)), seen, truth),
+        known_group(
             "users with few likes", np.flatnonzero(has_truth & (likes.counts > 0) & (likes.counts <= FEW)), seen, truth
         ),
         _new_users(graph, split, part=part, likes=likes, seen=seen),
@@ -154,13 +154,22 @@ def cold_item_groups(graph: KnowledgeGraph, split: Split) -> list[Group]:
     truth = split.positives(graph, "test")
     seen = split.seen(graph, "train")
     users = np.flatnonzero((truth.counts > 0) & (split.positives(graph, "train").counts > 0))
-    among = _known_group("cold items among themselves", users, seen, truth, np.flatnonzero(split.hidden_items))
-    return [_known_group("cold items", users, seen, truth), among]
+    among = known_group("cold items among themselves", users, seen, truth, np.flatnonzero(split.hidden_items))
+    return [known_group("cold items", users, seen, truth), among]
 
 
-def _known_group(
+def known_group(
     name: str, users: IntArray, seen: ItemLists, truth: ItemLists, candidates: IntArray | None = None
 ) -> Group:
+    """Users that the model was trained on.
+
+    Args:
+        name: of the group.
+        users: positions, each with something to find, int64 (n,).
+        seen: items that must not be shown, of all users.
+        truth: items to be found, of all users.
+        candidates: positions of the only items ranked, or None for all.
+    """
     none = ItemLists(np.zeros(len(users) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
     return Group(
         name=name,

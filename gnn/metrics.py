@@ -18,6 +18,7 @@ For labelled pairs (click-through-rate protocols) there are `auc` and `f1_score`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,22 @@ def list_metrics(ranked: IntArray, popularity: IntArray, *, num_users: int, k: i
         "novelty": float(-np.log2(share).mean()),
         "long_tail": float((~head[shown]).mean()),
     }
+
+
+def user_means(users: Sequence[IntArray], values: Sequence[Values]) -> Values:
+    """Each user's mean over the seeds that measured this user; seeds may differ in whom they measure.
+
+    Args:
+        users: positions, int64 (n,) a seed.
+        values: one for each of them, (n,) a seed.
+
+    Returns:
+        Of all users that occur, by position, (users,).
+    """
+    user, value = np.concatenate(users), np.concatenate(values)
+    times = np.bincount(user)
+    means: Values = np.bincount(user, weights=value)[times > 0] / times[times > 0]
+    return means
 
 
 def bootstrap_interval(values: Values, *, level: float = 0.95, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
