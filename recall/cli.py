@@ -15,6 +15,8 @@ import typer
 from rich.console import Console
 
 from kg.errors import GateError, GraphRecallError, RefreshInProgressError, StoreError, TuneInProgressError
+from recall import cli_runs
+from recall.cli_common import FAILED, LOCKED, REFUSED, UNCHANGED, AsJson, screen
 from recall.console import json_text, watch
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from kg.stores.base import Store
     from kg.stores.connection import Neo4jConnection
     from recall.recommender import Recommender
-
-FAILED, USAGE, UNCHANGED, REFUSED, LOCKED = 1, 2, 3, 4, 75
 
 app = typer.Typer(
     name="graphrecall",
@@ -33,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(cli_runs.app)
 
 
 class OnUnknown(StrEnum):
@@ -64,7 +65,6 @@ class GraphFormat(StrEnum):
 
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or a link such as runs/current.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Count = Annotated[int, typer.Option("-k", min=1, max=10_000, help="Candidates per user or item.")]
 Server = Annotated[
     str | None,
@@ -121,11 +121,11 @@ def refresh(
     else:
         from recall.show import print_refresh
 
-        print_refresh(result, console=_out())
+        print_refresh(result, console=screen())
     if show and not as_json:
         from recall.show import print_user
 
-        print_user(_load(result.run.path), str(settings.demo.user), k=10, history=True, explain=True, console=_out())
+        print_user(_load(result.run.path), str(settings.demo.user), k=10, history=True, explain=True, console=screen())
     if exit_code and result.status == "unchanged":
         raise typer.Exit(UNCHANGED)
 
@@ -171,7 +171,7 @@ def tune(
     else:
         from recall.show import print_tune
 
-        print_tune(result, console=_out())
+        print_tune(result, console=screen())
 
 
 @app.command()
@@ -203,7 +203,7 @@ def recommend(
         if as_json:
             typer.echo(json_text(facts))
         else:
-            _out().print(f"{facts['rows']:,} candidates for {facts['users']:,} users in {out}", markup=False)
+            screen().print(f"{facts['rows']:,} candidates for {facts['users']:,} users in {out}", markup=False)
         return
     users = list(dict.fromkeys(user or []))
     if out is not None:
@@ -239,7 +239,7 @@ def recommend(
             explain=explain,
             candidates=allowed,
             on_unknown=on_unknown.value,
-            console=_out(),
+            console=screen(),
         )
 
 
@@ -257,7 +257,7 @@ def similar(
     if as_json:
         typer.echo(json_text(similar_data(recommender, item, k=k)))
     else:
-        print_similar(recommender, item, k=k, console=_out())
+        print_similar(recommender, item, k=k, console=screen())
 
 
 @app.command()
@@ -282,9 +282,9 @@ def explain(
     if as_json:
         typer.echo(json_text(explanation.to_json()))
     else:
-        print_explanation(explanation, console=_out())
+        print_explanation(explanation, console=screen())
         if draw is not None:
-            _out().print(f"drawn to {draw}")
+            screen().print(f"drawn to {draw}")
 
 
 @app.command()
@@ -305,7 +305,7 @@ def evaluate(
     else:
         from recall.show import print_metrics
 
-        print_metrics(result, console=_out())
+        print_metrics(result, console=screen())
 
 
 @app.command()
@@ -328,7 +328,7 @@ def export(
     else:
         from recall.show import print_files
 
-        print_files(out, files, console=_out())
+        print_files(out, files, console=screen())
 
 
 @app.command()
@@ -366,7 +366,7 @@ def load(
     else:
         from recall.show import print_load
 
-        print_load(store.name, facts, console=_out())
+        print_load(store.name, facts, console=screen())
 
 
 @app.command("write-back")
@@ -398,7 +398,7 @@ def write_back(
     else:
         from recall.show import print_write_back
 
-        print_write_back(facts, console=_out())
+        print_write_back(facts, console=screen())
 
 
 @app.command()
@@ -458,7 +458,7 @@ def cypher(
             if as_json:
                 typer.echo(json_text(ready_data(there)))
             else:
-                print_ready(there, console=_out())
+                print_ready(there, console=screen())
             return
         if ready not in there:
             raise typer.BadParameter(f"{ready!r} is none of {', '.join(there)}", param_hint="--ready")
@@ -480,26 +480,7 @@ def cypher(
     if as_json:
         typer.echo(json_text({"rows": rows_data(rows)}))
     else:
-        print_rows(rows, console=_out())
-
-
-@app.command()
-def runs(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The runs folder.")],
-    verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare its checksum.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """The published runs, which one serves, and whether they are intact."""
-    from recall.runs import RunsFolder
-    from recall.show import print_runs, runs_data
-
-    summaries = RunsFolder(folder).summaries(verify=verify)
-    if as_json:
-        typer.echo(json_text(runs_data(summaries)))
-    else:
-        print_runs(summaries, console=_out())
-    if any(summary.problem for summary in summaries):
-        raise typer.Exit(FAILED)
+        print_rows(rows, console=screen())
 
 
 @app.command()
@@ -516,7 +497,7 @@ def doctor(
     if as_json:
         typer.echo(json_text(checks_data(checks)))
     else:
-        print_checks(checks, console=_out())
+        print_checks(checks, console=screen())
     if any(check.status == "broken" for check in checks):
         raise typer.Exit(FAILED)
 
@@ -571,12 +552,6 @@ def _lines(file: Path) -> list[str]:
     if not ids:
         raise typer.BadParameter(f"{file} names no items", param_hint="--candidates")
     return ids
-
-
-def _out() -> Console:
-    """Tables are laid out for the terminal, or for 100 columns where there is none."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=100)
 
 
 def exit_code_of(error: Exception) -> int:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from recall.explain import Because, ChannelPart, Connection, Explanation
     from recall.recommender import OnUnknown, Recommender
     from recall.refresh import RefreshResult
-    from recall.runs import RunSummary
     from recall.tune import Searched, TuneResult
 
 MOST_LIKED_SHOWN = 10
@@ -182,34 +181,6 @@ def _against(search: Searched, metric: str) -> str:
     if not configured.value or best.value is None:
         return shown
     return f"{shown}, {best.value / configured.value - 1:+.1%} against {configured.value:.4f} as configured"
-
-
-def runs_data(summaries: Sequence[RunSummary]) -> dict[str, Any]:
-    """The list of runs as plain data."""
-    return {
-        "runs": [
-            {
-                "run": one.run.name,
-                "path": str(one.run.path),
-                "current": one.current,
-                "created": one.created,
-                "bytes": one.bytes,
-                "metrics": one.metrics,
-                "problem": one.problem,
-            }
-            for one in summaries
-        ]
-    }
-
-
-def print_runs(summaries: Sequence[RunSummary], *, console: Console) -> None:
-    """A line a run."""
-    made = table("", "run", "size", "metrics on test", "state", right=["size"])
-    for one in summaries:
-        metrics = ", ".join(f"{name} {value:.3f}" for name, value in one.metrics.items())
-        state = Text(one.problem, style="red") if one.problem else Text("serves" if one.current else "")
-        made.add_row("→" if one.current else "", one.run.name, size(one.bytes), metrics, state)
-    console.print(made if summaries else "no runs have been published here")
 
 
 def checks_data(checks: Sequence[Check]) -> dict[str, Any]:
