@@ -1,7 +1,9 @@
 """The one module that writes files: whole or not at all.
 
 Single files go to a temporary name beside the target, are flushed to disk and renamed. Folders are built in a staging
-folder, flushed, given a manifest, and renamed into place. Checksums detect damage, not forgery.
+folder, flushed, given a manifest, and renamed into place; to be removed they are renamed out of sight first. What a
+killed writer leaves has a name that nothing reads, and `remove_leftovers` finds it. Checksums detect damage, not
+forgery.
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +24,12 @@ from kg.errors import ArtifactError
 
 MANIFEST = "MANIFEST.json"
 FORMAT_VERSION = 1
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.work)?")
+
+
+def temporary_beside(target: Path) -> Path:
+    """A free name in the target's folder, hidden, for what is not finished or not wanted any more."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
 
 
 @contextmanager
@@ -29,7 +39,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     After an exception the temporary file is removed and the old target is untouched.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(target)
     try:
         yield temporary
         fsync(temporary)
@@ -48,7 +58,11 @@ def write_text(target: Path, text: str) -> None:
 
 def write_json(target: Path, data: Any) -> None:
     """Write JSON atomically, keys in the given order, NaN refused."""
-    write_text(target, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(target, _json_text(data))
+
+
+def _json_text(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_json(path: Path) -> Any:
@@ -111,7 +125,9 @@ def verify_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict):
         raise ArtifactError(f"{folder / MANIFEST} is damaged: it holds no object")
     body = {key: value for key, value in manifest.items() if key != "digest"}
-    if digest(body) != manifest.get("digest"):
+    # A flipped byte can leave the meaning as it was (1e-05 becomes 1E-05), so the text has to be the very one written.
+    as_written = (folder / MANIFEST).read_bytes() == _json_text(manifest).encode()
+    if digest(body) != manifest.get("digest") or not as_written:
         raise ArtifactError(f"{folder / MANIFEST} is damaged: its own digest does not match")
     if manifest.get("format_version") != FORMAT_VERSION:
         raise ArtifactError(
@@ -153,7 +169,7 @@ def publish_folder(staging: Path, target: Path) -> None:
 
 def switch_link(link: Path, target: Path) -> None:
     """Point a symbolic link at a sibling folder, atomically: readers see the old or the new one, never none."""
-    temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(link)
     temporary.symlink_to(os.path.relpath(target, link.parent))
     try:
         temporary.replace(link)
@@ -164,7 +180,37 @@ def switch_link(link: Path, target: Path) -> None:
 
 
 def remove_trees(folders: Iterable[Path]) -> None:
-    """Remove folders and what is in them; missing ones are fine."""
+    """Remove folders and what is in them; missing ones are fine.
+
+    Each is renamed out of sight first: a process that is killed meanwhile leaves no half of it under its name.
+    """
     for folder in folders:
+        hidden = temporary_beside(folder)
+        try:
+            folder.rename(hidden)
+        except FileNotFoundError:
+            continue
+        except OSError:  # a mount point cannot be renamed
+            hidden = folder
         with suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+            shutil.rmtree(hidden)
+
+
+def remove_leftovers(folder: Path, *, below: bool = False, older_than: float = 0.0) -> None:
+    """Remove what killed writers left in a folder under temporary names.
+
+    Args:
+        folder: may be missing. With the default of `older_than` nobody else may be writing there.
+        below: look into its folders, too.
+        older_than: seconds since the last change, forward or back: a clock may have been set. What is younger stays.
+    """
+    for path in sorted(folder.rglob(".*.tmp*") if below else folder.glob(".*.tmp*")):
+        if not TEMPORARY.fullmatch(path.name):
+            continue
+        with suppress(FileNotFoundError):  # it lay in a folder that is gone by now
+            if older_than and abs(time.time() - path.lstat().st_mtime) < older_than:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import secrets
 from pathlib import Path
 from typing import Any
 
 from kg.errors import ArtifactError, GraphRecallError
-from kg.files import checksum, digest, publish_folder, read_json, remove_trees, write_json
+from kg.files import checksum, digest, publish_folder, read_json, remove_trees, temporary_beside, write_json
 from kg.graph import KnowledgeGraph
 from kg.parquet import read_table, write_table
 from kg.schema import RelationKey, Schema
@@ -30,7 +29,7 @@ def save_graph(graph: KnowledgeGraph, folder: Path) -> None:
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ArtifactError(f"{folder} is not empty: save the graph into a new folder")
-    staging = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    staging = temporary_beside(folder)
     try:
         staging.mkdir(parents=True)
         nodes = [

@@ -26,7 +26,7 @@ from ingest.neo4j_plan import read_source
 from ingest.settings import DataSettings, Neo4jSource
 from kg import KnowledgeGraph, Split, __version__, split_interactions
 from kg.errors import ConfigError, InvalidDataError
-from kg.files import FORMAT_VERSION, checksum, digest, fsync_tree, read_json, remove_trees, write_json
+from kg.files import FORMAT_VERSION, checksum, digest, fsync, fsync_tree, read_json, remove_trees, write_json
 from kg.progress import SILENT, Progress
 from kg.storage import load_graph, save_graph
 from kg.stores.connection import Neo4jConnection
@@ -263,6 +263,8 @@ class Stages:
         self.run = RunFolder(folder / "run")
         self.work = folder / "work"
         self.timings: dict[str, float] = {}
+        if not self.run.path.is_dir():  # it was published by a refresh that was killed before the marks were gone
+            remove_trees([folder / "done", self.work])
 
     def do(self, name: str, makes: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Do a stage unless it is done.
@@ -288,6 +290,7 @@ class Stages:
             facts = work()
             if makes.is_dir():
                 fsync_tree(makes)
+            fsync(makes.parent)
             done = {"facts": facts, "seconds": time.monotonic() - start}
             write_json(mark, done)
         self.timings[name] = round(float(done["seconds"]), 3)

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from os import getpid
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from kg.files import (
     MANIFEST,
     publish_folder,
     read_json,
+    remove_leftovers,
     remove_trees,
     switch_link,
     verify_manifest,
@@ -34,6 +35,7 @@ from kg.files import (
 )
 
 CURRENT = "current"
+LEFTOVER_AGE = 24 * 3600.0  # seconds; a tuning may be writing to the same cache
 RUN_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
 
 
@@ -266,7 +268,10 @@ class RunsFolder:
                 f"another refresh{who} is writing to {self.path}: wait for it, or give this one another runs.folder"
             ) from error
         try:
-            write_json(holder, {"pid": getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")})
+            remove_leftovers(self.path)
+            remove_leftovers(self.cache, below=True, older_than=LEFTOVER_AGE)
+            with suppress(OSError):  # on a full disk nobody is told who holds it
+                write_json(holder, {"pid": getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")})
             yield
         finally:
             with suppress(OSError):
@@ -284,18 +289,25 @@ class RunsFolder:
         folder = self.staging_root / fingerprint
         if self.staging_root.is_dir():
             remove_trees(path for path in self.staging_root.iterdir() if path not in keep and (path != folder or fresh))
+        remove_leftovers(folder, below=True)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def publish(self, staged: Path, *, fingerprint: str) -> RunFolder:
         """Give a finished folder, manifest included, its name, and let it serve."""
-        name = run_id(fingerprint)
-        while (self.path / name).exists():  # the same inputs twice within a millisecond
-            name = run_id(fingerprint)
+        name = self._next_id(fingerprint)
         publish_folder(staged, self.path / name)
         run = RunFolder((self.path / name).resolve())
         self.serve(run)
         return run
+
+    def _next_id(self, fingerprint: str) -> str:
+        """A name after those of all runs, also when the clock was set back since: their order is that of publishing."""
+        now = datetime.now(UTC)
+        if runs := self.runs():
+            newest = datetime.strptime(f"{runs[-1].name[:18]}000+0000", "%Y%m%dT%H%M%S%f%z")
+            now = max(now, newest + timedelta(milliseconds=1))
+        return run_id(fingerprint, now=now)
 
     def serve(self, run: RunFolder) -> None:
         """Point `current` at a run of this folder."""

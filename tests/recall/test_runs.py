@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -45,6 +46,36 @@ def test_publish_serves_the_new_run_and_leaves_the_old_one(tmp_path: Path) -> No
     assert (held.graph / "nodes.txt").read_text() == "one"
     assert [run.name for run in runs.runs()] == sorted([first.name, second.name])
     assert not (runs.path / "current").readlink().is_absolute()
+
+
+def test_a_clock_set_back_changes_no_order(tmp_path: Path) -> None:
+    runs = RunsFolder(tmp_path)
+    first = publish(runs, text="one")
+    future = RunFolder(first.path.rename(tmp_path / "20991231T235959999Z-01234567"))
+    runs.serve(future)
+    made = [publish(runs, text=text) for text in ("two", "three", "four")]
+    assert runs.runs() == [future, *made]
+    assert made[0].name.startswith("21000101T000000000Z-")
+    assert runs.prune(keep=2) == [future, made[0]]
+    assert runs.current() == made[-1]
+
+
+def test_what_a_killed_refresh_left_beside_the_runs_is_removed(tmp_path: Path) -> None:
+    runs = RunsFolder(tmp_path / "runs")
+    run = publish(runs)
+    (runs.path / ".current.0123abcd.tmp").symlink_to(run.name)
+    write_text(runs.path / ".refresh.json.0123abcd.tmp", "half")
+    write_text(runs.path / "..staging.0123abcd.tmp" / "run" / "report.json", "half")
+    shard = runs.cache / "text" / "model" / ".shard-1.safetensors.0123abcd.tmp"
+    write_text(shard, "half")
+    with runs.lock():
+        assert shard.exists(), "a tuning may be writing it"
+        os.utime(shard, (0, 0))
+    with runs.lock():
+        assert not shard.exists()
+    assert {path.name for path in runs.path.iterdir()} == {run.name, "current", ".cache", ".staging", ".refresh.lock"}
+    write_text(runs.staging("aaaa") / "run" / ".graph.0123abcd.tmp" / "half.parquet", "half")
+    assert not list((runs.staging("aaaa") / "run").iterdir())
 
 
 def test_prune_never_removes_the_serving_run(tmp_path: Path) -> None:
