@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from kg.errors import GateError, GraphRecallError, RefreshInProgressError, StoreError, TuneInProgressError
-from recall import cli_runs
-from recall.cli_common import FAILED, LOCKED, REFUSED, UNCHANGED, AsJson, screen
+from kg.errors import GraphRecallError, StoreError
+from recall import cli_refresh, cli_runs
+from recall.cli_common import FAILED, AsJson, exit_code_of, fail, screen
 from recall.console import json_text, watch
 
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(cli_refresh.app)
 app.add_typer(cli_runs.app)
 
 
@@ -83,54 +82,6 @@ CandidateFile = Annotated[
 
 
 @app.command()
-def refresh(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of the deployment.")],
-    full: Annotated[bool, typer.Option("--full", help="Build again, also when nothing changed.")] = False,
-    show: Annotated[bool, typer.Option("--show", help="Then show candidates and reasons for the [demo] user.")] = False,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 when nothing changed.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Read, validate, build, encode, train, evaluate, index, publish.
-
-    Exits with 0 when a run was published or nothing changed, 1 when it failed, 4 when the quality gate refused the
-    run, 75 when another refresh is at work. A killed refresh goes on where it stopped when it is started again.
-
-    Started by `torchrun --nproc-per-node N --no-python graphrecall refresh CONFIG.toml`, N processes share the
-    trainings, each with some columns of the vectors; the first one does everything else.
-    """
-    from gnn.distributed import joined
-    from recall.config import load_config
-    from recall.refresh import refresh as run_refresh
-
-    settings = load_config(config)
-    if show and settings.demo.user is None:
-        raise typer.BadParameter(f"{config} names no user under [demo]", param_hint="--show")
-    try:
-        with joined() as ranks:
-            if not ranks.first:
-                from gnn.trainer import assist
-
-                assist(ranks)
-                return
-            with watch(quiet=as_json) as progress:
-                result = run_refresh(settings, progress=progress, full=full, ranks=ranks)
-    except KeyboardInterrupt:
-        _fail("interrupted; the run that serves is untouched, and the next refresh goes on where this one stopped", 130)
-    if as_json:
-        typer.echo(json_text(result.to_json()))
-    else:
-        from recall.show import print_refresh
-
-        print_refresh(result, console=screen())
-    if show and not as_json:
-        from recall.show import print_user
-
-        print_user(_load(result.run.path), str(settings.demo.user), k=10, history=True, explain=True, console=screen())
-    if exit_code and result.status == "unchanged":
-        raise typer.Exit(UNCHANGED)
-
-
-@app.command()
 def tune(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of the deployment.")],
     trials: Annotated[
@@ -165,7 +116,7 @@ def tune(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        _fail("interrupted; finished trials are kept, and the same command goes on where this one stopped", 130)
+        fail("interrupted; finished trials are kept, and the same command goes on where this one stopped", 130)
     if as_json:
         typer.echo(json_text(result.to_json()))
     else:
@@ -554,15 +505,6 @@ def _lines(file: Path) -> list[str]:
     return ids
 
 
-def exit_code_of(error: Exception) -> int:
-    """The exit code that tells a scheduler what went wrong."""
-    if isinstance(error, RefreshInProgressError | TuneInProgressError):
-        return LOCKED
-    if isinstance(error, GateError):
-        return REFUSED
-    return FAILED
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code; a user's mistake is one message on stderr, never a traceback."""
     # Without a handler Python prints what the driver warns of, which our errors say as well.
@@ -570,20 +512,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=None if arguments is None else list(arguments), prog_name="graphrecall")
     except GraphRecallError as error:
-        _fail(str(error), exit_code_of(error))
+        fail(str(error), exit_code_of(error))
     except MemoryError:
-        _fail("the memory is full: make model.dim, training.batch_size or training.negatives smaller", FAILED)
+        fail("the memory is full: make model.dim, training.batch_size or training.negatives smaller", FAILED)
     except RuntimeError as error:
         from gnn.device import is_memory_full
 
         if not is_memory_full(error):
             raise
-        _fail("the memory is full: make model.dim, training.batch_size or training.negatives smaller", FAILED)
+        fail("the memory is full: make model.dim, training.batch_size or training.negatives smaller", FAILED)
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
-        _fail(f"{error.strerror or error}{place}", FAILED)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"error: {message}")
-    sys.exit(code)
+        fail(f"{error.strerror or error}{place}", FAILED)
