@@ -208,20 +208,20 @@ def choose_cheby(task: Task) -> Chosen:
     return Chosen(best, partial(ChebyCF, options[best]), found[best])
 
 
-def trained(task: Task, seed: int, *, steps: int, beta: float) -> tuple[EmbeddingChannel, float]:
-    """The model of a recipe whose steps and beta are known."""
+def trained(task: Task, seed: int, *, steps: int, beta: float, prior: float) -> tuple[EmbeddingChannel, float]:
+    """The model of a recipe whose steps, beta and prior are known."""
 
     def train() -> EmbeddingChannel:
-        context = RunContext(seed=seed)
-        found = fit(task.graph, GOWALLA.model, GOWALLA.training, steps=steps, beta=beta, context=context)
+        known = {"steps": steps, "beta": beta, "prior": prior}
+        found = fit(task.graph, GOWALLA.model, GOWALLA.training, **known, context=RunContext(seed=seed))
         return exact_channel(found, task.graph)
 
-    settings = {**recipe(), "seed": seed, "steps": steps, "beta": beta}
+    settings = {**recipe(), "seed": seed, "steps": steps, "beta": beta, "prior": prior}
     return cached(task, "LightGCN", settings, EmbeddingChannel, train)
 
 
 def trained_on_validation(task: Task, split: Split, graph: KnowledgeGraph) -> tuple[EmbeddingChannel, float]:
-    """The model of the first seed, its steps and beta found by early stopping, and the seconds that took."""
+    """The model of the first seed, its steps, beta and prior found by early stopping, and the seconds that took."""
     validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
 
     def train() -> EmbeddingChannel:
@@ -306,8 +306,8 @@ def main(argv: Sequence[str]) -> None:
     if not {LIGHTGCN, FUSED} & set(arguments.only):
         return
     model, seconds = trained_on_validation(tuning, split, graph)
-    steps, beta = int(model.embeddings.facts["steps"]), model.embeddings.beta
-    fits = [trained(test, seed, steps=steps, beta=beta) for seed in range(arguments.seeds)]
+    steps, beta, prior = (model.embeddings.facts[name] for name in ("steps", "beta", "prior"))
+    fits = [trained(test, seed, steps=steps, beta=beta, prior=prior) for seed in range(arguments.seeds)]
     trainings = [channel for channel, _ in fits]
     if LIGHTGCN in arguments.only:
         measured = [timed(test, channel) for channel in trainings]
@@ -318,7 +318,7 @@ def main(argv: Sequence[str]) -> None:
             tuning_seconds=round(seconds, 1),
             rank_seconds=measured[0][1],
             validation=reached(tuning, model),
-            chosen=f"{steps} steps, beta {beta:g}",
+            chosen=f"{steps} steps, beta {beta:g}, prior {prior:g}",
         )
     if FUSED in arguments.only:
         cheby = {note: partial(ChebyCF, config) for note, config in cheby_options().items()}
@@ -326,7 +326,7 @@ def main(argv: Sequence[str]) -> None:
         parts = {name: results.chosen(name, others[name]) for name in PARTS}
         small = gowalla_data.split(graph, WEIGHTS_SHARE)
         weighing = Task.valid("weights", graph, small, WEIGHTS_USERS)
-        model, _ = trained(weighing, 0, steps=steps, beta=beta)
+        model, _ = trained(weighing, 0, steps=steps, beta=beta, prior=prior)
         run_fused(results, weighing, test, model, trainings, parts)
 
 

@@ -48,11 +48,13 @@ def load(folder: Path) -> KnowledgeGraph:
 
 
 def split(graph: KnowledgeGraph, share: float = VALID_SHARE) -> Split:
-    """The published split; validation is the first part of each user's training line, a fifth if nothing else is said.
+    """The published split; validation is the end of the ordered part of each user's training line, a fifth by default.
 
-    The lines of train.txt are newest first, and the test part is the fifth that is newer still; the last ninth of each
-    line was appended in random order. So this part lies to training as the test part does. On a random part other
-    models win: there RP3beta is ahead of GF-CF, on test it is behind.
+    The lines of train.txt keep the order of the check-ins, but for their last ninth, which was appended in random
+    order. The test part is what comes next: its items share visitors with the items at the end of the ordered part more
+    than with those at its start (mean cosine .043 in the last tenth, .031 in the first; the random ninth shows no such
+    slope). So this part lies to training as the test part does. On a random part, or on the other end of the lines,
+    other models win: there RP3beta is ahead of GF-CF and ChebyCF, on test it is behind.
     """
     table = graph.edges[VISITED]
     test = np.array(table["part"].to_pylist()) == "test"
@@ -61,7 +63,8 @@ def split(graph: KnowledgeGraph, share: float = VALID_SHARE) -> Split:
     in_order = size - np.rint(size * RANDOM_TAIL).astype(np.int64)
     wanted = np.maximum((size * share).astype(np.int64), 1)
     held = np.where(size >= FEWEST, np.minimum(wanted, in_order), 0)
-    part = np.where(test, TEST, np.where(place < held[user], VALID, TRAIN))
+    valid = (place >= (in_order - held)[user]) & (place < in_order[user])
+    part = np.where(test, TEST, np.where(valid, VALID, TRAIN))
     return Split(part=part.astype(np.int8))
 
 

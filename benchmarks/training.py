@@ -37,6 +37,7 @@ from benchmarks import gowalla_data
 from benchmarks.recipes import GOWALLA
 from benchmarks.results import FOLDER, record, show
 from gnn.distributed import ALONE
+from gnn.embeddings import Embeddings
 from gnn.evaluation import Evaluation, evaluate, user_groups
 from gnn.topk import top_items
 from gnn.trainer import RunContext, TrainingConfig, Validation, fit
@@ -61,8 +62,8 @@ FAST = replace(
     max_steps=3_000,
     validation_users=USERS,
 )
-CURVE = replace(FAST, betas=(1.0,), eval_every=10, patience=10)
-SEARCH = replace(FAST, betas=(0.75, 1.0, 1.25), eval_every=25, patience=4)
+CURVE = replace(FAST, betas=(), priors=(0.12,), eval_every=10, patience=10)
+SEARCH = replace(FAST, eval_every=25, patience=4)
 HERE = Path(__file__).parent / "peers"
 ENVIRONMENT = Path(".cache") / "peers" / "lightgcn"
 COLOURS = {"graphrecall": "#2f6db5", "PyG LightGCN": "#c0392b", "RecBole LightGCN": "#e8a33d"}
@@ -223,7 +224,7 @@ def train_peer(
 def evaluate_peer(files: Sequence[Path], data: Gowalla) -> list[Point]:
     """NDCG and recall on validation of each file that a peer wrote, ranked by dot product."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    settings = TrainingConfig(betas=(1.0,), validation_users=USERS)
+    settings = TrainingConfig(betas=(1.0,), priors=(), validation_users=USERS)
     validator = Validator(data.train, data.validation, settings, seed=0, device=device, ranks=ALONE)
     nobody = np.zeros(len(data.graph.items), dtype=bool)
     curve = []
@@ -347,11 +348,12 @@ def target(data: Gowalla, arguments: argparse.Namespace, facts: Mapping[str, Any
                 SEARCH,
                 steps=int(found.facts["steps"]),
                 beta=found.beta,
+                prior=found.prior,
                 context=RunContext(device=device, seed=seed),
             )
             whole = time.perf_counter() - start
             start = time.perf_counter()
-            evaluation = on_test(data, full, embeddings.users, embeddings.scaled_items, device)
+            evaluation = on_test(data, full, embeddings, device)
             rows.append(
                 {
                     "model": f"LightGCN, {described(GOWALLA.model.dim, FAST)}",
@@ -373,12 +375,13 @@ def target(data: Gowalla, arguments: argparse.Namespace, facts: Mapping[str, Any
         print("no GPU here: only the CPU was measured")
 
 
-def on_test(data: Gowalla, full: KnowledgeGraph, users: Any, items: Any, device: str) -> Evaluation:
+def on_test(data: Gowalla, full: KnowledgeGraph, model: Embeddings, device: str) -> Evaluation:
     """All items ranked for everybody who has something in the published test part."""
     (group, *_) = user_groups(data.graph, data.split)
     known = full.interactions
     popularity = np.bincount(known.item[known.positive], minlength=len(full.items))
-    vectors = [torch.from_numpy(table).to(device) for table in (users[group.user], items)]
+    tables = (model.query_vectors(model.users[group.user]), model.index_vectors)
+    vectors = [torch.from_numpy(table).to(device) for table in tables]
     return evaluate(
         lambda asked, k: top_items(vectors[0], vectors[1], k, seen=asked.seen),
         group,

@@ -152,13 +152,14 @@ def choose_scale(
     if len(asked) > training.validation_users:
         asked = asked[np.linspace(0, len(asked) - 1, training.validation_users).astype(np.int64)]
     truth, seen = validation.truth.take(asked), validation.seen.take(asked)
-    vectors = torch.from_numpy(embeddings.with_cold_scale(1.0).scaled_items)
+    vectors = torch.from_numpy(embeddings.with_cold_scale(1.0).index_vectors)
+    queries = torch.from_numpy(embeddings.query_vectors(embeddings.users[asked]))
     # A list under any factor is a merger of two: the best of the others, and the best of these.
     lists: list[tuple[IntArray, FloatArray]] = []
     for chosen in (~cold, cold):
         mask = torch.from_numpy(~chosen)
         places, values = [], []
-        for _, scores in score_blocks(torch.from_numpy(embeddings.users[asked]), vectors, seen=seen):
+        for _, scores in score_blocks(queries, vectors, seen=seen):
             scores[:, mask] = -torch.inf
             best = rank(scores, VALIDATION_K)
             places.append(best)

@@ -54,7 +54,8 @@ class LinearParts:
 class Embeddings:
     """Vectors by global node number (kg.adjacency.Numbering), and the scale of the items.
 
-    The score of a pair is `final[user] @ final[item] * item_scale[item]`.
+    The score of a pair is `final[user] @ final[item] * item_scale[item] + |final[user]| * item_prior[item]`: the inner
+    product of a row of `query_vectors` and one of `index_vectors`.
 
     Attributes:
         numbering: which row is which node.
@@ -62,7 +63,9 @@ class Embeddings:
         user_type, item_type: names of the two node types.
         final: Z, float32 (nodes, dim).
         item_scale: s_i, float32 (items,); see the function `item_scale`.
+        item_prior: what an item's popularity adds, float32 (items,); see the function `item_prior`.
         beta: 0 ranks by cosine, 1 by dot product.
+        prior: weight of the popularity; 0 leaves it out.
         cold: items that nobody liked in training, or those that were placed (gnn.cold_start), bool (items,); None: none
             has a scale of its own.
         cold_scale: what was found for them, a factor.
@@ -76,7 +79,9 @@ class Embeddings:
     item_type: str
     final: FloatArray
     item_scale: FloatArray
+    item_prior: FloatArray
     beta: float
+    prior: float = 0.0
     cold: npt.NDArray[np.bool_] | None = None
     cold_scale: float = 1.0
     linear: LinearParts | None = None
@@ -86,6 +91,11 @@ class Embeddings:
     def dim(self) -> int:
         """Columns of every vector."""
         return int(self.final.shape[1])
+
+    @property
+    def index_dim(self) -> int:
+        """Columns of `index_vectors`."""
+        return self.dim + bool(self.prior)
 
     @property
     def users(self) -> FloatArray:
@@ -99,8 +109,18 @@ class Embeddings:
 
     @property
     def scaled_items(self) -> FloatArray:
-        """Item vectors as they are indexed: the inner product with a user vector is the score, (items, dim)."""
+        """Item vectors with their scale: the inner product with a user vector is the score but for the prior."""
         return self.items * self.item_scale[:, None]
+
+    @property
+    def index_vectors(self) -> FloatArray:
+        """Item vectors as they are indexed, (items, dim), with a column more where there is a prior."""
+        scaled = self.scaled_items
+        return np.hstack([scaled, self.item_prior[:, None]]) if self.prior else scaled
+
+    def query_vectors(self, users: FloatArray) -> FloatArray:
+        """What the index is asked with for user vectors (n, dim): as wide as `index_vectors`."""
+        return np.hstack([users, np.linalg.norm(users, axis=1, keepdims=True)]) if self.prior else users
 
     def with_beta(self, beta: float) -> Embeddings:
         """The same vectors under another popularity exponent; placed items keep theirs."""
@@ -132,7 +152,7 @@ class Embeddings:
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `model.json` into a folder."""
-        tensors: dict[str, Any] = {"final": self.final, "item_scale": self.item_scale}
+        tensors: dict[str, Any] = {"final": self.final, "item_scale": self.item_scale, "item_prior": self.item_prior}
         if self.cold is not None:
             tensors["cold"] = self.cold
         data: dict[str, Any] = {
@@ -142,6 +162,7 @@ class Embeddings:
             "user_type": self.user_type,
             "item_type": self.item_type,
             "beta": self.beta,
+            "prior": self.prior,
             "cold_scale": self.cold_scale,
             "facts": dict(self.facts),
             "relations": None,
@@ -189,7 +210,9 @@ class Embeddings:
             item_type=data["item_type"],
             final=tensors["final"],
             item_scale=tensors["item_scale"],
+            item_prior=tensors["item_prior"],
             beta=data["beta"],
+            prior=data["prior"],
             cold=tensors.get("cold"),
             cold_scale=data["cold_scale"],
             linear=linear,
@@ -223,3 +246,21 @@ def item_scale(
         np.divide(cold_scale * usual, norms, out=scale, where=cold & (norms > 0))
     result: FloatArray = scale.astype(np.float32)
     return result
+
+
+def item_prior(likes: npt.NDArray[np.int64], prior: float) -> FloatArray:
+    """`prior * ln(1 + likes)`, 0 for an item that nobody liked.
+
+    A softmax over cosines cannot tell a popular item from a rare one by their lengths, so that cosine / temperature
+    comes near log P(item | user) less a part of log P(item). Adding the logarithm of the frequency puts it back, as
+    the logit adjustment of Menon et al. (ICLR 2021) does with the frequency of labels; the temperature is the weight
+    that puts all of it back.
+
+    Args:
+        likes: users who liked each item, int64 (items,).
+        prior: weight of the logarithm, in units of the cosine.
+
+    Returns:
+        float32 (items,).
+    """
+    return (prior * np.log1p(likes)).astype(np.float32)

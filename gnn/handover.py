@@ -31,6 +31,7 @@ class Job:
     validation: Validation | None
     steps: int | None
     beta: float | None
+    prior: float | None
     device: str
     seed: int
     precision: Literal["float32", "float64"]
@@ -56,7 +57,7 @@ class Job:
             "features": self.features is not None,
             "validation": self.validation is not None,
             "arrays": [[name, value.dtype.str, list(value.shape)] for name, value in arrays.items()],
-            **{name: getattr(self, name) for name in ("steps", "beta", "device", "seed", "precision")},
+            **{name: getattr(self, name) for name in ("steps", "beta", "prior", "device", "seed", "precision")},
         }
         ranks.tell(head, patience=False)
         for table in (*nodes.values(), *self.graph.edges.values()):
@@ -88,7 +89,7 @@ class Job:
             training=_config(TrainingConfig, head["training"]),
             features=features,
             validation=validation,
-            **{name: head[name] for name in ("steps", "beta", "device", "seed", "precision")},
+            **{name: head[name] for name in ("steps", "beta", "prior", "device", "seed", "precision")},
         )
 
 

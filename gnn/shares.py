@@ -2,8 +2,8 @@
 
 The propagation is linear (gnn.embeddings.LinearParts), so z_u = alpha_0 e_u + sum_j A_uj h_j over the first hops j of
 the user, and the same for the item over its first hops k. The score z_u . z_i * s_i is then a plain double sum, and
-every share is one group of its terms. A share says where the score sits; it is not the effect of deleting an edge,
-which would change degrees and h too.
+every share is one group of its terms; what the item's popularity adds (gnn.embeddings) is a share of its own. A share
+says where the score sits; it is not the effect of deleting an edge, which would change degrees and h too.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Share(NamedTuple):
 class Shares:
     """A score split exactly.
 
-    `own + sum(history) == score` and `item_own + sum(neighbours) == score`, each within 1e-9 of the sum of absolute
-    shares in float64. `pairs` holds one value for each (history, neighbour): with the cross terms they add up to the
-    score again; nothing is obtained by subtraction.
+    `own + sum(history) + prior == score` and `item_own + sum(neighbours) + prior == score`, each within 1e-9 of the sum
+    of absolute shares in float64. `pairs` holds one value for each (history, neighbour): with the cross terms and the
+    prior they add up to the score again; nothing is obtained by subtraction.
 
     Attributes:
         score: what `recommend` returns for the pair, here computed in float64 from the same stored parts: the two
@@ -54,6 +54,7 @@ class Shares:
         pairs: float64 (history, neighbours), pair (j, k) is `pairs[j, k]`.
         cross: the terms with an own embedding on one side or both: user own with item own, user own with the item's
             neighbours, history with item own.
+        prior: share of the item's popularity, whatever the user's history.
     """
 
     score: float
@@ -63,6 +64,7 @@ class Shares:
     neighbours: tuple[Share, ...]
     pairs: npt.NDArray[np.float64]
     cross: tuple[float, float, float]
+    prior: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,9 @@ def split_scores(
 ) -> list[Shares | NoShares]:
     """Split the scores of (user, item) pairs over the first hops of both ends.
 
-    score = s_i * (alpha_0 e_u . z_i + sum_j A_uj h_j . z_i), over all neighbours j of the user under all relations of
-    the model, with A_uj = w_r / sqrt(deg_r(u) deg_r(j)) and h = `LinearParts.tail`; likewise on the item's side.
+    score = s_i * (alpha_0 e_u . z_i + sum_j A_uj h_j . z_i) + |z_u| p_i, over all neighbours j of the user under all
+    relations of the model, with A_uj = w_r / sqrt(deg_r(u) deg_r(j)), h = `LinearParts.tail` and p = `item_prior`;
+    likewise on the item's side.
 
     Args:
         embeddings: a trained model.
@@ -154,7 +157,8 @@ def split_scores(
             if end not in halves:
                 weights = everywhere if linear.placed is None or linear.placed[end] else elsewhere
                 halves[end] = _half(linear, adjacency, weights, end, dtype)
-        result.append(_combine(halves[source], halves[target], float(embeddings.item_scale[item])))
+        scale, prior = float(embeddings.item_scale[item]), float(embeddings.item_prior[item])
+        result.append(_combine(halves[source], halves[target], scale, prior))
     return result
 
 
@@ -183,13 +187,14 @@ def _half(
     return _Half(own, hops, own + hops.sum(axis=0), nodes, [adjacency.relations[r] for r in kind])
 
 
-def _combine(user: _Half, item: _Half, scale: float) -> Shares:
+def _combine(user: _Half, item: _Half, scale: float, prior: float) -> Shares:
     def shares(half: _Half, other: npt.NDArray[Any]) -> tuple[Share, ...]:
         values = (half.hops @ other) * scale
         return tuple(map(Share._make, zip(half.nodes.tolist(), half.relations, values.tolist(), strict=True)))
 
+    popularity = float(np.linalg.norm(user.total)) * prior
     return Shares(
-        score=float(user.total @ item.total) * scale,
+        score=float(user.total @ item.total) * scale + popularity,
         own=float(user.own @ item.total) * scale,
         history=shares(user, item.total),
         item_own=float(item.own @ user.total) * scale,
@@ -200,8 +205,11 @@ def _combine(user: _Half, item: _Half, scale: float) -> Shares:
             float(user.own @ item.hops.sum(axis=0)) * scale,
             float(user.hops.sum(axis=0) @ item.own) * scale,
         ),
+        prior=popularity,
     )
 
 
 def _plain_score(embeddings: Embeddings, user: int, item: int, position: int) -> float:
-    return float(embeddings.final[user] @ embeddings.final[item] * embeddings.item_scale[position])
+    vector = embeddings.final[user]
+    popularity = np.linalg.norm(vector) * embeddings.item_prior[position]
+    return float(vector @ embeddings.final[item] * embeddings.item_scale[position] + popularity)

@@ -55,24 +55,28 @@ def score_blocks(
 
 
 def top_items_under(
-    users: Tensor, items: Tensor, scales: Sequence[Tensor], k: int, *, seen: ItemLists | None
+    users: Tensor, items: Tensor, ways: Sequence[tuple[Tensor, Tensor | None]], k: int, *, seen: ItemLists | None
 ) -> list[IntArray]:
-    """Rank all items for every user under several scales of the items, from one product.
+    """Rank all items for every user in several ways, from one product.
 
     Args:
         users: (n, dim).
         items: (items, dim).
-        scales: what each item's scores are multiplied by, (items,) each.
+        ways: what each item's scores are multiplied by, and what times the length of the user's vector is added to them
+            or None, (items,) each.
         k: items wanted.
         seen: as in `top_items`.
 
     Returns:
-        As `top_items`, for each scale.
+        As `top_items`, for each way.
     """
-    ranked: list[list[IntArray]] = [[np.zeros((0, k), dtype=np.int64)] for _ in scales]
-    for _, scores, place in _blocks(users, items, seen, None):
-        for scale, parts in zip(scales, ranked, strict=True):
+    ranked: list[list[IntArray]] = [[np.zeros((0, k), dtype=np.int64)] for _ in ways]
+    lengths = users.norm(dim=1, keepdim=True)
+    for rows, scores, place in _blocks(users, items, seen, None):
+        for (scale, added), parts in zip(ways, ranked, strict=True):
             scaled = scores * scale
+            if added is not None:
+                scaled.addcmul_(lengths[rows], added)
             scaled[place] = -torch.inf
             parts.append(rank(scaled, k))
     return [np.concatenate(parts) for parts in ranked]

@@ -16,7 +16,7 @@ from torch import Tensor
 from gnn.checkpoint import CHECKPOINT, Checkpoint, fingerprint
 from gnn.cold_start import place_cold_items
 from gnn.distributed import Ranks, by_columns
-from gnn.embeddings import Embeddings, item_scale
+from gnn.embeddings import Embeddings, item_prior, item_scale
 from gnn.gcn import GCN
 from gnn.handover import Job
 from gnn.layer0 import TextVectors
@@ -46,14 +46,15 @@ def fit(
     validation: Validation | None = None,
     steps: int | None = None,
     beta: float | None = None,
+    prior: float | None = None,
     cold_scale: float | None = None,
     context: RunContext | None = None,
 ) -> Embeddings:
     """Train an encoder on a graph.
 
     With `validation` training stops early on NDCG@20 over all items, seen ones left out, and the best step under the
-    best beta is returned. With `steps` exactly that many are taken: the recipe that an earlier run found
-    (`facts["steps"]`, `beta` and `cold_scale`), on more data. With neither, `training.max_steps`.
+    best beta or prior is returned. With `steps` exactly that many are taken: the recipe that an earlier run found
+    (`facts["steps"]`, `beta`, `prior` and `cold_scale`), on more data. With neither, `training.max_steps`.
 
     Args:
         graph: the training view: everything in it may be learned from.
@@ -62,7 +63,8 @@ def fit(
         features: text vectors of nodes.
         validation: what to stop on.
         steps: steps to take; not together with `validation`.
-        beta: popularity exponent of the result when nothing validates it; None: the first of `training.betas`.
+        beta: popularity exponent of the result when nothing validates it; None: the first of `training.betas`, or 0.
+        prior: weight of the popularity in the result when nothing validates it; None: 0.
         cold_scale: factor of placed items (gnn.cold_start) when nothing validates it; None: 1.
         context: device, seed, progress, checkpoints, log, ranks.
 
@@ -87,6 +89,7 @@ def fit(
         validation=validation,
         steps=steps,
         beta=beta,
+        prior=prior,
         device=context.device,
         seed=context.seed,
         precision=context.precision,
@@ -129,6 +132,7 @@ class _Best:
 
     step: int = 0
     beta: float = 0.0
+    prior: float = 0.0
     ndcg: float = -1.0
     recall: float = 0.0
     misses: int = 0
@@ -148,7 +152,8 @@ class _Fit:
         self.device = self.ranks.device(context.device)
         self.dtype = {"float32": torch.float32, "float64": torch.float64}[context.precision]
         self.max_steps = job.steps or training.max_steps
-        self.beta = training.betas[0] if job.beta is None else job.beta
+        self.beta = (*training.betas, 0.0)[0] if job.beta is None else job.beta
+        self.prior = job.prior or 0.0
         self.numbering = Numbering.of(graph)
         self.users = self.numbering.span(graph.schema.user_type)
         self.items = self.numbering.span(graph.schema.item_type)
@@ -178,6 +183,7 @@ class _Fit:
             together=self.pair_users if training.whole_users else None,
         )
         popularity = np.bincount(self.pair_items.cpu().numpy(), minlength=len(graph.items))
+        self.popularity = popularity
         self.cold = popularity == 0
         self.untouched = torch.from_numpy(self.cold).to(self.device)
         # Without texts and knowledge nothing could place a cold item: LightGCN as published has no second pass.
@@ -218,7 +224,7 @@ class _Fit:
         self.history: list[dict[str, Any]] = []
         self.fingerprint = ""
         if context.checkpoints is not None:
-            settings = (context.seed, context.precision, self.max_steps, self.beta)
+            settings = (context.seed, context.precision, self.max_steps, self.beta, self.prior)
             self.fingerprint = fingerprint(
                 graph, self.encoder.propagation, features, validation, model, training, *settings
             )
@@ -308,8 +314,9 @@ class _Fit:
                 cold_scale=self.objective.cold_scale,
             )
             line |= {"ndcg@20": round(found.ndcg, 6), "recall@20": round(found.recall, 6), "beta": found.beta}
+            line["prior"] = found.prior
             if found.ndcg > self.best.ndcg:
-                self.best = _Best(self.step, found.beta, found.ndcg, found.recall)
+                self.best = _Best(self.step, found.beta, found.prior, found.ndcg, found.recall)
                 self.best_parameters = {name: value.detach().clone() for name, value in self.parameters.items()}
             else:
                 self.best.misses += 1
@@ -401,7 +408,7 @@ class _Fit:
         if final is None:
             return None
         vectors = to_numpy(final)
-        beta = self.beta if self.validator is None else self.best.beta
+        beta, prior = (self.beta, self.prior) if self.validator is None else (self.best.beta, self.best.prior)
         facts: dict[str, Any] = {
             "model": type(self.encoder).__name__,
             "model_config": asdict(self.config),
@@ -409,6 +416,7 @@ class _Fit:
             "steps": self.step if self.validator is None else self.best.step,
             "seed": self.context.seed,
             "beta": beta,
+            "prior": prior,
             "device": str(self.device),
             "precision": self.context.precision,
             "temperature": self.objective.temperature,
@@ -425,7 +433,9 @@ class _Fit:
             item_type=self.graph.schema.item_type,
             final=vectors,
             item_scale=item_scale(vectors[self.items], beta, cold=self.cold, cold_scale=cold_scale),
+            item_prior=item_prior(self.popularity, prior),
             beta=beta,
+            prior=prior,
             cold=self.cold,
             cold_scale=cold_scale,
             linear=linear,

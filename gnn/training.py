@@ -49,6 +49,8 @@ class TrainingConfig:
         eval_every: steps between validations and checkpoints.
         patience: validations without a better one before training stops.
         betas: popularity exponents to choose from on validation (0 cosine, 1 dot product).
+        priors: weights of the items' popularity to choose from as well (gnn.embeddings.item_prior), each with the
+            cosine.
         validation_users: users that a validation during training ranks for, at most; a seeded choice.
     """
 
@@ -79,6 +81,7 @@ class TrainingConfig:
     eval_every: int = 20
     patience: int = 5
     betas: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    priors: tuple[float, ...] = (0.04, 0.08, 0.12, 0.16)
     validation_users: int = 10_000
 
     def __post_init__(self) -> None:
@@ -99,8 +102,12 @@ class TrainingConfig:
                 "training.whole_users and training.drop_batch_edges together leave the users of a batch without any "
                 "edge: choose one"
             )
-        if not self.betas or not all(math.isfinite(beta) for beta in self.betas):
-            raise ConfigError(f"training.betas = {self.betas} must name at least one finite number")
+        if not all(math.isfinite(beta) for beta in self.betas):
+            raise ConfigError(f"training.betas = {self.betas} must be finite numbers")
+        if not self.betas and not self.priors:
+            raise ConfigError("training.betas and training.priors are both empty: name at least one way to rank")
+        if not all(prior > 0 and math.isfinite(prior) for prior in self.priors):
+            raise ConfigError(f"training.priors = {self.priors} must be numbers above 0; () for none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What early stopping measures: NDCG@20 over all items, under every popularity exponent at once."""
+"""What early stopping measures: NDCG@20 over all items, in every way that popularity may enter the score at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gnn.distributed import Ranks
-from gnn.embeddings import item_scale
+from gnn.embeddings import item_prior, item_scale
 from gnn.lightgcn import to_numpy
 from gnn.metrics import per_user_metrics
 from gnn.sampling import Stream, uniform
@@ -38,14 +38,16 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One validation, under its best exponent.
+    """One validation, in its best way to rank.
 
     Attributes:
-        beta: the exponent.
+        beta: the popularity exponent.
+        prior: weight of the popularity.
         ndcg, recall: at 20, means over the users asked.
     """
 
     beta: float
+    prior: float
     ndcg: float
     recall: float
 
@@ -84,11 +86,14 @@ class Validator:
         self._mine = ranks.share(len(chosen))
         own = chosen[self._mine]
         self._truth, self._seen = validation.truth.take(own), validation.seen.take(own)
-        self._betas = training.betas
+        # A prior is about cosines: with other exponents the lengths speak of popularity already.
+        self._ways = [(beta, 0.0) for beta in training.betas] + [(0.0, prior) for prior in training.priors]
+        _, liked = graph.positive_edges(graph.schema.interaction_key)
+        self._likes = np.bincount(liked, minlength=len(graph.items))
 
     @torch.no_grad()
     def measure(self, users: Tensor, items: Tensor, *, cold: npt.NDArray[np.bool_], cold_scale: float) -> Measured:
-        """Rank all items under every exponent; each rank for its share of the users.
+        """Rank all items in every way; each rank for its share of the users.
 
         Args:
             users: final vectors of those asked, (asked, held columns).
@@ -98,13 +103,14 @@ class Validator:
         """
         users, items = self._ranks.whole(users)[self._mine], self._ranks.whole(items)
         vectors = to_numpy(items)
-        scales = [
-            torch.from_numpy(item_scale(vectors, beta, cold=cold, cold_scale=cold_scale)).to(items)
-            for beta in self._betas
-        ]
-        ranked = top_items_under(users, items, scales, VALIDATION_K, seen=self._seen)
+        ways: list[tuple[Tensor, Tensor | None]] = []
+        for beta, prior in self._ways:
+            scale = item_scale(vectors, beta, cold=cold, cold_scale=cold_scale)
+            added = torch.from_numpy(item_prior(self._likes, prior)).to(items) if prior else None
+            ways.append((torch.from_numpy(scale).to(items), added))
+        ranked = top_items_under(users, items, ways, VALIDATION_K, seen=self._seen)
         # Every rank adds its users' values to zeros: sums that no order can change, so that all ranks stop together.
-        values = torch.zeros((2, len(scales), len(self.users)), dtype=torch.float64, device=items.device)
+        values = torch.zeros((2, len(ways), len(self.users)), dtype=torch.float64, device=items.device)
         for place, lists in enumerate(ranked):
             found = per_user_metrics(lists, self._truth, VALIDATION_K)
             for row, name in enumerate(("ndcg", "recall")):
@@ -112,4 +118,4 @@ class Validator:
         self._ranks.add(values)
         ndcgs, recalls = values.mean(dim=2).tolist()
         top = int(np.argmax(ndcgs))
-        return Measured(self._betas[top], ndcgs[top], recalls[top])
+        return Measured(*self._ways[top], ndcgs[top], recalls[top])

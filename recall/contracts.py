@@ -170,7 +170,7 @@ class FusedShares(Shares):
     """A score that several channels add up to, split exactly.
 
     The shares are sums over the channels that split their parts, by first hop; what the others add is `unsplit`. So
-    `own + sum(history) + unsplit == score`, and likewise on the item's side, and for pairs and cross terms.
+    `own + sum(history) + prior + unsplit == score`, and likewise on the item's side, and for pairs and cross terms.
 
     Attributes:
         parts: one a channel; their scores add up to the score.

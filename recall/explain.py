@@ -177,10 +177,10 @@ class _Pair:
 
     def _sides(self, answer: Shares) -> tuple[tuple[Because, ...], tuple[Because, ...]]:
         """The shares of the user's side and of the item's, each of which adds up to the score."""
-        apart: tuple[Because, ...] = ()
+        apart: tuple[Because, ...] = (self._because(answer.prior, "of how many people like it, whoever asks"),)
         alone = "of what the model learned about it alone"
         if isinstance(answer, FusedShares):
-            apart = tuple(self._unsplit(part) for part in answer.parts if isinstance(part.shares, NoShares))
+            apart += tuple(self._unsplit(part) for part in answer.parts if isinstance(part.shares, NoShares))
             alone = "of what its channels do not split over what it is joined to"
         return (
             self._reasons(answer.history, answer.own, self.user, "of what the model learned about you alone", apart),
@@ -255,7 +255,7 @@ class _Pair:
             np.array([share.node for share in shares.neighbours], dtype=np.int64),
         )
         absolute = np.abs(shares.pairs)
-        total = float(absolute.sum()) + sum(abs(term) for term in shares.cross)
+        total = float(absolute.sum()) + sum(abs(term) for term in (*shares.cross, shares.prior))
         linked = float(shares.pairs[joined].sum())
         return linked, float(absolute[joined].sum()) / total if total else 0.0
 

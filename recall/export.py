@@ -64,10 +64,11 @@ def export_run(
 
 
 def write_embeddings(graph: KnowledgeGraph, embeddings: Embeddings, folder: Path) -> None:
-    """One Parquet file a node type: `id`, `embedding` (a list of `dim` float32), and for items `scale`.
+    """One Parquet file a node type: `id`, `embedding` (a list of `dim` float32), and for items `scale` and `prior`.
 
-    The score of a user and an item is the inner product of their embeddings times the item's scale, so a vector store
-    that ranks by inner product wants `scale * embedding` for its items.
+    The score of a user and an item is the inner product of their embeddings times the item's scale, plus the item's
+    prior times the length of the user's embedding. A vector store that ranks by inner product wants `scale * embedding`
+    with `prior` as one more column for its items, and for its users the embedding with its length as one more.
 
     Raises:
         ArtifactError: the embeddings belong to another graph.
@@ -79,6 +80,7 @@ def write_embeddings(graph: KnowledgeGraph, embeddings: Embeddings, folder: Path
         columns = {"id": graph.vocabulary(name).ids, "embedding": vectors}
         if name == embeddings.item_type:
             columns["scale"] = pa.array(embeddings.item_scale)
+            columns["prior"] = pa.array(embeddings.item_prior)
         write_table(pa.table(columns), folder / f"{_file_name(name)}.parquet")
 
 

@@ -394,6 +394,7 @@ def scale_shares(answer: Shares | NoShares, factor: float) -> Shares | NoShares:
         neighbours=scaled(answer.neighbours),
         pairs=answer.pairs * factor,
         cross=(own * factor, neighbours * factor, both * factor),
+        prior=answer.prior * factor,
         **more,
     )
 
@@ -419,6 +420,7 @@ def fuse_shares(parts: Sequence[Part]) -> Shares | NoShares:
         neighbours=neighbours,
         pairs=pairs,
         cross=(cross[0], cross[1], cross[2]),
+        prior=sum(shares.prior for shares in split),
         parts=tuple(parts),
         unsplit=sum(part.shares.score for part in parts if isinstance(part.shares, NoShares)),
     )

@@ -116,6 +116,7 @@ def make_run(
             features=features,
             steps=trained["evaluation"]["steps"],
             beta=trained["evaluation"]["beta"],
+            prior=trained["evaluation"]["prior"],
             cold_scale=trained["evaluation"].get("cold_items", {}).get("scale"),
             context=_context(config, stages.work / "serving", _Named(progress, "training for serving"), ranks),
         )

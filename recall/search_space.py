@@ -50,6 +50,7 @@ FOUND_ANYWAY = {
     "eval_every": "it says when is measured, not what is learned",
     "patience": "it says when training stops, not what is learned",
     "betas": "the best of them is found at every validation",
+    "priors": "the best of them is found at every validation",
     "validation_users": "it says who is measured, not what is learned",
     "seed": "the best of several seeds would be luck",
 }

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gnn.embeddings import Embeddings, LinearParts, item_scale
+from gnn.embeddings import Embeddings, LinearParts, item_prior, item_scale
 from kg import Event, KnowledgeGraph, NodeType, PositiveRule, Relation, RelationKey, Schema
 from kg.adjacency import Adjacency
 
@@ -146,6 +146,7 @@ def make_linear_model(
     seed: int = 0,
     alphas: tuple[float, ...] = (0.4, 0.3, 0.2, 0.1),
     beta: float = 0.5,
+    prior: float = 0.0,
     relations: tuple[RelationKey, ...] | None = None,
     dim: int = 6,
     base: np.ndarray | None = None,
@@ -173,7 +174,9 @@ def make_linear_model(
         item_type=graph.schema.item_type,
         final=stored,
         item_scale=item_scale(stored[numbering.span(graph.schema.item_type)], beta),
+        item_prior=item_prior(np.bincount(graph.interactions.item, minlength=len(graph.items)), prior),
         beta=beta,
+        prior=prior,
         linear=LinearParts(
             base=E,
             tail=tail.astype(np.float32),
@@ -188,7 +191,7 @@ def make_linear_model(
 
 @pytest.fixture(scope="session")
 def linear_model() -> Callable[..., Embeddings]:
-    """`linear_model(graph, seed=, alphas=, beta=, relations=, dim=, base=)`: random vectors, densely propagated."""
+    """`linear_model(graph, seed=, beta=, prior=, ...)` as `make_linear_model`: random vectors, densely propagated."""
     return make_linear_model
 
 

@@ -99,7 +99,7 @@ class EmbeddingChannel:
         Args:
             embeddings: the vectors.
             graph: their graph.
-            index: over `embeddings.scaled_items`; None: it is built.
+            index: over `embeddings.index_vectors`; None: it is built.
             index_config: how to build it.
             adjacency: of the graph, if there is one already.
             encode: see the class.
@@ -144,14 +144,14 @@ class EmbeddingChannel:
         if index is None:
             users = rows_with(known.liked)
             chosen = np.random.default_rng(0).permutation(len(users))[:_SAMPLED_USERS]
-            asked = embeddings.users[users[np.sort(chosen)]] if len(users) else None
-            index = ItemIndex.build(embeddings.scaled_items, self._index_config, queries=asked)
-        elif len(index) != known.num_items or index.dim != embeddings.dim:
+            asked = embeddings.query_vectors(embeddings.users[users[np.sort(chosen)]]) if len(users) else None
+            index = ItemIndex.build(embeddings.index_vectors, self._index_config, queries=asked)
+        elif len(index) != known.num_items or index.dim != embeddings.index_dim:
             raise ArtifactError(
                 f"the index holds {len(index)} vectors of {index.dim} columns, the model has {known.num_items} items "
-                f"of {embeddings.dim}: build the index again"
+                f"of {embeddings.index_dim}: build the index again"
             )
-        elif verify and index.fingerprint != vectors_fingerprint(embeddings.scaled_items):
+        elif verify and index.fingerprint != vectors_fingerprint(embeddings.index_vectors):
             raise ArtifactError("the index was built from other item vectors than the model has: build it again")
         self._parts = (embeddings, index, known, Adjacency.of(graph) if adjacency is None else adjacency)
 
@@ -169,7 +169,7 @@ class EmbeddingChannel:
 
     @property
     def index(self) -> ItemIndex:
-        """The index over the scaled item vectors."""
+        """The index over the item vectors as they are scored."""
         return self._fitted()[1]
 
     @property
@@ -186,7 +186,7 @@ class EmbeddingChannel:
             ConfigError: k is below 1, or a text came without an encoder.
             UnknownIdError, InvalidDataError: a user, an item or an attribute is not there.
         """
-        _, index, known, _ = self._fitted()
+        embeddings, index, known, _ = self._fitted()
         check_k(k)
         k = min(k, known.num_items)
         known.check(queries)
@@ -197,7 +197,7 @@ class EmbeddingChannel:
         if len(rows):
             asked = queries if len(rows) == len(queries) else queries.take(rows)
             excluded = known.excluded(asked) if exclude_seen else None
-            top = index.search(vectors[rows], k, exclude=excluded, only=candidates)
+            top = index.search(embeddings.query_vectors(vectors[rows]), k, exclude=excluded, only=candidates)
             items[rows], scores[rows] = top.items, top.scores
         return Candidates.from_top_k(TopK(items, scores), key=queries.key, items=known.items, source=self.name)
 
@@ -207,9 +207,9 @@ class EmbeddingChannel:
         Raises:
             UnknownIdError, InvalidDataError, ConfigError: as of `recommend`.
         """
-        _, index, known, _ = self._fitted()
+        embeddings, index, known, _ = self._fitted()
         known.check(queries)
-        return IndexScores(index, self._vectors(queries))
+        return IndexScores(index, embeddings.query_vectors(self._vectors(queries)))
 
     def _vectors(self, queries: Queries) -> Scores:
         """One vector a row, zero where nothing is known."""
@@ -306,7 +306,7 @@ class EmbeddingChannel:
         )
         channel = cls()
         embeddings, index = Embeddings.load(folder / "model"), ItemIndex.load(folder / "index")
-        if index.fingerprint != vectors_fingerprint(embeddings.scaled_items):
+        if index.fingerprint != vectors_fingerprint(embeddings.index_vectors):
             raise ArtifactError(f"the index in {folder} was built from other item vectors than the model has")
         channel._parts = (embeddings, index, Known.load(folder), adjacency)
         return channel

@@ -124,8 +124,9 @@ def tables(found: Embeddings) -> dict[str, np.ndarray]:
     return {
         "final": found.final,
         "item_scale": found.item_scale,
+        "item_prior": found.item_prior,
         "projection": found.linear.text_projection,
-        "temperature": np.array([found.facts["temperature"], found.cold_scale, found.beta]),
+        "temperature": np.array([found.facts["temperature"], found.cold_scale, found.beta, found.prior]),
         **linear,
     }
 

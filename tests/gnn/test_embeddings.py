@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gnn.embeddings import Embeddings, item_scale
+from gnn.embeddings import Embeddings, item_prior, item_scale
 from gnn.lightgcn import LightGCNConfig
 from gnn.trainer import RunContext, TrainingConfig, fit
 from kg import KnowledgeGraph
@@ -30,6 +31,24 @@ def test_a_cold_item_is_as_long_as_is_usual_among_the_others(beta: float) -> Non
     scaled = np.linalg.norm(ITEMS * found[:, None], axis=1)
     usual = (5**beta + 2**beta) / 2  # the median of two
     assert scaled.tolist() == pytest.approx([5**beta, 0, 1.5 * usual, 2**beta])
+
+
+def test_the_prior_is_the_logarithm_of_the_likes() -> None:
+    found = item_prior(np.array([0, 1, 9]), 0.5)
+    assert found.tolist() == pytest.approx([0, 0.5 * np.log(2), 0.5 * np.log(10)])
+
+
+def test_the_score_with_a_prior_is_an_inner_product(
+    linear_model: Callable[..., Embeddings], toy_graph: KnowledgeGraph, tmp_path: Path
+) -> None:
+    found = linear_model(toy_graph, beta=0.0, prior=0.3)
+    found.save(tmp_path)
+    loaded = Embeddings.load(tmp_path)
+    expected = found.users @ found.scaled_items.T + np.outer(np.linalg.norm(found.users, axis=1), found.item_prior)
+    np.testing.assert_allclose(loaded.query_vectors(loaded.users) @ loaded.index_vectors.T, expected, rtol=1e-5)
+    assert loaded.index_vectors.shape[1] == loaded.index_dim == found.dim + 1
+    bare = linear_model(toy_graph)
+    assert bare.index_vectors.shape[1] == bare.index_dim == bare.dim
 
 
 def test_another_beta_keeps_what_cold_items_need(toy_graph: KnowledgeGraph, tmp_path: Path) -> None:

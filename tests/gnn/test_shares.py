@@ -51,13 +51,16 @@ def naive_split(embeddings: Embeddings, adjacency: Adjacency, user: int, item: i
         sum(dot(own_u, b) for _, _, b in right),
         sum(dot(a, own_i) for _, _, a in left),
     )
+    z_u = [sum(column) for column in zip(own_u, *(a for _, _, a in left), strict=True)]
+    prior = sum(x * x for x in z_u) ** 0.5 * float(embeddings.item_prior[item])
     return {
         "left": [(node, key) for node, key, _ in left],
         "right": [(node, key) for node, key, _ in right],
         "pairs": pairs,
         "cross": cross,
-        "score": sum(map(sum, pairs)) + sum(cross),
-        "absolute": sum(abs(x) for row in pairs for x in row) + sum(map(abs, cross)),
+        "prior": prior,
+        "score": sum(map(sum, pairs)) + sum(cross) + prior,
+        "absolute": sum(abs(x) for row in pairs for x in row) + sum(map(abs, cross)) + abs(prior),
         "history": [sum(row) + dot(a, own_i) for row, (_, _, a) in zip(pairs, left, strict=True)],
         "neighbours": [sum(row[n] for row in pairs) + dot(own_u, b) for n, (_, _, b) in enumerate(right)],
     }
@@ -74,6 +77,7 @@ def one(embeddings: Embeddings, adjacency: Adjacency, user: int, item: int) -> S
     seed=st.integers(0, 1000),
     alphas=st.lists(st.floats(0.0, 1.0, width=16), min_size=2, max_size=4).filter(any).map(tuple),
     beta=st.sampled_from([0.0, 0.5, 1.0]),
+    prior=st.sampled_from([0.0, 0.1]),
     user=st.integers(0, 29),
     item=st.integers(0, 39),
 )
@@ -83,10 +87,11 @@ def test_shares_equal_a_plain_double_loop(
     seed: int,
     alphas: tuple[float, ...],
     beta: float,
+    prior: float,
     user: int,
     item: int,
 ) -> None:
-    embeddings = linear_model(toy_graph, seed=seed, alphas=alphas, beta=beta)
+    embeddings = linear_model(toy_graph, seed=seed, alphas=alphas, beta=beta, prior=prior)
     adjacency = Adjacency.of(toy_graph)
     shares = one(embeddings, adjacency, user, item)
     naive = naive_split(embeddings, adjacency, user, item)
@@ -99,12 +104,13 @@ def test_shares_equal_a_plain_double_loop(
     np.testing.assert_allclose([s.value for s in shares.neighbours], naive["neighbours"], rtol=0, atol=tolerance)
     sums = (
         shares.score,
-        shares.own + sum(s.value for s in shares.history),
-        shares.item_own + sum(s.value for s in shares.neighbours),
-        shares.pairs.sum() + sum(shares.cross),
+        shares.own + sum(s.value for s in shares.history) + shares.prior,
+        shares.item_own + sum(s.value for s in shares.neighbours) + shares.prior,
+        shares.pairs.sum() + sum(shares.cross) + shares.prior,
     )
     np.testing.assert_allclose(sums, naive["score"], rtol=0, atol=tolerance)
-    served = float(embeddings.users[user] @ embeddings.scaled_items[item])
+    assert shares.prior == pytest.approx(naive["prior"], abs=tolerance)
+    served = float(embeddings.query_vectors(embeddings.users)[user] @ embeddings.index_vectors[item])
     assert abs(served - shares.score) <= 1e-4 * naive["absolute"]
 
 
@@ -156,11 +162,12 @@ def test_a_batch_gives_what_single_pairs_give(toy_graph: KnowledgeGraph, linear_
 
 
 def test_a_model_that_is_not_linear_says_so(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
-    embeddings = replace(linear_model(toy_graph), linear=None)
+    embeddings = replace(linear_model(toy_graph, prior=0.1), linear=None)
     (answer,) = split_scores(embeddings, Adjacency.of(toy_graph), [(2, 3)])
     assert isinstance(answer, NoShares)
     assert "not linear" in answer.reason
-    assert answer.score == pytest.approx(float(embeddings.users[2] @ embeddings.scaled_items[3]), rel=1e-5)
+    served = embeddings.query_vectors(embeddings.users)[2] @ embeddings.index_vectors[3]
+    assert answer.score == pytest.approx(float(served), rel=1e-5)
 
 
 def test_vectors_of_another_graph_are_refused(toy_graph: KnowledgeGraph, linear_model: Model) -> None:

@@ -79,8 +79,14 @@ def test_several_scales_rank_as_each_alone() -> None:
     # A scale of 0 must not make a number of the minus infinity of a seen item.
     scales = [np.ones(50, np.float32), random.integers(0, 3, 50).astype(np.float32)]
     seen = ItemLists.from_pairs(np.repeat(np.arange(9), 3), random.integers(0, 50, 27), num_rows=9)
-    together = top_items_under(
-        torch.from_numpy(users), torch.from_numpy(items), [torch.from_numpy(scale) for scale in scales], 7, seen=seen
-    )
-    for scale, found in zip(scales, together, strict=True):
-        assert found.tolist() == top_items(users, items * scale[:, None], 7, seen=seen).tolist()
+    added = [None, random.integers(0, 3, 50).astype(np.float32)]
+    ways = [
+        (torch.from_numpy(s), None if a is None else torch.from_numpy(a)) for s, a in zip(scales, added, strict=True)
+    ]
+    together = top_items_under(torch.from_numpy(users), torch.from_numpy(items), ways, 7, seen=seen)
+    lengths = np.linalg.norm(users, axis=1, keepdims=True)
+    for scale, more, found in zip(scales, added, together, strict=True):
+        left, right = users, items * scale[:, None]
+        if more is not None:
+            left, right = np.hstack([left, lengths]), np.hstack([right, more[:, None]])
+        assert found.tolist() == top_items(left, right, 7, seen=seen).tolist()

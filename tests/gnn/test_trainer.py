@@ -103,7 +103,7 @@ def test_training_finds_the_planted_structure(model: ModelConfig, training: Trai
     split = split_of(graph)
     view = split.view(graph, "train")
     found = fit(view, model, training, validation=validation_of(graph, split), context=CPU)
-    trained = recall(graph, split, found.users, found.scaled_items)
+    trained = recall(graph, split, found.query_vectors(found.users), found.index_vectors)
     popularity = np.bincount(view.interactions.item, minlength=len(graph.items)).astype(np.float32)
     popular = recall(graph, split, np.ones((len(graph.users), 1), dtype=np.float32), popularity[:, None])
     # 30 items of the own kind, some 8 of them seen: a perfect community model finds nearly nine tenths within 20.
@@ -131,10 +131,14 @@ def test_simulated_cold_start_places_items_nobody_touched() -> None:
     assert margins[1] > margins[0]
 
 
-def test_stopping_keeps_the_best_step_and_its_beta() -> None:
+WAYS: list[dict[str, Any]] = [{}, {"betas": (), "priors": (0.02, 0.1)}, {"priors": ()}]
+
+
+@pytest.mark.parametrize("ways", WAYS)
+def test_stopping_keeps_the_best_step_and_its_way_to_rank(ways: dict[str, Any]) -> None:
     graph = planted()
     split = split_of(graph)
-    training = replace(QUICK, learning_rate=0.2, max_steps=400, patience=3, eval_every=5)
+    training = replace(QUICK, learning_rate=0.2, max_steps=400, patience=3, eval_every=5, **ways)
     found = fit(
         split.view(graph, "train"),
         LightGCNConfig(dim=16),
@@ -145,24 +149,28 @@ def test_stopping_keeps_the_best_step_and_its_beta() -> None:
     history = found.facts["history"]
     best = max(history, key=lambda line: (line["ndcg@20"], -line["step"]))
     assert found.facts["steps"] == best["step"]
-    assert found.beta == best["beta"]
+    assert (found.beta, found.prior) == (best["beta"], best["prior"])
+    assert found.prior == 0 or found.beta == 0
+    likes = np.bincount(split.view(graph, "train").interactions.item, minlength=len(graph.items))
+    assert found.item_prior == pytest.approx(found.prior * np.log(1 + likes), rel=1e-6)
     assert history[-1]["step"] == best["step"] + 15  # three validations without a better one
     truth, seen = split.positives(graph, "valid"), split.seen(graph, "train")
     who = np.flatnonzero(truth.counts)
-    ranked = top_items(found.users[who], found.scaled_items, 20, seen=seen.take(who))
+    ranked = top_items(found.query_vectors(found.users[who]), found.index_vectors, 20, seen=seen.take(who))
     again = per_user_metrics(ranked, truth.take(who), 20)["ndcg"].mean()
     assert again == pytest.approx(best["ndcg@20"], abs=1e-4)
 
 
 def test_the_recipe_retraces_the_run_that_found_it() -> None:
-    """`steps` and `beta` of a validated run, on the same graph, give the same vectors."""
+    """`steps`, `beta` and `prior` of a validated run, on the same graph, give the same vectors."""
     graph = planted()
     split = split_of(graph)
     view = split.view(graph, "train")
     first = fit(view, LightGCNConfig(dim=16), QUICK, validation=validation_of(graph, split), context=CPU)
-    second = fit(view, LightGCNConfig(dim=16), QUICK, steps=first.facts["steps"], beta=first.beta, context=CPU)
+    known = {name: first.facts[name] for name in ("steps", "beta", "prior")}
+    second = fit(view, LightGCNConfig(dim=16), QUICK, **known, context=CPU)
     np.testing.assert_array_equal(first.final, second.final)
-    np.testing.assert_array_equal(first.item_scale, second.item_scale)
+    np.testing.assert_array_equal(first.index_vectors, second.index_vectors)
 
 
 def test_a_seed_decides_everything() -> None:
@@ -326,7 +334,7 @@ def test_every_validation_is_a_line_of_the_log(tmp_path: Path) -> None:
     )
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["step"] for line in lines] == [10, 20, 25]
-    assert all({"step", "loss", "seconds", "ndcg@20", "recall@20", "beta"} == set(line) for line in lines)
+    assert all({"step", "loss", "seconds", "ndcg@20", "recall@20", "beta", "prior"} == set(line) for line in lines)
 
 
 def test_vectors_survive_a_file(tmp_path: Path) -> None:
@@ -361,6 +369,11 @@ def test_whole_users_whose_edges_are_all_dropped_are_refused() -> None:
         TrainingConfig(whole_users=True, drop_batch_edges=True)
 
 
+def test_training_needs_a_way_to_rank() -> None:
+    with pytest.raises(ConfigError, match=r"training.betas and training.priors are both empty"):
+        TrainingConfig(betas=(), priors=())
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -370,7 +383,8 @@ def test_whole_users_whose_edges_are_all_dropped_are_refused() -> None:
         {"batch_size": 0},
         {"cold_fraction": 1.0},
         {"negatives": -1},
-        {"betas": ()},
+        {"betas": (float("nan"),)},
+        {"priors": (0.0,)},
     ],
 )
 def test_training_values_out_of_range_are_refused(wrong: dict[str, Any]) -> None:

@@ -775,12 +775,12 @@ class TestEmbeddingChannel:
         other = movie_graph(movies=41)
         with pytest.raises(ArtifactError, match="other 'movie' nodes"):
             EmbeddingChannel.of(fitted.embeddings, other)
-        index = recall.index.ItemIndex.build(fitted.embeddings.scaled_items * 2)
+        index = recall.index.ItemIndex.build(fitted.embeddings.index_vectors * 2)
         with pytest.raises(ArtifactError, match="other item vectors"):
             EmbeddingChannel.of(fitted.embeddings, graph, index=index)
         with pytest.raises(ArtifactError, match="39 vectors"):
             EmbeddingChannel.of(
-                fitted.embeddings, graph, index=recall.index.ItemIndex.build(fitted.embeddings.scaled_items[:39])
+                fitted.embeddings, graph, index=recall.index.ItemIndex.build(fitted.embeddings.index_vectors[:39])
             )
 
     def test_made_from_parts_it_answers_as_fitted(self, fitted, graph, everybody):

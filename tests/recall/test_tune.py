@@ -138,7 +138,7 @@ def test_the_value_is_the_mean_over_the_validation_part_of_a_plain_loop(searchab
         validation=prepared.validation(),
         context=RunContext(seed=settings.seed),
     )
-    scores = model.users @ model.scaled_items.T
+    scores = model.query_vectors(model.users) @ model.index_vectors.T
     interactions, part = prepared.graph.interactions, prepared.split.part
     values = []
     for user in range(len(prepared.graph.users)):
