@@ -31,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.add_typer(cli_refresh.app)
+app.command()(cli_refresh.refresh)
 app.add_typer(cli_runs.app)
 
 

@@ -1,59 +1,74 @@
-"""The command that refreshes."""
+"""The command that refreshes, once or again and again."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recall.cli_common import UNCHANGED, AsJson, fail, screen
+from kg.errors import ConfigError, GraphRecallError
+from recall.cli_common import UNCHANGED, AsJson, exit_code_of, fail, screen
 from recall.console import json_text, watch
 
-app = typer.Typer()
+if TYPE_CHECKING:
+    from kg.progress import Progress
+    from recall.config import RefreshConfig
+    from recall.refresh import RefreshResult
+
+_log = logging.getLogger(__name__)
 
 
-@app.command()
 def refresh(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of the deployment.")],
     full: Annotated[bool, typer.Option("--full", help="Build again, also when nothing changed.")] = False,
+    every: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Again and again at this distance, such as 6h or 30m; needs APScheduler."),
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="Then show candidates and reasons for the [demo] user.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 when nothing changed.")] = False,
+    log: Annotated[
+        bool, typer.Option("--log", help="In place of bars and tables, log to stderr: a JSON object a line.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read, validate, build, encode, train, evaluate, index, publish.
 
     Exits with 0 when a run was published or nothing changed, 1 when it failed, 4 when the quality gate refused the
-    run, 75 when another refresh is at work. A killed refresh goes on where it stopped when it is started again.
+    run, 75 when another refresh is at work. A killed refresh goes on where it stopped when it is started again;
+    SIGTERM stops it at once (143), and so does Ctrl+C (130).
+
+    With --every, each refresh is a process of its own, never two at a time; those that were missed are folded into
+    one. SIGTERM stops the refresh at work, and then the schedule, which exits with 0.
 
     Started by `torchrun --nproc-per-node N --no-python graphrecall refresh CONFIG.toml`, N processes share the
     trainings, each with some columns of the vectors; the first one does everything else.
     """
-    from gnn.distributed import joined
     from recall.config import load_config
-    from recall.refresh import refresh as run_refresh
 
+    if every is not None:
+        if show or exit_code:
+            raise typer.BadParameter("--show and --exit-code are for a single refresh", param_hint="--every")
+        given = [("--full", full), ("--log", log), ("--json", as_json)]
+        _again_and_again(config, every, [name for name, wanted in given if wanted], log=log)
+        return
     settings = load_config(config)
     if show and settings.demo.user is None:
         raise typer.BadParameter(f"{config} names no user under [demo]", param_hint="--show")
-    try:
-        with joined() as ranks:
-            if not ranks.first:
-                from gnn.trainer import assist
-
-                assist(ranks)
-                return
-            with watch(quiet=as_json) as progress:
-                result = run_refresh(settings, progress=progress, full=full, ranks=ranks)
-    except KeyboardInterrupt:
-        fail("interrupted; the run that serves is untouched, and the next refresh goes on where this one stopped", 130)
+    result = _once(settings, full=full, log=log, quiet=as_json)
+    if result is None:
+        return
     if as_json:
         typer.echo(json_text(result.to_json()))
-    else:
+    elif not log:
         from recall.show import print_refresh
 
         print_refresh(result, console=screen())
-    if show and not as_json:
+    if show and not as_json and not log:
         from recall.recommender import Recommender
         from recall.show import print_user
 
@@ -67,3 +82,59 @@ def refresh(
         )
     if exit_code and result.status == "unchanged":
         raise typer.Exit(UNCHANGED)
+
+
+def _once(settings: RefreshConfig, *, full: bool, log: bool, quiet: bool) -> RefreshResult | None:
+    """One refresh; None in a process that only helped another one."""
+    from gnn.distributed import joined
+    from recall.watched import Stopped, stoppable, watched_refresh
+
+    try:
+        with stoppable(), joined() as ranks, _listening(log=log, quiet=quiet) as progress:
+            if not ranks.first:
+                from gnn.trainer import assist
+
+                assist(ranks)
+                return None
+            return watched_refresh(settings, progress=progress, full=full, ranks=ranks)
+    except KeyboardInterrupt as error:
+        code = 128 + error.args[0] if isinstance(error, Stopped) else 130
+        message = "interrupted; the run that serves is untouched, and the next refresh goes on where this one stopped"
+        if log:
+            raise typer.Exit(code) from error
+        fail(message, code)
+    except GraphRecallError as error:
+        if log:  # the summary in the log tells it: a line that is no JSON would only break the reader
+            raise typer.Exit(exit_code_of(error)) from error
+        raise
+
+
+@contextmanager
+def _listening(*, log: bool, quiet: bool) -> Iterator[Progress]:
+    if log:
+        from recall.structured_log import json_log
+
+        with json_log() as progress:
+            yield progress
+    else:
+        with watch(quiet=quiet) as progress:
+            yield progress
+
+
+def _again_and_again(config: Path, every: str, options: list[str], *, log: bool) -> None:
+    from recall.config import load_config
+    from recall.schedule import Schedule, parse_interval, refresh_command
+
+    try:
+        interval = parse_interval(every)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error), param_hint="--every") from error
+    load_config(config)  # a wrong one shall be known now, and not at night
+    schedule = Schedule(refresh_command([str(config.resolve()), *options]), interval)
+    if log:
+        from recall.structured_log import json_log
+
+        with json_log():
+            schedule.run()
+    else:
+        schedule.run()

@@ -29,6 +29,7 @@ from recall.channels.settings import ChannelsConfig
 from recall.fusion import FusionConfig
 from recall.index import IndexConfig
 from recall.search_space import TuneSettings
+from recall.summary import WatchSettings
 
 Baseline = Literal["popularity", "item_knn", "rp3beta", "ease", "content_knn", "attribute_knn", "spectral", "cheby"]
 FusedChannel = Literal["embedding"] | Baseline
@@ -126,6 +127,7 @@ class RefreshConfig(_Section):
         neo4j: the server that `sources.neo4j` is read from and that answers the Cypher of the run.
         write_back: what goes back into it; without the section nothing does.
         tune: what a tuning searches; a refresh does not look at it.
+        watch: where a refresh leaves word of how it ended.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -146,6 +148,7 @@ class RefreshConfig(_Section):
     neo4j: Neo4jConnection | None = None
     write_back: WriteBackSettings | None = None
     tune: TuneSettings = TuneSettings()
+    watch: WatchSettings = WatchSettings()
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 

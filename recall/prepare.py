@@ -25,7 +25,7 @@ from ingest.build import build_graph, source_files
 from ingest.neo4j_plan import read_source
 from ingest.settings import DataSettings, Neo4jSource
 from kg import KnowledgeGraph, Split, __version__, split_interactions
-from kg.errors import ConfigError, InvalidDataError
+from kg.errors import ArtifactError, ConfigError, InvalidDataError
 from kg.files import FORMAT_VERSION, checksum, digest, fsync, fsync_tree, read_json, remove_trees, write_json
 from kg.progress import SILENT, Progress
 from kg.storage import load_graph, save_graph
@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # the driver is imported where a database is read
 
 _log = logging.getLogger(__name__)
 
-NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j", "write_back", "tune")
+NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j", "write_back", "tune", "watch")
 HOW_IT_IS_READ = ("page", "max_age", "patience")
 
 
@@ -253,6 +253,8 @@ def prepare(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, 
 class Stages:
     """The stages of one job, each done once, whatever kills the process in between.
 
+    A stage is done again only where its files are damaged, and then with all stages after it.
+
     Attributes:
         folder: of the staging; `run` below it has the layout of a run, `work` holds what belongs into none.
         timings: seconds of each stage, those of an earlier attempt included.
@@ -271,28 +273,54 @@ class Stages:
 
         Args:
             name: of the stage.
-            makes: the file or folder it writes; what a killed attempt left there is removed first.
+            makes: the folder it writes; what a killed attempt left there is removed first.
             work: does it; returns facts, plain data, which are kept with the mark.
 
         Returns:
             The facts.
         """
-        mark = self.folder / "done" / f"{name}.json"
-        if mark.is_file():
-            done: dict[str, Any] = read_json(mark)
+        done = self._done(name, makes)
+        if done is not None:
             _log.info("stage %s was done by an earlier attempt", name)
         else:
-            if makes.is_dir():
-                remove_trees([makes])
-            makes.unlink(missing_ok=True)
+            remove_trees([makes])
             makes.parent.mkdir(parents=True, exist_ok=True)
             start = time.monotonic()
             facts = work()
             if makes.is_dir():
                 fsync_tree(makes)
             fsync(makes.parent)
-            done = {"facts": facts, "seconds": time.monotonic() - start}
-            write_json(mark, done)
+            done = {"facts": facts, "seconds": time.monotonic() - start, "files": _checksums(makes)}
+            write_json(self._mark(name), done)
         self.timings[name] = round(float(done["seconds"]), 3)
         result: dict[str, Any] = done["facts"]
         return result
+
+    def _mark(self, name: str) -> Path:
+        return self.folder / "done" / f"{name}.json"
+
+    def _done(self, name: str, makes: Path) -> dict[str, Any] | None:
+        """The mark of a stage whose files are as it left them; else None, and the stages after it are not done either.
+
+        Unfinished work lies about from one night to the next, so it is not taken on trust.
+        """
+        mark = self._mark(name)
+        if not mark.is_file():
+            return None
+        try:
+            done: dict[str, Any] = read_json(mark)
+            if all((makes / file).is_file() and checksum(makes / file) == sha for file, sha in done["files"].items()):
+                return done
+            problem = f"{makes} is not as it was left"
+        except (ArtifactError, KeyError) as error:
+            problem = str(error)
+        _log.warning("stage %s is done again, with all after it: %s", name, problem)
+        for other in mark.parent.glob("*.json"):
+            if other.stem not in self.timings:
+                other.unlink()
+        return None
+
+
+def _checksums(made: Path) -> dict[str, str]:
+    """Of the files of a folder; a stage that leaves none has none."""
+    return {str(path.relative_to(made)): checksum(path) for path in sorted(made.rglob("*")) if path.is_file()}

@@ -1,0 +1,93 @@
+"""A log for machines: one JSON object a line on stderr, for the journal, a container's log or a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from kg.progress import Progress, Task
+
+_log = logging.getLogger(__name__)
+FIELDS = "facts"  # the attribute of a log record that holds further fields
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one JSON object: time (UTC), level, logger, message, the fields given with it, the traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        data: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, FIELDS, {}),
+        }
+        if record.exc_info:
+            data["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(data, ensure_ascii=False, default=str)
+
+
+@contextmanager
+def json_log() -> Iterator[Progress]:
+    """Log to stderr while the block runs; yields a listener that logs every task.
+
+    Our own packages log from level info on, everybody else's from warning on; Python's warnings are logged, too.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    handler.addFilter(_wanted)
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield LoggedTasks()
+    finally:
+        logging.captureWarnings(False)
+        root.setLevel(before)
+        root.removeHandler(handler)
+
+
+def _wanted(record: logging.LogRecord) -> bool:
+    ours = record.name.partition(".")[0] in ("kg", "ingest", "gnn", "recall")
+    return ours or record.levelno >= logging.WARNING
+
+
+class _Counted:
+    def __init__(self) -> None:
+        self.done = 0
+        self.told = ""
+
+    def advance(self, steps: int = 1) -> None:
+        self.done += steps
+
+    def note(self, text: str) -> None:
+        self.told = text
+
+
+class LoggedTasks:
+    """A `kg.progress.Progress` that logs the beginning and the end of every task."""
+
+    @contextmanager
+    def task(self, description: str, *, total: int | None = None) -> Iterator[Task]:
+        """Log a task; an exception that passes is logged as its end, too."""
+        counted, start = _Counted(), time.monotonic()
+        facts: dict[str, Any] = {"task": description}
+        _log.info("begun: %s", description, extra={FIELDS: {"event": "task begun", **facts, "total": total}})
+        event = "task stopped"
+        try:
+            yield counted
+            event = "task done"
+        finally:
+            facts |= {"done": counted.done, "seconds": round(time.monotonic() - start, 3)}
+            if counted.told:
+                facts["note"] = counted.told
+            _log.info("%s: %s", event.removeprefix("task "), description, extra={FIELDS: {"event": event, **facts}})
