@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.mapping import Mapped
+from ingest.people import People
 from ingest.report import QualityReport
 from ingest.settings import GraphSettings
 from kg.errors import ConfigError, InvalidDataError
@@ -65,6 +66,7 @@ def assemble(
     attributes: Mapping[str, Sequence[Any]],
     store: StoreNames,
     strict: bool,
+    people: People | None = None,
 ) -> KnowledgeGraph:
     """Join the facts.
 
@@ -80,12 +82,13 @@ def assemble(
         attributes: node type -> tables of `id` and attributes.
         store: names in the graph database that was read.
         strict: refuse items that no source describes.
+        people: who may come in, and under which name; None: everybody as they are.
 
     Raises:
         InvalidDataError: there are no items, or (strict) some that nothing describes.
         ConfigError: an override names what is not there.
     """
-    return _Assembly(settings, report, mapped, interactions, values, edges, attributes, store, strict).run()
+    return _Assembly(settings, report, mapped, interactions, values, edges, attributes, store, strict, people).run()
 
 
 class _Assembly:
@@ -100,12 +103,14 @@ class _Assembly:
         attributes: Mapping[str, Sequence[Any]],
         store: StoreNames,
         strict: bool,
+        people: People | None,
     ) -> None:
         self.settings = settings
         self.report = report
         self.mapped = mapped
         self.store = store
         self.strict = strict
+        self.people = people
         self.user, self.item = settings.user, settings.item
         self.attributes = {name: list(tables) for name, tables in attributes.items()}
         # Relation -> tables whose `src`, `dst` (and `user`) are ids, until `_resolve` makes them positions.
@@ -158,6 +163,8 @@ class _Assembly:
                 nodes[name] = self._with_text(node_type, nodes, tables)
         graph = KnowledgeGraph(schema, nodes, {key: tables[key] for key in schema.relations})
         self._check_overrides(graph)
+        if self.people is not None:
+            graph = self.people.admit(graph, self.report)
         self._findings(graph)
         self.report.counts = graph.counts()
         return graph

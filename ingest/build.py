@@ -18,6 +18,7 @@ from ingest.assemble import StoreNames, assemble
 from ingest.mapping import Mapped, map_triples
 from ingest.neo4j import map_snapshot
 from ingest.neo4j_plan import read_source
+from ingest.people import People
 from ingest.rdf import RdfReader
 from ingest.report import QualityReport, Source
 from ingest.settings import (
@@ -52,6 +53,7 @@ def build_graph(
     progress: Progress = SILENT,
     now: int | None = None,
     snapshot: Snapshot | None = None,
+    people: People | None = None,
 ) -> tuple[KnowledgeGraph, QualityReport]:
     """Read every source of a configuration and build the graph.
 
@@ -61,6 +63,7 @@ def build_graph(
         progress: listener.
         now: UTC seconds after which a timestamp is in the future; default: the clock.
         snapshot: what `ingest.neo4j_plan.read_source` read of `sources.neo4j` before; default: it is read now.
+        people: which users may come in, and under which name; default: everybody as they are.
 
     Returns:
         The graph in canonical order, which the order of the facts does not change, and what was found on the way.
@@ -70,7 +73,7 @@ def build_graph(
         ConfigError: an override names a type, relation or attribute that the sources do not hold.
         StoreError: the database of `sources.neo4j` does not answer, or could not run a query.
     """
-    builder = GraphBuilder(settings.graph, quality=settings.quality, progress=progress, now=now)
+    builder = GraphBuilder(settings.graph, quality=settings.quality, progress=progress, now=now, people=people)
     for rdf in settings.sources.rdf:
         for name, path in _files(rdf.files, base):
             builder.add_rdf(path, name=name, format=rdf.format, languages=rdf.languages)
@@ -165,6 +168,7 @@ class GraphBuilder:
         quality: how much may be set aside.
         progress: listener.
         now: UTC seconds after which a timestamp is in the future; default: the clock.
+        people: which users may come in, and under which name; default: everybody as they are.
     """
 
     def __init__(
@@ -174,10 +178,12 @@ class GraphBuilder:
         quality: QualitySettings | None = None,
         progress: Progress = SILENT,
         now: int | None = None,
+        people: People | None = None,
     ) -> None:
         self.settings = graph
         self.quality = quality or QualitySettings()
         self.progress = progress
+        self.people = people
         self.now = int(time.time()) if now is None else now
         self.report = QualityReport()
         self._rdf = RdfReader(self.report, strict=self.quality.strict, progress=progress)
@@ -512,6 +518,7 @@ class GraphBuilder:
             attributes=self._attributes,
             store=self._store,
             strict=self.quality.strict,
+            people=self.people,
         )
         return graph, self.report
 

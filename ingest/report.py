@@ -6,7 +6,7 @@ refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -113,6 +113,11 @@ class QualityReport:
                 f"be used, more than quality.max_set_aside = {limit:g} allows: {source.reasons}. Mend the source "
                 "or raise the limit"
             )
+
+    def unquote(self, wanted: Callable[[str], bool]) -> None:
+        """Take examples back, of every finding so far; the counts stay."""
+        for finding in self.findings.values():
+            finding.examples = [example for example in finding.examples if not wanted(example)]
 
     @property
     def warnings(self) -> list[Finding]:
