@@ -159,7 +159,7 @@ class Difference:
         user, events = self.after.schema.user_type, {*self.after.schema.events(), *self.before.schema.events()}
         nodes: dict[str, dict[str, Any]] = {}
         for name, change in self.nodes.items():
-            counts = {kind: len(getattr(change, kind)) for kind in KINDS}
+            counts: dict[str, int] = {kind: len(getattr(change, kind)) for kind in KINDS}
             nodes[name] = {"before": change.before, "after": change.after, **counts, "text": len(change.text)}
             if name != user:
                 shown = {kind: self.ids(name, kind)[:examples].to_pylist() for kind in KINDS if counts[kind]}

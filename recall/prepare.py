@@ -13,6 +13,7 @@ import stat
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,11 +51,18 @@ class Inputs:
         fingerprint: a digest of the configuration (but for where and how it runs), of the content of the sources and
             of a local text model, and of the library's version.
         files: source -> size and time of change, to notice a source that is being rewritten.
+        sources: name of each source -> its `kind`, its `fingerprint` and, for a person, its size and time, plain data.
+        clock: what this machine's clock said, UTC seconds.
+        now: the same, or the time at which the last run was made where that is later: a clock that was turned back must
+            not make what is new look like the future.
         snapshot: what was read from the Neo4j database of the sources.
     """
 
     fingerprint: str
     files: dict[Path, tuple[int, int]]
+    sources: dict[str, dict[str, Any]]
+    clock: int
+    now: int
     snapshot: Snapshot | None = None
 
     @classmethod
@@ -66,6 +74,7 @@ class Inputs:
         *,
         fresh: bool = False,
         left_out: Collection[str] = NOT_FINGERPRINTED,
+        base: RunFolder | None = None,
     ) -> Inputs:
         """Read every source once.
 
@@ -75,6 +84,7 @@ class Inputs:
             progress: listener.
             fresh: read the database anew also when an earlier refresh was killed after it had read it.
             left_out: sections that change nothing of what is made.
+            base: the run that serves, which tells what time it was when it was made.
 
         Raises:
             ConfigError: a file that the configuration names is not there, or a label that the database lacks.
@@ -82,33 +92,51 @@ class Inputs:
             StoreError: the database does not answer; what was read of it stays for the next refresh.
         """
         with progress.task("looking for changes", total=1) as task:
-            found = cls._of_files(config, left_out)
+            found = cls._of_files(config, left_out, _made_at(base))
             task.advance()
         if config.sources.neo4j is None or config.neo4j is None:
             return found
         snapshot = _read_database(config, config.sources.neo4j, config.neo4j, staging, progress, fresh=fresh)
         both = f"{found.fingerprint} {snapshot.digest}"
-        return replace(found, fingerprint=hashlib.sha256(both.encode()).hexdigest(), snapshot=snapshot)
+        facts = {"kind": "neo4j", "fingerprint": snapshot.digest, "modified": None, "read": dict(snapshot.read)}
+        return replace(
+            found,
+            fingerprint=hashlib.sha256(both.encode()).hexdigest(),
+            sources={**found.sources, f"{config.neo4j.uri}/{config.neo4j.database or ''}".rstrip("/"): facts},
+            snapshot=snapshot,
+        )
 
     @classmethod
-    def _of_files(cls, config: RefreshConfig, left_out: Collection[str]) -> Inputs:
+    def _of_files(cls, config: RefreshConfig, left_out: Collection[str], made_at: int) -> Inputs:
         settings = {key: value for key, value in config.to_json().items() if key not in left_out}
         if settings["sources"]["neo4j"] is not None:
             for how in HOW_IT_IS_READ:
                 del settings["sources"]["neo4j"][how]
         paths = source_files(config.sources, base=config.base)
         files = {path: _state(path) for path in paths}
+        named = [(os.path.relpath(path, config.base), path, checksum(path)) for path in paths]
+        sources = {
+            name: {"kind": "file", "fingerprint": sha, "bytes": files[path][0], "modified": files[path][1] // 10**9}
+            for name, path, sha in named
+        }
         body = {
             "format": FORMAT_VERSION,
             "library": __version__,
             "config": settings,
-            "sources": [[os.path.relpath(path, config.base), checksum(path)] for path in paths],
+            "sources": [[name, sha] for name, _, sha in named],
         }
         model = find_model(config.text)
         if model.source == "folder":
             body["text model"] = model.sha256
         text = json.dumps(body, sort_keys=True, ensure_ascii=False)
-        return cls(fingerprint=hashlib.sha256(text.encode()).hexdigest(), files=files)
+        clock = int(time.time())
+        return cls(
+            fingerprint=hashlib.sha256(text.encode()).hexdigest(),
+            files=files,
+            sources=sources,
+            clock=clock,
+            now=max(clock, made_at),
+        )
 
     def check(self) -> None:
         """Make sure that no source changed since.
@@ -126,6 +154,14 @@ class Inputs:
         """Remove what was read from the database, so that the next refresh reads it anew."""
         if self.snapshot is not None:
             remove_trees([self.snapshot.folder])
+
+
+def _made_at(base: RunFolder | None) -> int:
+    """When a run was made, UTC seconds; 0 where nobody knows."""
+    try:
+        return 0 if base is None else int(datetime.fromisoformat(str(base.manifest()["created"])).timestamp())
+    except (ArtifactError, KeyError, ValueError):
+        return 0
 
 
 def _read_database(
@@ -213,6 +249,7 @@ def prepare(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, 
                 DataSettings(graph=config.graph, sources=config.sources, quality=config.quality, neo4j=config.neo4j),
                 base=config.base,
                 progress=progress,
+                now=inputs.now,
                 snapshot=inputs.snapshot,
             )
             inputs.check()

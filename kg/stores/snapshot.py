@@ -133,6 +133,7 @@ class Snapshot:
         digest: of the content, hex; the same for the same content of the database read by the same plan.
         moved: how much the database moved meanwhile.
         byte_arrays: "label.property" or "type.property" -> byte arrays, which are left out.
+        read: how it was read: `how` ("whole" or "changes"), `rows` that came over the wire, and why.
     """
 
     def __init__(self, folder: Path, index: Mapping[str, Any]) -> None:
@@ -144,6 +145,7 @@ class Snapshot:
         self.digest: str = index["digest"]
         self.moved = Moved.from_json(index["moved"])
         self.byte_arrays: Mapping[str, int] = index["byte_arrays"]
+        self.read: Mapping[str, Any] = index.get("read", {})
         self._content = Content(folder, self.plan, page_groups(folder))
         self._kept: Any = None
 
