@@ -29,6 +29,7 @@ from recall.contracts import CANDIDATE_SCHEMA, Candidates, Channel, Queries
 from recall.explain import Explainer, Explanation
 from recall.fusion import fused_channel
 from recall.index import IndexConfig, ItemIndex
+from recall.run_hold import RunHold
 from recall.runs import RunFolder
 from recall.stores import RunStore
 from recall.topk import check_k
@@ -75,6 +76,7 @@ class Recommender:
         self._item_vectors = getattr(channel, "item_vectors", None) if item_vectors is None else item_vectors
         self._popular = Popularity().fit(graph)
         self._store = store
+        self._opened: _Opened | None = None
 
     @classmethod
     def load(cls, run: Path | str, *, verify: bool = True, store: Store | None = None) -> Self:
@@ -86,10 +88,38 @@ class Recommender:
             store: what answers `cypher`; default: the Neo4j of the run's configuration, or else the embedded store of
                 the run. It is opened by the first query.
 
+        For as long as it lives, no refresh removes the run from the disk (recall.run_hold).
+
         Raises:
             ArtifactError: there is no run, or it is damaged, incomplete or of another format version.
         """
-        folder = RunFolder.open(run)
+        way = Path(run).absolute()
+        while True:
+            folder = RunFolder.open(way)
+            try:
+                hold = folder.hold()
+                found = cls.of_run(folder, verify=verify, store=store)
+            except (ArtifactError, OSError):
+                # Another run serves since, and this one may have been removed meanwhile: what is wrong with it is
+                # nobody's concern.
+                if RunFolder.open(way) == folder:
+                    raise
+            else:
+                found._opened = _Opened(way=way, run=folder, hold=hold, verify=verify, store=store)
+                return found
+
+    @classmethod
+    def of_run(cls, folder: RunFolder, *, verify: bool = True, store: Store | None = None) -> Self:
+        """Open the folder of a run that nobody else removes, published or not, with a manifest or, unverified, without.
+
+        Args:
+            folder: of the run.
+            verify: compare every checksum first.
+            store: see `load`.
+
+        Raises:
+            ArtifactError: see `load`.
+        """
         if verify:
             folder.verify()
         graph = load_graph(folder.graph)
@@ -110,6 +140,29 @@ class Recommender:
             item_vectors=channel.item_vectors,
             store=RunStore(folder) if store is None else store,
         )
+
+    @property
+    def run(self) -> RunFolder | None:
+        """The run that this was loaded from; None for one made in memory."""
+        return None if self._opened is None else self._opened.run
+
+    def reload(self) -> Self:
+        """The Recommender of the run that serves now: another one, or this one where nothing changed.
+
+        This one answers as before, from the run that it was loaded from, so whoever asks it meanwhile never gets parts
+        of two runs. What it occupies is freed when nobody refers to it any more. `recall.run_watch.RunWatch` does this
+        by itself.
+
+        Raises:
+            ArtifactError: the run that serves now cannot be loaded; this one stays usable.
+            ConfigError: this one was made in memory.
+        """
+        if self._opened is None:
+            raise ConfigError("this recommender was made in memory: there is no run to load again")
+        opened = self._opened
+        if RunFolder.open(opened.way) == opened.run:
+            return self
+        return type(self).load(opened.way, verify=opened.verify, store=opened.store)
 
     def recommend(
         self,
@@ -472,6 +525,17 @@ class Recommender:
 
     def __repr__(self) -> str:
         return f"Recommender({self.graph!r}, channel={self.channel.name!r})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """How a Recommender was loaded: by which way, from which run, which it keeps on disk."""
+
+    way: Path
+    run: RunFolder
+    hold: RunHold
+    verify: bool
+    store: Store | None
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 It is safe to kill at any moment. Every stage leaves its result in `.staging/<fingerprint of the inputs>` and a mark
 that it is complete; the next refresh of the same inputs goes on after the last mark, inside a training from its last
-checkpoint. A full disk stops a refresh in the same way: what is finished stays, and once there is room the next refresh
-goes on. A Neo4j database is read first, into `.staging/neo4j-<digest of what is read>`, because only its content tells
-whether anything changed. Until the last moment the old run serves, untouched.
+checkpoint. A full disk stops a refresh, too: its unfinished work is removed, so that the disk does not stay full for
+everybody else, and once there is room the next refresh begins anew, with the text vectors that were encoded. A Neo4j
+database is read first, into `.staging/neo4j-<digest of what is read>`, because only its content tells whether anything
+changed. Until the last moment the old run serves, untouched.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from recall.config import RefreshConfig
 from recall.make_run import make_run
 from recall.prepare import Inputs, Stages
 from recall.recommender import Recommender
-from recall.runs import RunFolder, RunsFolder, folder_bytes, free_bytes
+from recall.runs import RunFolder, RunsFolder, free_bytes
 from recall.write_back import write_back_run
 
 SELF_CHECK_USERS = 20
@@ -87,10 +88,10 @@ def refresh(
     """
     resolve_device(config.device)
     runs = RunsFolder(config.runs_folder)
-    with runs.lock(), _disk_full_told(runs.path):
+    with _disk_full_told(runs.path), runs.lock(), _room_made(runs):
         inputs = Inputs.of(config, runs.staging_root, progress, fresh=full)
         if not full and (unchanged := _unchanged(runs, inputs.fingerprint)) is not None:
-            inputs.drop_snapshot()
+            _tidy(runs, config.runs.keep)
             return _write_back(config, unchanged, progress)
         keep = () if inputs.snapshot is None else (inputs.snapshot.folder,)
         stages = Stages(runs.staging(inputs.fingerprint, fresh=full, keep=keep))
@@ -108,9 +109,14 @@ def refresh(
             self_check(stages.run)
             task.advance()
         run = runs.publish(stages.run.path, fingerprint=inputs.fingerprint)
-        remove_trees([runs.staging_root])
-        runs.prune(config.runs.keep)
+        _tidy(runs, config.runs.keep)
         return _write_back(config, RefreshResult(status="published", run=run, report=report), progress)
+
+
+def _tidy(runs: RunsFolder, keep: int) -> None:
+    """Remove what is not wanted any more; also after a refresh that was killed before it came to this."""
+    remove_trees([runs.staging_root])
+    runs.prune(keep)
 
 
 def _write_back(config: RefreshConfig, result: RefreshResult, progress: Progress) -> RefreshResult:
@@ -131,11 +137,13 @@ def _write_back(config: RefreshConfig, result: RefreshResult, progress: Progress
 
 def _unchanged(runs: RunsFolder, fingerprint: str) -> RefreshResult | None:
     """The run of the same inputs, if there is one and it is intact; it serves from now on."""
-    run = runs.find(fingerprint)
-    if run is None:
+    made = runs.find(fingerprint)
+    if not made:
         return None
+    current = runs.current()
+    run = current if current is not None and current in made else made[0]
     report = read_json(run.report)
-    if run == runs.current():
+    if run == current:
         return RefreshResult(status="unchanged", run=run, report=report)
     # Published by a refresh that was killed before it switched, or by an earlier one whose inputs are back.
     runs.serve(run)
@@ -182,11 +190,21 @@ def _disk_full_told(folder: Path) -> Iterator[None]:
         if not _is_disk_full(error):
             raise
         raise GraphRecallError(
-            f"the disk is full: {free_bytes(folder) / 1e6:.0f} MB are left at {folder}. "
-            "The run that serves is untouched. "
-            f"Make room and start the refresh again: it goes on where it stopped, from "
-            f"{folder_bytes(folder / '.staging') / 1e6:.0f} MB of finished work in {folder / '.staging'}"
+            f"the disk is full: {free_bytes(folder) / 1e6:.0f} MB are left at {folder} now that the unfinished work is "
+            "removed. The run that serves is untouched. Make room and start the refresh again: it begins anew, but does "
+            "not encode again what was encoded"
         ) from error
+
+
+@contextmanager
+def _room_made(runs: RunsFolder) -> Iterator[None]:
+    """Remove the unfinished work when the disk is full."""
+    try:
+        yield
+    except Exception as error:
+        if _is_disk_full(error):
+            remove_trees([runs.staging_root])
+        raise
 
 
 def _is_disk_full(error: BaseException | None) -> bool:

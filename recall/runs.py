@@ -1,17 +1,18 @@
 """Runs on disk: where they lie, which one serves, and how one is replaced.
 
 A runs folder holds published runs, each complete and never changed again, the link `current` to the one that serves,
-and three hidden folders: `.staging/<fingerprint>` with the unfinished work of a refresh, `.cache` with text vectors,
-and `.tune/<fingerprint>` with the trials of a search for hyper-parameters.
+and hidden folders: `.staging/<fingerprint>` with the unfinished work of a refresh, `.cache` with text vectors,
+`.tune/<fingerprint>` with the trials of a search for hyper-parameters, `.rejected` with runs that the gate refused, as
+complete as the others, and `.records` with what people decided about runs.
 A run appears by one rename and starts to serve by another, so a reader sees the old run or the new one and a killed
-refresh leaves nothing that looks like a run.
+refresh leaves nothing that looks like a run. A run that somebody reads is not removed (recall.run_hold).
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,9 +31,12 @@ from kg.files import (
     remove_leftovers,
     remove_trees,
     switch_link,
+    temporary_beside,
     verify_manifest,
     write_json,
 )
+from recall.run_hold import RunHold, without_readers
+from recall.run_records import RunRecord, read_record, write_record
 
 CURRENT = "current"
 LEFTOVER_AGE = 24 * 3600.0  # seconds; a tuning may be writing to the same cache
@@ -63,6 +67,17 @@ class RunFolder:
             ArtifactError: there is no run.
         """
         given = Path(path)
+        while True:
+            target = _link_target(given)
+            try:
+                return cls._opened(given)
+            except ArtifactError:
+                # The link was switched and the run behind it removed between two looks.
+                if _link_target(given) == target:
+                    raise
+
+    @classmethod
+    def _opened(cls, given: Path) -> RunFolder:
         if not given.exists():
             broken = " (a link whose run is gone)" if given.is_symlink() else ""
             hint = ""
@@ -152,6 +167,14 @@ class RunFolder:
         """
         return verify_manifest(self.path)
 
+    def hold(self) -> RunHold:
+        """Keep the run on disk for as long as somebody refers to what this returns.
+
+        Raises:
+            ArtifactError: it is gone, or is being removed.
+        """
+        return RunHold(self.path / MANIFEST)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
@@ -160,6 +183,8 @@ class RunSummary:
     Attributes:
         run: its folder.
         current: whether it is the one that serves.
+        rejected: the reasons of the gate, when it refused the run and nobody has accepted it since.
+        record: what people decided about it.
         created: ISO 8601 UTC, or "" when the manifest cannot be read.
         bytes: size on disk.
         metrics: the test metrics of the model for warm users, as in the report; empty when unknown.
@@ -168,6 +193,8 @@ class RunSummary:
 
     run: RunFolder
     current: bool
+    rejected: tuple[str, ...]
+    record: RunRecord
     created: str
     bytes: int
     metrics: dict[str, float]
@@ -204,6 +231,16 @@ class RunsFolder:
         """Where the trials of tunings lie."""
         return self.path / ".tune"
 
+    @property
+    def rejected_root(self) -> Path:
+        """Where the runs lie that the gate refused."""
+        return self.path / ".rejected"
+
+    @property
+    def records_root(self) -> Path:
+        """Where it is written what people decided about runs."""
+        return self.path / ".records"
+
     def current(self) -> RunFolder | None:
         """The run that serves, or None; a dangling link counts as none."""
         try:
@@ -213,16 +250,14 @@ class RunsFolder:
 
     def runs(self) -> list[RunFolder]:
         """Published runs, oldest first."""
-        if not self.path.is_dir():
-            return []
-        return [
-            RunFolder(folder.resolve())
-            for folder in sorted(self.path.iterdir())
-            if not folder.is_symlink() and folder.is_dir() and RUN_ID.fullmatch(folder.name)
-        ]
+        return _runs_in(self.path)
+
+    def rejected(self) -> list[RunFolder]:
+        """Runs that the gate refused, oldest first."""
+        return _runs_in(self.rejected_root)
 
     def summaries(self, *, verify: bool = False) -> list[RunSummary]:
-        """What there is, oldest first; damage is told, not raised.
+        """What there is, rejected runs too, oldest first; damage is told, not raised.
 
         Args:
             verify: read every file and compare its checksum.
@@ -233,19 +268,38 @@ class RunsFolder:
         if not self.path.is_dir():
             raise ArtifactError(f"there is no runs folder at {self.path}")
         current = self.current()
-        return [_summary(run, current=run == current, verify=verify) for run in self.runs()]
+        both = sorted([*self.runs(), *self.rejected()], key=lambda run: run.name)
+        return [self._summary(run, current=run == current, verify=verify) for run in both]
 
-    def find(self, fingerprint: str) -> RunFolder | None:
-        """The newest intact run made from some inputs, or None."""
-        for run in reversed(self.runs()):
-            with suppress(ArtifactError):
-                if run.manifest().get("fingerprint") == fingerprint and run.verify():
-                    return run
-        return None
+    def find(self, fingerprint: str) -> list[RunFolder]:
+        """The intact published runs that were made from some inputs, newest first."""
+        return _intact(self.runs(), fingerprint)
+
+    def find_rejected(self, fingerprint: str) -> RunFolder | None:
+        """The newest intact run from some inputs that the gate refused, or None."""
+        return next(iter(_intact(self.rejected(), fingerprint)), None)
+
+    def record(self, run: RunFolder) -> RunRecord:
+        """What people decided about a run.
+
+        Raises:
+            ArtifactError: the record is damaged.
+        """
+        return read_record(self._record_of(run))
+
+    def keep_record(self, run: RunFolder, record: RunRecord) -> None:
+        """Keep what people decided about a run."""
+        write_record(self._record_of(run), record)
+
+    def _record_of(self, run: RunFolder) -> Path:
+        return self.records_root / f"{run.name}.json"
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for one refresh; the lock ends with the process, however it ends.
+        """Hold the folder for one refresh, or another change; the lock ends with the process, however it ends.
+
+        It is a `flock`. On a file system without it filelock marks the lock by a file, which can outlive a process that
+        is killed: remove `.refresh.lock` by hand then.
 
         Raises:
             RefreshInProgressError: another process holds it.
@@ -295,17 +349,28 @@ class RunsFolder:
 
     def publish(self, staged: Path, *, fingerprint: str) -> RunFolder:
         """Give a finished folder, manifest included, its name, and let it serve."""
-        name = self._next_id(fingerprint)
-        publish_folder(staged, self.path / name)
-        run = RunFolder((self.path / name).resolve())
+        run = self._moved(staged, self.path / self._next_id(fingerprint))
         self.serve(run)
         return run
 
+    def reject(self, staged: Path, *, fingerprint: str) -> RunFolder:
+        """Keep a finished folder, manifest included, that is not to serve."""
+        return self._moved(staged, self.rejected_root / self._next_id(fingerprint))
+
+    def publish_rejected(self, run: RunFolder) -> RunFolder:
+        """Put a rejected run among the published ones, under the name it has; it does not serve by that."""
+        return self._moved(run.path, self.path / run.name)
+
+    @staticmethod
+    def _moved(folder: Path, target: Path) -> RunFolder:
+        publish_folder(folder, target)
+        return RunFolder(target.resolve())
+
     def _next_id(self, fingerprint: str) -> str:
-        """A name after those of all runs, also when the clock was set back since: their order is that of publishing."""
+        """A name after those of all runs, also when the clock was set back since: their order is that of making."""
         now = datetime.now(UTC)
-        if runs := self.runs():
-            newest = datetime.strptime(f"{runs[-1].name[:18]}000+0000", "%Y%m%dT%H%M%S%f%z")
+        if names := [run.name for run in (*self.runs(), *self.rejected())]:
+            newest = datetime.strptime(f"{max(names)[:18]}000+0000", "%Y%m%dT%H%M%S%f%z")
             now = max(now, newest + timedelta(milliseconds=1))
         return run_id(fingerprint, now=now)
 
@@ -313,20 +378,62 @@ class RunsFolder:
         """Point `current` at a run of this folder."""
         switch_link(self.path.resolve() / CURRENT, run.path)
 
-    def prune(self, keep: int) -> list[RunFolder]:
-        """Remove all but the newest `keep` runs; the one that serves always stays.
+    def prune(self, keep: int, *, rejected: int | None = None) -> list[RunFolder]:
+        """Remove all but the newest `keep` runs; the one that serves and those that somebody reads always stay.
+
+        Args:
+            keep: how many published runs stay.
+            rejected: how many of the rejected ones do; None: all.
 
         Returns:
             The removed ones. Each is renamed out of sight first, so that no reader finds half a run.
         """
         current = self.current()
-        removed = [run for run in self.runs()[: -keep or None] if run != current]
-        for run in removed:
-            hidden = self.path / f".removed-{run.name}"
-            run.path.rename(hidden)
-        if self.path.is_dir():
-            remove_trees(self.path.glob(".removed-*"))
+        old = [run for run in self.runs()[: -keep or None] if run != current]
+        if rejected is not None:
+            old += self.rejected()[: -rejected or None]
+        removed = [run for run in old if self._removed(run)]
+        there = {run.name for run in (*self.runs(), *self.rejected())}
+        for file in self.records_root.glob("*.json"):
+            if file.stem not in there:
+                file.unlink()
         return removed
+
+    @staticmethod
+    def _removed(run: RunFolder) -> bool:
+        """Remove a run, unless somebody reads it."""
+        hidden = temporary_beside(run.path)
+        with without_readers(run.path / MANIFEST) as alone:
+            if alone:
+                run.path.rename(hidden)
+        remove_trees([hidden])
+        return alone
+
+    def _summary(self, run: RunFolder, *, current: bool, verify: bool) -> RunSummary:
+        created, metrics, problem, record = "", {}, None, RunRecord()
+        refused: tuple[str, ...] = ()
+        try:
+            record = self.record(run)
+            manifest = run.verify() if verify else run.manifest()
+            created = str(manifest.get("created", ""))
+            if run.path.parent.name == self.rejected_root.name:
+                refused = tuple(map(str, manifest.get("rejected", ())))
+            if manifest.get("format_version") != FORMAT_VERSION:
+                problem = f"format version {manifest.get('format_version')}, this graphrecall reads {FORMAT_VERSION}"
+            elif isinstance(found := manifest.get("metrics"), dict):
+                metrics = {str(name): float(value) for name, value in found.items()}
+        except ArtifactError as error:
+            problem = str(error)
+        return RunSummary(
+            run=run,
+            current=current,
+            rejected=refused,
+            record=record,
+            created=created,
+            bytes=folder_bytes(run.path),
+            metrics=metrics,
+            problem=problem,
+        )
 
 
 def folder_bytes(folder: Path) -> int:
@@ -340,22 +447,26 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def _summary(run: RunFolder, *, current: bool, verify: bool) -> RunSummary:
-    created, metrics, problem = "", {}, None
-    try:
-        manifest = run.verify() if verify else run.manifest()
-        created = str(manifest.get("created", ""))
-        if manifest.get("format_version") != FORMAT_VERSION:
-            problem = f"format version {manifest.get('format_version')}, this graphrecall reads {FORMAT_VERSION}"
-        elif isinstance(found := manifest.get("metrics"), dict):
-            metrics = {str(name): float(value) for name, value in found.items()}
-    except ArtifactError as error:
-        problem = str(error)
-    return RunSummary(
-        run=run,
-        current=current,
-        created=created,
-        bytes=folder_bytes(run.path),
-        metrics=metrics,
-        problem=problem,
-    )
+def _runs_in(folder: Path) -> list[RunFolder]:
+    if not folder.is_dir():
+        return []
+    return [
+        RunFolder(path.resolve())
+        for path in sorted(folder.iterdir())
+        if not path.is_symlink() and path.is_dir() and RUN_ID.fullmatch(path.name)
+    ]
+
+
+def _intact(runs: Sequence[RunFolder], fingerprint: str) -> list[RunFolder]:
+    found = []
+    for run in reversed(runs):
+        with suppress(ArtifactError):
+            if run.manifest().get("fingerprint") == fingerprint and run.verify():
+                found.append(run)
+    return found
+
+
+def _link_target(path: Path) -> Path | None:
+    with suppress(OSError):  # no link
+        return path.readlink()
+    return None
