@@ -28,6 +28,7 @@ from kg.stores.connection import Neo4jConnection
 from recall.channels.settings import ChannelsConfig
 from recall.fusion import FusionConfig
 from recall.index import IndexConfig
+from recall.privacy import PrivacyConfig
 from recall.search_space import TuneSettings
 from recall.summary import WatchSettings
 
@@ -127,6 +128,7 @@ class RefreshConfig(_Section):
         neo4j: the server that `sources.neo4j` is read from and that answers the Cypher of the run.
         write_back: what goes back into it; without the section nothing does.
         tune: what a tuning searches; a refresh does not look at it.
+        privacy: under which names users go, and where the key of the list of forgotten users is.
         watch: where a refresh leaves word of how it ended.
     """
 
@@ -148,6 +150,7 @@ class RefreshConfig(_Section):
     neo4j: Neo4jConnection | None = None
     write_back: WriteBackSettings | None = None
     tune: TuneSettings = TuneSettings()
+    privacy: PrivacyConfig = PrivacyConfig()
     watch: WatchSettings = WatchSettings()
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
@@ -157,6 +160,10 @@ class RefreshConfig(_Section):
         check_sections(self.graph, self.sources, self.neo4j)
         if self.write_back is not None and self.neo4j is None:
             raise ValueError("write_back needs the section neo4j, which says where the database is")
+        if self.write_back is not None and self.privacy.pseudonyms:
+            raise ValueError(
+                "write_back and privacy.pseudonyms do not go together: the database knows no pseudonym; leave one out"
+            )
         shares = self.split.kind not in ("files", "leave_last_out")
         if self.fusion is not None and self.fusion.weights is None and shares and not self.split.valid:
             raise ValueError("fusion.weights are looked for on the validation part, and split.valid is 0: give weights")
@@ -227,7 +234,7 @@ def parse_config(data: Mapping[str, Any], *, base: Path, name: str = "config") -
     if problems:
         # Not from the error, which shows every value, also one that is a password.
         raise _refused(name, problems)
-    config = _with_password_file(_with_text_folder(config, base), base)
+    config = _with_key_file(_with_password_file(_with_text_folder(config, base), base), base)
     config._base = base.resolve()
     return config
 
@@ -263,6 +270,14 @@ def _with_password_file(config: RefreshConfig, base: Path) -> RefreshConfig:
         return config
     file = (base / Path(config.neo4j.password_file).expanduser()).resolve()
     return config.model_copy(update={"neo4j": dataclasses.replace(config.neo4j, password_file=str(file))})
+
+
+def _with_key_file(config: RefreshConfig, base: Path) -> RefreshConfig:
+    """The key of the user ids by its absolute path, so that a run finds it from anywhere."""
+    if config.privacy.key_file is None:
+        return config
+    file = (base / Path(config.privacy.key_file).expanduser()).resolve()
+    return config.model_copy(update={"privacy": dataclasses.replace(config.privacy, key_file=str(file))})
 
 
 def _problems(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
