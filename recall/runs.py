@@ -40,6 +40,7 @@ from recall.run_records import RunRecord, read_record, write_record
 
 CURRENT = "current"
 LEFTOVER_AGE = 24 * 3600.0  # seconds; a tuning may be writing to the same cache
+SMALL_FILE_AGE = 60.0  # seconds; who does not get the lock may be writing a line about it
 RUN_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
 
 
@@ -322,7 +323,7 @@ class RunsFolder:
                 f"another refresh{who} is writing to {self.path}: wait for it, or give this one another runs.folder"
             ) from error
         try:
-            remove_leftovers(self.path)
+            remove_leftovers(self.path, older_than=SMALL_FILE_AGE)
             remove_leftovers(self.cache, below=True, older_than=LEFTOVER_AGE)
             with suppress(OSError):  # on a full disk nobody is told who holds it
                 write_json(holder, {"pid": getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")})
