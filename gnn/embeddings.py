@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
+from gnn.warm_start import Parameters
 from kg import KnowledgeGraph, RelationKey
 from kg.adjacency import Numbering
 from kg.errors import ArtifactError
@@ -71,6 +72,8 @@ class Embeddings:
         cold_scale: what was found for them, a factor.
         linear: the pieces of the propagation when the model is linear, else None.
         facts: what trained it: configuration, steps, seed, validation metrics; plain data.
+        parameters: what a later training can go on from, of vectors just trained (gnn.warm_start); serving needs none,
+            so that `save` and `load` leave them out.
     """
 
     numbering: Numbering
@@ -86,6 +89,7 @@ class Embeddings:
     cold_scale: float = 1.0
     linear: LinearParts | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Parameters | None = field(default=None, repr=False, compare=False)
 
     @property
     def dim(self) -> int:

@@ -124,6 +124,12 @@ class LayerZero(nn.Module):
             self.register_buffer("texts", torch.from_numpy(features.vectors).to(dtype), persistent=False)
 
     @property
+    def taught(self) -> npt.NDArray[np.bool_]:
+        """Nodes with a free embedding, bool (nodes,)."""
+        result: npt.NDArray[np.bool_] = self.get_buffer("owns")[:, 0].cpu().numpy() > 0
+        return result
+
+    @property
     def projection(self) -> Tensor | None:
         """From a text vector to E, (text dim, dim), or None without texts."""
         return None if self._weights is None else self._weights * self._text_scale

@@ -26,6 +26,7 @@ from gnn.propagation import NOTHING, Mask
 from gnn.sampling import Batches, Stream, uniform
 from gnn.training import ModelConfig, RunContext, TrainingConfig
 from gnn.validation import Validation, Validator
+from gnn.warm_start import Parameters
 from kg import KnowledgeGraph
 from kg.adjacency import Numbering
 from kg.errors import ConfigError, InvalidDataError, TrainingError
@@ -48,6 +49,7 @@ def fit(
     beta: float | None = None,
     prior: float | None = None,
     cold_scale: float | None = None,
+    start: Parameters | None = None,
     context: RunContext | None = None,
 ) -> Embeddings:
     """Train an encoder on a graph.
@@ -66,6 +68,7 @@ def fit(
         beta: popularity exponent of the result when nothing validates it; None: the first of `training.betas`, or 0.
         prior: weight of the popularity in the result when nothing validates it; None: 0.
         cold_scale: factor of placed items (gnn.cold_start) when nothing validates it; None: 1.
+        start: parameters of an earlier training to go on from, with a fresh optimiser; None: begin anew.
         context: device, seed, progress, checkpoints, log, ranks.
 
     Returns:
@@ -94,7 +97,7 @@ def fit(
         seed=context.seed,
         precision=context.precision,
     )
-    prepared = _Fit(given, context)
+    prepared = _Fit(given, context, start)
     if context.ranks.count > 1:
         given.give(context.ranks)
     prepared.run()
@@ -141,7 +144,7 @@ class _Best:
 class _Fit:
     """One training: the state that a checkpoint holds, and the step."""
 
-    def __init__(self, job: Job, context: RunContext) -> None:
+    def __init__(self, job: Job, context: RunContext, start: Parameters | None = None) -> None:
         graph, model, training, features, validation = job.graph, job.model, job.training, job.features, job.validation
         if job.steps is not None and validation is not None:
             raise ConfigError("fit takes `validation` (to find the steps) or `steps` (found before), not both")
@@ -222,9 +225,11 @@ class _Fit:
         self.best = _Best()
         self.best_parameters: dict[str, Tensor] = {}
         self.history: list[dict[str, Any]] = []
+        self.start = start
         self.fingerprint = ""
         if context.checkpoints is not None:
-            settings = (context.seed, context.precision, self.max_steps, self.beta, self.prior)
+            begun = None if start is None else start.fingerprint
+            settings = (context.seed, context.precision, self.max_steps, self.beta, self.prior, begun)
             self.fingerprint = fingerprint(
                 graph, self.encoder.propagation, features, validation, model, training, *settings
             )
@@ -234,6 +239,7 @@ class _Fit:
     def run(self) -> None:
         """Train, from a checkpoint or from the start."""
         self.checkpointing: bool = self.ranks.tell(self.context.checkpoints is not None)
+        self._begin()
         self._resume()
         started = time.perf_counter() - self.seconds
         progress = self.context.progress if self.ranks.first else SILENT
@@ -257,6 +263,16 @@ class _Fit:
                         self.context.on_validation(self.history)
         if self.best_parameters:
             self._load(self.parameters, self.best_parameters)
+
+    def _begin(self) -> None:
+        """Take the values of the training that this one goes on from; the first rank has them, and hands them out."""
+        starts = None if self.start is None else self.start.starts(self.graph, self.encoder.propagation.relations)
+        given = self.ranks.tell(None if starts is None else sorted(starts))
+        for name, parameter in self.parameters.items():
+            if given is None or name not in given:
+                continue
+            whole = None if starts is None else torch.from_numpy(starts[name]).to(parameter.dtype)
+            self._load({name: parameter}, {name: self.ranks.scatter(whole, parameter).to(self.device)})
 
     def _stopped(self) -> bool:
         return self.validator is not None and self.best.misses >= self.training.patience
@@ -405,6 +421,7 @@ class _Fit:
         """The vectors, in the first rank."""
         final = self.ranks.gather(self.encoder().final)
         linear = self.encoder.linear_parts(self.ranks)
+        tensors = {name: self.ranks.gather(parameter) for name, parameter in self.parameters.items()}
         if final is None:
             return None
         vectors = to_numpy(final)
@@ -440,4 +457,10 @@ class _Fit:
             cold_scale=cold_scale,
             linear=linear,
             facts=facts,
+            parameters=Parameters(
+                tensors={name: to_numpy(value) for name, value in tensors.items() if value is not None},
+                taught=self.encoder.layer0.taught,
+                nodes={name: self.graph.vocabulary(name) for name in self.graph.nodes},
+                relations=self.encoder.propagation.relations,
+            ),
         )
