@@ -45,3 +45,10 @@ class People:
             # Any example may quote an id, and short ids are found in everything.
             report.unquote(lambda _: True)
         return graph
+
+    def name(self, id: str) -> str | None:
+        """What a user goes by inside; None for one who is not let in."""
+        (pseudonym,) = self.key.pseudonyms([id])
+        if self.key.marks([pseudonym])[0] in self.forgotten:
+            return None
+        return pseudonym if self.pseudonyms else id

@@ -158,6 +158,7 @@ def make_run(
         "fingerprint": inputs.fingerprint,
         "data": _data_facts(graph),
         "quality": quality,
+        "forgotten": inputs.forgotten(),
         "texts": prepared.texts,
         "training": trained,
         "fusion": None if weights is None else {"weights": weights},
@@ -168,7 +169,7 @@ def make_run(
         "index": indexed,
         "versions": library_versions(),
     }
-    write_json(run.config, config.to_json())
+    write_json(run.config, inputs.kept_config(config))
     write_json(run.report, report)
     return report
 

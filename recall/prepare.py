@@ -24,6 +24,7 @@ from gnn.text_model import find_model
 from gnn.trainer import Validation
 from ingest.build import build_graph, source_files
 from ingest.neo4j_plan import read_source
+from ingest.people import People
 from ingest.settings import DataSettings, Neo4jSource
 from kg import KnowledgeGraph, Split, __version__, split_interactions
 from kg.errors import ArtifactError, ConfigError, InvalidDataError
@@ -32,6 +33,7 @@ from kg.progress import SILENT, Progress
 from kg.storage import load_graph, save_graph
 from kg.stores.connection import Neo4jConnection
 from recall.config import RefreshConfig
+from recall.privacy import Privacy
 from recall.runs import RunFolder
 
 if TYPE_CHECKING:  # the driver is imported where a database is read
@@ -39,7 +41,7 @@ if TYPE_CHECKING:  # the driver is imported where a database is read
 
 _log = logging.getLogger(__name__)
 
-NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j", "write_back", "tune", "watch")
+NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j", "write_back", "tune", "watch", "privacy")
 HOW_IT_IS_READ = ("page", "max_age", "patience")
 
 
@@ -56,6 +58,8 @@ class Inputs:
         now: the same, or the time at which the last run was made where that is later: a clock that was turned back must
             not make what is new look like the future.
         snapshot: what was read from the Neo4j database of the sources.
+        people: which users may come in, and under which names; None: everybody as they are.
+        without_list: the fingerprint as it would be if nobody were on the list of forgotten users.
     """
 
     fingerprint: str
@@ -64,6 +68,8 @@ class Inputs:
     clock: int
     now: int
     snapshot: Snapshot | None = None
+    people: People | None = None
+    without_list: str = ""
 
     @classmethod
     def of(
@@ -87,12 +93,32 @@ class Inputs:
             base: the run that serves, which tells what time it was when it was made.
 
         Raises:
-            ConfigError: a file that the configuration names is not there, or a label that the database lacks.
+            ConfigError: a file that the configuration names is not there, a label that the database lacks, or the key
+                of the list of forgotten users.
             InvalidDataError: a file or the database cannot be used.
             StoreError: the database does not answer; what was read of it stays for the next refresh.
         """
+        privacy = Privacy.open(config.runs_folder, config.privacy)
+        found = cls._of_sources(config, staging, progress, fresh, left_out, base, privacy)
+        people = None
+        if privacy.key is not None:
+            people = People(key=privacy.key, forgotten=privacy.marks, pseudonyms=privacy.pseudonyms)
+        fingerprint = privacy.fingerprint(found.fingerprint)
+        return replace(found, fingerprint=fingerprint, people=people, without_list=found.fingerprint)
+
+    @classmethod
+    def _of_sources(
+        cls,
+        config: RefreshConfig,
+        staging: Path,
+        progress: Progress,
+        fresh: bool,
+        left_out: Collection[str],
+        base: RunFolder | None,
+        privacy: Privacy,
+    ) -> Inputs:
         with progress.task("looking for changes", total=1) as task:
-            found = cls._of_files(config, left_out, _made_at(base))
+            found = cls._of_files(config, left_out, _made_at(base), privacy)
             task.advance()
         if config.sources.neo4j is None or config.neo4j is None:
             return found
@@ -107,7 +133,7 @@ class Inputs:
         )
 
     @classmethod
-    def _of_files(cls, config: RefreshConfig, left_out: Collection[str], made_at: int) -> Inputs:
+    def _of_files(cls, config: RefreshConfig, left_out: Collection[str], made_at: int, privacy: Privacy) -> Inputs:
         settings = {key: value for key, value in config.to_json().items() if key not in left_out}
         if settings["sources"]["neo4j"] is not None:
             for how in HOW_IT_IS_READ:
@@ -128,6 +154,8 @@ class Inputs:
         model = find_model(config.text)
         if model.source == "folder":
             body["text model"] = model.sha256
+        if privacy.pseudonyms and privacy.key is not None:
+            body["pseudonyms"] = privacy.key.name
         text = json.dumps(body, sort_keys=True, ensure_ascii=False)
         clock = int(time.time())
         return cls(
@@ -137,6 +165,19 @@ class Inputs:
             clock=clock,
             now=max(clock, made_at),
         )
+
+    def kept_config(self, config: RefreshConfig) -> dict[str, Any]:
+        """What a run keeps of its configuration: all but the id of a user whom it does not name."""
+        data = config.to_json()
+        user = config.demo.user
+        if self.people is not None and user is not None:
+            data["demo"]["user"] = self.people.name(user)
+        return data
+
+    def forgotten(self) -> dict[str, Any]:
+        """What a run's report says of the list of forgotten users; see `recall.privacy.forgotten_facts`."""
+        on_list = 0 if self.people is None else len(self.people.forgotten)
+        return {"inputs": self.without_list, "on_list": on_list, "weights_may_remember": 0}
 
     def check(self) -> None:
         """Make sure that no source changed since.
@@ -251,6 +292,7 @@ def prepare(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, 
                 progress=progress,
                 now=inputs.now,
                 snapshot=inputs.snapshot,
+                people=inputs.people,
             )
             inputs.check()
         except (ConfigError, InvalidDataError):
