@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from recall.console import json_text
 
 app = typer.Typer()
 
+Decider = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who decides; default: the user's name.")]
+
 
 @app.command()
 def runs(
@@ -19,7 +22,7 @@ def runs(
     verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare its checksum.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The published runs, which one serves, and whether they are intact."""
+    """The published and the rejected runs, which one serves, and whether they are intact."""
     from recall.runs import RunsFolder
     from recall.show_runs import print_runs, runs_data
 
@@ -30,3 +33,57 @@ def runs(
         print_runs(summaries, console=screen())
     if any(summary.problem for summary in summaries):
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def accept(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, runs/.rejected/ID.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it may serve all the same.")],
+    by: Decider = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a run that the quality gate rejected; name and reason stay in its record.
+
+    Exits with 75 when a refresh is at work. Where the results go into a database, `graphrecall write-back` or the next
+    refresh writes them.
+    """
+    from recall.decide import accept as accept_run
+    from recall.show_runs import print_switched, switched_data
+
+    switched = accept_run(run, by=by or _me(), reason=reason)
+    if as_json:
+        typer.echo(json_text(switched_data(switched)))
+    else:
+        print_switched(switched, console=screen())
+
+
+@app.command()
+def rollback(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The runs folder.")],
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="ID", help="Run that is to serve; default: the one before.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays in the records.")] = "",
+    by: Decider = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let an older run serve again; the newer ones do not come back by themselves.
+
+    A refresh of the same sources leaves the older run serving and says so; changed sources, or --full, make a new run.
+    Exits with 75 when a refresh is at work.
+    """
+    from recall.decide import rollback as roll_back
+    from recall.show_runs import print_switched, switched_data
+
+    switched = roll_back(folder, to=to, by=by or _me(), reason=reason)
+    if as_json:
+        typer.echo(json_text(switched_data(switched)))
+    else:
+        print_switched(switched, console=screen())
+
+
+def _me() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError) as error:  # a container whose user has no name
+        raise typer.BadParameter("this system has no name for you: give --by NAME", param_hint="--by") from error

@@ -12,6 +12,8 @@ from recall.console import size
 from recall.show import table
 
 if TYPE_CHECKING:
+    from recall.decide import Switched
+    from recall.run_records import Decision
     from recall.runs import RunSummary
 
 
@@ -23,6 +25,8 @@ def runs_data(summaries: Sequence[RunSummary]) -> dict[str, Any]:
                 "run": one.run.name,
                 "path": str(one.run.path),
                 "current": one.current,
+                "rejected": list(one.rejected),
+                **one.record.to_json(),
                 "created": one.created,
                 "bytes": one.bytes,
                 "metrics": one.metrics,
@@ -38,6 +42,40 @@ def print_runs(summaries: Sequence[RunSummary], *, console: Console) -> None:
     made = table("", "run", "size", "metrics on test", "state", right=["size"])
     for one in summaries:
         metrics = ", ".join(f"{name} {value:.3f}" for name, value in one.metrics.items())
-        state = Text(one.problem, style="red") if one.problem else Text("serves" if one.current else "")
+        state = Text(one.problem, style="red") if one.problem else _state(one)
         made.add_row("→" if one.current else "", one.run.name, size(one.bytes), metrics, state)
     console.print(made if summaries else "no runs have been published here")
+
+
+def _state(one: RunSummary) -> Text:
+    said = ["serves"] if one.current else []
+    if one.rejected:
+        said.append(f"rejected: {'; '.join(one.rejected)}")
+    if one.record.accepted is not None:
+        said.append(f"accepted {_decision(one.record.accepted)}")
+    if one.record.rolled_back is not None:
+        said.append(f"rolled back {_decision(one.record.rolled_back)}")
+    return Text(", ".join(said), style="yellow" if one.rejected else "")
+
+
+def _decision(decision: Decision) -> str:
+    return f"by {decision.by} at {decision.at}" + (f": {decision.reason}" if decision.reason else "")
+
+
+def switched_data(switched: Switched) -> dict[str, Any]:
+    """What a decision did, as plain data."""
+    return {
+        "run": switched.run.name,
+        "path": str(switched.run.path),
+        "before": None if switched.before is None else switched.before.name,
+        "withdrawn": [run.name for run in switched.withdrawn],
+        "damaged": [run.name for run in switched.damaged],
+    }
+
+
+def print_switched(switched: Switched, *, console: Console) -> None:
+    """Which run serves now, in a line or two."""
+    console.print(Text(f"{switched.run.name} serves", style="green"), soft_wrap=True)
+    for runs, what in ((switched.withdrawn, "withdrawn"), (switched.damaged, "passed over, for it cannot be loaded")):
+        for run in runs:
+            console.print(Text(f"{run.name} {what}"), soft_wrap=True)
