@@ -1,0 +1,119 @@
+"""What a line of evaluation models has ever been trained on, so that none of it is held out from a descendant.
+
+A split looks at the interactions of today: when the newest ones of a user are deleted, or one comes late, the border
+between the parts moves, and what an ancestor was trained on would be asked for as if nobody knew it. Such an
+interaction stays in training; one that the ancestor was only validated on does not become test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from kg.errors import ArtifactError
+from kg.graph import KnowledgeGraph
+from kg.ids import IntArray
+from kg.parquet import read_table, write_table
+from kg.splits import TEST, TRAIN, VALID, Split
+
+COLUMNS = ("user_id", "item_id", "trained")
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Pairs of a user and an item that a model or an ancestor of it knows, whether they are in the sources now or not.
+
+    Attributes:
+        table: Arrow table `user_id`, `item_id` (strings) and `trained` (bool: trained on, else validated on), a row a
+            pair.
+    """
+
+    table: Any
+
+    @classmethod
+    def of(cls, split: Split, graph: KnowledgeGraph, *, before: Lineage | None = None) -> Self:
+        """What is known after a training on the training part of a split, and a validation on its validation part.
+
+        Other events of the training view count as well: who tags something has touched it.
+
+        Args:
+            split: of `graph`.
+            graph: all interactions.
+            before: what the ancestors know.
+        """
+        view = split.view(graph, "train")
+        interactions = graph.interactions
+        users, items, trained = [], [], []
+        for key in graph.schema.events():
+            if key in view.edges and (columns := view.event_columns(key)) is not None:
+                users.append(columns[0])
+                items.append(columns[1])
+                trained.append(np.ones(len(columns[0]), dtype=bool))
+        valid = split.mask("valid")
+        users.append(interactions.user[valid])
+        items.append(interactions.item[valid])
+        trained.append(np.zeros(int(valid.sum()), dtype=bool))
+        user, item, known = np.concatenate(users), np.concatenate(items), np.concatenate(trained)
+        keys, at = np.unique(user * np.int64(max(len(graph.items), 1)) + item, return_index=True)
+        # np.unique keeps the first of equal ones: those of training stand before those of validation.
+        user, item, known = user[at], item[at], known[at]
+        if before is None:
+            return cls(_table(graph.users.take(user), graph.items.take(item), known))
+        place = before.positions(graph)
+        there = np.searchsorted(keys, place.clip(min=0)).clip(max=max(len(keys) - 1, 0))
+        same = (place >= 0) & (keys[there] == place) if len(keys) else np.zeros(len(place), dtype=bool)
+        known[there[same]] |= before.trained[same]
+        kept = before.table.filter(pa.array(~same))
+        return cls(pa.concat_tables([_table(graph.users.take(user), graph.items.take(item), known), kept]))
+
+    @property
+    def trained(self) -> npt.NDArray[np.bool_]:
+        """Whether each pair was trained on, (pairs,)."""
+        result: npt.NDArray[np.bool_] = self.table["trained"].to_numpy()
+        return result
+
+    def positions(self, graph: KnowledgeGraph) -> IntArray:
+        """User position times items plus item position of each pair, -1 where an end is not in the graph, (pairs,)."""
+        user = graph.users.index(self.table["user_id"], missing="negative")
+        item = graph.items.index(self.table["item_id"], missing="negative")
+        return np.where((user >= 0) & (item >= 0), user * np.int64(max(len(graph.items), 1)) + item, -1)
+
+    def keep(self, split: Split, graph: KnowledgeGraph) -> tuple[Split, dict[str, int]]:
+        """The split with everything known no farther from training than it was.
+
+        Returns:
+            The split, and how many interactions were held out by it alone: of these stayed in "train" and in "valid".
+        """
+        place, trained = self.positions(graph), self.trained
+        interactions = graph.interactions
+        pairs = interactions.user * np.int64(max(len(graph.items), 1)) + interactions.item
+        to_train = np.isin(split.part, (VALID, TEST)) & np.isin(pairs, place[trained])
+        to_valid = (split.part == TEST) & np.isin(pairs, place[~trained]) & ~to_train
+        part = split.part.copy()
+        part[to_train], part[to_valid] = TRAIN, VALID
+        return replace(split, part=part), {"train": int(to_train.sum()), "valid": int(to_valid.sum())}
+
+    def save(self, path: Path) -> None:
+        """Write a Parquet file."""
+        write_table(self.table, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: it is missing or damaged.
+        """
+        table = read_table(path)
+        if tuple(table.column_names) != COLUMNS:
+            raise ArtifactError(f"{path} holds the columns {', '.join(table.column_names)}, not {', '.join(COLUMNS)}")
+        return cls(table)
+
+
+def _table(users: Any, items: Any, trained: npt.NDArray[np.bool_]) -> Any:
+    return pa.table(dict(zip(COLUMNS, (users, items, pa.array(trained)), strict=True)))
