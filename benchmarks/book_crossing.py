@@ -33,6 +33,7 @@ import numpy.typing as npt
 
 from benchmarks.ablations import shuffled
 from benchmarks.book_crossing_data import FOLDER, Pairs, around_items, book_crossing, checksums
+from benchmarks.fusing import chosen_weights, told
 from benchmarks.results import record
 from gnn.calibration import Logistic
 from gnn.embeddings import Embeddings
@@ -58,7 +59,7 @@ from recall.channels import (
     SpectralConfig,
 )
 from recall.contracts import Channel, Queries
-from recall.fusion import Fusion, fit_weights
+from recall.fusion import Fusion
 from recall.measure import measure
 
 _BLOCK = 512  # users whose scores of all items are held at a time
@@ -290,12 +291,8 @@ def served(recipe: Recipe, part: Part, *, seed: int) -> tuple[str, Channel]:
 
 def fused(channels: Mapping[str, Channel], part: Part) -> tuple[str, Channel]:
     """Several channels, their weights chosen on the second part."""
-    fusion = Fusion.of(channels, part.graph)
-    group = part.validation
-    queries = Queries.of_users(group.user, part.graph.users, seen=group.seen)
-    weights = fit_weights(fusion, queries, group.truth, k=K)
-    note = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
-    return f"{note} (last seed)", fusion.reweighted(weights)
+    weights = chosen_weights(channels, part.graph, part.validation, k=K)
+    return f"{told(weights)} (last seed)", Fusion.of(channels, part.graph).reweighted(weights)
 
 
 def pair_scores(channel: Channel, users: IntArray, items: IntArray, graph: KnowledgeGraph) -> Values:

@@ -22,6 +22,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from benchmarks import gowalla_data
+from benchmarks.fusing import chosen_weights, told
 from benchmarks.recipes import GOWALLA
 from benchmarks.results import FOLDER, commit, record
 from gnn.evaluation import Evaluation, Group, user_groups
@@ -44,8 +45,8 @@ from recall.channels import (
     Spectral,
     SpectralConfig,
 )
-from recall.contracts import Channel, Queries
-from recall.fusion import Fusion, FusionConfig, fit_weights
+from recall.contracts import Channel
+from recall.fusion import Fusion, FusionConfig
 from recall.measure import measure
 
 K = 20
@@ -344,20 +345,20 @@ def run_fused(
         parts: the other channels, by name.
     """
 
-    def fusion(task: Task, trained: Channel, weights: dict[str, float] | None = None) -> Fusion:
+    def channels(task: Task, trained: Channel) -> dict[str, Channel]:
         others = {slug(name): fitted(task, name, chosen.make)[0] for name, chosen in parts.items()}
-        config = FusionConfig(weights=weights) if weights else None
-        return Fusion.of({"lightgcn": trained, **others}, task.graph, config)
+        return {"lightgcn": trained, **others}
 
-    group = weighing.group
-    queries = Queries.of_users(group.user, weighing.graph.users, seen=group.seen)
-    weights = fit_weights(fusion(weighing, model), queries, group.truth, k=K)
-    found = reached(weighing, fusion(weighing, model, weights))
-    note = ", ".join(f"{name} {weight:.3g}" for name, weight in weights.items())
+    def fusion(task: Task, trained: Channel) -> Fusion:
+        return Fusion.of(channels(task, trained), task.graph, FusionConfig(weights=weights))
+
+    weights = chosen_weights(channels(weighing, model), weighing.graph, weighing.group, k=K)
+    found = reached(weighing, fusion(weighing, model))
+    note = told(weights)
     tell(FUSED, note, found)
     evaluations, rankings = [], []
     for trained_model in models:
-        evaluation, ranking = timed(test, fusion(test, trained_model, weights))
+        evaluation, ranking = timed(test, fusion(test, trained_model))
         evaluations.append(evaluation)
         rankings.append(ranking)
     results.add(FUSED, evaluations, rank_seconds=float(np.mean(rankings)), validation=found, chosen=note)

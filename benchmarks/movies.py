@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.ablations import shuffled
+from benchmarks.fusing import chosen_weights, told
 from benchmarks.movies_data import bundled, checksums, rich
 from benchmarks.recipes import COLD, GLOBAL, MAIN, PER_USER, RECIPES, Recipe
 from benchmarks.results import record, show
@@ -38,6 +39,7 @@ from gnn.trainer import RunContext, Validation, fit
 from kg import KnowledgeGraph, RelationKey, Split, SplitConfig, hide_items, split_interactions
 from kg.adjacency import Adjacency
 from kg.ids import IntArray
+from recall.assess import exact_channel
 from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
 from recall.channels.content_knn import ContentKNN, ContentKNNConfig
 from recall.channels.ease import EASE, EASEConfig
@@ -47,6 +49,7 @@ from recall.channels.popularity import Popularity
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
 from recall.contracts import Channel
+from recall.fusion import Fusion, FusionConfig
 from recall.measure import measure
 
 K = 20
@@ -217,6 +220,8 @@ PLACERS: tuple[tuple[str, bool, tuple[str, ...] | None, bool], ...] = (
 )
 CHOSEN = f"LightGCN, {PLACERS[0][0]}"
 PLAIN = "LightGCN"
+FUSED = "fused"
+FUSED_WITH = ("EASE", "item-kNN", "RP3beta", "spectral filter (GF-CF)", "attribute kNN")
 
 
 def placed(
@@ -301,21 +306,35 @@ def run_split(
     groups = user_groups(graph, split)
     if not scales:
         scales |= chosen_factors(graph, split, features)
+    models: list[Channel] = []
     for seed in range(seeds if section == PER_USER else 1):
         start = time.perf_counter()
         plain = bare(train(full_view, MAIN, features, seed=seed))
         seconds = time.perf_counter() - start
+        models.append(exact_channel(plain, full_view))
         for name, found, note in variants(plain, full_view, features, scales, seed=seed):
             evaluations = measure(EmbeddingChannel.of(found, full_view), groups, trained_on=full_view, ks=(K,))
             table.add(name, evaluations, seconds=seconds, note=note)
         keep(table)
+    chosen: dict[str, Make] = {}
+    known: dict[str, Channel] = {}
     for name, options in baselines(features, section).items():
-        note, make = choose(options, tuning, train_view)
+        note, chosen[name] = choose(options, tuning, train_view)
         start = time.perf_counter()
-        channel = make().fit(full_view)
+        known[name] = chosen[name]().fit(full_view)
         seconds = time.perf_counter() - start
-        table.add(name, measure(channel, groups, trained_on=full_view, ks=(K,)), seconds=seconds, note=note)
+        table.add(name, measure(known[name], groups, trained_on=full_view, ks=(K,)), seconds=seconds, note=note)
     keep(table)
+    if section == PER_USER:
+        before: dict[str, Channel] = {PLAIN: exact_channel(bare(train(train_view, MAIN, features, seed=0)), train_view)}
+        before |= {name: chosen[name]().fit(train_view) for name in FUSED_WITH}
+        weights = chosen_weights(before, train_view, tuning[0], k=K)
+        for model in models:
+            channels = {PLAIN: model, **{name: known[name] for name in FUSED_WITH}}
+            fusion = Fusion.of(channels, full_view, FusionConfig(weights=weights))
+            evaluations = measure(fusion, groups, trained_on=full_view, ks=(K,))
+            table.add(FUSED, evaluations, seconds=0.0, note=told(weights))
+        keep(table)
     for name, recipe in RECIPES.items():
         if section not in recipe.sections:
             continue
@@ -475,7 +494,7 @@ def run(
     """The rows of one section; those that are there are kept after every model, so that a long run can be cut off."""
 
     def rows_of(table: Table) -> list[dict[str, Any]]:
-        return [*table.rows(), *table.against(CHOSEN)]
+        return [*table.rows(), *table.against(CHOSEN), *table.against(FUSED)]
 
     per_user = split_interactions(graph, SplitConfig(kind="per_user_time"))
     if section == "canary":

@@ -1,0 +1,28 @@
+"""The weights of a fusion, as every benchmark chooses them: on validation, with all of its users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gnn.evaluation import Group
+from kg import KnowledgeGraph
+from recall.contracts import Channel, Queries
+from recall.fusion import Fusion, fit_weights
+
+
+def chosen_weights(channels: Mapping[str, Channel], graph: KnowledgeGraph, group: Group, *, k: int) -> dict[str, float]:
+    """The weights with the best NDCG@k.
+
+    Args:
+        channels: fitted on the training part, by name.
+        graph: what they were fitted on.
+        group: who is asked, and what validation holds of each.
+        k: cut-off.
+    """
+    queries = Queries.of_users(group.user, graph.users, seen=group.seen)
+    return fit_weights(Fusion.of(channels, graph), queries, group.truth, k=k)
+
+
+def told(weights: Mapping[str, float]) -> str:
+    """The weights in a row, those of 0 left out."""
+    return ", ".join(f"{name} {weight:.3g}" for name, weight in weights.items() if weight)
