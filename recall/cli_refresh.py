@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kg.errors import ConfigError, GraphRecallError
+from kg.errors import ConfigError
 from recall.cli_common import UNCHANGED, AsJson, exit_code_of, fail, screen
 from recall.console import json_text, watch
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from kg.progress import Progress
     from recall.config import RefreshConfig
     from recall.refresh import RefreshResult
-
-_log = logging.getLogger(__name__)
 
 
 def refresh(
@@ -103,7 +100,7 @@ def _once(settings: RefreshConfig, *, full: bool, log: bool, quiet: bool) -> Ref
         if log:
             raise typer.Exit(code) from error
         fail(message, code)
-    except GraphRecallError as error:
+    except Exception as error:
         if log:  # the summary in the log tells it: a line that is no JSON would only break the reader
             raise typer.Exit(exit_code_of(error)) from error
         raise

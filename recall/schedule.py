@@ -72,6 +72,7 @@ class Schedule:
         self._stop = threading.Event()
         self._starting = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
+        self._job: Job | None = None
 
     def run(self) -> None:
         """Keep to the schedule until SIGTERM, Ctrl+C or `stop`; the command at work is asked to stop and waited for.
@@ -93,14 +94,14 @@ class Schedule:
             job_defaults={"max_instances": 2, "coalesce": True, "misfire_grace_time": None},
         )
         logging.getLogger("apscheduler").addFilter(_not_expected)
-        job = scheduler.add_job(
+        self._job = scheduler.add_job(
             self._refresh, "interval", seconds=self._every.total_seconds(), next_run_time=datetime.now(UTC)
         )
         with self._signals():
             scheduler.start()
             try:
                 while not self._stop.wait(min(LOOK, self._every.total_seconds())):
-                    self._follow_clock(job)
+                    self._follow_clock(self._job)
             except KeyboardInterrupt:
                 pass
             finally:

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import Timeout
 
 from gnn.distributed import ALONE, Ranks
-from kg.errors import ArtifactError, GateError, RefreshInProgressError
+from kg.errors import ArtifactError, GateError, GraphRecallError, RefreshInProgressError
 from kg.files import read_json, write_text
 from kg.progress import SILENT, Progress
 from recall.config import RefreshConfig
@@ -81,7 +81,7 @@ def watched_refresh(
             started=started,
             seconds=time.monotonic() - start,
             exit_code=exit_code,
-            error=None if error is None else (str(error) or type(error).__name__),
+            error=error,
             **more,
         )
 
@@ -104,10 +104,12 @@ def watched_refresh(
     return result
 
 
-def _tell(config: RefreshConfig, **facts: Any) -> None:
+def _tell(config: RefreshConfig, *, error: BaseException | None, **facts: Any) -> None:
     runs = RunsFolder(config.runs_folder)
     run, report = _serving(runs)
-    summary = summarise(runs=runs.path, run=run, report=report, **facts)
+    told = None if error is None else (str(error) or type(error).__name__)
+    unforeseen = None if error is None or isinstance(error, GraphRecallError | KeyboardInterrupt) else error
+    summary = summarise(runs=runs.path, run=run, report=report, error=told, **facts)
     try:
         summary = SummaryLog(runs.path).add(summary, keep=config.watch.history)
         if config.watch.prometheus is not None:
@@ -115,7 +117,7 @@ def _tell(config: RefreshConfig, **facts: Any) -> None:
     except (OSError, Timeout) as error:
         _log.warning("the summary of this refresh is not kept: %s", error)
     level = logging.INFO if summary["exit_code"] == 0 else logging.ERROR
-    _log.log(level, "refresh %s", summary["status"], extra={FIELDS: summary})
+    _log.log(level, "refresh %s", summary["status"], extra={FIELDS: summary}, exc_info=unforeseen)
 
 
 def _serving(runs: RunsFolder) -> tuple[str | None, dict[str, Any] | None]:
