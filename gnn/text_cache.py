@@ -138,14 +138,40 @@ class TextCache:
         with atomic_path(self.folder / fingerprint / f"shard-{digest}.safetensors") as temporary:
             temporary.write_bytes(content)
 
+    def keep_only(self, keys: Keys) -> int:
+        """Remove the vectors of all other texts, of every model, and what was set aside as damaged.
+
+        Args:
+            keys: of the texts that stay, (n,).
+
+        Returns:
+            How many vectors were removed.
+        """
+        removed = 0
+        for aside in self.folder.glob("*/*.damaged"):
+            aside.unlink(missing_ok=True)
+        for path in sorted(self.folder.glob("*/shard-*.safetensors")):
+            shard = _read(path, None)
+            if shard is None:
+                path.with_suffix(".damaged").unlink(missing_ok=True)
+                continue
+            stays = np.isin(shard[0], keys)
+            if stays.all():
+                continue
+            if stays.any():  # first the new shard: a kill between the two loses nothing
+                self.add(path.parent.name, shard[0][stays], shard[1][stays])
+            path.unlink(missing_ok=True)
+            removed += int((~stays).sum())
+        return removed
+
 
 def text_keys(texts: Sequence[str]) -> Keys:
     """sha256 of each text, (n,)."""
     return np.frombuffer(b"".join(hashlib.sha256(text.encode()).digest() for text in texts), dtype=_KEY)
 
 
-def _read(path: Path, dim: int) -> tuple[Keys, FloatArray] | None:
-    """A shard's keys and vectors; a damaged one is set aside under another name, and None comes back."""
+def _read(path: Path, dim: int | None) -> tuple[Keys, FloatArray] | None:
+    """A shard's keys and vectors, of any width for None; a damaged one is set aside, and None comes back."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:  # another process has set it aside
@@ -153,7 +179,7 @@ def _read(path: Path, dim: int) -> tuple[Keys, FloatArray] | None:
     if hashlib.sha256(content).hexdigest()[:32] == path.stem.removeprefix("shard-"):
         tensors = load(content)
         keys, vectors = tensors["keys"], tensors["vectors"]
-        if keys.shape == (len(vectors), 32) and vectors.shape[1] == dim:
+        if keys.shape == (len(vectors), 32) and dim in (None, vectors.shape[1]):
             return np.frombuffer(keys.tobytes(), dtype=_KEY), vectors
     aside = path.with_suffix(".damaged")
     logger.warning("text cache: %s is damaged; it is set aside as %s and its texts are encoded again", path, aside.name)

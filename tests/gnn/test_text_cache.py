@@ -196,3 +196,30 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     expected = [[part, 0] for part in range(20)] + [[part, n] for n in (1, 2) for part in range(20)]
     np.testing.assert_array_equal(vectors, np.array(expected, dtype=np.float32)[order])
     assert not list(tmp_path.rglob("*.damaged"))
+
+
+def test_only_the_texts_that_are_wanted_stay_in_any_model(tmp_path: Path) -> None:
+    cache = TextCache(tmp_path)
+    texts = [f"text {number}" for number in range(30)]
+    keys = text_keys(texts)
+    vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    for model, width in (("one", 4), ("two", 3)):
+        cache.add(model, keys[:10], vectors[:10, :width])
+        cache.add(model, keys[10:20], vectors[10:20, :width])
+        cache.add(model, keys[20:], vectors[20:, :width])
+    (tmp_path / "one" / "shard-old.damaged").write_bytes(b"text 3")
+    (tmp_path / "two" / "shard-0000.safetensors").write_bytes(b"half a shard")
+    untouched = {path.name for path in tmp_path.glob("*/*")}
+    wanted = [*range(10), 12, 13]
+    assert cache.keep_only(text_keys(["never encoded", *(texts[one] for one in wanted)])) == 2 * 18
+    for model, width in (("one", 4), ("two", 3)):
+        order = np.argsort(keys)
+        found, known = cache.lookup(model, keys[order], dim=width)
+        assert sorted(order[known].tolist()) == wanted
+        np.testing.assert_array_equal(found[known], vectors[order[known], :width])
+    left = {path.name for path in tmp_path.glob("*/*")}
+    assert len(left & untouched) == 2  # one shard of each model lost nothing
+    assert all(name.startswith("shard-") and name.endswith(".safetensors") for name in left)
+    assert "shard-0000.safetensors" not in left
+    assert cache.keep_only(text_keys([texts[one] for one in wanted])) == 0
+    assert TextCache(tmp_path / "none").keep_only(keys) == 0
