@@ -27,7 +27,9 @@ from kg.splits import SplitConfig
 from kg.stores.connection import Neo4jConnection
 from recall.channels.settings import ChannelsConfig
 from recall.fusion import FusionConfig
+from recall.gate_settings import GateSettings
 from recall.index import IndexConfig
+from recall.plan import RefreshSettings
 from recall.privacy import PrivacyConfig
 from recall.search_space import TuneSettings
 from recall.summary import WatchSettings
@@ -127,6 +129,8 @@ class RefreshConfig(_Section):
         fusion: what is served in place of the trained model alone.
         neo4j: the server that `sources.neo4j` is read from and that answers the Cypher of the run.
         write_back: what goes back into it; without the section nothing does.
+        refresh: when a refresh goes on from the run that serves, and when it begins anew.
+        gate: what a new run must hold before it may serve.
         tune: what a tuning searches; a refresh does not look at it.
         privacy: under which names users go, and where the key of the list of forgotten users is.
         watch: where a refresh leaves word of how it ended.
@@ -149,6 +153,8 @@ class RefreshConfig(_Section):
     demo: DemoSettings = DemoSettings()
     neo4j: Neo4jConnection | None = None
     write_back: WriteBackSettings | None = None
+    refresh: RefreshSettings = RefreshSettings()
+    gate: GateSettings = GateSettings()
     tune: TuneSettings = TuneSettings()
     privacy: PrivacyConfig = PrivacyConfig()
     watch: WatchSettings = WatchSettings()

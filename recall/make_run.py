@@ -1,11 +1,18 @@
-"""The stages that make a run: each done once, in the staging, whatever kills the process in between."""
+"""The stages that make a run: each done once, in the staging, whatever kills the process in between.
+
+An incremental run goes on from the run that serves: evaluation model from evaluation model, serving model from serving
+model, for a few steps; nothing that the line was ever trained on is held out. Everything that is a closed formula of
+the data (channels beside the model, index, embedded store) is made anew: that costs a small part of a training, and
+nearly every row of it depends on what changed, if only by a degree or a norm.
+"""
 
 from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,18 +23,29 @@ import numpy as np
 from gnn.device import resolve_device
 from gnn.distributed import ALONE, Ranks
 from gnn.embeddings import Embeddings
+from gnn.features import TextFeatures
 from gnn.trainer import RunContext, fit
+from gnn.warm_start import Parameters
+from ingest.difference import Difference
 from kg import KnowledgeGraph
 from kg.errors import GateError, StoreError
-from kg.files import write_json
+from kg.files import read_json, remove_trees, write_json
+from kg.lineage import Lineage
 from kg.progress import SILENT, Progress, Task
+from kg.storage import load_graph
 from kg.stores.embedded_build import build_store
 from recall.assess import assess, exact_channel, write_split
+from recall.changes import describe, difference_to
 from recall.channels import EmbeddingChannel
 from recall.config import RefreshConfig
 from recall.fit_channels import keep_channels
 from recall.fusion import fused_channel
+from recall.plan import Plan, Reference
 from recall.prepare import Inputs, Stages, prepare
+from recall.runs import RunFolder
+
+FIRST = Plan(kind="full", reasons=("there is no run to go on from",))
+PLAN = "plan.json"
 
 
 def make_run(
@@ -38,6 +56,8 @@ def make_run(
     *,
     progress: Progress = SILENT,
     ranks: Ranks = ALONE,
+    plan: Plan = FIRST,
+    current: RunFolder | None = None,
 ) -> dict[str, Any]:
     """All stages; the staged run is complete afterwards but for its manifest.
 
@@ -48,6 +68,8 @@ def make_run(
         cache: folder of the text vectors.
         progress: hears of every stage.
         ranks: processes that share the trainings.
+        plan: whether to go on from a run. What changed can still order a full one.
+        current: the run that serves, to tell what changed since; the base of the plan, if it has one.
 
     Returns:
         The report, which is in the staged run as well.
@@ -59,22 +81,45 @@ def make_run(
         GateError: a metric is no number.
     """
     run = stages.run
+    _same_plan(stages, plan)
     stages.run.path.mkdir(parents=True, exist_ok=True)
     prepared = prepare(config, inputs, stages, cache, progress)
-    graph, features, split, view = prepared.graph, prepared.features, prepared.split, prepared.view
+    graph, features = prepared.graph, prepared.features
+
+    def compare() -> dict[str, Any]:
+        found = difference_to(current, graph)
+        told = describe(current, inputs, graph, found=found)
+        if plan.base is None or found is None:
+            return {**told, "full": []}
+        return {**told, "full": list(_too_much(config, plan.base, found, features))}
+
+    compared = stages.do("compare", stages.work / "nothing", compare)
+    if compared["full"]:
+        plan = plan.full(compared["full"])
+    base = None if plan.base is None else _Base(plan.base, config, plan)
+    known, stayed = None, {"train": 0, "valid": 0}
+    if base is not None:
+        known = Lineage.load(base.run.lineage)
+        split, stayed = known.keep(prepared.split, graph)
+        prepared = replace(prepared, split=split, view=split.view(graph, "train"))
+    split, view = prepared.split, prepared.view
 
     def train_for_evaluation() -> dict[str, Any]:
         write_split(split, graph, run.split)
+        Lineage.of(split, graph, before=known).save(run.lineage)
         found = fit(
             view,
             config.model,
-            config.training,
+            config.training if base is None else base.training,
             features=features,
             # A split without a validation part trains to the last step.
             validation=prepared.validation(),
-            context=_context(config, stages.work / "evaluation", _Named(progress, "training for evaluation"), ranks),
+            start=None if base is None else base.parameters(base.run.evaluation_model),
+            context=_context(
+                config, stages.work / "evaluation", _Named(progress, "training for evaluation"), ranks, plan
+            ),
         )
-        found.save(run.evaluation_model)
+        _save_model(found, run.evaluation_model)
         return _training_facts(found)
 
     trained = {"evaluation": stages.do("train for evaluation", run.evaluation_model.parent, train_for_evaluation)}
@@ -84,7 +129,10 @@ def make_run(
 
         def fit_channels_for_evaluation() -> dict[str, Any]:
             model = exact_channel(Embeddings.load(run.evaluation_model), view)
-            return keep_channels(config, prepared, model, run.evaluation_channels, view, progress=progress)
+            before = None if base is None else base.weights
+            return keep_channels(
+                config, prepared, model, run.evaluation_channels, view, weights=before, progress=progress
+            )
 
         found = stages.do("fit channels for evaluation", run.evaluation_channels, fit_channels_for_evaluation)
         weights = found["weights"]
@@ -98,7 +146,8 @@ def make_run(
             kind=config.split.kind,
             ks=config.evaluation.k,
             fusion=fused_channel(run.evaluation_channels, model, view),
-            baselines=config.evaluation.baselines,
+            # They are there to judge the recipe by, which is the one of the last full run.
+            baselines=config.evaluation.baselines if base is None else (),
             channels=config.channels,
             features=features,
             progress=progress,
@@ -112,15 +161,16 @@ def make_run(
         found = fit(
             graph,
             config.model,
-            config.training,
+            config.training if base is None else base.training,
             features=features,
             steps=trained["evaluation"]["steps"],
             beta=trained["evaluation"]["beta"],
             prior=trained["evaluation"]["prior"],
             cold_scale=trained["evaluation"].get("cold_items", {}).get("scale"),
-            context=_context(config, stages.work / "serving", _Named(progress, "training for serving"), ranks),
+            start=None if base is None else base.parameters(base.run.model),
+            context=_context(config, stages.work / "serving", _Named(progress, "training for serving"), ranks, plan),
         )
-        found.save(run.model)
+        _save_model(found, run.model)
         return _training_facts(found)
 
     trained["serving"] = stages.do("train for serving", run.model, train_for_serving)
@@ -152,10 +202,21 @@ def make_run(
     quality = prepared.quality
     if "finding" in stored:
         quality = {**quality, "findings": [*quality["findings"], stored["finding"]]}
+    if compared["findings"]:
+        quality = {**quality, "findings": [*quality["findings"], *compared["findings"]]}
+    reference = plan.reference
+    if reference is None:
+        reached = trained["evaluation"].get("validation", {}).get("ndcg@20")
+        reference = Reference(run="", steps=trained["evaluation"]["steps"], ndcg=reached)
 
     report = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fingerprint": inputs.fingerprint,
+        **plan.to_json(),
+        "reference": asdict(reference),
+        "sources": compared["sources"],
+        "changes": compared["changes"],
+        "stayed_known": stayed,
         "data": _data_facts(graph),
         "quality": quality,
         "forgotten": inputs.forgotten(),
@@ -174,6 +235,59 @@ def make_run(
     return report
 
 
+class _Base:
+    """The run that an incremental one goes on from.
+
+    Attributes:
+        run: its folder.
+        training: how to train on.
+        weights: of its fusion, which the new run keeps; None where it has none.
+    """
+
+    def __init__(self, run: RunFolder, config: RefreshConfig, plan: Plan) -> None:
+        self.run = run
+        settings = config.refresh
+        self.training = replace(
+            config.training,
+            max_steps=plan.steps(settings),
+            learning_rate=settings.warm_rate * config.training.learning_rate,
+        )
+        fusion = read_json(run.report).get("fusion")
+        self.weights: dict[str, float] | None = None if fusion is None else fusion["weights"]
+        self._graph = load_graph(run.graph)
+
+    def parameters(self, model: Path) -> Parameters:
+        """Those of one of its two models."""
+        return Parameters.load(model, self._graph)
+
+
+def _same_plan(stages: Stages, plan: Plan) -> None:
+    """Begin anew where an earlier attempt went on from another run, or from none."""
+    mark = stages.folder / PLAN
+    wanted = {"base": None if plan.base is None else plan.base.name}
+    if not mark.is_file() or read_json(mark) != wanted:
+        remove_trees(path for path in stages.folder.iterdir() if path.is_dir())
+        write_json(mark, wanted)
+
+
+def _too_much(config: RefreshConfig, base: RunFolder, found: Difference, features: TextFeatures) -> Iterator[str]:
+    """Why what changed wants a full run."""
+    if TextFeatures.load(base.features).model != features.model:
+        yield "the text model was changed"
+    for what, one in (("relations", "edges"), ("kinds of nodes", "nodes")):
+        if list(getattr(found.before, one)) != list(getattr(found.after, one)):
+            yield f"the graph has other {what}"
+    for what, share in found.shares().items():
+        if share > config.refresh.full_above:
+            yield f"{share:.1%} of the {what} changed, refresh.full_above = {config.refresh.full_above:g}"
+
+
+def _save_model(found: Embeddings, folder: Path) -> None:
+    found.save(folder)
+    if found.parameters is not None:
+        found.parameters.save(folder)
+
+
 class _Named:
     """A listener that hears of every task under one name."""
 
@@ -185,11 +299,12 @@ class _Named:
         return self._progress.task(self._name, total=total)
 
 
-def _context(config: RefreshConfig, folder: Path, progress: Progress, ranks: Ranks) -> RunContext:
+def _context(config: RefreshConfig, folder: Path, progress: Progress, ranks: Ranks, plan: Plan) -> RunContext:
     folder.mkdir(parents=True, exist_ok=True)
     return RunContext(
         device=config.device,
-        seed=config.seed,
+        # Another one each time: the same first batches and negatives again and again would be learned by heart.
+        seed=config.seed + plan.generation,
         progress=progress,
         checkpoints=folder,
         log=folder / "training.jsonl",

@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # the driver is imported where a database is read
 
 _log = logging.getLogger(__name__)
 
-NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j", "write_back", "tune", "watch", "privacy")
+NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j", "write_back", "refresh", "gate", "tune", "watch", "privacy")
 HOW_IT_IS_READ = ("page", "max_age", "patience")
 
 

@@ -5,35 +5,33 @@ that it is complete; the next refresh of the same inputs goes on after the last 
 checkpoint. A full disk stops a refresh, too: its unfinished work is removed, so that the disk does not stay full for
 everybody else, and once there is room the next refresh begins anew, with the text vectors that were encoded. A Neo4j
 database is read first, into `.staging/neo4j-<digest of what is read>`, because only its content tells whether anything
-changed. Until the last moment the old run serves, untouched.
+changed. Until the last moment the old run serves, untouched, and a run that the gate (recall.gate) rejects never takes
+its place by itself: it is kept aside, and the same inputs are not trained on again.
 """
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from gnn.device import resolve_device
 from gnn.distributed import ALONE, Ranks
 from kg import __version__
-from kg.errors import GateError, GraphRecallError, StoreError
-from kg.files import read_json, remove_trees, write_manifest
+from kg.errors import ArtifactError, GraphRecallError, StoreError
+from kg.files import read_json, remove_trees, write_json, write_manifest
 from kg.progress import SILENT, Progress
 from kg.stores.write_back import WriteBackFacts
 from recall.config import RefreshConfig
-from recall.make_run import make_run
-from recall.prepare import Inputs, Stages
-from recall.recommender import Recommender
+from recall.gate import Verdict, judge, same_verdict
+from recall.make_run import library_versions, make_run
+from recall.plan import Plan, plan_run
+from recall.prepare import NOT_FINGERPRINTED, Inputs, Stages
 from recall.runs import RunFolder, RunsFolder, free_bytes
 from recall.write_back import write_back_run
-
-SELF_CHECK_USERS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +39,20 @@ class RefreshResult:
     """What a refresh came to.
 
     Attributes:
-        status: "published", or "unchanged" when the run that serves has these inputs.
-        run: the run that serves now.
-        report: its report.json.
+        status: "published"; "unchanged" when the run that serves stays, because it has these inputs, or because the run
+            that has them was rolled back; "rejected" when the gate refused the run.
+        run: the run that serves now; None when the first one was rejected.
+        report: of the run that was published or rejected; of the one that serves when nothing changed.
+        rejected: the run that the gate refused.
+        reasons: why a run does not serve, in words.
         written_back: what went into the database, or None where nothing is to be written back.
     """
 
-    status: Literal["published", "unchanged"]
-    run: RunFolder
+    status: Literal["published", "unchanged", "rejected"]
+    run: RunFolder | None
     report: dict[str, Any]
+    rejected: RunFolder | None = None
+    reasons: tuple[str, ...] = ()
     written_back: WriteBackFacts | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -57,8 +60,10 @@ class RefreshResult:
         back = None if self.written_back is None else self.written_back.to_json()
         return {
             "status": self.status,
-            "run": self.run.name,
-            "path": str(self.run.path),
+            "run": None if self.run is None else self.run.name,
+            "path": None if self.run is None else str(self.run.path),
+            "rejected": None if self.rejected is None else str(self.rejected.path),
+            "reasons": list(self.reasons),
             "written_back": back,
             "report": self.report,
         }
@@ -68,6 +73,11 @@ def refresh(
     config: RefreshConfig, *, progress: Progress = SILENT, full: bool = False, ranks: Ranks = ALONE
 ) -> RefreshResult:
     """Make a run of what the sources hold now and let it serve, unless the one that serves was made of the same.
+
+    The gate compares it with the one that serves first. When it refuses, the status is "rejected", the old run serves
+    on, and the new one lies in `.rejected` of the runs folder (recall.decide.accept publishes it all the same). The next
+    refresh of the same inputs is rejected at once, unless the limits or the run that serves have changed: then the run
+    that is there is judged again.
 
     Args:
         config: from `recall.config.load_config`.
@@ -81,7 +91,7 @@ def refresh(
         InvalidDataError: the sources cannot be used.
         ConfigError: the device, a relation or a file that the configuration names is not there.
         TrainingError: training diverged.
-        GateError: the finished run failed its self-check; it is not published.
+        GateError: a metric of the new run is no number; there is nothing to keep.
         StoreError: a database did not answer while it was read, or while results were written back; in the second
             case the new run is published and serves.
         GraphRecallError: the disk is full.
@@ -89,39 +99,71 @@ def refresh(
     resolve_device(config.device)
     runs = RunsFolder(config.runs_folder)
     with _disk_full_told(runs.path), runs.lock(), _room_made(runs):
-        inputs = Inputs.of(config, runs.staging_root, progress, fresh=full)
-        if not full and (unchanged := _unchanged(runs, inputs.fingerprint)) is not None:
-            _tidy(runs, config.runs.keep)
-            return _write_back(config, unchanged, progress)
+        current = runs.current()
+        current = runs.current()
+        inputs = Inputs.of(config, runs.staging_root, progress, fresh=full, base=current)
+        if not full and (known := _known(config, runs, inputs.fingerprint, progress)) is not None:
+            _tidy(runs, config)
+            return _write_back(config, known, progress)
         keep = () if inputs.snapshot is None else (inputs.snapshot.folder,)
         stages = Stages(runs.staging(inputs.fingerprint, fresh=full, keep=keep))
-        report = make_run(config, inputs, stages, runs.cache, progress=progress, ranks=ranks)
-        write_manifest(
-            stages.run.path,
-            {
-                "fingerprint": inputs.fingerprint,
-                "created": report["created"],
-                "library_version": __version__,
-                "metrics": _headline(report["evaluation"]),
-            },
+        plan = _plan(config, runs, full=full)
+        report = make_run(
+            config, inputs, stages, runs.cache, progress=progress, ranks=ranks, plan=plan, current=current
         )
-        with progress.task("checking the new run", total=1) as task:
-            self_check(stages.run)
-            task.advance()
-        run = runs.publish(stages.run.path, fingerprint=inputs.fingerprint)
-        _tidy(runs, config.runs.keep)
-        return _write_back(config, RefreshResult(status="published", run=run, report=report), progress)
+        incremental = report["kind"] == "incremental"
+        verdict = judge(config.gate, stages.run, current=current, incremental=incremental, progress=progress)
+        report = _finish(stages.run, report, verdict)
+        if verdict.passed:
+            run = runs.publish(stages.run.path, fingerprint=inputs.fingerprint)
+            result = RefreshResult(status="published", run=run, report=report)
+        else:
+            run = runs.reject(stages.run.path, fingerprint=inputs.fingerprint)
+            result = RefreshResult(status="rejected", run=current, report=report, rejected=run, reasons=verdict.reasons)
+        _tidy(runs, config)
+        return _write_back(config, result, progress)
 
 
-def _tidy(runs: RunsFolder, keep: int) -> None:
+def _plan(config: RefreshConfig, runs: RunsFolder, *, full: bool) -> Plan:
+    """What to make, as far as it can be told before the sources are read."""
+    bases = []
+    for run in runs.rejected():
+        with suppress(ArtifactError):
+            bases.append(str(read_json(run.report).get("base")))
+    return plan_run(
+        config.refresh,
+        runs.current(),
+        config.to_json(),
+        library_versions(),
+        left_out=NOT_FINGERPRINTED,
+        full=full,
+        rejected=bases,
+    )
+
+
+def _finish(run: RunFolder, report: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """Write what depends on the verdict, and the manifest last; nothing of the run is changed afterwards."""
+    report = {**report, "gate": verdict.to_json()}
+    write_json(run.report, report)
+    facts = {
+        "fingerprint": report["fingerprint"],
+        "created": report["created"],
+        "library_version": __version__,
+        "metrics": _headline(report["evaluation"]),
+    }
+    write_manifest(run.path, facts if verdict.passed else {**facts, "rejected": list(verdict.reasons)})
+    return report
+
+
+def _tidy(runs: RunsFolder, config: RefreshConfig) -> None:
     """Remove what is not wanted any more; also after a refresh that was killed before it came to this."""
     remove_trees([runs.staging_root])
-    runs.prune(keep)
+    runs.prune(config.runs.keep, rejected=config.gate.keep)
 
 
 def _write_back(config: RefreshConfig, result: RefreshResult, progress: Progress) -> RefreshResult:
     """Write the results of the run that serves into its database, if that is wished; at once when they are there."""
-    if config.write_back is None or config.neo4j is None:
+    if config.write_back is None or config.neo4j is None or result.run is None:
         return result
     try:
         with config.neo4j.open(base=config.base) as store:
@@ -135,19 +177,48 @@ def _write_back(config: RefreshConfig, result: RefreshResult, progress: Progress
     return replace(result, written_back=facts)
 
 
-def _unchanged(runs: RunsFolder, fingerprint: str) -> RefreshResult | None:
-    """The run of the same inputs, if there is one and it is intact; it serves from now on."""
-    made = runs.find(fingerprint)
-    if not made:
-        return None
+def _known(config: RefreshConfig, runs: RunsFolder, fingerprint: str, progress: Progress) -> RefreshResult | None:
+    """What is known of these inputs from earlier refreshes, if anything is."""
     current = runs.current()
-    run = current if current is not None and current in made else made[0]
-    report = read_json(run.report)
-    if run == current:
-        return RefreshResult(status="unchanged", run=run, report=report)
-    # Published by a refresh that was killed before it switched, or by an earlier one whose inputs are back.
-    runs.serve(run)
-    return RefreshResult(status="published", run=run, report=report)
+    made = runs.find(fingerprint)
+    if current is not None and current in made:
+        return RefreshResult(status="unchanged", run=current, report=read_json(current.report))
+    for run in made:
+        rolled_back = runs.record(run).rolled_back
+        if rolled_back is None:
+            # Published by a refresh that was killed before it switched, or by an earlier one whose inputs are back.
+            runs.serve(run)
+            return RefreshResult(status="published", run=run, report=read_json(run.report))
+        if current is not None:
+            reason = f": {rolled_back.reason}" if rolled_back.reason else ""
+            told = (
+                f"{run.name}, which has these inputs, was rolled back by {rolled_back.by} at {rolled_back.at}{reason}; "
+                f"graphrecall rollback {runs.path} --to {run.name} takes that back, --full makes a new run"
+            )
+            return RefreshResult(status="unchanged", run=current, report=read_json(current.report), reasons=(told,))
+    rejected = runs.find_rejected(fingerprint)
+    return None if rejected is None else _judged_again(config, runs, rejected, current, progress)
+
+
+def _judged_again(
+    config: RefreshConfig, runs: RunsFolder, rejected: RunFolder, current: RunFolder | None, progress: Progress
+) -> RefreshResult:
+    """A rejected run before the gate of today; at once when neither the limits nor what serves have changed."""
+    report = read_json(rejected.report)
+    told = report["gate"]
+    if not same_verdict(told, config.gate, current):
+        incremental = report["kind"] == "incremental" and current is not None and report["base"] == current.name
+        verdict = judge(config.gate, rejected, current=current, incremental=incremental, progress=progress)
+        # A kill between the two leaves a run whose manifest does not fit, and the next refresh makes another.
+        report = _finish(rejected, report, verdict)
+        if verdict.passed:
+            run = runs.publish_rejected(rejected)
+            runs.serve(run)
+            return RefreshResult(status="published", run=run, report=report)
+        told = report["gate"]
+    return RefreshResult(
+        status="rejected", run=current, report=report, rejected=rejected, reasons=tuple(told["reasons"])
+    )
 
 
 def _headline(evaluation: Mapping[str, Any]) -> dict[str, float]:
@@ -156,29 +227,6 @@ def _headline(evaluation: Mapping[str, Any]) -> dict[str, float]:
     if row is None:
         return {}
     return {name: row[name] for name in (f"recall@{evaluation['k'][0]}", f"ndcg@{evaluation['k'][0]}")}
-
-
-def self_check(run: RunFolder) -> None:
-    """Ask a staged run for candidates before anybody else does.
-
-    Raises:
-        GateError: it answers nothing, or nonsense.
-        ArtifactError: it cannot be loaded.
-    """
-    recommender = Recommender.load(run.path)
-    graph = recommender.graph
-    liked = np.unique(graph.interactions.user[graph.interactions.positive])
-    users = graph.users.take(liked[np.linspace(0, len(liked) - 1, min(SELF_CHECK_USERS, len(liked))).astype(np.int64)])
-    answer = recommender.recommend(users.to_pylist(), k=10).table
-    if not answer.num_rows:
-        raise GateError(f"the new model has no candidate for any of {len(users)} users: nothing is published")
-    if not np.isfinite(answer["score"].to_numpy()).all():
-        raise GateError("the new model gives scores that are no numbers: nothing is published")
-    interactions = graph.interactions
-    width = np.int64(len(graph.items))
-    given = graph.users.index(answer["user_id"]) * width + graph.items.index(answer["item_id"])
-    if np.isin(given, interactions.user * width + interactions.item).any():
-        raise GateError("the new run offers items that users have seen: nothing is published")
 
 
 @contextmanager

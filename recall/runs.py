@@ -144,6 +144,11 @@ class RunFolder:
         return self.path / "evaluation" / "split.parquet"
 
     @property
+    def lineage(self) -> Path:
+        """What the evaluation model and its ancestors know, Parquet (kg.lineage)."""
+        return self.path / "evaluation" / "lineage.parquet"
+
+    @property
     def report(self) -> Path:
         """Counts, findings, metrics, timings."""
         return self.path / "report.json"

@@ -121,6 +121,7 @@ def test_a_run_is_complete(refreshed: RefreshResult) -> None:
     assert set(report["timings"]) == {
         "build",
         "encode",
+        "compare",
         "train for evaluation",
         "evaluate",
         "train for serving",
@@ -170,20 +171,21 @@ def test_killed_at_every_stage_it_goes_on_and_the_old_run_serves(
     old = runs.current()
     assert old is not None
     touch_ratings(config)
+    whole = copy(config, tmp_path / "whole")
     marks: dict[str, int] = {}
     stages = [
         ("encoding texts", 0, {"build"}),
-        ("training for evaluation", 3, {"build", "encode"}),
-        ("training for serving", 1, {"build", "encode", "train for evaluation", "evaluate"}),
+        ("training for evaluation", 1, {"build", "encode", "compare"}),
+        ("training for serving", 1, {"build", "encode", "compare", "train for evaluation", "evaluate"}),
         (
             "building the embedded store",
             2,
-            {"build", "encode", "train for evaluation", "evaluate", "train for serving", "index"},
+            {"build", "encode", "compare", "train for evaluation", "evaluate", "train for serving", "index"},
         ),
         (
             "checking the new run",
             0,
-            {"build", "encode", "train for evaluation", "evaluate", "train for serving", "index", "store"},
+            {"build", "encode", "compare", "train for evaluation", "evaluate", "train for serving", "index", "store"},
         ),
     ]
     shutil.rmtree(runs.cache)
@@ -205,8 +207,8 @@ def test_killed_at_every_stage_it_goes_on_and_the_old_run_serves(
     assert runs.current() == result.run == runs.runs()[-1]
     assert len(runs.runs()) == 2
     # The same as without any kill.
-    whole = copy(config, tmp_path / "whole")
-    clean = refresh(load_config(whole), full=True)
+    clean = refresh(load_config(whole))
+    assert clean.report["kind"] == result.report["kind"] == "incremental"
     assert np.allclose(Embeddings.load(clean.run.model).final, Embeddings.load(result.run.model).final, atol=1e-6)
     assert clean.report["training"]["serving"]["steps"] == result.report["training"]["serving"]["steps"]
     assert len(RunsFolder(whole.parent / "runs").runs()) == 2, "runs.keep = 2"
