@@ -27,10 +27,12 @@ from kg.progress import SILENT, Progress
 from kg.stores.write_back import WriteBackFacts
 from recall.config import RefreshConfig
 from recall.gate import Verdict, judge, same_verdict
+from recall.html_report import write_html
 from recall.make_run import library_versions, make_run
 from recall.plan import Plan, plan_run
 from recall.prepare import NOT_FINGERPRINTED, Inputs, Stages
 from recall.runs import RunFolder, RunsFolder, free_bytes
+from recall.summary import SummaryLog
 from recall.write_back import write_back_run
 
 
@@ -113,7 +115,7 @@ def refresh(
         )
         incremental = report["kind"] == "incremental"
         verdict = judge(config.gate, stages.run, current=current, incremental=incremental, progress=progress)
-        report = _finish(stages.run, report, verdict)
+        report = _finish(runs, stages.run, report, verdict)
         if verdict.passed:
             run = runs.publish(stages.run.path, fingerprint=inputs.fingerprint)
             result = RefreshResult(status="published", run=run, report=report)
@@ -141,10 +143,11 @@ def _plan(config: RefreshConfig, runs: RunsFolder, *, full: bool) -> Plan:
     )
 
 
-def _finish(run: RunFolder, report: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+def _finish(runs: RunsFolder, run: RunFolder, report: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
     """Write what depends on the verdict, and the manifest last; nothing of the run is changed afterwards."""
     report = {**report, "gate": verdict.to_json()}
     write_json(run.report, report)
+    write_html(run, report, SummaryLog(runs.path).read())
     facts = {
         "fingerprint": report["fingerprint"],
         "created": report["created"],
@@ -210,7 +213,7 @@ def _judged_again(
         incremental = report["kind"] == "incremental" and current is not None and report["base"] == current.name
         verdict = judge(config.gate, rejected, current=current, incremental=incremental, progress=progress)
         # A kill between the two leaves a run whose manifest does not fit, and the next refresh makes another.
-        report = _finish(rejected, report, verdict)
+        report = _finish(runs, rejected, report, verdict)
         if verdict.passed:
             run = runs.publish_rejected(rejected)
             runs.serve(run)
