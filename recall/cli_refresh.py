@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kg.errors import ConfigError
-from recall.cli_common import UNCHANGED, AsJson, exit_code_of, fail, screen
+from recall.cli_common import REFUSED, UNCHANGED, AsJson, exit_code_of, fail, screen
 from recall.console import json_text, watch
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ def refresh(
     if as_json:
         typer.echo(json_text(result.to_json()))
     elif not log:
-        from recall.show import print_refresh
+        from recall.show_refresh import print_refresh
 
         print_refresh(result, console=screen())
-    if show and not as_json and not log:
+    if show and not as_json and not log and result.run is not None:
         from recall.recommender import Recommender
         from recall.show import print_user
 
@@ -77,6 +77,10 @@ def refresh(
             explain=True,
             console=screen(),
         )
+    if result.status == "rejected":
+        raise typer.Exit(REFUSED)
+    if result.status == "rejected":
+        raise typer.Exit(REFUSED)
     if exit_code and result.status == "unchanged":
         raise typer.Exit(UNCHANGED)
 

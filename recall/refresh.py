@@ -77,9 +77,9 @@ def refresh(
     """Make a run of what the sources hold now and let it serve, unless the one that serves was made of the same.
 
     The gate compares it with the one that serves first. When it refuses, the status is "rejected", the old run serves
-    on, and the new one lies in `.rejected` of the runs folder (recall.decide.accept publishes it all the same). The next
-    refresh of the same inputs is rejected at once, unless the limits or the run that serves have changed: then the run
-    that is there is judged again.
+    on, and the new one lies in `.rejected` of the runs folder (recall.decide.accept publishes it all the same). The
+    next refresh of the same inputs is rejected at once, unless the limits or the run that serves have changed: then
+    the run that is there is judged again.
 
     Args:
         config: from `recall.config.load_config`.
@@ -242,8 +242,8 @@ def _disk_full_told(folder: Path) -> Iterator[None]:
             raise
         raise GraphRecallError(
             f"the disk is full: {free_bytes(folder) / 1e6:.0f} MB are left at {folder} now that the unfinished work is "
-            "removed. The run that serves is untouched. Make room and start the refresh again: it begins anew, but does "
-            "not encode again what was encoded"
+            "removed. The run that serves is untouched. Make room and start the refresh again: it begins anew, but "
+            "does not encode again what was encoded"
         ) from error
 
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from recall.doctor import Check
     from recall.explain import Because, ChannelPart, Connection, Explanation
     from recall.recommender import OnUnknown, Recommender
-    from recall.refresh import RefreshResult
     from recall.tune import Searched, TuneResult
 
 MOST_LIKED_SHOWN = 10
@@ -50,35 +49,8 @@ def table(*columns: str, right: Sequence[str] = (), title: str | None = None) ->
     return made
 
 
-def print_refresh(result: RefreshResult, *, console: Console) -> None:
-    """What a refresh did: counts, findings, metrics, times."""
-    report = result.report
-    if result.status == "unchanged":
-        console.print(Text.assemble(("nothing changed", "bold"), f": {_near(result.run.path)} serves"), soft_wrap=True)
-        if result.written_back is not None:
-            print_write_back(result.written_back, console=console)
-        return
-    data = report["data"]
-    console.print(
-        f"[bold]graph[/bold]    {sum(data['nodes'].values()):,} nodes, {sum(data['edges'].values()):,} edges, "
-        f"{data['positives']:,} positive interactions of {data['users']:,} users on {data['items']:,} items"
-    )
-    for finding in report["quality"]["findings"]:
-        mark = Text("warning  " if finding["severity"] == "warning" else "note     ", style="yellow")
-        console.print(mark + Text(f"{finding['count']:,} {finding['kind']}: {finding['explanation']}", style="dim"))
-    print_metrics(report["evaluation"], console=console)
-    if report.get("fusion"):
-        weights = ", ".join(f"{name} {weight:g}" for name, weight in report["fusion"]["weights"].items())
-        console.print(_labelled("fusion", weights))
-    times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in report["timings"].items())
-    console.print(_labelled("times", times))
-    console.print(_labelled("run", f"published {_near(result.run.path)}"), style="green")
-    console.print(_labelled("serves", str(_near(result.run.path.parent / "current"))))
-    if result.written_back is not None:
-        print_write_back(result.written_back, console=console)
-
-
-def _labelled(label: str, text: str) -> Table:
+def labelled(label: str, text: str) -> Table:
+    """A line with a heading at its left."""
     made = Table(box=None, show_header=False, padding=0)
     made.add_column(width=9, style="bold")
     made.add_column(overflow="fold")
@@ -86,7 +58,7 @@ def _labelled(label: str, text: str) -> Table:
     return made
 
 
-def _near(path: Path) -> Path:
+def near(path: Path) -> Path:
     """Relative to where the reader is, when it lies below."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
@@ -125,9 +97,9 @@ def print_tune(result: TuneResult, *, console: Console) -> None:
     for search in result.searches:
         _print_search(search, result, console=console)
     for search in result.searches:
-        console.print(_labelled("best", f"{search.name}: {_against(search, result.metric)}"))
+        console.print(labelled("best", f"{search.name}: {_against(search, result.metric)}"))
     # In one line, however long: a path is there to be copied.
-    console.print(Text.assemble(("written  ", "bold"), str(_near(result.out))), style="green", soft_wrap=True)
+    console.print(Text.assemble(("written  ", "bold"), str(near(result.out))), style="green", soft_wrap=True)
 
 
 def _print_search(search: Searched, result: TuneResult, *, console: Console) -> None:
@@ -162,7 +134,7 @@ def _print_search(search: Searched, result: TuneResult, *, console: Console) -> 
     told = ", ".join(
         f"{states.count(state)} {state}" for state in ("finished", "given up", "failed") if state in states
     )
-    console.print(_labelled("trials", told))
+    console.print(labelled("trials", told))
     for trial in search.trials:
         if trial.error is not None:
             console.print(Text(f"trial {trial.number} failed: {trial.error}", style="yellow"), soft_wrap=True)
@@ -225,7 +197,7 @@ def print_write_back(facts: WriteBackFacts, *, console: Console) -> None:
     what += [f"vectors of {count:,} {role}" for role, count in facts.vectors.items()]
     lacking = f"; {facts.missing:,} of them found no node" if facts.missing else ""
     done = "written back" if facts.status == "written" else "were there"
-    console.print(_labelled("neo4j", f"{', '.join(what)} {done}{lacking}"), style="green")
+    console.print(labelled("neo4j", f"{', '.join(what)} {done}{lacking}"), style="green")
 
 
 def print_load(server: str, facts: LoadFacts, *, console: Console) -> None:
@@ -239,7 +211,7 @@ def print_load(server: str, facts: LoadFacts, *, console: Console) -> None:
     done = (
         f"{facts.written:,} nodes and relationships written" if facts.written else "nothing to do, all of it was there"
     )
-    console.print(_labelled("load", f"{server}: {done}"), style="green")
+    console.print(labelled("load", f"{server}: {done}"), style="green")
 
 
 def ready_data(queries: Mapping[str, ReadyQuery]) -> dict[str, Any]:

@@ -100,7 +100,10 @@ def watched_refresh(
     except Exception as error:
         tell("failed", 1, error)
         raise
-    tell(result.status, 0)
+    if result.status == "rejected":
+        tell("rejected", 4, reasons=list(result.reasons), rejected=result.rejected and result.rejected.name)
+    else:
+        tell(result.status, 0, reasons=list(result.reasons))
     return result
 
 
