@@ -26,6 +26,7 @@ from kg.errors import ArtifactError, ConfigError, RefreshInProgressError
 from kg.files import (
     FORMAT_VERSION,
     MANIFEST,
+    digest,
     publish_folder,
     read_json,
     remove_leftovers,
@@ -237,6 +238,10 @@ class RunsFolder:
         """Where the trials of tunings lie."""
         return self.path / ".tune"
 
+    def database_copies(self) -> list[Path]:
+        """What is kept of databases that were read; a refresh that finds nothing reads them anew."""
+        return sorted(self.path.glob(".neo4j*"))
+
     @property
     def rejected_root(self) -> Path:
         """Where the runs lie that the gate refused."""
@@ -380,6 +385,15 @@ class RunsFolder:
             now = max(now, newest + timedelta(milliseconds=1))
         return run_id(fingerprint, now=now)
 
+    def name_like(self, run: RunFolder, fingerprint: str) -> str:
+        """A free name for a run that is made again from another, in its place in the order of runs."""
+        moment, taken = run.name.partition("-")[0], {one.name for one in (*self.runs(), *self.rejected())}
+        name = f"{moment}-{fingerprint[:8]}"
+        while name in taken:  # the inputs are the same, or another run of that millisecond has them
+            fingerprint = digest({"run": name})
+            name = f"{moment}-{fingerprint[:8]}"
+        return name
+
     def serve(self, run: RunFolder) -> None:
         """Point `current` at a run of this folder."""
         switch_link(self.path.resolve() / CURRENT, run.path)
@@ -398,7 +412,7 @@ class RunsFolder:
         old = [run for run in self.runs()[: -keep or None] if run != current]
         if rejected is not None:
             old += self.rejected()[: -rejected or None]
-        removed = [run for run in old if self._removed(run)]
+        removed = [run for run in old if self.remove(run)]
         there = {run.name for run in (*self.runs(), *self.rejected())}
         for file in self.records_root.glob("*.json"):
             if file.stem not in there:
@@ -406,8 +420,8 @@ class RunsFolder:
         return removed
 
     @staticmethod
-    def _removed(run: RunFolder) -> bool:
-        """Remove a run, unless somebody reads it."""
+    def remove(run: RunFolder) -> bool:
+        """Remove a run, unless somebody reads it; says whether it is gone."""
         hidden = temporary_beside(run.path)
         with without_readers(run.path / MANIFEST) as alone:
             if alone:

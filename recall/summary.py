@@ -26,6 +26,7 @@ GOOD = ("published", "unchanged")
 BAD = ("rejected", "failed")
 LOG = ".refreshes.jsonl"
 LOCK = ".refreshes.lock"
+REDACTED = "taken out when somebody was forgotten"
 PATIENCE = 10.0  # seconds to wait for another refresh that writes its line
 
 
@@ -170,8 +171,8 @@ class SummaryLog:
             self._write([*before, line][-keep:])
         return line
 
-    def redact(self, texts: Collection[str]) -> int:
-        """Take the errors that quote one of some texts, such as the id of a user, out of the lines.
+    def redact_errors(self) -> int:
+        """Take the errors out of all lines: what they quote, the id of a user perhaps, nobody can tell afterwards.
 
         Returns:
             How many lines were changed.
@@ -181,10 +182,11 @@ class SummaryLog:
         with self._locked():
             lines, changed = self.read(), 0
             for line in lines:
-                if any(text in line.get("error", "") for text in texts):
-                    line["error"] = "taken out: it named somebody who is forgotten"
+                if line.get("error", REDACTED) != REDACTED:
+                    line["error"] = REDACTED
                     changed += 1
-            self._write(lines)
+            if changed:
+                self._write(lines)
         return changed
 
     @contextmanager

@@ -352,6 +352,20 @@ def _work(folder: Path) -> list[Path]:
     return [folder / DATA, folder / TRAINING]
 
 
+@contextmanager
+def tuning_kept_out(studies: Path) -> Iterator[list[Path]]:
+    """Keep tunings from a folder of studies, and name what killed ones left there beside their trials.
+
+    Raises:
+        TuneInProgressError: one is at work.
+    """
+    if not studies.is_dir():
+        yield []
+        return
+    with _lock(studies):
+        yield [path for one in studies.iterdir() for path in ([one] if one.name.startswith("neo4j-") else _work(one))]
+
+
 def _tidy(studies: Path, folder: Path, inputs: Inputs) -> None:
     """Remove what killed tunings of other data left, but for their trials."""
     ours = None if inputs.snapshot is None else inputs.snapshot.folder
