@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from gnn.warm_start import FILE
 from kg.errors import ArtifactError, ConfigError
 from kg.files import read_json
 from recall.runs import RunFolder
@@ -156,6 +157,14 @@ def _reasons(
     except (ArtifactError, KeyError, TypeError, ValueError, AttributeError):
         yield f"the run that serves, {current.name}, was made by a graphrecall that could not go on from a run"
         return
+    try:
+        current.verify()
+    except ArtifactError as error:
+        yield f"the run that serves is damaged: {error}"
+        return
+    needed = (current.lineage, current.model / FILE, current.evaluation_model / FILE)
+    if lacking := [str(path.relative_to(current.path)) for path in needed if not path.is_file()]:
+        yield f"the run that serves, {current.name}, has no {' and no '.join(lacking)} to go on from"
     if differing := sorted(changed_keys(_parts(was, left_out), _parts(config, left_out))):
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
         yield f"the configuration was changed: {', '.join(differing[:5])}{more}"
