@@ -79,8 +79,6 @@ def refresh(
         )
     if result.status == "rejected":
         raise typer.Exit(REFUSED)
-    if result.status == "rejected":
-        raise typer.Exit(REFUSED)
     if exit_code and result.status == "unchanged":
         raise typer.Exit(UNCHANGED)
 

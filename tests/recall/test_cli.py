@@ -59,7 +59,8 @@ def test_refresh_tells_what_it_published_and_shows_a_user(
     for part in (
         "published",
         "warm users",
-        "popularity",
+        "made ",
+        "changed",
         "recall@5",
         "times",
         "user u1 likes",
