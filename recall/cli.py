@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kg.errors import GraphRecallError, StoreError
-from recall import cli_refresh, cli_runs
+from recall import cli_forget, cli_refresh, cli_runs
 from recall.cli_common import FAILED, AsJson, exit_code_of, fail, screen
 from recall.console import json_text, watch
 
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(cli_refresh.refresh)
 app.add_typer(cli_runs.app)
+app.command()(cli_forget.forget)
 
 
 class OnUnknown(StrEnum):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,6 @@ _log = logging.getLogger(__name__)
 
 PATIENCE = 30.0  # seconds that readers are given to turn to the run that serves
 STAGING = "forget"
-REFIT = (
-    "the vectors of the others, learned while these users were there, may still remember what they did; "
-    "`graphrecall forget --refit` or `graphrecall refresh --full` trains anew without them"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +55,6 @@ class ForgetResult:
         still_read: runs that a process reads: they are removed by the next call, or the next refresh, after that.
         database: users whose results were removed from Neo4j; None where nothing is written back.
         weights_may_remember: forgotten users whose doings the weights of the run that serves were trained on.
-        reach: what this cannot reach, for a person.
     """
 
     users: int
@@ -78,9 +73,15 @@ class ForgetResult:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `--json`."""
-        data = asdict(self)
-        data["run"] = None if self.run is None else self.run.name
-        return {**data, "status": "forgotten" if self.done else "waiting"}
+        data = {name: getattr(self, name) for name in ("users", "found", "database", "weights_may_remember")}
+        return {
+            "status": "forgotten" if self.done else "waiting",
+            **data,
+            "run": None if self.run is None else self.run.name,
+            "made_again": dict(self.made_again),
+            "removed": list(self.removed),
+            "still_read": list(self.still_read),
+        }
 
 
 def forget(

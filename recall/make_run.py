@@ -219,7 +219,7 @@ def make_run(
         "stayed_known": stayed,
         "data": _data_facts(graph),
         "quality": quality,
-        "forgotten": inputs.forgotten(),
+        "forgotten": inputs.forgotten(plan.base),
         "texts": prepared.texts,
         "training": trained,
         "fusion": None if weights is None else {"weights": weights},

@@ -33,7 +33,7 @@ from kg.progress import SILENT, Progress
 from kg.storage import load_graph, save_graph
 from kg.stores.connection import Neo4jConnection
 from recall.config import RefreshConfig
-from recall.privacy import Privacy
+from recall.privacy import Privacy, forgotten_facts
 from recall.runs import RunFolder
 
 if TYPE_CHECKING:  # the driver is imported where a database is read
@@ -174,10 +174,15 @@ class Inputs:
             data["demo"]["user"] = self.people.name(user)
         return data
 
-    def forgotten(self) -> dict[str, Any]:
-        """What a run's report says of the list of forgotten users; see `recall.privacy.forgotten_facts`."""
+    def forgotten(self, base: RunFolder | None) -> dict[str, Any]:
+        """What a run's report says of the list of forgotten users; see `recall.privacy.forgotten_facts`.
+
+        Args:
+            base: the run whose weights the new one goes on from, or None.
+        """
         on_list = 0 if self.people is None else len(self.people.forgotten)
-        return {"inputs": self.without_list, "on_list": on_list, "weights_may_remember": 0}
+        remember = 0 if base is None else forgotten_facts(read_json(base.report))["weights_may_remember"]
+        return {"inputs": self.without_list, "on_list": on_list, "weights_may_remember": remember}
 
     def check(self) -> None:
         """Make sure that no source changed since.

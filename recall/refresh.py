@@ -26,6 +26,7 @@ from kg.files import read_json, remove_trees, write_json, write_manifest
 from kg.progress import SILENT, Progress
 from kg.stores.write_back import WriteBackFacts
 from recall.config import RefreshConfig
+from recall.forget import finish_forgetting
 from recall.gate import Verdict, judge, same_verdict
 from recall.html_report import write_html
 from recall.make_run import library_versions, make_run
@@ -101,7 +102,7 @@ def refresh(
     resolve_device(config.device)
     runs = RunsFolder(config.runs_folder)
     with _disk_full_told(runs.path), runs.lock(), _room_made(runs):
-        current = runs.current()
+        finish_forgetting(runs, config, progress=progress)
         current = runs.current()
         inputs = Inputs.of(config, runs.staging_root, progress, fresh=full, base=current)
         if not full and (known := _known(config, runs, inputs.fingerprint, progress)) is not None:
