@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from gnn.embeddings import Embeddings
 from gnn.metrics import Values, bootstrap_interval, per_user_metrics
-from kg.errors import ArtifactError
 from kg.files import read_json
 from kg.ids import IntArray
 from kg.progress import SILENT, Progress
@@ -67,7 +66,7 @@ class Verdict:
         limits: the settings.
         users: how many were asked for held-out items.
         readings: everything that was looked at.
-        note: why nothing was compared, when a run serves and could not be read.
+        note: why nothing was compared although a run serves.
     """
 
     kind: Kind
@@ -113,6 +112,7 @@ def judge(
     run: RunFolder,
     *,
     current: RunFolder | None,
+    problem: str | None = None,
     incremental: bool = False,
     progress: Progress = SILENT,
 ) -> Verdict:
@@ -121,8 +121,8 @@ def judge(
     Args:
         settings: the limits.
         run: with everything but, perhaps, a manifest.
-        current: the run that serves; None: this would be the first. One that is damaged is no measure: the new run is
-            then judged as a first one, and the verdict says so.
+        current: the run that serves, intact; None: there is none, and the limits of a first run apply.
+        problem: why the run that serves is no measure, for the record.
         incremental: it went on from the one that serves.
         progress: hears of the steps.
 
@@ -130,14 +130,7 @@ def judge(
         ArtifactError: the new run cannot be loaded.
     """
     with progress.task("checking the new run", total=4) as task:
-        note = None
-        old = None
-        if current is not None:
-            try:
-                current.verify()
-                old = RunData(current)
-            except (ArtifactError, OSError) as error:
-                note = f"the run that serves cannot be read, so that nothing was compared: {error}"
+        old = None if current is None else RunData(current)
         new = RunData(run)
         task.advance()
         kind: Kind = "first" if old is None else "incremental" if incremental else "full"
@@ -168,7 +161,7 @@ def judge(
         limits=settings.model_dump(mode="json"),
         users=len(held_out),
         readings=tuple(readings),
-        note=note,
+        note=problem,
     )
 
 

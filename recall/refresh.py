@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gnn.device import resolve_device
 from gnn.distributed import ALONE, Ranks
@@ -105,17 +105,20 @@ def refresh(
         finish_forgetting(runs, config, progress=progress)
         current = runs.current()
         inputs = Inputs.of(config, runs.staging_root, progress, fresh=full, base=current)
-        if not full and (known := _known(config, runs, inputs.fingerprint, progress)) is not None:
+        known = None if full else known_of(runs, inputs.fingerprint, current)
+        if known is not None:
+            result = _settle(config, runs, known, current, progress)
             _tidy(runs, config)
-            return _write_back(config, known, progress)
+            return _write_back(config, result, progress)
         keep = () if inputs.snapshot is None else (inputs.snapshot.folder,)
         stages = Stages(runs.staging(inputs.fingerprint, fresh=full, keep=keep))
-        plan = _plan(config, runs, full=full)
-        report = make_run(
-            config, inputs, stages, runs.cache, progress=progress, ranks=ranks, plan=plan, current=current
-        )
+        intact, problem = intact_run(current)
+        plan = plan_for(config, runs, intact, full=full)
+        report = make_run(config, inputs, stages, runs.cache, progress=progress, ranks=ranks, plan=plan, current=intact)
         incremental = report["kind"] == "incremental"
-        verdict = judge(config.gate, stages.run, current=current, incremental=incremental, progress=progress)
+        verdict = judge(
+            config.gate, stages.run, current=intact, problem=problem, incremental=incremental, progress=progress
+        )
         report = _finish(runs, stages.run, report, verdict)
         if verdict.passed:
             run = runs.publish(stages.run.path, fingerprint=inputs.fingerprint)
@@ -127,7 +130,18 @@ def refresh(
         return _write_back(config, result, progress)
 
 
-def _plan(config: RefreshConfig, runs: RunsFolder, *, full: bool) -> Plan:
+def intact_run(current: RunFolder | None) -> tuple[RunFolder | None, str | None]:
+    """The run that serves if it is a measure and a start for another one, else what is wrong with it."""
+    if current is None:
+        return None, None
+    try:
+        current.verify()
+    except (ArtifactError, OSError) as error:
+        return None, f"the run that serves is damaged, so that nothing is compared with it: {error}"
+    return current, None
+
+
+def plan_for(config: RefreshConfig, runs: RunsFolder, current: RunFolder | None, *, full: bool) -> Plan:
     """What to make, as far as it can be told before the sources are read."""
     bases = []
     for run in runs.rejected():
@@ -135,7 +149,7 @@ def _plan(config: RefreshConfig, runs: RunsFolder, *, full: bool) -> Plan:
             bases.append(str(read_json(run.report).get("base")))
     return plan_run(
         config.refresh,
-        runs.current(),
+        current,
         config.to_json(),
         library_versions(),
         left_out=NOT_FINGERPRINTED,
@@ -181,27 +195,55 @@ def _write_back(config: RefreshConfig, result: RefreshResult, progress: Progress
     return replace(result, written_back=facts)
 
 
-def _known(config: RefreshConfig, runs: RunsFolder, fingerprint: str, progress: Progress) -> RefreshResult | None:
+class Known(NamedTuple):
+    """What an earlier refresh made of the same inputs.
+
+    Attributes:
+        what: "unchanged": it serves; "serve again": it was published and does not serve; "rolled back"; "rejected".
+        run: it.
+        told: the same in words.
+    """
+
+    what: Literal["unchanged", "serve again", "rolled back", "rejected"]
+    run: RunFolder
+    told: str
+
+
+def known_of(runs: RunsFolder, fingerprint: str, current: RunFolder | None) -> Known | None:
     """What is known of these inputs from earlier refreshes, if anything is."""
-    current = runs.current()
     made = runs.find(fingerprint)
     if current is not None and current in made:
-        return RefreshResult(status="unchanged", run=current, report=read_json(current.report))
+        return Known("unchanged", current, f"nothing changed: {current.name} serves")
     for run in made:
         rolled_back = runs.record(run).rolled_back
         if rolled_back is None:
             # Published by a refresh that was killed before it switched, or by an earlier one whose inputs are back.
-            runs.serve(run)
-            return RefreshResult(status="published", run=run, report=read_json(run.report))
+            return Known("serve again", run, f"{run.name} was made of these inputs")
         if current is not None:
             reason = f": {rolled_back.reason}" if rolled_back.reason else ""
             told = (
                 f"{run.name}, which has these inputs, was rolled back by {rolled_back.by} at {rolled_back.at}{reason}; "
                 f"graphrecall rollback {runs.path} --to {run.name} takes that back, --full makes a new run"
             )
-            return RefreshResult(status="unchanged", run=current, report=read_json(current.report), reasons=(told,))
+            return Known("rolled back", run, told)
     rejected = runs.find_rejected(fingerprint)
-    return None if rejected is None else _judged_again(config, runs, rejected, current, progress)
+    if rejected is None:
+        return None
+    return Known("rejected", rejected, f"{rejected.name}, which has these inputs, was rejected")
+
+
+def _settle(
+    config: RefreshConfig, runs: RunsFolder, known: Known, current: RunFolder | None, progress: Progress
+) -> RefreshResult:
+    """Do what is left to do where nothing has to be made."""
+    if known.what == "rejected":
+        return _judged_again(config, runs, known.run, current, progress)
+    if known.what == "serve again":
+        runs.serve(known.run)
+        return RefreshResult(status="published", run=known.run, report=read_json(known.run.report))
+    report = {} if current is None else read_json(current.report)
+    reasons = (known.told,) if known.what == "rolled back" else ()
+    return RefreshResult(status="unchanged", run=current, report=report, reasons=reasons)
 
 
 def _judged_again(
@@ -210,9 +252,12 @@ def _judged_again(
     """A rejected run before the gate of today; at once when neither the limits nor what serves have changed."""
     report = read_json(rejected.report)
     told = report["gate"]
-    if not same_verdict(told, config.gate, current):
-        incremental = report["kind"] == "incremental" and current is not None and report["base"] == current.name
-        verdict = judge(config.gate, rejected, current=current, incremental=incremental, progress=progress)
+    intact, problem = intact_run(current)
+    if not same_verdict(told, config.gate, intact):
+        incremental = report["kind"] == "incremental" and intact is not None and report["base"] == intact.name
+        verdict = judge(
+            config.gate, rejected, current=intact, problem=problem, incremental=incremental, progress=progress
+        )
         # A kill between the two leaves a run whose manifest does not fit, and the next refresh makes another.
         report = _finish(runs, rejected, report, verdict)
         if verdict.passed:
