@@ -26,7 +26,7 @@ from gnn.propagation import NOTHING, Mask
 from gnn.sampling import Batches, Stream, uniform
 from gnn.training import ModelConfig, RunContext, TrainingConfig
 from gnn.validation import Validation, Validator
-from gnn.warm_start import Parameters
+from gnn.warm_start import FREE, Parameters, foretold
 from kg import KnowledgeGraph
 from kg.adjacency import Numbering
 from kg.errors import ConfigError, InvalidDataError, TrainingError
@@ -273,6 +273,26 @@ class _Fit:
                 continue
             whole = None if starts is None else torch.from_numpy(starts[name]).to(parameter.dtype)
             self._load({name: parameter}, {name: self.ranks.scatter(whole, parameter).to(self.device)})
+        if given is not None and FREE in given:
+            self._foretell()
+
+    @torch.no_grad()
+    def _foretell(self) -> None:
+        """Put the free embeddings of new users and items where those of taught ones let expect them."""
+        encoder = self.encoder
+        if not isinstance(encoder, LightGCN):  # what a node receives cannot be told from what it has
+            return
+        encoded = encoder()
+        parameter = self.parameters[FREE]
+        received = self.ranks.gather(encoded.final - encoder.alphas[0] * encoded.base)
+        free = self.ranks.gather(parameter)
+        if self.start is not None and received is not None and free is not None:
+            known, owns = self.start.known(self.graph), encoder.layer0.taught
+            for span in (self.users, self.items):
+                new = owns[span] & ~known[span]
+                found = foretold(received[span].numpy(), free[span].numpy(), taught=known[span] & owns[span], new=new)
+                free[span.start + torch.from_numpy(np.flatnonzero(new))] = torch.from_numpy(found).to(free.dtype)
+        self._load({FREE: parameter}, {FREE: self.ranks.scatter(free, parameter).to(self.device)})
 
     def _stopped(self) -> bool:
         return self.validator is not None and self.best.misses >= self.training.patience

@@ -1,8 +1,9 @@
 """What a training leaves for the next one, and how that one begins where it ended.
 
 Nodes are matched by their external id, never by position. A free embedding that no training has taught yet, that of a
-new node or of an item that nobody had touched, begins at nothing: there the node stands where its neighbours and its
-text put it, which simulated cold start has taught, and a few steps could not undo a start by chance.
+new user or item or of an item that nobody had touched, begins where a ridge regression over those that were taught puts
+it: they are foretold by what a node receives from its neighbours. A start by chance would take as many steps to undo as
+a full training, and one at nothing leaves vectors that are far too short.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from kg import KnowledgeGraph, RelationKey
 from kg.adjacency import Numbering
 from kg.errors import ArtifactError
 from kg.files import atomic_path
-from kg.ids import Vocabulary
+from kg.ids import IntArray, Vocabulary
 
 FILE = "parameters.safetensors"
 FREE = "layer0.free"  # a row a node
 RELATIONS = "relation_logits"  # a number a relation
 TAUGHT = "taught"
+RIDGE = 0.01  # of the mean of the diagonal
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -57,6 +59,12 @@ class Parameters:
         digest.update(self.taught.tobytes())
         return digest.hexdigest()
 
+    def known(self, graph: KnowledgeGraph) -> npt.NDArray[np.bool_]:
+        """Nodes of another graph whose free embedding was taught, bool (nodes,)."""
+        before = self._matched(graph)
+        result: npt.NDArray[np.bool_] = (before >= 0) & self.taught[before]
+        return result
+
     def starts(self, graph: KnowledgeGraph, relations: tuple[RelationKey, ...]) -> dict[str, FloatArray]:
         """The values that a training on another graph begins with, all columns.
 
@@ -65,23 +73,26 @@ class Parameters:
             relations: what it is to be propagated along; one that is new gets no value here.
 
         Returns:
-            By name; a row a node of `graph` for `FREE`.
+            By name; a row a node of `graph` for `FREE`, of zeros for what was never taught.
         """
         result = {name: value for name, value in self.tensors.items() if name not in (FREE, RELATIONS)}
         if RELATIONS in self.tensors and relations == self.relations:
             result[RELATIONS] = self.tensors[RELATIONS]
         if FREE in self.tensors:
-            old, new = _numbering(self.nodes), Numbering.of(graph)
-            free = np.zeros((len(new), self.tensors[FREE].shape[1]), dtype=np.float32)
-            for name in new.names:
-                if name not in self.nodes:
-                    continue
-                place = self.nodes[name].index(graph.vocabulary(name).ids, missing="negative")
-                there = np.flatnonzero(place >= 0)
-                before = place[there] + old.span(name).start
-                free[new.span(name).start + there] = self.tensors[FREE][before] * self.taught[before, None]
-            result[FREE] = free
+            before = self._matched(graph)
+            known = self.known(graph)
+            result[FREE] = np.where(known[:, None], self.tensors[FREE][before], np.float32(0))
         return result
+
+    def _matched(self, graph: KnowledgeGraph) -> IntArray:
+        """The number that each node of another graph has here, -1 for none, (nodes,)."""
+        old, new = _numbering(self.nodes), Numbering.of(graph)
+        before = np.full(len(new), -1, dtype=np.int64)
+        for name in new.names:
+            if name in self.nodes:
+                place = self.nodes[name].index(graph.vocabulary(name).ids, missing="negative")
+                before[new.span(name)] = np.where(place >= 0, place + old.span(name).start, -1)
+        return before
 
     def save(self, folder: Path) -> None:
         """Write `parameters.safetensors` into a folder; it holds no id, the graph it was trained on does."""
@@ -122,6 +133,30 @@ class Parameters:
     def _facts(self) -> str:
         nodes = {name: vocabulary.fingerprint for name, vocabulary in self.nodes.items()}
         return json.dumps({"relations": [list(key) for key in self.relations], "nodes": nodes})
+
+
+def foretold(
+    received: FloatArray, free: FloatArray, *, taught: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_]
+) -> FloatArray:
+    """Free embeddings of new nodes, from what they receive, by a ridge regression over taught nodes of their type.
+
+    Args:
+        received: what the neighbours hand to each node, float32 (n, dim).
+        free: free embeddings, float32 (n, dim).
+        taught: nodes to learn from, bool (n,).
+        new: nodes to foretell, bool (n,).
+
+    Returns:
+        float32 (new, dim); zeros where there is nothing to learn from.
+    """
+    given, wanted = received[taught].astype(np.float64), free[taught].astype(np.float64)
+    squares = given.T @ given
+    penalty = RIDGE * np.trace(squares) / max(len(squares), 1)
+    if penalty == 0:
+        return np.zeros((int(new.sum()), free.shape[1]), dtype=np.float32)
+    weights = np.linalg.solve(squares + penalty * np.eye(len(squares)), given.T @ wanted)
+    result: FloatArray = (received[new].astype(np.float64) @ weights).astype(np.float32)
+    return result
 
 
 def _numbering(nodes: Mapping[str, Vocabulary]) -> Numbering:

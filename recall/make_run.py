@@ -246,13 +246,17 @@ class _Base:
 
     def __init__(self, run: RunFolder, config: RefreshConfig, plan: Plan) -> None:
         self.run = run
-        settings = config.refresh
+        settings, report = config.refresh, read_json(run.report)
+        # How popularity enters the score stays as it is: what is best after a few steps changes with every draw.
+        chosen = report["training"]["evaluation"]
         self.training = replace(
             config.training,
             max_steps=plan.steps(settings),
             learning_rate=settings.warm_rate * config.training.learning_rate,
+            betas=() if chosen["prior"] else (chosen["beta"],),
+            priors=(chosen["prior"],) if chosen["prior"] else (),
         )
-        fusion = read_json(run.report).get("fusion")
+        fusion = report.get("fusion")
         self.weights: dict[str, float] | None = None if fusion is None else fusion["weights"]
         self._graph = load_graph(run.graph)
 

@@ -34,8 +34,8 @@ class RefreshSettings:
     full_after: int = 20
     full_above: float = 0.2
     full_below: float = 0.95
-    warm_share: float = 0.1
-    warm_rate: float = 0.3
+    warm_share: float = 0.06
+    warm_rate: float = 0.2
 
     def __post_init__(self) -> None:
         if self.full_after < 0:

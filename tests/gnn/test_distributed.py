@@ -117,6 +117,17 @@ def train(name: str, ranks: Ranks, folder: Path | None = None, *, validate: bool
     return fit(graph, model, training, **given)
 
 
+def train_on(ranks: Ranks) -> Embeddings:
+    """A training that goes on from another one, some users and items of which are new to it."""
+    graph = graph_of()
+    given: dict[str, Any] = {"features": texts_of(graph)}
+    given["context"] = RunContext(device="cpu", precision="float64", ranks=ranks)
+    before = fit(graph, MODEL, TRAINING, **given).parameters
+    assert before is not None
+    known = np.arange(len(before.taught)) % 7 > 0
+    return fit(graph, MODEL, TRAINING, start=replace(before, taught=before.taught & known), **given)
+
+
 def tables(found: Embeddings) -> dict[str, np.ndarray]:
     assert found.linear is not None
     assert found.linear.text_projection is not None
@@ -181,6 +192,7 @@ def whole_trainings(folder: Path) -> None:
         for name in TRAININGS:
             train(name, ranks, folder / "two" / name).save(folder / name)
         train("softmax", ranks, folder / "begun", validate=True).save(folder / "validated")
+        train_on(ranks).save(folder / "went on")
         (folder / "sent").write_text(str(ranks.sent))
 
 
@@ -230,7 +242,7 @@ def begin(folder: Path) -> None:
 
 
 def test_one_and_two_ranks_train_the_same_model(tmp_path: Path) -> None:
-    """Every loss, both passes, texts, three relations, and a training that one process began and two go on with."""
+    """Every loss, both passes, texts, three relations, a training that one process began, and a warm one."""
     begin(tmp_path / "begun")
     errors = finish(start("whole", tmp_path))
     assert not any("Error" in error for error in errors), errors
@@ -244,6 +256,7 @@ def test_one_and_two_ranks_train_the_same_model(tmp_path: Path) -> None:
     columns = ("step", "ndcg@20", "recall@20", "beta")
     for one, two in zip(validated.facts["history"], found.facts["history"], strict=True):
         assert [one[name] for name in columns] == [two[name] for name in columns]
+    assert_same(Embeddings.load(tmp_path / "went on"), train_on(ALONE))
     assert int((tmp_path / "sent").read_text()) > 0
 
 

@@ -12,7 +12,7 @@ import pytest
 from gnn.embeddings import Embeddings
 from gnn.lightgcn import LightGCNConfig
 from gnn.trainer import RunContext, TrainingConfig, fit
-from gnn.warm_start import FILE, FREE, Parameters
+from gnn.warm_start import FILE, FREE, RIDGE, Parameters, foretold
 from kg import Event, KnowledgeGraph, NodeType, PositiveRule, Relation, RelationKey, Schema
 from kg.adjacency import Numbering
 from kg.errors import ArtifactError
@@ -86,6 +86,38 @@ def test_values_are_handed_on_by_id_and_what_was_never_taught_begins_at_nothing(
     assert handed >= 9 + 18
     assert np.array_equal(starts["relation_logits"], given.tensors["relation_logits"])
     assert set(starts) == set(given.tensors)
+
+
+def test_new_nodes_begin_where_a_ridge_regression_over_taught_ones_puts_them() -> None:
+    random = np.random.default_rng(0)
+    received = random.normal(size=(200, 6)).astype(np.float32)
+    truth = random.normal(size=(6, 6)).astype(np.float32)
+    free = received @ truth
+    taught, new = np.arange(200) < 150, np.arange(200) >= 190
+    free[~taught] = 1e9  # of these nothing is learned
+    found = foretold(received, free, taught=taught, new=new)
+    x, y = received[taught].astype(np.float64), free[taught].astype(np.float64)
+    penalty = RIDGE * np.mean(np.sum(x * x, axis=0))
+    # The naive way: a penalty is as many more rows to fit.
+    rows, wanted = np.vstack([x, np.sqrt(penalty) * np.eye(6)]), np.vstack([y, np.zeros((6, 6))])
+    weights = np.linalg.lstsq(rows, wanted, rcond=None)[0]
+    assert np.allclose(found, received[new] @ weights, atol=1e-5)
+    assert np.allclose(found, received[new] @ truth, rtol=0.1, atol=0.1)
+    nothing = np.zeros(200, dtype=bool)
+    assert not foretold(received, free, taught=nothing, new=new).any()
+    assert foretold(received, free, taught=taught, new=nothing).shape == (0, 6)
+
+
+def test_a_new_item_with_likes_begins_as_long_as_the_others_and_an_untouched_one_at_nothing(base: Embeddings) -> None:
+    graph = after()
+    still = replace(TRAINING, learning_rate=1e-12)
+    found = parameters_of(fit(graph, MODEL, still, steps=1, start=base.parameters, context=CPU))
+    rows = found.tensors[FREE][Numbering.of(graph).span("item")]
+    lengths = dict(zip(graph.items.ids.to_pylist(), np.linalg.norm(rows, axis=1).tolist(), strict=True))
+    usual = np.median([lengths[f"i{n:02}"] for n in range(2, 20)])
+    assert 0.1 * usual < lengths["a-new"] < 3 * usual
+    assert 0.1 * usual < lengths["i20"] < 3 * usual
+    assert lengths["z-new"] == lengths["i21"] == 0
 
 
 def test_relations_of_another_graph_begin_anew(base: Embeddings) -> None:
