@@ -28,6 +28,9 @@ def refresh(
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Then show candidates and reasons for the [demo] user.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 when nothing changed.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and why; nothing is written.")
+    ] = False,
     log: Annotated[
         bool, typer.Option("--log", help="In place of bars and tables, log to stderr: a JSON object a line.")
     ] = False,
@@ -48,14 +51,19 @@ def refresh(
     from recall.config import load_config
 
     if every is not None:
-        if show or exit_code:
-            raise typer.BadParameter("--show and --exit-code are for a single refresh", param_hint="--every")
+        if show or exit_code or dry_run:
+            raise typer.BadParameter("--show, --exit-code and --dry-run are for a single refresh", param_hint="--every")
         given = [("--full", full), ("--log", log), ("--json", as_json)]
         _again_and_again(config, every, [name for name, wanted in given if wanted], log=log)
         return
     settings = load_config(config)
     if show and settings.demo.user is None:
         raise typer.BadParameter(f"{config} names no user under [demo]", param_hint="--show")
+    if dry_run:
+        if show:
+            raise typer.BadParameter("there is nothing to --show after a --dry-run", param_hint="--dry-run")
+        _say_what_would_be_done(settings, full=full, exit_code=exit_code, quiet=as_json)
+        return
     result = _once(settings, full=full, log=log, quiet=as_json)
     if result is None:
         return
@@ -80,6 +88,20 @@ def refresh(
     if result.status == "rejected":
         raise typer.Exit(REFUSED)
     if exit_code and result.status == "unchanged":
+        raise typer.Exit(UNCHANGED)
+
+
+def _say_what_would_be_done(settings: RefreshConfig, *, full: bool, exit_code: bool, quiet: bool) -> None:
+    from recall.dry_run import dry_run
+    from recall.show_refresh import print_dry_run
+
+    with watch(quiet=quiet) as progress:
+        found = dry_run(settings, progress=progress, full=full)
+    if quiet:
+        typer.echo(json_text(found.to_json()))
+    else:
+        print_dry_run(found, console=screen())
+    if exit_code and found.action == "unchanged":
         raise typer.Exit(UNCHANGED)
 
 

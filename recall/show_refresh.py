@@ -12,6 +12,7 @@ from recall.console import duration
 from recall.show import labelled, near, print_metrics, print_write_back
 
 if TYPE_CHECKING:
+    from recall.dry_run import DryRun
     from recall.refresh import RefreshResult
 
 
@@ -71,3 +72,14 @@ def _changes(changes: Mapping[str, Any]) -> str:
         if facts.get(kind)
     ]
     return ", ".join(told) or "nothing in the graph"
+
+
+def print_dry_run(found: DryRun, *, console: Console) -> None:
+    """What a refresh would do: the action, why, and what is new in the sources."""
+    kind = f"make a run, {found.plan['kind']}" if found.action == "make" else found.action
+    console.print(labelled("would", kind))
+    for reason in found.reasons:
+        console.print(labelled("because", reason))
+    told = [f"{source['name']} {source['state']}" for source in found.sources if source["state"] != "unchanged"]
+    console.print(labelled("sources", ", ".join(told) or "none changed"))
+    console.print(labelled("serves", "nothing yet" if found.run is None else str(near(found.run.path))))
