@@ -17,7 +17,7 @@ import pytest
 
 from gnn.embeddings import Embeddings
 from gnn.features import TextFeatures
-from kg.errors import ConfigError, GateError, InvalidDataError, RefreshInProgressError, StoreUnavailableError
+from kg.errors import ConfigError, InvalidDataError, RefreshInProgressError, StoreUnavailableError
 from kg.files import read_json
 from kg.storage import load_graph
 from kg.stores.embedded import EmbeddedStore
@@ -411,9 +411,10 @@ def test_a_new_run_that_answers_nonsense_is_refused(
         return recommend(self, users, **{**options, "exclude_seen": False})  # type: ignore[arg-type]
 
     monkeypatch.setattr(Recommender, "recommend", forgetful)
-    with pytest.raises(GateError, match="items that users have seen"):
-        refresh(load_config(config))
-    assert runs.current() == before
+    result = refresh(load_config(config))
+    assert result.status == "rejected"
+    assert "items that users have seen" in result.reasons[0]
+    assert runs.current() == before == result.run
     assert len(runs.runs()) == 1
 
 
