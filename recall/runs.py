@@ -333,7 +333,8 @@ class RunsFolder:
                 f"another refresh{who} is writing to {self.path}: wait for it, or give this one another runs.folder"
             ) from error
         try:
-            remove_leftovers(self.path, older_than=SMALL_FILE_AGE)
+            for folder in (self.path, self.rejected_root, self.records_root):
+                remove_leftovers(folder, older_than=SMALL_FILE_AGE)
             remove_leftovers(self.cache, below=True, older_than=LEFTOVER_AGE)
             with suppress(OSError):  # on a full disk nobody is told who holds it
                 write_json(holder, {"pid": getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")})
