@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo neo4j test soak lint clean
+.PHONY: setup demo neo4j test soak airflow lint clean
 
 setup: .venv/ready
 
@@ -26,6 +26,15 @@ test: setup
 
 soak: setup
 	$(BIN)/pytest -m soak --timeout 7200
+
+# A real Airflow, in an environment of its own (about 0.5 GB), imports the example's DAG and runs it.
+airflow: setup .cache/airflow/ready
+	$(BIN)/pytest -n 0 -m soak --timeout 1800 tests/recall/test_schedule_examples.py
+
+.cache/airflow/ready:
+	$(PYTHON) -m venv .cache/airflow
+	.cache/airflow/bin/pip install --quiet 'apache-airflow==3.3.2'
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -84,7 +84,7 @@ def summarise(
         status: how it ended.
         started: wall clock at its beginning, UTC.
         seconds: how long it took, by a clock that nobody turns back.
-        exit_code: of the process.
+        exit_code: that tells it to a scheduler; the 3 of `--exit-code` is a 0 here.
         runs: the runs folder.
         run: id of the run that serves now, or None.
         report: report.json of the run that was made or that serves.
