@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,28 +10,40 @@ from typing import TYPE_CHECKING
 
 from ingest.settings import GraphSettings, Neo4jEvents, Neo4jInteractions, Neo4jSource
 from kg.cypher import quote
-from kg.errors import ConfigError, InvalidDataError
+from kg.errors import ArtifactError, ConfigError, InvalidDataError
+from kg.files import remove_trees
 from kg.progress import SILENT, Progress
-from kg.schema import snake_case
+from kg.schema import snake_case, template_names
 
 if TYPE_CHECKING:  # the driver is imported where a database is read
     from kg.stores.catalog import Catalog
     from kg.stores.neo4j import Neo4jStore
     from kg.stores.snapshot import ReadPlan, Snapshot
 
+logger = logging.getLogger(__name__)
+
 ROLES = ("rating", "timestamp", "weight")
 
 
 def read_source(
-    store: Neo4jStore, source: Neo4jSource, graph: GraphSettings, folder: Path, *, progress: Progress = SILENT
+    store: Neo4jStore,
+    source: Neo4jSource,
+    graph: GraphSettings,
+    folder: Path,
+    *,
+    kept: Path | None = None,
+    progress: Progress = SILENT,
 ) -> Snapshot:
     """Read what `source` names into a folder; a reading that was killed there goes on.
+
+    With a watermark and an earlier snapshot only what changed since is read (`kg.stores.update`), unless that is most.
 
     Args:
         store: the database.
         source: what to read.
         graph: names and keys.
         folder: where the pages lie; the caller removes it.
+        kept: folder of an earlier snapshot, which need not be there.
         progress: listener.
 
     Raises:
@@ -40,15 +53,64 @@ def read_source(
         StoreError: a query of the user's own could not be run.
     """
     from kg.stores.catalog import discover
-    from kg.stores.reading import read_snapshot
+    from kg.stores.reading import is_begun, read_snapshot
 
     with progress.task(f"looking at {store.name}"):
         catalog = discover(store)
     plan = plan_reading(catalog, source, graph, name=store.name)
     _check_keys(store, plan, catalog, source, graph)
+    why = ""
+    if kept is not None and not is_begun(folder, max_age=source.max_age):
+        found = _update(store, source, plan, catalog, folder, kept, progress)
+        if not isinstance(found, str):
+            return found
+        why = found
+        logger.info("%s is read as a whole: %s", store.name, why)
     return read_snapshot(
-        store, folder, plan, catalog=catalog, max_age=source.max_age, patience=source.patience, progress=progress
+        store,
+        folder,
+        plan,
+        catalog=catalog,
+        max_age=source.max_age,
+        patience=source.patience,
+        why=why,
+        progress=progress,
     )
+
+
+def _update(
+    store: Neo4jStore,
+    source: Neo4jSource,
+    plan: ReadPlan,
+    catalog: Catalog,
+    folder: Path,
+    kept: Path,
+    progress: Progress,
+) -> Snapshot | str:
+    """The kept snapshot brought up to date, or why the whole database must be read."""
+    from kg.stores.snapshot import Snapshot
+    from kg.stores.update import update_snapshot, why_whole
+
+    if not kept.exists():
+        return "nothing is kept of an earlier reading"
+    try:
+        old = Snapshot.open(kept)
+        if why := why_whole(old, plan, catalog):
+            return why
+        remove_trees([folder])
+        found = update_snapshot(
+            store,
+            folder,
+            old,
+            plan,
+            catalog=catalog,
+            compare=old.read.get("since_compared", 0) + 1 >= source.compare_keys_every,
+            patience=source.patience,
+            progress=progress,
+        )
+    except ArtifactError as error:
+        return f"what is kept of the last reading is damaged: {error}"
+    return "too much changed since the last reading" if found is None else found
 
 
 def plan_reading(catalog: Catalog, source: Neo4jSource, graph: GraphSettings, *, name: str) -> ReadPlan:
@@ -102,14 +164,55 @@ def plan_reading(catalog: Catalog, source: Neo4jSource, graph: GraphSettings, *,
     type_names({*kinds, *needed}, graph, source)
     for stored in (*names, *kinds, *keys.values()):
         _check_name(stored)
+    read = tuple(sorted({*kinds, *needed}))
+    marks = _watermarks(source, (*dict.fromkeys(between), *names), read, catalog, name)
     return ReadPlan(
         # Nodes in between come first: they are no nodes of the graph, whatever other labels they have.
         labels=(*dict.fromkeys(between), *sorted(names, key=preference)),
-        types=tuple(sorted({*kinds, *needed})),
+        types=read,
         queries=_queries(source),
         keys=keys,
         page=source.page,
+        label_watermarks=marks[0],
+        type_watermarks=marks[1],
+        tombstone=source.tombstone,
+        hidden=_hidden(source, graph, {*marks[0].values(), *marks[1].values()}, set(keys.values())),
     )
+
+
+def _watermarks(
+    source: Neo4jSource, labels: Iterable[str], types: Iterable[str], catalog: Catalog, name: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The watermark of each label and of each type that has one."""
+    if source.watermark is None:
+        return {}, {}
+    facts = ({label: catalog.labels[label] for label in labels}, {kind: catalog.types[kind] for kind in types})
+    if isinstance(source.watermark, str):
+        key = source.watermark
+        found = [{one: key for one, fact in side.items() if key in fact.properties} for side in facts]
+        if not any(found):
+            there = sorted({one for side in facts for fact in side.values() for one in fact.properties})
+            _check_there("sources.neo4j.watermark", [key], there, name)
+        return found[0], found[1]
+    _check_there("sources.neo4j.watermark", source.watermark, [*facts[0], *facts[1]], name)
+    for one, key in source.watermark.items():
+        there = sorted({named for side in facts if one in side for named in side[one].properties})
+        _check_there(f"sources.neo4j.watermark.{one}", [key], there, name)
+    found = [
+        {one: key for one, key in source.watermark.items() if one in side and key in side[one].properties}
+        for side in facts
+    ]
+    return found[0], found[1]
+
+
+def _hidden(source: Neo4jSource, graph: GraphSettings, marks: set[str], keys: set[str]) -> tuple[str, ...]:
+    """Properties that only keep the books: a change of theirs is no change of the graph."""
+    entries = [*source.interactions, *source.events]
+    used = {*ROLES, *keys, *(getattr(entry, role, None) for entry in entries for role in ("user", *ROLES))}
+    attributes = {node.title for node in graph.nodes.values()}
+    attributes |= {part for node in graph.nodes.values() for part in template_names(node.text or "")}
+    kept = {one for one in marks if one in used or snake_case(one) in attributes}
+    return tuple(sorted((marks - kept) | ({source.tombstone} if source.tombstone else set())))
 
 
 def _check_keys(store: Neo4jStore, plan: ReadPlan, catalog: Catalog, source: Neo4jSource, graph: GraphSettings) -> None:

@@ -11,6 +11,8 @@ from kg.graph import KnowledgeGraph
 from kg.user_key import UserKey
 from kg.users import rename_users, without_users
 
+FORGOTTEN_USERS = "forgotten users"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
@@ -36,7 +38,7 @@ class People:
             outside = [id for id, out in zip(ids, gone, strict=True) if out]
             report.unquote(lambda example: any(id in example for id in outside))
             report.add(
-                "forgotten users",
+                FORGOTTEN_USERS,
                 len(outside),
                 "the sources name users who are to be forgotten: they are left out, with all they did",
             )

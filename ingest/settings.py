@@ -322,6 +322,13 @@ class Neo4jSource(_Section):
             and items that are not listed are further traces of users.
         events: relationships of items that are traces of users.
         nodes, edges: more of both by queries.
+        watermark: property that grows whenever a node or relationship is made or changed, "updated_at", taken where it
+            is there; or the property of each label and relationship type. With it a refresh reads what is new or
+            changed, and of labels and types without one everything. See `kg.stores.update` for what it cannot see.
+        tombstone: property that marks what is deleted, "deleted_at": nodes and relationships that have it, unless it is
+            false, count as not there, with the relationships of such nodes.
+        compare_keys_every: with a watermark, the refreshes after which all keys and watermarks are compared although no
+            number of nodes or relationships says that something was deleted.
         page: most nodes or relationships that are asked for at once.
         max_age: seconds that a reading which was killed may be old to be gone on with.
         patience: seconds in which a server that stopped is asked again.
@@ -333,6 +340,9 @@ class Neo4jSource(_Section):
     events: list[Neo4jEvents] = Field(default_factory=list)
     nodes: list[Neo4jNodes] = Field(default_factory=list)
     edges: list[Neo4jEdges] = Field(default_factory=list)
+    watermark: str | dict[str, str] | None = None
+    tombstone: str | None = Field(default=None, min_length=1)
+    compare_keys_every: int = Field(default=10, ge=1)
     page: int = Field(default=50_000, ge=1)
     max_age: float = Field(default=3600.0, ge=0)
     patience: float = Field(default=60.0, ge=0)

@@ -79,6 +79,18 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"{path} is damaged: {error}") from error
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file that is never written again a second name; a copy where the file system has no links.
+
+    The caller flushes the folder of the target.
+    """
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+
+
 def fsync(path: Path) -> None:
     """Flush a file or a folder's entries to disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -11,7 +11,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from gnn.text_model import find_model
 from gnn.trainer import Validation
 from ingest.build import build_graph, source_files
 from ingest.neo4j_plan import read_source
-from ingest.people import People
+from ingest.people import FORGOTTEN_USERS, People
 from ingest.settings import DataSettings, Neo4jSource
 from kg import KnowledgeGraph, Split, __version__, split_interactions
 from kg.errors import ArtifactError, ConfigError, InvalidDataError
@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # the driver is imported where a database is read
 _log = logging.getLogger(__name__)
 
 NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j", "write_back", "refresh", "gate", "tune", "watch", "privacy")
-HOW_IT_IS_READ = ("page", "max_age", "patience")
+HOW_IT_IS_READ = ("page", "max_age", "patience", "compare_keys_every")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +196,34 @@ class Inputs:
                     f"{path} was changed while it was read: start the refresh again when it is whole"
                 )
 
+    def keep_snapshot(self, runs: Path, report: Mapping[str, Any]) -> None:
+        """Move what was read from a database with a watermark to where the next refresh looks for what it knows.
+
+        That is `.neo4j-<digest of what is read>/<number>` of the runs folder; the highest number counts, and a rename
+        makes it. Nothing is kept that names a user who must not be known there: with pseudonyms, and while the database
+        names users who are to be forgotten, every refresh reads everything.
+
+        Args:
+            runs: the runs folder.
+            report: of the run that was made of these inputs.
+        """
+        if self.snapshot is None or not (self.snapshot.plan.label_watermarks or self.snapshot.plan.type_watermarks):
+            return
+        if self.people is not None and (self.people.pseudonyms or not self._names_nobody(report)):
+            _log.info("what was read from the database is not kept: it names users who must not be known here")
+            return
+        root = runs / f".{self.snapshot.folder.name}"
+        before = _kept(root)
+        root.mkdir(parents=True, exist_ok=True)
+        self.snapshot.folder.rename(root / f"{int(before[-1].name) + 1 if before else 1:08d}")
+        fsync(root)
+        remove_trees([*before, *(other for other in runs.glob(".neo4j-*") if other != root)])
+
+    def _names_nobody(self, report: Mapping[str, Any]) -> bool:
+        """Whether the sources name none of the users who are to be forgotten, by the report of their run."""
+        findings = report["quality"]["findings"] if report.get("fingerprint") == self.fingerprint else None
+        return findings is not None and all(finding["kind"] != FORGOTTEN_USERS for finding in findings)
+
     def drop_snapshot(self) -> None:
         """Remove what was read from the database, so that the next refresh reads it anew."""
         if self.snapshot is not None:
@@ -210,6 +238,11 @@ def _made_at(base: RunFolder | None) -> int:
         return 0
 
 
+def _kept(root: Path) -> list[Path]:
+    """Snapshots that refreshes kept, oldest first; more than one only after a kill."""
+    return sorted(path for path in root.iterdir() if path.name.isdigit()) if root.is_dir() else []
+
+
 def _read_database(
     config: RefreshConfig,
     source: Neo4jSource,
@@ -220,14 +253,19 @@ def _read_database(
     fresh: bool,
 ) -> Snapshot:
     """Read the database of the sources, going on with what a killed refresh read of the same."""
-    what = {"uri": connection.uri, "database": connection.database, "source": source.model_dump(mode="json")}
+    wanted = source.model_dump(mode="json", exclude={"compare_keys_every"})
+    what = {"uri": connection.uri, "database": connection.database, "source": wanted}
     folder = staging / f"neo4j-{digest(what)[:16]}"
+    kept = None
     if fresh:
         remove_trees([folder])
+    elif source.watermark is not None:
+        root = config.runs_folder / f".{folder.name}"
+        kept = (_kept(root) or [root])[-1]
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with connection.open(base=config.base) as store:
-            return read_source(store, source, config.graph, folder, progress=progress)
+            return read_source(store, source, config.graph, folder, kept=kept, progress=progress)
     except (ConfigError, InvalidDataError):
         remove_trees([folder])
         raise

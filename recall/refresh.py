@@ -108,6 +108,7 @@ def refresh(
         known = None if full else known_of(runs, inputs.fingerprint, current)
         if known is not None:
             result = _settle(config, runs, known, current, progress)
+            inputs.keep_snapshot(runs.path, result.report)
             _tidy(runs, config)
             return _write_back(config, result, progress)
         keep = () if inputs.snapshot is None else (inputs.snapshot.folder,)
@@ -126,6 +127,7 @@ def refresh(
         else:
             run = runs.reject(stages.run.path, fingerprint=inputs.fingerprint)
             result = RefreshResult(status="rejected", run=current, report=report, rejected=run, reasons=verdict.reasons)
+        inputs.keep_snapshot(runs.path, report)
         _tidy(runs, config)
         return _write_back(config, result, progress)
 

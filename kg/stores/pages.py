@@ -309,6 +309,43 @@ class Pages:
         self._width = int(max(SMALLEST_IDS, min(width, GROWTH * self._width, self._widest)))
 
 
+def by_ids(reader: Reader, query: str, parameters: Mapping[str, Any], ids: Any, *, limit: int) -> Iterator[Page]:
+    """The nodes or relationships of some internal ids, as far as they are there, in order.
+
+    Args:
+        reader: runs the queries.
+        query: `NODES` or `RELATIONSHIPS`.
+        parameters: of it, but for the ids.
+        ids: ascending, no id twice.
+        limit: most of them in a query.
+
+    Raises:
+        StoreUnavailableError, QueryTimeoutError, StoreError: see `Reader.run`.
+    """
+    waiting = [ids[start : start + limit] for start in range(0, len(ids), limit)][::-1]
+    while waiting:
+        part = waiting.pop()
+        given = {**parameters, "ids": part.tolist(), "limit": len(part)}
+        before = reader.mark
+        try:
+            rows = reader.run(_of_ids(query), given)
+            if query == RELATIONSHIPS and rows and (before is None or reader.mark != before):
+                rows = _still_there(rows, reader.run(_of_ids(ENDS), given))
+        except (QueryTimeoutError, _TooMuchError) as error:
+            if len(part) <= SMALLEST_IDS:
+                raise
+            logger.warning("%d ids are too much for one query of %s: %s", len(part), reader.store.name, error)
+            half = len(part) // 2
+            waiting += [part[half:], part[:half]]
+            continue
+        rows = [row for row in rows if row["name"] is not None]
+        yield Page(int(part[0]), int(part[-1]) + 1, rows, sum(len(row["ids"]) for row in rows))
+
+
+def _of_ids(query: str) -> str:
+    return query.replace("range($low, $high)", "$ids")
+
+
 def _scan(query: str) -> str:
     """A query that finds its range of ids by a scan, not by seeks."""
     query = query.replace("UNWIND range($low, $high) AS i\n", "")

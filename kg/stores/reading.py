@@ -17,7 +17,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +30,10 @@ from kg.errors import ArtifactError, InvalidDataError
 from kg.files import atomic_path, read_json, remove_trees, write_json
 from kg.progress import SILENT, Progress
 from kg.stores.catalog import Catalog, count, discover, identity, label_pattern, type_pattern
-from kg.stores.columns import cast, column, temporal_column, type_name
+from kg.stores.columns import cast, column
 from kg.stores.guard import check_read_only
-from kg.stores.own_names import is_own
-from kg.stores.pages import IDENTITIES, NODES, RELATIONSHIPS, Page, Pages, Reader, bounds
+from kg.stores.page_tables import NAMING, Keys, Piece, above_zero, keep_table, pieces_of, table_of
+from kg.stores.pages import IDENTITIES, NODES, RELATIONSHIPS, Pages, Reader, bounds
 from kg.stores.snapshot import (
     FORMAT_VERSION,
     GONE,
@@ -51,6 +51,7 @@ from kg.stores.snapshot import (
     page_groups,
     page_records,
 )
+from kg.stores.watermarks import highest
 
 if TYPE_CHECKING:
     from kg.stores.neo4j import Neo4jStore
@@ -71,6 +72,7 @@ def read_snapshot(
     progress: Progress = SILENT,
     max_age: float = 3600.0,
     patience: float = 60.0,
+    why: str = "",
 ) -> Snapshot:
     """Read a database into a folder; what an interrupted reading of the same plan left there is gone on with.
 
@@ -82,6 +84,7 @@ def read_snapshot(
         progress: who listens.
         max_age: seconds after which what is in the folder is too old to go on with, finished or not.
         patience: seconds in which to try again when the server does not answer.
+        why: what is kept with the snapshot as the reason to read the whole database.
 
     Raises:
         InvalidDataError: the database has no such label or relationship type, or a query returns what is no value.
@@ -107,13 +110,15 @@ def read_snapshot(
                 task.advance(rows)
         for number, (name, text) in enumerate(plan.queries.items()):
             with progress.task(f"read query {name}") as task:
-                for rows in _read_query(reader, folder, number, name, text):
+                for rows in read_query(reader, folder, number, name, text):
                     task.advance(rows)
         with progress.task("check nodes") as task:
             moved = _check_again(store, readers, folder, plan, start)
             task.advance()
         with progress.task("close snapshot") as task:
-            _finish(folder, plan, start, moved)
+            found = {what: sum(group["rows"] for group in groups) for what, groups in page_groups(folder).items()}
+            read = {"how": "whole", "why": why, "nodes": found["nodes"], "relationships": found["relationships"]}
+            finish(folder, plan, start, moved, read)
             task.advance()
     finally:
         for reader in readers:
@@ -121,21 +126,38 @@ def read_snapshot(
     return Snapshot.open(folder)
 
 
+def is_begun(folder: Path, *, max_age: float) -> bool:
+    """Whether a folder holds a reading, finished or not, that is young enough to go on with."""
+    try:
+        return 0 <= time.time() - float(read_json(folder / PLAN)["read_at"]) < max_age
+    except (ArtifactError, KeyError, TypeError, ValueError):
+        return False
+
+
 @dataclass(frozen=True, slots=True)
-class _Start:
-    """What was known when reading began."""
+class Start:
+    """What was known when reading began.
+
+    Attributes:
+        catalog: what the database held.
+        read_at: UTC seconds.
+        mark: stands for the last transaction (`kg.stores.pages.Reader`).
+        spans: "nodes" and "relationships" -> range of internal ids.
+        watermarks: the highest ones (`kg.stores.watermarks.highest`).
+    """
 
     catalog: Catalog
     read_at: float
     mark: str | None
     spans: Mapping[str, tuple[int, int]]
+    watermarks: Mapping[str, Mapping[str, Any]]
 
 
 def _begin(
     store: Neo4jStore, reader: Reader, folder: Path, plan: ReadPlan, catalog: Catalog | None, *, max_age: float
-) -> _Start:
+) -> Start:
     """Go on with what is in the folder, or start anew."""
-    wanted = {"format_version": FORMAT_VERSION, "store": store.name, "plan": plan.to_json()}
+    wanted = _wanted(store, plan)
     reader.run("RETURN 1 AS one", {})
     if (folder / PLAN).exists():
         try:
@@ -144,7 +166,9 @@ def _begin(
             age = time.time() - found["read_at"]
             spans = {name: (low, end) for name, (low, end) in found["spans"].items()}
             if same and 0 <= age < max_age:
-                return _Start(Catalog.from_json(found["catalog"]), found["read_at"], found["mark"], spans)
+                return Start(
+                    Catalog.from_json(found["catalog"]), found["read_at"], found["mark"], spans, found["watermarks"]
+                )
         except (ArtifactError, KeyError, TypeError, ValueError):
             logger.warning("%s is damaged: reading starts anew", folder / PLAN)
     read_at, mark = time.time(), reader.mark
@@ -156,6 +180,8 @@ def _begin(
         for name in names:
             if name not in there:
                 raise InvalidDataError(f"{store.name} has no {what} {name!r}{near(name, list(there))}")
+    # Before anything is read: what is written meanwhile is above them and comes again with the next reading.
+    watermarks = highest(reader, plan, catalog)
     spans = {
         "nodes": bounds(reader, [(label_pattern(name), {"name": name}) for name in plan.labels]),
         "relationships": bounds(reader, [(type_pattern(name), {"name": name}) for name in plan.types]),
@@ -164,13 +190,28 @@ def _begin(
     (folder / PLAN).unlink(missing_ok=True)
     remove_trees([folder])
     folder.mkdir(parents=True)
-    write_json(
-        folder / PLAN, {**wanted, "read_at": read_at, "mark": mark, "spans": spans, "catalog": catalog.to_json()}
-    )
-    return _Start(catalog, read_at, mark, spans)
+    start = Start(catalog, read_at, mark, spans, watermarks)
+    write_plan(store, folder, plan, start)
+    return start
 
 
-def _read(readers: Sequence[Reader], folder: Path, what: str, start: _Start, plan: ReadPlan) -> Iterator[int]:
+def write_plan(store: Neo4jStore, folder: Path, plan: ReadPlan, start: Start) -> None:
+    """Write the file by which a reading of the same plan finds what is in a folder."""
+    facts = {
+        "read_at": start.read_at,
+        "mark": start.mark,
+        "spans": start.spans,
+        "watermarks": start.watermarks,
+        "catalog": start.catalog.to_json(),
+    }
+    write_json(folder / PLAN, {**_wanted(store, plan), **facts})
+
+
+def _wanted(store: Neo4jStore, plan: ReadPlan) -> dict[str, Any]:
+    return {"format_version": FORMAT_VERSION, "store": store.name, "plan": plan.to_json()}
+
+
+def _read(readers: Sequence[Reader], folder: Path, what: str, start: Start, plan: ReadPlan) -> Iterator[int]:
     """Read the pages of nodes or relationships that are not there yet; yields rows done, those found first."""
     low, end = start.spans[what]
     number = 0
@@ -179,12 +220,12 @@ def _read(readers: Sequence[Reader], folder: Path, what: str, start: _Start, pla
         yield sum(group["rows"] for group in record["groups"])
     names, facts = (plan.labels, start.catalog.labels) if what == "nodes" else (plan.types, start.catalog.types)
     query, parameter = (NODES, "labels") if what == "nodes" else (RELATIONSHIPS, "types")
-    keys = _Keys.of({name: facts[name].properties for name in names})
+    keys = Keys.of({name: facts[name].properties for name in names})
     parameters = {parameter: list(names), **keys.parameters()}
     total = sum(facts[name].count for name in names)
     pages = Pages(readers, query, parameters, low=low, end=end, limit=plan.page, total=total)
     for page in pages:
-        pieces = _pieces(page, keys)
+        pieces = pieces_of(page, keys)
         # An empty page is nothing to keep, but for the last one, which says that all is read.
         if pieces or page.end >= end:
             size = _write(folder, what, number, pieces, names, keys, low=low, end=page.end)
@@ -195,98 +236,13 @@ def _read(readers: Sequence[Reader], folder: Path, what: str, start: _Start, pla
         yield page.size
 
 
-_TEMPORAL = ("Date", "DateTime", "LocalDateTime", "Time", "LocalTime", "Duration")
-_NAMING = {"String", "Long", "Integer", "Double", "Float", "Boolean"}
-_AS_TEXT = {*_TEMPORAL, *_NAMING, "Point"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """The properties of each label or type, by the way in which the server sends them.
-
-    Attributes:
-        plain: as they are.
-        texts: temporal values, as text.
-        lists: lists of temporal values, as lists of text.
-        bytes: byte arrays; only their number comes.
-        kinds: what the texts of a property are, "date", "datetime" or "text".
-    """
-
-    plain: dict[str, list[str]]
-    texts: dict[str, list[str]]
-    lists: dict[str, list[str]]
-    bytes: dict[str, list[str]]
-    kinds: dict[str, dict[str, str]]
-
-    @classmethod
-    def of(cls, properties: Mapping[str, Mapping[str, Sequence[str]]]) -> _Keys:
-        """Sort the properties of each name by the types of their values."""
-        found = cls({}, {}, {}, {}, {})
-        for name, facts in properties.items():
-            for ways in (found.plain, found.texts, found.lists, found.bytes):
-                ways[name] = []
-            found.kinds[name] = {}
-            for key, types in facts.items():
-                scalars = {kind.removesuffix("Array") for kind in types}
-                arrays = sum(kind.endswith("Array") for kind in types)
-                if scalars == {"Byte"}:
-                    found.bytes[name].append(key)
-                elif scalars.isdisjoint(_TEMPORAL) or not scalars <= _AS_TEXT or arrays not in (0, len(types)):
-                    found.plain[name].append(key)
-                else:
-                    (found.lists if arrays else found.texts)[name].append(key)
-                    dates, times = scalars == {"Date"}, scalars <= {"DateTime", "LocalDateTime"}
-                    found.kinds[name][key] = "date" if dates else "datetime" if times else "text"
-        return found
-
-    def parameters(self) -> dict[str, Any]:
-        """Of the queries in `kg.stores.pages`."""
-        return {"keys": self.plain, "texts": self.texts, "lists": self.lists, "bytes": self.bytes}
-
-    def columns(self, row: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """The lists of a record by property; of a byte array there are only nulls."""
-        name = row["name"]
-        found: dict[str, list[Any]] = {}
-        for ways, columns in ((self.plain, "columns"), (self.texts, "texts"), (self.lists, "lists")):
-            found.update(zip(ways[name], row[columns], strict=True))
-        return found | {key: [None] * len(row["ids"]) for key in self.bytes[name]}
-
-
-@dataclass(slots=True)
-class _Piece:
-    """Rows of one label or type in a page: lists by column, and the number of byte arrays by property."""
-
-    columns: dict[str, list[Any]]
-    byte_arrays: Counter[str] = field(default_factory=Counter)
-
-
-def _pieces(page: Page, keys: _Keys) -> dict[str, _Piece]:
-    """The content of a page by label or type; nodes come in one record a set of labels."""
-    pieces: dict[str, _Piece] = {}
-    for row in page.rows:
-        name, ids = row["name"], row["ids"]
-        if "labels" in row:
-            labels = sorted(label for label in row["labels"] if not is_own(label))
-            columns = {"node": ids, "labels": [labels] * len(ids)}
-        else:
-            columns = {"relationship": ids, "source": row["sources"], "target": row["targets"]}
-        columns |= {PROPERTY + key: values for key, values in keys.columns(row).items()}
-        if name in pieces:
-            for column_name, values in columns.items():
-                pieces[name].columns[column_name].extend(values)
-        else:
-            pieces[name] = _Piece(columns)
-        pieces[name].byte_arrays.update(dict(zip(keys.bytes[name], row["bytes"], strict=True)))
-    return pieces
-
-
 def _write(
     folder: Path,
     what: str,
     number: int,
-    pieces: Mapping[str, _Piece],
+    pieces: Mapping[str, Piece],
     names: Sequence[str],
-    keys: _Keys,
+    keys: Keys,
     *,
     low: int,
     end: int,
@@ -295,38 +251,15 @@ def _write(
     groups = []
     size = 0
     for name, piece in pieces.items():
-        table = _table(piece, keys.kinds[name], sort=what == "nodes")
+        table = table_of(piece, keys.kinds[name], sort=what == "nodes")
         file = f"{what}-{number:08d}-{names.index(name):04d}.parquet"
-        groups.append(_keep(folder, file, name, table, piece.byte_arrays))
+        groups.append(keep_table(folder, file, name, table, piece.byte_arrays))
         size += table.nbytes
     write_json(folder / f"{what}-{number:08d}.json", {"low": low, "end": end, "groups": groups})
     return size
 
 
-def _table(piece: _Piece, kinds: Mapping[str, str], *, sort: bool) -> Any:
-    """The Arrow table of a piece; counts byte arrays that come where the catalog knew none."""
-    arrays: dict[str, Any] = {}
-    for name, values in piece.columns.items():
-        key = name.removeprefix(PROPERTY)
-        if not name.startswith(PROPERTY):
-            arrays[name] = pa.array(values, pa.list_(pa.string()) if name == "labels" else pa.int64())
-        elif key in kinds:
-            arrays[name] = temporal_column(values, kinds[key])
-        else:
-            arrays[name], byte_arrays = column(values)
-            piece.byte_arrays[key] += byte_arrays
-    table = pa.table(arrays)
-    return table.sort_by("node") if sort else table
-
-
-def _keep(folder: Path, file: str, name: str, table: Any, left_out: Mapping[str, int]) -> dict[str, Any]:
-    with atomic_path(folder / file) as temporary:
-        pq.write_table(table, temporary, compression="lz4", use_dictionary=False, write_statistics=False)
-    types = {column: type_name(table.schema.field(column).type) for column in table.column_names}
-    return {"name": name, "file": file, "rows": table.num_rows, "types": types, "byte_arrays": _there(left_out)}
-
-
-def _read_query(reader: Reader, folder: Path, number: int, name: str, text: str) -> Iterator[int]:
+def read_query(reader: Reader, folder: Path, number: int, name: str, text: str) -> Iterator[int]:
     """Read the rows of a query of the user's own; one that was cut off begins again."""
     if (folder / f"query-{number:08d}.json").exists():
         return
@@ -354,14 +287,14 @@ def _keep_rows(
         if bytes_there:
             left_out[key] = bytes_there
     table = pa.table(arrays)
-    groups.append(_keep(folder, f"query-{number:08d}-{len(groups):08d}.parquet", name, table, left_out))
+    groups.append(keep_table(folder, f"query-{number:08d}-{len(groups):08d}.parquet", name, table, left_out))
     waiting.clear()
     return int(table.num_rows)
 
 
-def _check_again(store: Neo4jStore, readers: Sequence[Reader], folder: Path, plan: ReadPlan, start: _Start) -> Moved:
+def _check_again(store: Neo4jStore, readers: Sequence[Reader], folder: Path, plan: ReadPlan, start: Start) -> Moved:
     """Look at all nodes once more, if anything was written meanwhile; ids gone or re-used are kept in a file."""
-    keys = _identities(plan, start.catalog)
+    keys = identities(plan, start.catalog)
     counters: dict[str, Counter[str]] = {"gone": Counter(), "reused": Counter(), "new": Counter()}
     lost: list[Any] = [np.empty(0, np.int64)]
     late: list[Any] = [np.empty(0, np.int64)]
@@ -400,10 +333,10 @@ def _check_again(store: Neo4jStore, readers: Sequence[Reader], folder: Path, pla
     gone = np.unique(np.concatenate(lost))
     with atomic_path(folder / GONE) as temporary:
         pq.write_table(pa.table({"node": pa.array(gone, pa.int64())}), temporary)
-    relationships, outside = _left_out(folder, plan, np.unique(np.concatenate([gone, *late])))
+    relationships, outside = left_out(folder, plan, np.unique(np.concatenate([gone, *late])))
     counts = count(store, plan.labels, plan.types)
     return Moved(
-        **{name: _there(numbers) for name, numbers in counters.items()},
+        **{name: above_zero(numbers) for name, numbers in counters.items()},
         relationships=relationships,
         outside=outside,
         labels={name: (start.catalog.labels[name].count, counts.labels[name]) for name in plan.labels},
@@ -411,13 +344,13 @@ def _check_again(store: Neo4jStore, readers: Sequence[Reader], folder: Path, pla
     )
 
 
-def _identities(plan: ReadPlan, catalog: Catalog) -> dict[str, str]:
+def identities(plan: ReadPlan, catalog: Catalog) -> dict[str, str]:
     """The property of each label that tells one node from another, where there is one."""
     keys = {}
     for name in plan.labels:
         facts = catalog.labels[name]
         key = plan.keys.get(name) or (facts.unique[0] if len(facts.unique) == 1 else "id")
-        if facts.properties.get(key) and set(facts.properties[key]) <= _NAMING:
+        if facts.properties.get(key) and set(facts.properties[key]) <= NAMING:
             keys[name] = key
     return keys
 
@@ -455,26 +388,23 @@ def _differ(one: Any, other: Any) -> Any:
     return ~pc.or_(equal, both_null).to_numpy(zero_copy_only=False)
 
 
-def _there(counts: Mapping[str, int]) -> dict[str, int]:
-    return {name: number for name, number in sorted(counts.items()) if number}
-
-
-def _left_out(folder: Path, plan: ReadPlan, moved: Any) -> tuple[dict[str, int], dict[str, int]]:
+def left_out(folder: Path, plan: ReadPlan, moved: Any) -> tuple[dict[str, int], dict[str, int]]:
     """Relationships by type without both ends: because a node moved, and because an end has no label that was read."""
-    kept = Content(folder, plan, page_groups(folder)).kept()
+    there = Content(folder, plan, page_groups(folder)).there()
     moving: dict[str, int] = Counter()
     outside: dict[str, int] = Counter()
     for group in page_groups(folder)["relationships"]:
         ends = load_page(folder / group["file"], ["source", "target"])
         ends = [ends[name].to_numpy() for name in ("source", "target")]
-        missing = ~(among(ends[0], kept) & among(ends[1], kept))
+        missing = ~(among(ends[0], there) & among(ends[1], there))
         because = missing & (among(ends[0], moved) | among(ends[1], moved))
         moving[group["name"]] += int(because.sum())
         outside[group["name"]] += int((missing & ~because).sum())
-    return _there(moving), _there(outside)
+    return above_zero(moving), above_zero(outside)
 
 
-def _finish(folder: Path, plan: ReadPlan, start: _Start, moved: Moved) -> None:
+def finish(folder: Path, plan: ReadPlan, start: Start, moved: Moved, read: Mapping[str, Any]) -> None:
+    """Write the file that makes a snapshot of the pages; `read` tells how they were read."""
     groups = page_groups(folder)
     content = Content(folder, plan, groups)
     byte_arrays: dict[str, int] = Counter()
@@ -490,6 +420,8 @@ def _finish(folder: Path, plan: ReadPlan, start: _Start, moved: Moved) -> None:
             "read_at": start.read_at,
             "digest": content.digest(),
             "moved": moved.to_json(),
-            "byte_arrays": _there(byte_arrays),
+            "byte_arrays": above_zero(byte_arrays),
+            "read": {**read, "tombstones": content.tombstones()},
+            "watermarks": start.watermarks,
         },
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +24,7 @@ from kg.stores.catalog import Catalog
 from kg.stores.columns import TYPES, ContentDigest, cast, meet
 from kg.stores.own_names import is_own
 
-if TYPE_CHECKING:
-    pass
-
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PLAN, INDEX, GONE = "plan.json", "snapshot.json", "gone.parquet"
 PROPERTY = "p."
 
@@ -43,6 +40,11 @@ class ReadPlan:
         keys: label -> property that names a node, to tell a node from another one that got its internal id; default:
             the property of the only constraint, else `id` where the nodes have one, else the labels must do.
         page: most nodes or relationships in a page.
+        label_watermarks: label -> property that only grows as its nodes are made and changed (`kg.stores.update`).
+        type_watermarks: relationship type -> the same of its relationships.
+        tombstone: property that marks nodes and relationships as deleted when it is there and not false; they are
+            read, but are no part of the content, and neither are the relationships of such nodes.
+        hidden: properties that are read, but are no part of the content.
     """
 
     labels: tuple[str, ...] = ()
@@ -50,6 +52,10 @@ class ReadPlan:
     queries: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
     page: int = 50_000
+    label_watermarks: Mapping[str, str] = field(default_factory=dict)
+    type_watermarks: Mapping[str, str] = field(default_factory=dict)
+    tombstone: str | None = None
+    hidden: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.page < 1:
@@ -69,6 +75,10 @@ class ReadPlan:
             "queries": dict(self.queries),
             "keys": dict(self.keys),
             "page": self.page,
+            "label_watermarks": dict(self.label_watermarks),
+            "type_watermarks": dict(self.type_watermarks),
+            "tombstone": self.tombstone,
+            "hidden": list(self.hidden),
         }
 
     @classmethod
@@ -80,6 +90,10 @@ class ReadPlan:
             queries=data["queries"],
             keys=data["keys"],
             page=data["page"],
+            label_watermarks=data["label_watermarks"],
+            type_watermarks=data["type_watermarks"],
+            tombstone=data["tombstone"],
+            hidden=tuple(data["hidden"]),
         )
 
 
@@ -133,7 +147,9 @@ class Snapshot:
         digest: of the content, hex; the same for the same content of the database read by the same plan.
         moved: how much the database moved meanwhile.
         byte_arrays: "label.property" or "type.property" -> byte arrays, which are left out.
-        read: how it was read: `how` ("whole" or "changes"), `rows` that came over the wire, and why.
+        read: how it was read, plain data: `how` ("whole" or "changes"), the `nodes` and `relationships` that came over
+            the wire with their properties, and what is marked as deleted (`tombstones`).
+        watermarks: the highest watermarks when reading began: "labels" and "types" -> name -> `kind` and `value`.
     """
 
     def __init__(self, folder: Path, index: Mapping[str, Any]) -> None:
@@ -145,7 +161,8 @@ class Snapshot:
         self.digest: str = index["digest"]
         self.moved = Moved.from_json(index["moved"])
         self.byte_arrays: Mapping[str, int] = index["byte_arrays"]
-        self.read: Mapping[str, Any] = index.get("read", {})
+        self.read: Mapping[str, Any] = index["read"]
+        self.watermarks: Mapping[str, Mapping[str, Any]] = index["watermarks"]
         self._content = Content(folder, self.plan, page_groups(folder))
         self._kept: Any = None
 
@@ -235,12 +252,37 @@ class Content:
     def __init__(self, folder: Path, plan: ReadPlan, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         self.folder, self.plan, self.groups = folder, plan, groups
 
-    def kept(self) -> Any:
+    def there(self) -> Any:
         """Internal ids of the nodes that were read and are not gone, ascending."""
         tables = [load_page(self.folder / group["file"], ["node"]) for group in self.groups["nodes"]]
         nodes = np.sort(np.concatenate([np.empty(0, np.int64), *(table["node"].to_numpy() for table in tables)]))
         gone = load_page(self.folder / GONE)["node"].to_numpy()
         return nodes[~among(nodes, gone)]
+
+    def kept(self) -> Any:
+        """Internal ids of the nodes of the content: of those that are there, the ones that have no tombstone."""
+        there = self.there()
+        buried = [np.empty(0, np.int64)]
+        for group in self.groups["nodes"]:
+            if self._tombstone in group["types"]:
+                table = load_page(self.folder / group["file"], ["node", self._tombstone])
+                buried.append(table["node"].to_numpy()[marked(table[self._tombstone])])
+        return there[~among(there, np.sort(np.concatenate(buried)))]
+
+    def tombstones(self) -> dict[str, int]:
+        """How many nodes and relationships are marked as deleted."""
+        found = {"nodes": 0, "relationships": 0}
+        for what in found:
+            for group in self.groups[what]:
+                if self._tombstone in group["types"]:
+                    table = load_page(self.folder / group["file"], [self._tombstone])
+                    found[what] += int(marked(table[self._tombstone]).sum())
+        return found
+
+    @property
+    def _tombstone(self) -> str:
+        """The column of the tombstones; no page has a column without a name."""
+        return "" if self.plan.tombstone is None else PROPERTY + self.plan.tombstone
 
     def schema(self, what: str, name: str) -> dict[str, str]:
         """Column -> type that holds the values of all pages; properties in alphabetical order."""
@@ -250,6 +292,9 @@ class Content:
                 types[column_name] = meet(types.get(column_name, "null"), kind)
         if not types:
             types = dict(_FIXED[what])
+        if what != "query":
+            hidden = {PROPERTY + name for name in self.plan.hidden}
+            types = {key: kind for key, kind in types.items() if key not in hidden}
         fixed = [column_name for column_name in types if what == "query" or not column_name.startswith(PROPERTY)]
         return {column_name: types[column_name] for column_name in [*fixed, *sorted(set(types) - set(fixed))]}
 
@@ -261,6 +306,8 @@ class Content:
             mask = np.ones(len(table), bool)
             for end in ("node",) if what == "nodes" else ("source", "target") if what == "relationships" else ():
                 mask &= among(table[end].to_numpy(), kept)
+            if what == "relationships" and self._tombstone in group["types"]:
+                mask &= ~marked(table[self._tombstone])
             if not mask.all():
                 table = table.filter(pa.array(mask))
             arrays = {
@@ -318,6 +365,14 @@ def among(values: Any, ids: Any) -> Any:
     if not len(ids):
         return np.zeros(len(values), bool)
     return ids[np.minimum(np.searchsorted(ids, values), len(ids) - 1)] == values
+
+
+def marked(tombstones: Any) -> Any:
+    """Which rows a column of tombstones marks as deleted: those that have one, unless it says false."""
+    there = tombstones.is_valid().to_numpy()
+    if pa.types.is_boolean(tombstones.type):
+        return there & tombstones.fill_null(False).to_numpy()
+    return there
 
 
 def flat(chunked: Any) -> Any:
