@@ -170,7 +170,7 @@ def _sound(recommender: Recommender, run: RunFolder) -> Iterator[Reading]:
     bad = 0
     for folder in (run.evaluation_model, run.model):
         found = Embeddings.load(folder)
-        bad += sum(int((~np.isfinite(part)).sum()) for part in (found.final, found.item_scale))
+        bad += sum(int((~np.isfinite(part)).sum()) for part in (found.final, found.item_scale, found.item_prior))
     yield Reading(
         name="no numbers",
         now=float(bad),
