@@ -74,7 +74,7 @@ def dry_run(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
     sources = tuple(compare_sources(base_report(intact), inputs))
     known = None if full else known_of(runs, inputs.fingerprint, current)
     if known is None:
-        plan = plan_for(config, runs, intact, full=full)
+        plan = plan_for(config, runs, current, full=full)
         reasons = plan.reasons if problem is None else (*plan.reasons, problem)
         return DryRun(run=current, action="make", reasons=reasons, plan=plan.to_json(), sources=sources)
     told = known.told

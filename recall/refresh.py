@@ -114,7 +114,7 @@ def refresh(
         keep = () if inputs.snapshot is None else (inputs.snapshot.folder,)
         stages = Stages(runs.staging(inputs.fingerprint, fresh=full, keep=keep))
         intact, problem = intact_run(current)
-        plan = plan_for(config, runs, intact, full=full)
+        plan = plan_for(config, runs, current, full=full)
         report = make_run(config, inputs, stages, runs.cache, progress=progress, ranks=ranks, plan=plan, current=intact)
         incremental = report["kind"] == "incremental"
         verdict = judge(
