@@ -64,7 +64,7 @@ def render(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> s
 
 def _content(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     published = [one for one in history if one.get("status") == "published" and one.get("metrics")]
-    before = published[-1] if published else {}
+    before = _before(published, report)
     evaluation, quality = report.get("evaluation", {}), report.get("quality", {})
     changes = report.get("changes") or {}
     created = str(report.get("created", ""))
@@ -94,6 +94,14 @@ def _content(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
             "times": _times_plot(report.get("timings", {})),
         },
     }
+
+
+def _before(published: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The summary of the run that served when this one was made; the last one published where nobody told."""
+    gate = report.get("gate") or {}
+    if "against" not in gate:
+        return published[-1] if published else {}
+    return next((one for one in reversed(published) if one.get("run") == gate["against"]), {})
 
 
 def _gate(gate: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -53,6 +53,7 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
         console.print(Text.assemble(("kept     ", "bold"), f"{accept} publishes it all the same"), soft_wrap=True)
     elif result.run is not None:
         console.print(labelled("run", f"published {near(result.run.path)}"), style="green")
+        console.print(labelled("report", str(near(result.run.path / "report.html"))))
     if result.run is None:
         console.print(labelled("serves", "nothing yet"))
     else:

@@ -106,7 +106,8 @@ def harmless(text: str) -> Page:
 
 def test_the_report_of_a_run_shows_what_it_measured(refreshed: RefreshResult) -> None:
     report = refreshed.report
-    page = harmless(render(report, history(report, 3)))
+    before = history(report, 3)
+    page = harmless(render({**report, "gate": {**report["gate"], "against": "run-1"}}, before))
     for row in report["evaluation"]["metrics"]:
         assert f"{row['recall@5']:.4f}" in page.texts
         assert row["ranker"] in page.texts
@@ -115,6 +116,17 @@ def test_the_report_of_a_run_shows_what_it_measured(refreshed: RefreshResult) ->
     assert "192" in page.texts  # interactions
     assert [tag for tag, _ in page.elements].count("svg") == 4
     assert "served before" in page.texts
+
+
+def test_what_served_before_is_what_the_gate_compared_with(refreshed: RefreshResult) -> None:
+    before = history(refreshed.report, 3)
+    for number, one in enumerate(before):
+        for values in one["metrics"].values():
+            values.update(dict.fromkeys(values, 0.1117 * (number + 1)))
+    gate = {**refreshed.report["gate"], "against": "run-1"}  # the newest one was rolled back
+    page = harmless(render({**refreshed.report, "gate": gate}, before))
+    assert "0.2234" in page.texts
+    assert "0.3351" not in page.texts
 
 
 def test_a_first_run_has_nothing_before_it(refreshed: RefreshResult) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,19 @@ def test_every_outcome_is_told(command: Command, config: Path) -> None:
     assert sample(config, "run_interactions") == 16 * 12
     assert sample(config, "refreshes_total", status="failed") == 2
     assert sample(config, "refresh_last_status", status="failed") == 1
+
+
+def test_a_run_that_the_gate_refused_is_told_and_has_its_page(command: Command, config: Path) -> None:
+    config.write_text(config.read_text() + "[gate.first]\nminimum = {ndcg = 0.999}\n")
+    code, out, err = command("refresh", config)
+    assert (code, err) == (4, "")
+    assert "graphrecall accept" in out
+    (line,) = SummaryLog(config.parent / "runs").read()
+    assert (line["status"], line["exit_code"], line["run"]) == ("rejected", 4, None)
+    assert "ndcg" in line["reasons"][0]
+    assert sample(config, "refresh_last_status", status="rejected") == 1
+    page = (config.parent / "runs" / ".rejected" / line["rejected"] / "report.html").read_text()
+    assert line["reasons"][0] in html.unescape(page)
 
 
 def test_a_log_is_json_to_the_last_line_also_of_a_failure(command: Command, config: Path) -> None:
