@@ -140,6 +140,12 @@ class _Mapping:
 
     def run(self) -> Neo4jTables:
         self._moved()
+        for what, count in self.snapshot.read.get("tombstones", {}).items():
+            self.report.add(
+                f"{what} with a tombstone",
+                count,
+                f"they count as deleted: sources.neo4j.tombstone = {self.source.tombstone!r}",
+            )
         self._nodes()
         placed = set()
         for kind in self.snapshot.plan.types:

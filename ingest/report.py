@@ -71,12 +71,14 @@ class QualityReport:
         sources: in the order of the configuration.
         findings: by kind.
         counts: nodes by type and edges by relation of the graph that was built.
+        matures: UTC seconds of the earliest time that was set aside as one of the future; None when there was none.
     """
 
     def __init__(self) -> None:
         self.sources: list[Source] = []
         self.findings: dict[str, Finding] = {}
         self.counts: dict[str, dict[str, int]] = {}
+        self.matures: int | None = None
 
     def source(self, name: str, kind: str) -> Source:
         """Open the account of one more source."""
@@ -100,6 +102,10 @@ class QualityReport:
         examples = list(examples)
         source.leave_out(kind, count, f"{explanation}; {examples[0]}" if examples else explanation)
         self.add(kind, count, explanation, examples, severity="warning")
+
+    def set_future(self, seconds: int) -> None:
+        """Note a time that lies in the future: from then on the sources give another graph."""
+        self.matures = seconds if self.matures is None else min(self.matures, seconds)
 
     def check_limit(self, source: Source, limit: float) -> None:
         """Refuse a source of which too much was set aside.
@@ -141,6 +147,7 @@ class QualityReport:
                 for _, f in sorted(self.findings.items())
             ],
             "graph": self.counts,
+            "matures": self.matures,
         }
 
     def to_text(self) -> str:

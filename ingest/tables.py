@@ -337,6 +337,8 @@ class Cleaner:
         hint = "later than now"
         if (future & self.kept).any() and np.median(values[future]) // 1000 <= now < np.median(values[future]):
             hint += "; they look like milliseconds: divide by 1000"
+        if (future & self.kept).any():
+            self._report.set_future(int(values[future & self.kept].min()))
         self.set_aside(future, "future timestamps", hint, column)
         return values, missing
 

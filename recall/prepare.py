@@ -57,6 +57,8 @@ class Inputs:
         clock: what this machine's clock said, UTC seconds.
         now: the same, or the time at which the last run was made where that is later: a clock that was turned back must
             not make what is new look like the future.
+        as_of: None, or the time from which on the sources give another graph than an earlier run has, because a time
+            that it set aside as one of the future is past by now.
         snapshot: what was read from the Neo4j database of the sources.
         people: which users may come in, and under which names; None: everybody as they are.
         without_list: the fingerprint as it would be if nobody were on the list of forgotten users.
@@ -67,6 +69,7 @@ class Inputs:
     sources: dict[str, dict[str, Any]]
     clock: int
     now: int
+    as_of: int | None = None
     snapshot: Snapshot | None = None
     people: People | None = None
     without_list: str = ""
@@ -118,7 +121,7 @@ class Inputs:
         privacy: Privacy,
     ) -> Inputs:
         with progress.task("looking for changes", total=1) as task:
-            found = cls._of_files(config, left_out, _made_at(base), privacy)
+            found = cls._of_files(config, left_out, base, privacy)
             task.advance()
         if config.sources.neo4j is None or config.neo4j is None:
             return found
@@ -133,7 +136,9 @@ class Inputs:
         )
 
     @classmethod
-    def _of_files(cls, config: RefreshConfig, left_out: Collection[str], made_at: int, privacy: Privacy) -> Inputs:
+    def _of_files(
+        cls, config: RefreshConfig, left_out: Collection[str], base: RunFolder | None, privacy: Privacy
+    ) -> Inputs:
         settings = {key: value for key, value in config.to_json().items() if key not in left_out}
         if settings["sources"]["neo4j"] is not None:
             for how in HOW_IT_IS_READ:
@@ -156,14 +161,19 @@ class Inputs:
             body["text model"] = model.sha256
         if privacy.pseudonyms and privacy.key is not None:
             body["pseudonyms"] = privacy.key.name
-        text = json.dumps(body, sort_keys=True, ensure_ascii=False)
         clock = int(time.time())
+        now = max(clock, _made_at(base))
+        as_of = _as_of(base, now)
+        if as_of is not None:
+            body["as of"] = as_of
+        text = json.dumps(body, sort_keys=True, ensure_ascii=False)
         return cls(
             fingerprint=hashlib.sha256(text.encode()).hexdigest(),
             files=files,
             sources=sources,
             clock=clock,
-            now=max(clock, made_at),
+            now=now,
+            as_of=as_of,
         )
 
     def kept_config(self, config: RefreshConfig) -> dict[str, Any]:
@@ -236,6 +246,16 @@ def _made_at(base: RunFolder | None) -> int:
         return 0 if base is None else int(datetime.fromisoformat(str(base.manifest()["created"])).timestamp())
     except (ArtifactError, KeyError, ValueError):
         return 0
+
+
+def _as_of(base: RunFolder | None, now: int) -> int | None:
+    """The last time from which on the sources gave another graph, as far as a run's report tells."""
+    try:
+        quality = {} if base is None else read_json(base.report)["quality"]
+        before, matures = quality.get("as_of"), quality.get("matures")
+        return int(matures) if matures is not None and matures <= now else before
+    except (ArtifactError, AttributeError, KeyError, TypeError):
+        return None
 
 
 def _kept(root: Path) -> list[Path]:
@@ -343,7 +363,7 @@ def prepare(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, 
             inputs.drop_snapshot()
             raise
         save_graph(graph, run.graph)
-        return quality.to_json()
+        return {**quality.to_json(), "as_of": inputs.as_of}
 
     quality = stages.do("build", run.graph, build)
     graph = load_graph(run.graph)

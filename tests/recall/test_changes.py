@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ class Deployed:
         config = load_config(self.config)
         inputs = Inputs.of(config, self.folder / "staging", base=base)
         settings = DataSettings(graph=config.graph, sources=config.sources, quality=config.quality)
-        return inputs, build_graph(settings, base=config.base, now=inputs.now)[0]
+        graph, quality = build_graph(settings, base=config.base, now=inputs.now)
+        self.quality = {**quality.to_json(), "as_of": inputs.as_of}
+        return inputs, graph
 
     def publish(self, base: RunFolder | None = None, *, created: str = "") -> tuple[RunFolder, dict[str, Any]]:
         """A folder that holds of a run what the next one is compared with, and what its report says."""
@@ -47,7 +50,8 @@ class Deployed:
         told = describe(base, inputs, graph)
         save_graph(graph, run.graph)
         created = created or time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
-        write_json(run.report, {"created": created, **json.loads(json.dumps(told, allow_nan=False))})
+        facts = {"created": created, "quality": self.quality, **told}
+        write_json(run.report, json.loads(json.dumps(facts, allow_nan=False)))
         write_json(run.path / "MANIFEST.json", {"created": created})
         return run, told
 
@@ -172,6 +176,42 @@ def test_a_clock_that_was_turned_back_is_told_and_loses_nothing(
     assert counts(told, "edges", RATED)[0] == 1, "the new rating is no rating of the future"
     assert "the clock was turned back" in kinds(told)
     assert "sources written in the future" not in kinds(told), "the run before tells what time it is at least"
+
+
+def test_a_time_of_the_future_makes_another_graph_once_it_is_past(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = int(time.time())
+    clock = [float(today)]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+
+    def publish(base: RunFolder | None) -> RunFolder:
+        return deployed.publish(base, created=datetime.fromtimestamp(clock[0], UTC).isoformat())[0]
+
+    def early() -> list[str]:
+        """Who of the two is in the graph by now."""
+        return sorted({"early", "later"} & set(deployed.read(base)[1].users.ids.to_pylist()))
+
+    deployed.edit("ratings.csv", lambda rows: [*rows, f"early,m1,5.0,{today + 900}", f"later,m2,5.0,{today + 9000}"])
+    base = publish(None)
+    first = deployed.read(base)[0].fingerprint
+    assert early() == []
+    clock[0] += 600
+    assert deployed.read(base)[0].fingerprint == first, "not yet"
+    clock[0] += 600
+    second = deployed.read(base)[0].fingerprint
+    assert second != first
+    assert early() == ["early"]
+    base = publish(base)
+    assert deployed.read(base)[0].fingerprint == second, "it is no change twice"
+    clock[0] += 600
+    base = publish(base)
+    assert deployed.read(base)[0].fingerprint == second
+    clock[0] += 9000
+    assert deployed.read(base)[0].fingerprint not in (first, second)
+    assert early() == ["early", "later"]
+    clock[0] -= 20_000
+    assert early() == ["early"], "whoever was made by a run that serves stays"
 
 
 def test_files_written_by_clocks_that_are_wrong_are_told_and_read(deployed: Deployed) -> None:
