@@ -124,7 +124,7 @@ class KilledRefreshes:
             self._finished(child, code, started, say)
             return False
         stage = self.stage(before, published)
-        problems = self._check_after_kill(before, published)
+        problems = self.check_whole(before, published)
         self.journal.add(
             kind="kill",
             number=len(self.kills),
@@ -155,7 +155,7 @@ class KilledRefreshes:
         self._finished(child, child.wait(), started, say)
 
     def _finished(self, child: Child, code: int, started: float, say: Callable[[str], None]) -> None:
-        problems = self._check_completed(code)
+        problems = self.check_completed(code)
         seconds = round(time.monotonic() - started, 2)
         self.journal.add(kind="completed", code=code, seconds=seconds, bytes=self._bytes(), problems=problems)
         say(f"completed in {seconds} s: {problems or 'fine'}")
@@ -239,7 +239,7 @@ class KilledRefreshes:
         done = self._marks()
         return next((stage for stage in reversed(self.facts["stages"]) if stage in done), "")
 
-    def _check_after_kill(self, before: RunFolder | None, published: set[str]) -> list[str]:
+    def check_whole(self, before: RunFolder | None, published: set[str]) -> list[str]:
         """The folder always loads, and always the old or the new run, whole."""
         problems = []
         current = self.runs.current()
@@ -261,11 +261,11 @@ class KilledRefreshes:
                 problems.append(f"{current.name} answers otherwise than before")
         return problems
 
-    def _check_completed(self, code: int) -> list[str]:
+    def check_completed(self, code: int) -> list[str]:
         """The refresh succeeded with the data of now, and nothing lies about."""
         if code != 0:
             return [f"exit code {code}: {self._log.read_text()[-2000:]}"]
-        problems = self._check_after_kill(None, set())
+        problems = self.check_whole(None, set())
         current = self.runs.current()
         if current is None:
             return ["nothing serves"]

@@ -1,8 +1,8 @@
 """Processes that run the command line and can be stopped dead at a chosen moment.
 
 They are forked from one that has imported everything and computed nothing: no import twice, and safe for threads.
-A child notes the changes that it is about to make below the runs folder, by stage. At a chosen one it says so, and
-waits for its end: the kill itself comes from outside.
+A child notes the changes that it is about to make below the runs folder, by stage. Before a chosen one it says so and
+stops: whatever happens to it then comes from outside.
 """
 
 from __future__ import annotations
@@ -55,8 +55,7 @@ def watch(runs, where, resumed, say):
             hits += 1
             if hits == where[1]:
                 say({"at": change})
-                while True:
-                    signal.pause()
+                os.kill(os.getpid(), signal.SIGSTOP)
         if not state["stage"] and STAGED.fullmatch(change):
             state["stage"] = resumed
         if event == "os.rename" and (found := MARK.fullmatch(paths[-1])):
@@ -102,7 +101,7 @@ class Child:
 
     Attributes:
         pid: of the process.
-        at: the change that it waits before, or "".
+        at: the change that it stopped before, or "".
         changes: those below the runs folder, in their order, by the last finished stage; once it ended by itself.
         code: its exit code, negative for a signal, once it ended.
     """
@@ -127,6 +126,13 @@ class Child:
         """Kill it from outside; its exit code, which is another one when it was quicker."""
         os.kill(self.pid, signal.SIGKILL)
         return self.wait()
+
+    def go_on(self) -> None:
+        """Let it go on from where it stopped."""
+        status = Path(f"/proc/{self.pid}/status")
+        while "State:\tT" not in status.read_text():  # it has said so, and is about to stop
+            time.sleep(0.001)
+        os.kill(self.pid, signal.SIGCONT)
 
     def wait(self, seconds: float = 600.0) -> int:
         """Its exit code."""
@@ -183,7 +189,7 @@ class Nursery:
             arguments: of `graphrecall`.
             runs: the folder whose changes are counted.
             log: what the command prints goes there.
-            where: wait to be killed before this change: the last finished stage, a number from 1, and the regular
+            where: stop before this change: the last finished stage, a number from 1, and the regular
                 expression of the changes that it counts.
             resumed: the last stage that an attempt before has finished; "" for none.
         """

@@ -1,0 +1,177 @@
+"""Processes ask without pause while runs are published, rolled back and pruned.
+
+Every answer must be, to the last digit, that of the one run which the recommender says it was loaded from: an answer
+put together from two runs equals none.
+`python -m tests.soak.readers RUNS WAY NUMBER OUT` is one of the readers; it ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kg.files import write_json
+from recall.decide import rollback
+from recall.recommender import Recommender
+from recall.run_watch import RunWatch
+from recall.runs import RunFolder, RunsFolder
+from tests.soak.journal import Journal
+
+WAYS = ("watch", "watch", "watch", "reload", "reload", "load", "load", "unverified")
+ANSWERS = "answers.json"
+USERS, K = 3, 10
+
+
+def ask(recommender: Recommender, *, every_way: bool = False) -> list[Any]:
+    """What a run answers: candidates with their scores; `every_way`: items like one, reasons and Cypher, too."""
+    users = sorted(recommender.graph.users.ids.to_pylist())[:USERS]
+    table = recommender.recommend(users, k=K).table
+    found = [table["user_id"].to_pylist(), table["item_id"].to_pylist(), table["score"].to_pylist()]
+    if every_way:
+        item = found[1][0]
+        found.append(recommender.similar([item], k=5).table["item_id"].to_pylist())
+        found.append([one.score for one in recommender.explain([(users[0], item)])])
+        found.append(recommender.cypher("MATCH (u:User)-[r]->(m) RETURN count(r) AS n"))
+    return found
+
+
+def prepare_answers(made: Sequence[RunFolder], state: Path) -> None:
+    """Keep what each of some runs answers, by its fingerprint."""
+    answers = {}
+    for run in made:
+        recommender = Recommender.load(run.path)
+        answers[run.manifest()["fingerprint"]] = [ask(recommender), ask(recommender, every_way=True)]
+    write_json(state / ANSWERS, answers)
+    assert len({json.dumps(one[0]) for one in answers.values()}) == len(made), "two runs answer alike"
+
+
+def publish_among_readers(
+    made: Sequence[RunFolder], runs: RunsFolder, state: Path, *, times: int, pause: float, seed: int = 0
+) -> Journal:
+    """Publish and roll back among readers, so many times.
+
+    Args:
+        made: finished runs of different data, elsewhere; copies of them are published.
+        runs: where; it may be empty.
+        state: folder of the journal.
+        times: publishes and rollbacks together.
+        pause: seconds between two; as long a time of the same number of pauses without any comes first.
+        seed: of what is done.
+    """
+    journal = Journal(state / "readers.jsonl")
+    prepare_answers(made, state)
+    random = np.random.default_rng(seed)
+
+    def publish(number: int) -> None:
+        source = made[number % len(made)]
+        with runs.lock():
+            staged = runs.staging(f"{number:064x}") / "run"
+            shutil.copytree(source.path, staged)
+            runs.publish(staged, fingerprint=source.manifest()["fingerprint"])
+            runs.prune(2)
+
+    publish(0)
+    readers = []
+    for number, way in enumerate(WAYS):
+        command = [sys.executable, "-m", "tests.soak.readers", str(runs.path), way, str(number), str(state)]
+        readers.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+    for reader in readers:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "asking\n"
+    quiet = time.time()
+    time.sleep(pause * min(times, 50))
+    busy, published, rolled_back = time.time(), 0, 0
+    for number in range(1, times + 1):
+        if len(runs.runs()) > 1 and random.random() < 0.4:
+            names = [run.name for run in runs.runs() if run != runs.current()]
+            rollback(runs.path, to=names[int(random.integers(len(names)))], by="soak")
+            rolled_back += 1
+        else:
+            publish(number)
+            published += 1
+        time.sleep(pause)
+    end = time.time()
+    waits: dict[str, list[float]] = {"quiet": [], "busy": []}
+    asked, seen, problems = 0, set(), []
+    for number, reader in enumerate(readers):
+        reader.communicate("")
+        if reader.returncode:
+            problems.append(f"reader {number} ({WAYS[number]}) ended with {reader.returncode}")
+            continue
+        found = json.loads((state / f"reader-{number}.json").read_text())
+        asked += found["asked"]
+        seen |= set(found["runs"])
+        problems += found["problems"]
+        for at, seconds in found["waits"]:
+            if quiet <= at < busy:
+                waits["quiet"].append(seconds)
+            elif busy <= at < end:
+                waits["busy"].append(seconds)
+    p99 = {phase: 1000 * float(np.quantile(times, 0.99)) for phase, times in waits.items() if times}
+    p50 = {phase: 1000 * float(np.quantile(times, 0.5)) for phase, times in waits.items() if times}
+    journal.add(
+        kind="readers",
+        readers=len(readers),
+        published=published,
+        rolled_back=rolled_back,
+        asked=asked,
+        runs_seen=len(seen),
+        p50_ms=p50,
+        p99_ms=p99,
+        left=len(runs.runs()),
+        problems=problems[:20],
+    )
+    return journal
+
+
+def _read(link: Path, way: str, number: int, out: Path) -> None:
+    """Ask until the standard input ends; keep what came of it."""
+    answers = json.loads((out / ANSWERS).read_text())
+    waits: list[tuple[float, float]] = []
+    problems: list[str] = []
+    runs: set[str] = set()
+    recommender = Recommender.load(link)
+    watch = RunWatch(link, every=0.05) if way == "watch" else None
+    newest: dict[str, Callable[[], Recommender]] = {
+        "watch": lambda: recommender if watch is None else watch.recommender,
+        "reload": lambda: recommender.reload(),
+        "load": lambda: Recommender.load(link),
+        "unverified": lambda: Recommender.load(link, verify=False),
+    }
+    print("asking", flush=True)  # noqa: T201
+    asked = 0
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        try:
+            # New ones are taken between requests, so that a request's time is that of its answer.
+            if way in ("watch", "reload") or asked % 20 == 0:
+                recommender = newest[way]()
+            thorough = asked % 25 == 24
+            start, now = time.perf_counter(), time.time()
+            found = ask(recommender, every_way=thorough)
+            if not thorough:
+                waits.append((now, time.perf_counter() - start))
+            assert recommender.run is not None
+            runs.add(recommender.run.name)
+            fingerprint = recommender.run.manifest()["fingerprint"]
+            if json.loads(json.dumps(found)) != answers[fingerprint][thorough]:
+                problems.append(f"reader {number} ({way}): an answer of {recommender.run.name} is not its own: {found}")
+        except Exception as error:
+            problems.append(f"reader {number} ({way}): {type(error).__name__}: {error}")
+        asked += 1
+    if watch is not None:
+        watch.close()
+    facts = {"asked": asked, "runs": sorted(runs), "waits": waits, "problems": problems}
+    (out / f"reader-{number}.json").write_text(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    _read(Path(sys.argv[1]) / "current", sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
