@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ from ingest.report import QualityReport
 from kg.graph import KnowledgeGraph
 from kg.user_key import UserKey
 from kg.users import rename_users, without_users
+
+WORDS = (r"[^\s,;<>\"'()\[\]]+", r"[\w.@+-]+")  # what may be an id in an example: an IRI, a word
 
 FORGOTTEN_USERS = "forgotten users"
 
@@ -42,6 +45,9 @@ class People:
                 len(outside),
                 "the sources name users who are to be forgotten: they are left out, with all they did",
             )
+        if self.forgotten:
+            # Of lines that were set aside, too, whose users may be in no other.
+            report.unquote(self._quotes_forgotten)
         if self.pseudonyms:
             graph = rename_users(graph, [name for name, out in zip(names, gone, strict=True) if not out])
             # Any example may quote an id, and short ids are found in everything.
@@ -54,3 +60,7 @@ class People:
         if self.key.marks([pseudonym])[0] in self.forgotten:
             return None
         return pseudonym if self.pseudonyms else id
+
+    def _quotes_forgotten(self, example: str) -> bool:
+        words = {word for pattern in WORDS for word in re.findall(pattern, example)}
+        return not self.forgotten.isdisjoint(self.key.marks_of_ids(sorted(words)))

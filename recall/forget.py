@@ -172,6 +172,7 @@ def _finish(
         remove_trees([runs.staging_root, *runs.database_copies(), *studies])
         SummaryLog(runs.path).redact_errors()
         result = _Runs(runs, privacy, progress).forget(patience)
+        remove_trees([runs.staging_root])
         with progress.task("clearing the caches"):
             _keep_texts(runs)
     database = None

@@ -363,7 +363,8 @@ def tuning_kept_out(studies: Path) -> Iterator[list[Path]]:
         yield []
         return
     with _lock(studies):
-        yield [path for one in studies.iterdir() for path in ([one] if one.name.startswith("neo4j-") else _work(one))]
+        folders = [one for one in studies.iterdir() if one.is_dir()]
+        yield [path for one in folders for path in ([one] if one.name.startswith("neo4j-") else _work(one))]
 
 
 def _tidy(studies: Path, folder: Path, inputs: Inputs) -> None:
