@@ -26,6 +26,8 @@ RECIPES = ROOT / "examples" / "schedule"
 COMMAND = Path(sys.executable).with_name("graphrecall")
 AIRFLOW = Path(os.environ.get("GRAPHRECALL_AIRFLOW", ROOT / ".cache" / "airflow")) / "bin" / "airflow"
 
+# What is started in it ends with it, and its mounts are seen by nobody else.
+VIEW = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 # cron reads the system's crontabs: it gets a view of the file system in which these are ours, and a mailbox.
 CRON = """
 set -e
@@ -34,6 +36,7 @@ mount -t tmpfs none /etc/cron.d
 mount --bind {spool}/../nothing /etc/crontab
 mount -t overlay none -o lowerdir={sbin}:/usr/sbin /usr/sbin
 mount -t tmpfs none /run
+mount -t tmpfs none /dev/shm
 exec env TZ=UTC faketime -f '@2026-01-05 03:16:57' cron -f
 """
 
@@ -41,8 +44,9 @@ exec env TZ=UTC faketime -f '@2026-01-05 03:16:57' cron -f
 def may_make_a_view() -> bool:
     if not all(shutil.which(name) for name in ("cron", "unshare", "faketime")) or os.geteuid() != 0:
         return False
-    probe = "mount -t tmpfs none /run && mount -t overlay none -o lowerdir=/usr/sbin:/usr/bin /usr/sbin"
-    return subprocess.run(["unshare", "--mount", "sh", "-c", probe], check=False, capture_output=True).returncode == 0
+    mounts = ("tmpfs none /run", "tmpfs none /dev/shm", "overlay none -o lowerdir=/usr/sbin:/usr/bin /usr/sbin")
+    probe = " && ".join(f"mount -t {one}" for one in mounts)
+    return subprocess.run([*VIEW, "sh", "-c", probe], check=False, capture_output=True).returncode == 0
 
 
 def crontab_line() -> str:
@@ -73,7 +77,7 @@ def test_cron_refreshes_at_its_time_and_mails_what_went_wrong_alone(
     (sbin / "sendmail").write_text(f"#!/bin/sh\ncat >> {mailbox}\n")
     (sbin / "sendmail").chmod(0o755)
     program = CRON.format(spool=spool, sbin=sbin)
-    with subprocess.Popen(["unshare", "--mount", "sh", "-c", program], start_new_session=True) as cron:
+    with subprocess.Popen([*VIEW, "sh", "-c", program]) as cron:
         logs = [SummaryLog(made / "runs"), SummaryLog(broken / "runs")]
         try:
             for _ in range(2400):
@@ -82,7 +86,7 @@ def test_cron_refreshes_at_its_time_and_mails_what_went_wrong_alone(
                 assert cron.poll() is None
                 time.sleep(0.1)
         finally:
-            cron.terminate()
+            cron.kill()  # unshare lets other signals pass by
     assert [line["status"] for line in logs[0].read()] == ["unchanged"]
     assert [line["status"] for line in logs[1].read()] == ["failed"]
     mail = mailbox.read_text()
