@@ -187,13 +187,22 @@ class Embeddings:
         """Read what `save` wrote; executes no code.
 
         Raises:
-            ArtifactError: a file is missing or damaged.
+            ArtifactError: a file is missing or damaged, or another version wrote it.
         """
         data = read_json(folder / "model.json")
         try:
             tensors = load_file(folder / "model.safetensors")
         except Exception as error:  # safetensors raises its own untyped errors
             raise ArtifactError(f"{folder / 'model.safetensors'} cannot be read: {error}") from error
+        try:
+            return cls._of(data, tensors)
+        except KeyError as error:
+            raise ArtifactError(
+                f"{folder} lacks {error}, for another version of graphrecall wrote it: run the refresh again"
+            ) from error
+
+    @classmethod
+    def _of(cls, data: Mapping[str, Any], tensors: Mapping[str, Any]) -> Embeddings:
         linear = None
         if data["relations"] is not None:
             linear = LinearParts(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from gnn.embeddings import Embeddings
 from gnn.metrics import Values, bootstrap_interval, per_user_metrics
+from kg.errors import ArtifactError
 from kg.files import read_json
 from kg.ids import IntArray
 from kg.progress import SILENT, Progress
@@ -130,28 +131,31 @@ def judge(
         ArtifactError: the new run cannot be loaded.
     """
     with progress.task("checking the new run", total=4) as task:
-        old = None if current is None else RunData(current)
         new = RunData(run)
+        before = None
+        if current is not None:
+            try:
+                before = _answers(new, RunData(current), settings)
+            except ArtifactError as error:  # intact, but of a version whose models this one cannot read
+                problem = f"the run that serves cannot be read, so that nothing is compared with it: {error}"
         task.advance()
-        kind: Kind = "first" if old is None else "incremental" if incremental else "full"
+        kind: Kind = "first" if before is None else "incremental" if incremental else "full"
         limits: FirstLimits = getattr(settings, kind)
-        common = Common(new, old)
-        held_out, served = common.held_out(settings.users), common.served(settings.users)
+        common = Common(new, None) if before is None else before.common
         recommender = Recommender.of_run(run, verify=False)
         readings = [*_sound(recommender, run)]
+        task.advance()
+        held_out = common.held_out(settings.users)
         if all(reading.passed for reading in readings):
-            k = min(settings.k, max(common.num_items, 1))
-            top = common.rank(recommender.channel, served, min(TOP, k), of=new)
-            del recommender
-            task.advance()
+            k = _cut(common, settings.k)
             lists = common.rank(new.evaluation_channel(), held_out, k, of=new)
-            task.advance()
-            if old is not None and isinstance(limits, ChangeLimits):
+            if before is not None and isinstance(limits, ChangeLimits):
                 readings += _counts(common, limits)
-                lists_before = common.rank(old.evaluation_channel(), held_out, k, of=old)
-                readings += _metrics(settings, limits, held_out, lists, lists_before, k, common.num_items)
-                before = common.rank(Recommender.of_run(old.run, verify=False).channel, served, min(TOP, k), of=old)
-                readings += _top_changed(limits, top, before)
+                readings += _metrics(settings, limits, held_out, lists, before.lists, k, common.num_items)
+                served = common.served(settings.users)
+                top = common.rank(recommender.channel, served, _cut(common, TOP), of=new)
+                readings += _top_changed(limits, top, before.top)
+            task.advance()
             popular = common.rank(Popularity().fit(new.view), held_out, k, of=new)
             readings += _alone(settings, limits, held_out, lists, popular, k)
         task.advance()
@@ -163,6 +167,33 @@ def judge(
         readings=tuple(readings),
         note=problem,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answers:
+    """What the run that serves answers to the common questions.
+
+    Attributes:
+        common: the ground of both runs.
+        lists: of its evaluation model, to the held-out questions, (users, k).
+        top: of its serving model, (users, TOP).
+    """
+
+    common: Common
+    lists: IntArray
+    top: IntArray
+
+
+def _answers(new: RunData, old: RunData, settings: GateSettings) -> _Answers:
+    common = Common(new, old)
+    held_out, served = common.held_out(settings.users), common.served(settings.users)
+    lists = common.rank(old.evaluation_channel(), held_out, _cut(common, settings.k), of=old)
+    serving = Recommender.of_run(old.run, verify=False).channel
+    return _Answers(common=common, lists=lists, top=common.rank(serving, served, _cut(common, TOP), of=old))
+
+
+def _cut(common: Common, k: int) -> int:
+    return max(min(k, common.num_items), 1)
 
 
 def _sound(recommender: Recommender, run: RunFolder) -> Iterator[Reading]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from gnn.embeddings import Embeddings, item_prior, item_scale
 from gnn.lightgcn import LightGCNConfig
@@ -67,6 +68,11 @@ def test_another_beta_keeps_what_cold_items_need(toy_graph: KnowledgeGraph, tmp_
 def test_a_damaged_file_is_refused(toy_graph: KnowledgeGraph, tmp_path: Path) -> None:
     training = TrainingConfig(batch_size=64, negatives=0)
     fit(toy_graph, LightGCNConfig(dim=4), training, steps=1, context=RunContext(device="cpu")).save(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["item_scale"]
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(ArtifactError, match="lacks 'item_scale', for another version of graphrecall wrote it"):
+        Embeddings.load(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"x")
     with pytest.raises(ArtifactError, match=r"model\.safetensors cannot be read"):
         Embeddings.load(tmp_path)

@@ -164,6 +164,17 @@ def test_vectors_that_are_no_numbers_are_noticed(tastes: Path, tmp_path: Path) -
     assert verdict.reasons == ("2 values of the model's vectors are no numbers",)
 
 
+def test_a_run_of_a_version_that_cannot_be_read_is_no_measure(tastes: Path, tmp_path: Path) -> None:
+    run = serving(tastes)
+    shutil.copytree(run.path, tmp_path / "old")
+    facts = tmp_path / "old" / "model" / "model.json"
+    facts.write_text(facts.read_text().replace('"cold_scale"', '"warmth"'))
+    verdict = judge(GateSettings(k=5), run, current=RunFolder(tmp_path / "old"))
+    assert verdict.passed
+    assert verdict.kind == "first"
+    assert "lacks 'cold_scale', for another version" in str(verdict.note)
+
+
 def test_a_metric_must_lose_much_and_not_by_chance() -> None:
     random = np.random.default_rng(0)
     before = random.uniform(size=500)
