@@ -13,6 +13,7 @@ NAMES = {
     "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",
     "profile": "where a training step and an evaluation on gowalla spend their time",
     "rdf": "triples a second into the graph, beside rdflib",
+    "refresh": "what a refresh costs by the size of the change, and what an incremental one reaches",
     "text": "texts a second, beside sentence-transformers",
     "training": "seconds to train LightGCN, beside PyG's and RecBole's",
     "scaling": "memory and step time at 1, 10 and 50 million generated edges",

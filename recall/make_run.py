@@ -24,7 +24,7 @@ from gnn.device import resolve_device
 from gnn.distributed import ALONE, Ranks
 from gnn.embeddings import Embeddings
 from gnn.features import TextFeatures
-from gnn.trainer import RunContext, fit
+from gnn.trainer import RunContext, TrainingConfig, fit
 from gnn.warm_start import Parameters
 from ingest.difference import Difference
 from kg import KnowledgeGraph
@@ -246,16 +246,9 @@ class _Base:
 
     def __init__(self, run: RunFolder, config: RefreshConfig, plan: Plan) -> None:
         self.run = run
-        settings, report = config.refresh, read_json(run.report)
-        # How popularity enters the score stays as it is: what is best after a few steps changes with every draw.
+        report = read_json(run.report)
         chosen = report["training"]["evaluation"]
-        self.training = replace(
-            config.training,
-            max_steps=plan.steps(settings),
-            learning_rate=settings.warm_rate * config.training.learning_rate,
-            betas=() if chosen["prior"] else (chosen["beta"],),
-            priors=(chosen["prior"],) if chosen["prior"] else (),
-        )
+        self.training = warm_training(config, plan, beta=chosen["beta"], prior=chosen["prior"])
         fusion = report.get("fusion")
         self.weights: dict[str, float] | None = None if fusion is None else fusion["weights"]
         self._graph = load_graph(run.graph)
@@ -263,6 +256,26 @@ class _Base:
     def parameters(self, model: Path) -> Parameters:
         """Those of one of its two models."""
         return Parameters.load(model, self._graph)
+
+
+def warm_training(config: RefreshConfig, plan: Plan, *, beta: float, prior: float) -> TrainingConfig:
+    """How an incremental run trains.
+
+    How popularity enters the score stays as it is in the base: what is best after a few steps changes with every draw.
+
+    Args:
+        config: of the deployment.
+        plan: says how many steps.
+        beta: popularity exponent of the base.
+        prior: weight of the popularity in the base.
+    """
+    return replace(
+        config.training,
+        max_steps=plan.steps(config.refresh),
+        learning_rate=config.refresh.warm_rate * config.training.learning_rate,
+        betas=() if prior else (beta,),
+        priors=(prior,) if prior else (),
+    )
 
 
 def _same_plan(stages: Stages, plan: Plan) -> None:

@@ -35,7 +35,7 @@ class RefreshSettings:
     full_above: float = 0.2
     full_below: float = 0.95
     warm_share: float = 0.06
-    warm_rate: float = 0.2
+    warm_rate: float = 0.1
 
     def __post_init__(self) -> None:
         if self.full_after < 0:
