@@ -296,6 +296,10 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     folder = arguments.data / "gowalla"
     graph = gowalla_data.load(folder)
+    near = ", ".join(f"{value:.4f}" for value in gowalla_data.nearness(graph))
+    print(
+        f"nearness of the test part to each tenth of the training lines, and to their random ninth: {near}", flush=True
+    )
     split = gowalla_data.split(graph)
     tuning, test = Task.valid("tuning", graph, split, TUNING_USERS), Task.test(graph, split)
     results = Results(folder, arguments.seeds)

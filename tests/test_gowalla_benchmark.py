@@ -54,6 +54,24 @@ def test_validation_is_the_last_fifth_of_the_ordered_part_of_each_training_line(
     assert sum(map(len, valid.values())) > 50
 
 
+def test_the_part_next_to_the_test_part_is_the_nearest(tmp_path):
+    """Forty people walk on one round of 120 places, each from another start: 30 in order, 4 out of order, 8 later."""
+    random = np.random.default_rng(0)
+    train, test = [], []
+    for user in range(40):
+        walk = (np.arange(42) + 3 * user) % 120
+        tail = random.choice(34, 4, replace=False)
+        ordered = np.delete(walk[:34], tail)
+        train.append(" ".join(map(str, [user, *ordered, *walk[tail]])))
+        test.append(" ".join(map(str, [user, *walk[34:]])))
+    for name, lines_of in (("train.txt", train), ("test.txt", test)):
+        (tmp_path / name).write_text("\n".join(lines_of) + "\n")
+    *tenths, tail = gowalla_data.nearness(gowalla_data.load(tmp_path))
+    assert tenths[9] == max(tenths)
+    assert tenths[0] == min(tenths)
+    assert tenths[0] < tail < tenths[9]
+
+
 def test_the_benchmark_measures_every_model_and_keeps_what_other_runs_measured(folder, tmp_path, monkeypatch):
     training = replace(gowalla.GOWALLA.training, max_steps=4, eval_every=2, batch_size=64, negatives=16)
     recipe = replace(
