@@ -122,26 +122,27 @@ def evaluate_run(
     """
     if ks is not None and min(ks, default=1) < 1:
         raise ConfigError(f"k = {min(ks)} must be at least 1")
-    run.verify()
-    config = read_json(run.config)
-    graph = load_graph(run.graph)
-    split = read_split(run.split, graph)
-    view = split.view(graph, "train")
-    model = exact_channel(Embeddings.load(run.evaluation_model), view)
-    fusion = fused_channel(run.evaluation_channels, model, view)
-    chosen = config["evaluation"]["baselines"] if baselines else []
-    result = assess(
-        graph,
-        split,
-        model,
-        kind=config["split"]["kind"],
-        ks=ks or config["evaluation"]["k"],
-        fusion=fusion,
-        baselines=chosen,
-        channels=TypeAdapter(ChannelsConfig).validate_python(config.get("channels", {})),
-        features=TextFeatures.load(run.features) if CONTENT_KNN in chosen else None,
-        progress=progress,
-    )
+    with run.hold():  # nobody removes it meanwhile
+        run.verify()
+        config = read_json(run.config)
+        graph = load_graph(run.graph)
+        split = read_split(run.split, graph)
+        view = split.view(graph, "train")
+        model = exact_channel(Embeddings.load(run.evaluation_model), view)
+        fusion = fused_channel(run.evaluation_channels, model, view)
+        chosen = config["evaluation"]["baselines"] if baselines else []
+        result = assess(
+            graph,
+            split,
+            model,
+            kind=config["split"]["kind"],
+            ks=ks or config["evaluation"]["k"],
+            fusion=fusion,
+            baselines=chosen,
+            channels=TypeAdapter(ChannelsConfig).validate_python(config.get("channels", {})),
+            features=TextFeatures.load(run.features) if CONTENT_KNN in chosen else None,
+            progress=progress,
+        )
     return {"run": run.name, **result}
 
 

@@ -44,9 +44,10 @@ def export_run(
     out = out.absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ArtifactError(f"{out} is there already and not empty: name a new folder")
-    run.verify()
-    graph = load_graph(run.graph)
-    embeddings = Embeddings.load(run.model)
+    with run.hold():  # nobody removes it meanwhile
+        run.verify()
+        graph = load_graph(run.graph)
+        embeddings = Embeddings.load(run.model)
     staging = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
         with progress.task("exporting", total=1 + len(set(formats))) as task:
