@@ -298,6 +298,7 @@ def test_export(command: Command, current: Path, tmp_path: Path) -> None:
     user = np.array(users["embedding"][users["id"].to_pylist().index("u1")].as_py())
     at = movies["id"].to_pylist().index(row["item_id"])
     score = user @ np.array(movies["embedding"][at].as_py()) * movies["scale"][at].as_py()
+    score += movies["prior"][at].as_py() * np.linalg.norm(user)
     assert score == pytest.approx(row["score"], rel=1e-4, abs=1e-6)
     assert len(users) == len(embeddings.users)
     rated = pq.read_table(out / "graph/edges/user.rated.movie.parquet")
