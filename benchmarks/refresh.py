@@ -370,6 +370,8 @@ class Readings:
                 picks = random.integers(0, values.shape[1], (1000, values.shape[1]))
                 for at, metric in enumerate(METRICS):
                     row[metric] = float(values[at].mean())
+                    if not beside[at].any():
+                        continue
                     row[f"{metric} of full"] = float(values[at].mean() / beside[at].mean())
                     lost = (values[at] - beside[at])[picks].mean(axis=1) / beside[at].mean()
                     row[f"{metric} change, 95%"] = [float(edge) for edge in np.quantile(lost, [0.025, 0.975])]
