@@ -48,14 +48,14 @@ def refresh(
     Started by `torchrun --nproc-per-node N --no-python graphrecall refresh CONFIG.toml`, N processes share the
     trainings, each with some columns of the vectors; the first one does everything else.
     """
-    from recall.config import load_config
-
     if every is not None:
         if show or exit_code or dry_run:
             raise typer.BadParameter("--show, --exit-code and --dry-run are for a single refresh", param_hint="--every")
         given = [("--full", full), ("--log", log), ("--json", as_json)]
         _again_and_again(config, every, [name for name, wanted in given if wanted], log=log)
         return
+    from recall.config import load_config
+
     settings = load_config(config)
     if show and settings.demo.user is None:
         raise typer.BadParameter(f"{config} names no user under [demo]", param_hint="--show")
@@ -74,12 +74,13 @@ def refresh(
 
         print_refresh(result, console=screen())
     if show and not as_json and not log and result.run is not None:
+        from recall.privacy import names_in_run
         from recall.recommender import Recommender
         from recall.show import print_user
 
         print_user(
             Recommender.load(result.run.path),
-            str(settings.demo.user),
+            *names_in_run(result.run, [str(settings.demo.user)]),
             k=10,
             history=True,
             explain=True,
@@ -143,14 +144,13 @@ def _listening(*, log: bool, quiet: bool) -> Iterator[Progress]:
 
 
 def _again_and_again(config: Path, every: str, options: list[str], *, log: bool) -> None:
-    from recall.config import load_config
-    from recall.schedule import Schedule, parse_interval, refresh_command
+    from recall.schedule import Schedule, check_config, parse_interval, refresh_command
 
     try:
         interval = parse_interval(every)
     except ConfigError as error:
         raise typer.BadParameter(str(error), param_hint="--every") from error
-    load_config(config)  # a wrong one shall be known now, and not at night
+    check_config(config)  # a wrong one shall be known now, and not at night
     schedule = Schedule(refresh_command([str(config.resolve()), *options]), interval)
     if log:
         from recall.structured_log import json_log

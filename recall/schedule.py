@@ -15,6 +15,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _PART = re.compile(r"(\d+)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+PYTHON = (sys.executable, "-P", "-c")  # this installation, whatever folder it is started in
+CHECK = """
+import sys
+from kg.errors import ConfigError
+from recall.config import load_config
+try:
+    load_config(sys.argv[1])
+except ConfigError as error:
+    sys.exit(str(error))
+"""
 LONGEST = timedelta(days=366)
 PATIENCE = 20.0  # seconds a refresh has to stop in; Kubernetes gives 30 to the whole of it
 LOOK = 30.0  # seconds between two looks at the clock
@@ -49,8 +60,19 @@ def parse_interval(text: str) -> timedelta:
 
 
 def refresh_command(arguments: Sequence[str]) -> list[str]:
-    """The command that refreshes with this very installation, whatever folder it is started in."""
-    return [sys.executable, "-P", "-c", "from recall.cli import main; main()", "refresh", *arguments]
+    """The command that refreshes."""
+    return [*PYTHON, "from recall.cli import main; main()", "refresh", *arguments]
+
+
+def check_config(config: Path) -> None:
+    """Check a configuration file in a process of its own: a schedule that runs for months shall stay small.
+
+    Raises:
+        ConfigError: see `recall.config.load_config`.
+    """
+    done = subprocess.run([*PYTHON, CHECK, str(config)], stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise ConfigError(done.stderr.strip())
 
 
 class Schedule:
