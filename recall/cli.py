@@ -157,7 +157,7 @@ def recommend(
         else:
             screen().print(f"{facts['rows']:,} candidates for {facts['users']:,} users in {out}", markup=False)
         return
-    users = list(dict.fromkeys(user or []))
+    users = _names(recommender, run, list(dict.fromkeys(user or [])))
     if out is not None:
         from kg.parquet import write_table
 
@@ -226,6 +226,7 @@ def explain(
     from recall.show import print_explanation
 
     recommender = _load(run)
+    (user,) = _names(recommender, run, [user])
     (explanation,) = recommender.explain([(user, item)])
     if draw is not None:
         from recall.draw import draw_explanation
@@ -493,6 +494,16 @@ def _load(run: Path) -> Recommender:
     from recall.recommender import Recommender
 
     return Recommender.load(run)
+
+
+def _names(recommender: Recommender, run: Path, users: list[str]) -> list[str]:
+    """Users as the run calls them; who is asked for by a pseudonym goes by that."""
+    if (recommender.graph.users.index(users, missing="negative") >= 0).all():
+        return users
+    from recall.privacy import names_in_run
+
+    there = set(recommender.graph.users.ids.to_pylist())
+    return [user if user in there else name for user, name in zip(users, names_in_run(run, users), strict=True)]
 
 
 def _lines(file: Path) -> list[str]:

@@ -179,17 +179,20 @@ def privacy_of(run: RunFolder) -> PrivacyConfig:
         raise ArtifactError(f"{run.config} is damaged: its section privacy is none: {error}") from error
 
 
-def names_in_run(run: RunFolder, ids: Sequence[str]) -> list[str]:
+def names_in_run(run: RunFolder | Path | str, ids: Sequence[str]) -> list[str]:
     """What a run calls users: their pseudonyms where it has any, else their ids.
 
+    With them a `Recommender` of the run is asked: `rec.recommend(names_in_run("runs/current", ["u42"]))`.
+
     Args:
-        run: published.
+        run: published; its folder, or the link to it.
         ids: of users, as the sources name them.
 
     Raises:
         ConfigError: the run has pseudonyms, and their key is not there.
         ArtifactError: its configuration is damaged.
     """
+    run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     config = privacy_of(run)
     if not config.pseudonyms:
         return list(ids)

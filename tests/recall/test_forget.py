@@ -28,10 +28,10 @@ from kg.storage import load_graph
 from kg.user_key import UserKey
 from recall.assess import evaluate_run
 from recall.config import load_config
-from recall.decide import rollback
+from recall.decide import accept, rollback
 from recall.forget import ForgetResult, forget
 from recall.html_report import NAME as PAGE
-from recall.privacy import Privacy
+from recall.privacy import Privacy, names_in_run
 from recall.recommender import Recommender
 from recall.refresh import refresh
 from recall.runs import RunFolder, RunsFolder
@@ -620,3 +620,108 @@ def test_the_command_says_what_was_done_and_what_weights_may_remember(
     code, _, error = command("forget", tmp_path / "nowhere", "--user", "u5")
     assert code == 1
     assert "there is no config file" in error
+
+
+PSEUDONYMS = """
+[privacy]
+pseudonyms = true
+key_file = "secret/key"
+"""
+
+
+@pytest.fixture(scope="module")
+def masked(sociable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The config of a refreshed deployment whose users go by pseudonyms."""
+    folder = tmp_path_factory.mktemp("masked") / "here"
+    shutil.copytree(sociable.parent, folder)
+    file = folder / sociable.name
+    file.write_text(file.read_text() + PSEUDONYMS)
+    assert refresh(load_config(file)).status == "published"
+    return file
+
+
+def test_with_pseudonyms_no_file_names_anybody(masked: Path) -> None:
+    runs = runs_of(masked)
+    found = places(runs.path, {**NEEDLES, "in an attribute": b"Person u5"})
+    assert not found["id"]
+    assert not found["in an attribute"]
+    assert found["name"]  # an attribute that holds no id stays: the sources should leave it out
+    users = users_of(runs.current())
+    key = UserKey.load(masked.parent / "secret" / "key")
+    ids = [MALLORY, *(f"u{number}" for number in range(16) if number != 3)]
+    assert sorted(key.pseudonyms(ids)) == users
+    assert not (runs.path / ".privacy" / "key").exists()
+    report = read_json(RunFolder.open(runs.link).report)
+    (finding,) = [one for one in report["quality"]["findings"] if one["kind"] == "duplicate interactions"]
+    assert finding["count"] > 0
+    assert finding["examples"] == []
+
+
+def test_who_has_the_key_asks_by_the_id_and_others_by_the_pseudonym(
+    masked: Path, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    link = runs_of(masked).link
+    (name,) = names_in_run(link, [MALLORY])
+    answers = [Recommender.load(link).recommend([name], k=3).table["item_id"].to_pylist()]
+    for user in (MALLORY, name):
+        code, out, _ = command("recommend", link, "--user", user, "-k", 3, "--json")
+        assert code == 0
+        rows = json.loads(out)["candidates"]
+        assert {one["user_id"] for one in rows} == {name}
+        answers.append([one["item_id"] for one in rows])
+        code, out, _ = command("explain", link, "--user", user, "--item", answers[0][0], "--json")
+        assert code == 0
+        assert MALLORY not in out
+    assert answers[0] == answers[1] == answers[2]
+    key = masked.parent / "secret" / "key"
+    aside = key.rename(key.with_name("aside"))
+    try:
+        code, _, error = command("recommend", link, "--user", MALLORY)
+        assert code == 1
+        assert f"cannot be read from {key}" in error
+        assert command("recommend", link, "--user", name)[0] == 0
+        with pytest.raises(ConfigError, match="the key of the user ids is not at"):
+            refresh(load_config(masked))
+    finally:
+        aside.rename(key)
+
+
+def test_a_user_with_a_pseudonym_is_forgotten_by_the_id(masked: Path, tmp_path: Path) -> None:
+    shutil.copytree(masked.parent, tmp_path / "masked", symlinks=True)
+    config = tmp_path / "masked" / masked.name
+    (name,) = names_in_run(runs_of(config).link, [MALLORY])
+    result = forgotten(config)
+    assert result.found == 1
+    runs = runs_of(config)
+    assert name not in users_of(runs.current())
+    pseudonym = {"pseudonym": name.encode(), **{one: NEEDLES[one] for one in ("name", "bio", "tag", "review", "page")}}
+    assert not any(places(runs.path, pseudonym).values())
+    add_ratings(config, f"{MALLORY},m12,5,3000000", "u1,m14,5,3000000")
+    found = refresh(load_config(config))
+    assert found.status == "published"
+    assert len(users_of(found.run)) == 15
+    assert not any(places(runs.path, pseudonym).values())
+
+
+def test_turning_pseudonyms_on_makes_a_full_run_and_what_is_kept_of_before_is_forgotten_by_the_same_id(
+    small: Path,
+) -> None:
+    small.write_text(small.read_text() + "[privacy]\npseudonyms = true\n")
+    found = refresh(load_config(small))
+    assert (found.status, found.report["kind"]) == ("rejected", "full")  # every user is another one
+    assert found.rejected is not None
+    runs = runs_of(small)
+    accept(found.rejected.path, by="ann", reason="pseudonyms from now on")
+    assert len(runs.runs()) == 2
+    forgotten(small, "u3")
+    (name,) = names_in_run(runs.link, ["u3"])
+    assert [len(users_of(run)) for run in runs.runs()] == [7, 7]
+    assert "u3" not in users_of(runs.runs()[0])
+    assert name not in users_of(runs.runs()[1])
+
+
+def test_results_are_not_written_back_under_pseudonyms(small: Path) -> None:
+    text = small.read_text() + '[privacy]\npseudonyms = true\n[write_back]\n[neo4j]\nuri = "bolt://localhost"\n'
+    small.write_text(text)
+    with pytest.raises(ConfigError, match=r"write_back and privacy.pseudonyms do not go together"):
+        load_config(small)
