@@ -227,7 +227,7 @@ class Bench:
         self, part: Part, base: Embeddings, reference: Embeddings, seed: int, *, still: bool = False
     ) -> Embeddings:
         """As `recall.make_run` trains an incremental run; `still`: matched and placed, and no step taken."""
-        steps = Reference(run="", steps=reference.facts["steps"], ndcg=None)
+        steps = Reference(run="", steps=reference.facts["steps"])
         plan = Plan(kind="incremental", reasons=("",), generation=1, reference=steps)
         training = warm_training(self.config, plan, beta=base.beta, prior=base.prior)
         if still:

@@ -206,8 +206,7 @@ def make_run(
         quality = {**quality, "findings": [*quality["findings"], *compared["findings"]]}
     reference = plan.reference
     if reference is None:
-        reached = trained["evaluation"].get("validation", {}).get("ndcg@20")
-        reference = Reference(run="", steps=trained["evaluation"]["steps"], ndcg=reached)
+        reference = Reference(run="", steps=trained["evaluation"]["steps"])
 
     report = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -23,8 +24,9 @@ class RefreshSettings:
         full_after: incremental runs in a row, after which a full one is made; 0: every run is a full one.
         full_above: share of the interactions, or of the items, that were added, removed or changed since the run that
             serves; above it a full run is made.
-        full_below: share of the last full run's NDCG@20 on validation; when an incremental run comes out below it, the
-            next one is a full one.
+        full_below: share of the last full run's lead over popularity (NDCG in the gate's readings); when an incremental
+            run comes out below it, the next one is a full one. Model and popularity are asked for the same, so that
+            data that became harder is no drift.
         warm_share: steps of an incremental training, as a share of those of the last full one.
         warm_rate: its learning rate, as a share of training.learning_rate.
     """
@@ -33,7 +35,7 @@ class RefreshSettings:
 
     full_after: int = 20
     full_above: float = 0.2
-    full_below: float = 0.95
+    full_below: float = 0.9
     warm_share: float = 0.06
     warm_rate: float = 0.1
 
@@ -55,12 +57,13 @@ class Reference:
     Attributes:
         run: its id; "" in the report of that run itself, which has no name yet.
         steps: of its evaluation training.
-        ndcg: NDCG@20 on validation, or None without a validation part.
+        lead: NDCG of what it serves as a multiple of popularity's; None while the gate has not read it, or when there
+            was nobody to read it of.
     """
 
     run: str
     steps: int
-    ndcg: float | None
+    lead: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +130,9 @@ def plan_run(
     report = read_json(current.report)
     generation = int(report["generation"]) + 1
     told = report["reference"]
-    reference = Reference(**told) if report["generation"] else Reference(**{**told, "run": current.name})
+    reference = Reference(**told)
+    if not report["generation"]:
+        reference = Reference(run=current.name, steps=reference.steps, lead=lead_of(report))
     since = "the last full one" if generation == 1 else f"the last full one, {reference.run}"
     reason = f"goes on from {current.name}: number {generation} of at most {settings.full_after} after {since}"
     return Plan(kind="incremental", reasons=(reason,), base=current, generation=generation, reference=reference)
@@ -173,14 +178,24 @@ def _reasons(
         yield "other versions: " + ", ".join(f"{name} {before.get(name)} to {versions.get(name)}" for name in names)
     if settings.full_after and generation >= settings.full_after:
         yield f"{generation} incremental runs in a row were made, refresh.full_after = {settings.full_after}"
-    ndcg = report.get("training", {}).get("evaluation", {}).get("validation", {}).get("ndcg@20")
-    if generation and reference.ndcg and ndcg is not None and ndcg < settings.full_below * reference.ndcg:
+    lead = lead_of(report)
+    if generation and reference.lead and lead is not None and lead < settings.full_below * reference.lead:
         yield (
-            f"NDCG@20 on validation is {ndcg:.4f}, below {settings.full_below:g} of the {reference.ndcg:.4f} that the "
-            "last full run had"
+            f"NDCG is {lead:.2f} times that of popularity, below {settings.full_below:g} of the {reference.lead:.2f} "
+            f"times of the last full run, {reference.run}"
         )
     if current.name in rejected:
         yield f"a run that went on from {current.name} was rejected"
+
+
+def lead_of(report: Mapping[str, Any]) -> float | None:
+    """How many times popularity's NDCG a run reached when the gate read it; None where it did not."""
+    try:
+        readings = report["gate"]["readings"]
+        found = next(one for one in readings if re.fullmatch(r"ndcg@\d+ of popularity", one["name"]))
+        return float(found["now"]) / float(found["before"])
+    except (KeyError, TypeError, ValueError, StopIteration, ZeroDivisionError):
+        return None
 
 
 def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any], at: str = "") -> Iterator[str]:

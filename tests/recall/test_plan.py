@@ -24,9 +24,9 @@ CONFIG: dict[str, Any] = {
 VERSIONS = {"torch": "2.9", "numpy": "2.0"}
 REPORT: dict[str, Any] = {
     "generation": 0,
-    "reference": {"run": "", "steps": 120, "ndcg": 0.2},
+    "reference": {"run": "", "steps": 120, "lead": None},
     "versions": VERSIONS,
-    "training": {"evaluation": {"validation": {"ndcg@20": 0.2}}},
+    "gate": {"readings": [{"name": "ndcg@10 of popularity", "now": 0.2, "before": 0.1}]},
 }
 
 Make = Callable[..., RunFolder]
@@ -72,13 +72,13 @@ def test_it_goes_on_from_the_run_that_serves_and_counts(run: Make) -> None:
     plan = planned(base)
     assert (plan.kind, plan.base, plan.generation) == ("incremental", base, 1)
     assert plan.reference is not None
-    assert (plan.reference.run, plan.reference.steps, plan.reference.ndcg) == (base.name, 120, 0.2)
+    assert (plan.reference.run, plan.reference.steps, plan.reference.lead) == (base.name, 120, 2.0)
     assert plan.steps(RefreshSettings(warm_share=0.1)) == 12
     assert plan.steps(RefreshSettings(warm_share=0.001)) == 1
     told = plan.to_json()
     assert (told["kind"], told["base"], told["generation"]) == ("incremental", base.name, 1)
     assert json.loads(json.dumps(told)) == told
-    later = planned(run(generation=7, reference={"run": "first", "steps": 50, "ndcg": None}))
+    later = planned(run(generation=7, reference={"run": "first", "steps": 50, "lead": None}))
     assert later.generation == 8
     assert later.reference is not None
     assert (later.reference.run, later.reference.steps) == ("first", 50)
@@ -90,7 +90,7 @@ def test_it_is_full_when_that_is_asked_for(run: Make) -> None:
 
 def test_after_so_many_incremental_runs_a_full_one_is_due(run: Make) -> None:
     settings = RefreshSettings(full_after=3)
-    reference = {"run": "first", "steps": 120, "ndcg": 0.2}
+    reference = {"run": "first", "steps": 120, "lead": 2.0}
     assert planned(run(generation=2, reference=reference), settings=settings).kind == "incremental"
     assert "3 incremental runs" in only_reason(planned(run(generation=3, reference=reference), settings=settings))
     assert "makes every run a full one" in only_reason(planned(run(), settings=RefreshSettings(full_after=0)))
@@ -114,15 +114,23 @@ def test_other_versions_want_a_full_run_and_are_named(run: Make) -> None:
 
 
 def test_a_line_that_drifted_below_the_limit_is_ended(run: Make) -> None:
-    def line(ndcg: float | None, generation: int = 2) -> RunFolder:
-        reference = {"run": "first", "steps": 120, "ndcg": 0.2}
-        training = {"evaluation": {} if ndcg is None else {"validation": {"ndcg@20": ndcg}}}
-        return run(generation=generation, reference=reference, training=training)
+    def line(ndcg: float, of_popularity: float, lead: float | None = 2.0) -> RunFolder:
+        readings = [
+            {"name": "recall@20 of popularity", "now": 0.0, "before": 1.0},
+            {"name": "ndcg@20 of popularity", "now": ndcg, "before": of_popularity},
+        ]
+        reference = {"run": "first", "steps": 120, "lead": lead}
+        return run(generation=2, reference=reference, gate={"readings": readings})
 
     settings = RefreshSettings(full_below=0.9)
-    assert planned(line(0.181), settings=settings).kind == "incremental"
-    assert "0.1790" in only_reason(planned(line(0.179), settings=settings))
-    assert planned(line(None), settings=settings).kind == "incremental"
+    assert planned(line(0.181, 0.1), settings=settings).kind == "incremental"
+    assert "1.79 times" in only_reason(planned(line(0.179, 0.1), settings=settings))
+    # Data that became harder for everybody is no drift.
+    assert planned(line(0.0905, 0.05), settings=settings).kind == "incremental"
+    assert planned(line(0.1, 0.0), settings=settings).kind == "incremental"
+    assert planned(line(0.1, 0.1, lead=None), settings=settings).kind == "incremental"
+    nothing_read = run(generation=2, reference={"run": "first", "steps": 120, "lead": 2.0}, gate={"readings": []})
+    assert planned(nothing_read, settings=settings).kind == "incremental"
 
 
 def test_what_the_gate_rejected_is_not_tried_again_in_the_same_way(run: Make) -> None:
