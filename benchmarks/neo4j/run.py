@@ -1,6 +1,6 @@
 """One command for all numbers about Neo4j, on a real server that it starts itself.
 
-    python -m benchmarks neo4j [--only read write paths same gds] [--data DIR]
+    python -m benchmarks neo4j [--only read changes write paths same gds] [--data DIR]
 
 Each section is a module of this package with `run(context) -> rows`. It gets a server of its own (Neo4j Community with
 Graph Data Science, an empty database), so that no section measures what another has left in the heap or on the disk;
@@ -36,6 +36,7 @@ HEAP, PAGE_CACHE = "2g", "512m"
 SETTINGS = ("dbms.security.procedures.unrestricted=gds.*",)
 SECTIONS = {
     "read": "relationships a second into Parquet, beside a reader of a record a row",
+    "changes": "rows and time of a nightly reading with a watermark, beside a reading of everything",
     "write": "relationships a second of a load, vectors a second of a write-back",
     "paths": "latency of path queries on both stores, beside the enumeration in memory",
     "same": "a run from Neo4j beside the run from RDF of the same facts",

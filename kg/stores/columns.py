@@ -102,6 +102,8 @@ def temporal_column(texts: Sequence[Any], kind: str) -> Any:
     """
     if kind == "text":
         return column(texts)[0]
+    if kind == "datetime" and (moments := _moments(texts)) is not None:
+        return moments
     plain = []
     name = "null"
     for text in texts:
@@ -116,6 +118,18 @@ def temporal_column(texts: Sequence[Any], kind: str) -> Any:
         name = meet(name, found)
         plain.append(value)
     return pa.array([_as(value, name) for value in plain], TYPES[name])
+
+
+def _moments(texts: Sequence[Any]) -> Any | None:
+    """A column whose values are all moments in UTC of the years that Python knows, at once; None for any other."""
+    try:
+        array = pa.array(texts, pa.string())
+        known = pc.and_(pc.ends_with(array, "Z"), pc.invert(pc.starts_with(array, "0000")))
+        if array.null_count == len(array) or not pc.all(known).as_py():
+            return None
+        return array.cast(TYPES["datetime"])
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # lists, more digits than microseconds
+        return None
 
 
 def _parsed(text: str | None, kind: str) -> tuple[str, Any]:

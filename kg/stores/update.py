@@ -506,9 +506,13 @@ def _narrow(table: Any) -> Any:
 
 
 def _text(table: Any, column: str) -> Any:
+    """A column as text, fast; what two kinds write differently only looks changed, and is read once more."""
     if column not in table.column_names:
         return pa.nulls(len(table), pa.string())
-    return cast(flat(table[column]), "text")
+    values = flat(table[column])
+    if pa.types.is_temporal(values.type):
+        values = values.cast(pa.int32() if pa.types.is_date32(values.type) else pa.int64())
+    return cast(values, "text") if pa.types.is_list(values.type) else values.cast(pa.string())
 
 
 def _signature(table: Any, fixed: Sequence[str], keys: Mapping[str, Any]) -> Any:

@@ -147,11 +147,10 @@ def test_users_items_attributes_and_interactions_come_change_and_go(
     nights.check()
 
 
-@pytest.mark.parametrize("seed", range(2))
 def test_after_many_nights_the_graph_is_the_one_of_a_reading_of_everything(
-    deployed: RefreshConfig, neo4j_store: Neo4jStore, seed: int
+    deployed: RefreshConfig, neo4j_store: Neo4jStore
 ) -> None:
-    choice = random.Random(seed)  # noqa: S311
+    choice = random.Random(0)  # noqa: S311
     nights = Nights(deployed)
     nights.check()
     pick = "WITH x, rand() AS r ORDER BY r LIMIT 2"
@@ -167,7 +166,7 @@ def test_after_many_nights_the_graph_is_the_one_of_a_reading_of_everything(
         f"""MATCH (u:User) MATCH (x:Movie) {pick.replace("WITH x", "WITH u, x")}
         CREATE (u)-[:RATED {{rating: 4.0, timestamp: 1200000, updated_at: $now}}]->(x)""",
     )
-    for night in range(4):
+    for night in range(3):
         for number, change in enumerate(choice.choices(changes, k=5)):
             moment = f"2026-03-{night + 1:02d}T0{number}:00:00"
             neo4j_store.write(change.replace("$now", f"datetime('{moment}Z')"), {"t": f"{night}-{number}"})

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from neo4j.spatial import CartesianPoint, WGS84Point
 from neo4j.time import Date, DateTime, Duration, Time
 
+from kg.stores import columns
 from kg.stores.columns import SCALARS, TYPES, ContentDigest, cast, column, meet, type_name
 
 BIG = 2**63 - 1
@@ -162,3 +163,32 @@ def test_text_of_mixed_values_is_the_same_in_any_order() -> None:
         assert dict(zip(map(json.dumps, values), texts, strict=True)) == {
             "1": "1", "2.5": "2.5", '"x"': "x", "true": "true",
         }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2026-01-01T00:00:00Z", None, "1969-12-31T23:59:59.5Z"],
+        ["2026-01-01T00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"],
+        ["2026-01-01T00:00:00.123456Z", "2026-01-01T00:00:00.1Z"],
+        ["2026-01-01T00:00:00.123456789Z"],
+        ["0000-01-01T00:00:00Z", "2026-01-01T00:00:00Z"],
+        ["-0044-03-15T00:00:00Z"],
+        ["+12345-03-15T00:00:00Z"],
+        ["2026-01-01T00:00:00+02:00", "2026-01-01T00:00:00+02:00[Europe/Paris]"],
+        ["2026-01-01T00:00:00", "2026-01-01T00:00:00Z"],
+        ["2026-02-30T00:00:00Z"],
+        ["Z"],
+        [None, None],
+        [],
+        [["2026-01-01T00:00:00Z"], None],
+    ],
+)
+def test_moments_that_are_read_at_once_are_those_that_are_read_one_by_one(
+    texts: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = columns.temporal_column(texts, "datetime")
+    monkeypatch.setattr(columns, "_moments", lambda _: None)
+    expected = columns.temporal_column(texts, "datetime")
+    assert found.type == expected.type
+    assert found.equals(expected)

