@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from gnn.evaluation import Group
@@ -21,6 +22,11 @@ def chosen_weights(channels: Mapping[str, Channel], graph: KnowledgeGraph, group
     """
     queries = Queries.of_users(group.user, graph.users, seen=group.seen)
     return fit_weights(Fusion.of(channels, graph), queries, group.truth, k=k)
+
+
+def slug(model: str) -> str:
+    """The name in a fusion of a model of a table."""
+    return "_".join(re.findall("[a-z0-9]+", model.lower()))
 
 
 def told(weights: Mapping[str, float]) -> str:

@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from benchmarks import gowalla_data
-from benchmarks.fusing import chosen_weights, told
+from benchmarks.fusing import chosen_weights, slug, told
 from benchmarks.recipes import GOWALLA
 from benchmarks.results import FOLDER, commit, record
 from gnn.evaluation import Evaluation, Group, user_groups
@@ -366,11 +366,6 @@ def run_fused(
         evaluations.append(evaluation)
         rankings.append(ranking)
     results.add(FUSED, evaluations, rank_seconds=float(np.mean(rankings)), validation=found, chosen=note)
-
-
-def slug(name: str) -> str:
-    """The name of a channel in a fusion."""
-    return name.lower().replace("-", "_")
 
 
 def keep_fitted(results: Results, name: str, chosen: Chosen, test: Task) -> None:

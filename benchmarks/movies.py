@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.ablations import shuffled
-from benchmarks.fusing import chosen_weights, told
+from benchmarks.fusing import chosen_weights, slug, told
 from benchmarks.movies_data import bundled, checksums, rich
 from benchmarks.recipes import COLD, GLOBAL, MAIN, PER_USER, RECIPES, Recipe
 from benchmarks.results import record, show
@@ -326,11 +326,12 @@ def run_split(
         table.add(name, measure(known[name], groups, trained_on=full_view, ks=(K,)), seconds=seconds, note=note)
     keep(table)
     if section == PER_USER:
-        before: dict[str, Channel] = {PLAIN: exact_channel(bare(train(train_view, MAIN, features, seed=0)), train_view)}
-        before |= {name: chosen[name]().fit(train_view) for name in FUSED_WITH}
+        first = bare(train(train_view, MAIN, features, seed=0))
+        before: dict[str, Channel] = {slug(PLAIN): exact_channel(first, train_view)}
+        before |= {slug(name): chosen[name]().fit(train_view) for name in FUSED_WITH}
         weights = chosen_weights(before, train_view, tuning[0], k=K)
         for model in models:
-            channels = {PLAIN: model, **{name: known[name] for name in FUSED_WITH}}
+            channels = {slug(PLAIN): model, **{slug(name): known[name] for name in FUSED_WITH}}
             fusion = Fusion.of(channels, full_view, FusionConfig(weights=weights))
             evaluations = measure(fusion, groups, trained_on=full_view, ks=(K,))
             table.add(FUSED, evaluations, seconds=0.0, note=told(weights))
