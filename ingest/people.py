@@ -14,6 +14,7 @@ from kg.users import rename_users, without_users
 
 WORDS = (r"[^\s,;<>\"'()\[\]]+", r"[\w.@+-]+")  # what may be an id in an example: an IRI, a word
 
+WHY_LEFT_OUT = "the sources name users who are to be forgotten: they are left out, with all they did"
 FORGOTTEN_USERS = "forgotten users"
 
 
@@ -43,7 +44,7 @@ class People:
             report.add(
                 FORGOTTEN_USERS,
                 len(outside),
-                "the sources name users who are to be forgotten: they are left out, with all they did",
+                WHY_LEFT_OUT,
             )
         if self.forgotten:
             # Of lines that were set aside, too, whose users may be in no other.

@@ -23,6 +23,7 @@ from gnn.features import TextFeatures
 from gnn.forgetting import forget_in_embeddings, forget_in_features, forget_in_parameters, kept_rows
 from gnn.warm_start import FILE as PARAMETERS
 from gnn.warm_start import Parameters
+from ingest.people import FORGOTTEN_USERS, WHY_LEFT_OUT
 from kg import KnowledgeGraph
 from kg.errors import StoreError
 from kg.files import MANIFEST, read_json, write_json, write_manifest
@@ -124,6 +125,7 @@ def without(
         if facts is None:
             return None
         report |= facts
+        report["quality"] = _told(report.get("quality", {}), len(gone))
     else:
         shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns(MANIFEST))
     learned = set(graph.users.take(gone).to_pylist())
@@ -234,6 +236,20 @@ class _Again:
             "users": len(np.unique(liked.user)),
             "items": len(np.unique(liked.item)),
         }
+
+
+def _told(quality: Mapping[str, Any], users: int) -> dict[str, Any]:
+    """What was found in the sources, with users whom they name and nobody may know."""
+    others = [one for one in quality.get("findings", []) if one["kind"] != FORGOTTEN_USERS]
+    before = sum(one["count"] for one in quality.get("findings", []) if one["kind"] == FORGOTTEN_USERS)
+    finding = {
+        "kind": FORGOTTEN_USERS,
+        "severity": "info",
+        "count": before + users,
+        "explanation": WHY_LEFT_OUT,
+        "examples": [],
+    }
+    return {**quality, "findings": sorted([*others, finding], key=lambda one: str(one["kind"]))}
 
 
 def _lineage_users(run: RunFolder) -> list[str]:

@@ -13,7 +13,6 @@ from typing import Any
 import faiss
 import ladybug
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
@@ -104,12 +103,3 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(inner)
     else:
         yield str(value)
-
-
-def arrow_file(path: Path) -> Any:
-    """An Arrow IPC file or stream as a table."""
-    with pa.memory_map(str(path)) as source:
-        try:
-            return pa.ipc.open_file(source).read_all()
-        except pa.ArrowInvalid:
-            return pa.ipc.open_stream(source).read_all()
