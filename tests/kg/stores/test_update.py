@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +21,7 @@ from kg.errors import ArtifactError
 from kg.progress import Task
 from kg.stores import pages, update
 from kg.stores.catalog import discover
+from kg.stores.connection import Neo4jConnection
 from kg.stores.neo4j import Neo4jStore
 from kg.stores.reading import read_snapshot
 from kg.stores.snapshot import GONE, ReadPlan, Snapshot, page_groups
@@ -397,3 +402,47 @@ def test_after_any_changes_it_is_what_a_reading_of_everything_gives(database: Da
             kept.last = read_snapshot(database.store, kept.folder / f"w{kept.number}", kept.plan)
             continue
         kept.check(compare=choice.random() < 0.2)
+
+
+KILLED = """
+import os, signal, sys
+from contextlib import contextmanager
+from pathlib import Path
+from kg.stores import pages
+from kg.stores.catalog import discover
+from kg.stores.connection import Neo4jConnection
+from kg.stores.snapshot import Snapshot
+from kg.stores.update import update_snapshot
+pages.FIRST_IDS = 20
+class Killer:
+    @contextmanager
+    def task(self, description, *, total=None):
+        class Step:
+            def advance(self, steps=1):
+                if description == sys.argv[4]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        yield Step()
+        if description == sys.argv[4]:
+            os.kill(os.getpid(), signal.SIGKILL)
+with Neo4jConnection(uri=sys.argv[1], password_env=sys.argv[5]).open() as store:
+    kept = Snapshot.open(Path(sys.argv[2]))
+    update_snapshot(store, Path(sys.argv[3]), kept, kept.plan, catalog=discover(store), progress=Killer())
+"""
+
+
+def test_a_killed_update_leaves_no_snapshot_and_the_next_one_clears_what_it_left(
+    database: Database, kept: Kept, neo4j_connection: Neo4jConnection
+) -> None:
+    database.run("MATCH (m:Movie) WITH m LIMIT 20 SET m.title = 'Changed', m.t = $t")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
+    before = kept.last.digest
+    for when in ("read changed nodes", "write changed pages", "close snapshot"):
+        command = [sys.executable, "-c", KILLED, neo4j_connection.uri, str(kept.folder / "0"), str(kept.folder / "1")]
+        command += [when, neo4j_connection.password_env]
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+        assert sorted(path.name for path in kept.folder.iterdir()) == ["0", "1.update"]
+        assert Snapshot.open(kept.folder / "0").nodes("Movie").num_rows == 60
+        assert Snapshot.open(kept.folder / "0").digest == before
+    kept.check()
+    assert not (kept.folder / "1.update").exists()
