@@ -7,18 +7,21 @@ names of relations) is escaped, and the page forbids itself scripts and the netw
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markupsafe import Markup
 
 from kg.files import write_text
 from recall.console import duration
 from recall.runs import RunFolder
 from recall.summary import headline
+
+_log = logging.getLogger(__name__)
 
 NAME = "report.html"
 SHOWN = ("recall", "ndcg", "hit_rate", "coverage", "novelty", "long_tail")
@@ -33,12 +36,21 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2
 def write_html(run: RunFolder, report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
     """Write `report.html` into a run that is not published yet, or is being made anew.
 
+    What cannot be shown is a warning in the log, and the run goes without the page: it serves all the same.
+
     Args:
         run: the folder, before its manifest is written.
         report: its report.json.
         history: summaries of earlier refreshes, oldest first (`recall.summary.SummaryLog.read`).
     """
-    write_text(run.path / NAME, render(report, history))
+    try:
+        page = render(report, history)
+    except Exception as error:
+        if isinstance(error, OSError | MemoryError):
+            raise
+        _log.warning("the run goes without a %s: %s: %s", NAME, type(error).__name__, error, exc_info=error)
+        return
+    write_text(run.path / NAME, page)
 
 
 def render(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
@@ -51,7 +63,7 @@ def render(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> s
     page = Environment(
         loader=PackageLoader("recall"),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=ChainableUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_printable,
@@ -76,12 +88,12 @@ def _content(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
         "lead": f"{kind}{base}, {duration(seconds)} of work, seed {report.get('seed')}, on {report.get('device')}",
         "tiles": _tiles(report.get("data", {}), before.get("counts", {})),
         "gate": _gate(report.get("gate")),
-        "reasons": report.get("reasons"),
+        "reasons": _reasons(report),
         "groups": _groups(evaluation, before.get("metrics", {})),
         "changes": changes,
         "changed_nodes": _changed(changes.get("nodes", {}), "type"),
         "changed_edges": _changed(changes.get("edges", {}), "relation"),
-        "changes_more": {key: changes[key] for key in ("shares", "times") if changes.get(key)},
+        "changes_more": _more_changes(changes),
         "findings": quality.get("findings", []),
         "sources": [_short(source) for source in report.get("sources") or quality.get("sources", [])],
         "counts": {name: report.get("data", {}).get(name, {}) for name in ("nodes", "edges")},
@@ -166,6 +178,36 @@ def _changed(changes: Mapping[str, Mapping[str, Any]], what: str) -> list[dict[s
     return rows
 
 
+def _more_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What else is told of a change: shares, and the times of the interactions as dates."""
+    found: dict[str, Any] = {}
+    if shares := changes.get("shares"):
+        found["share that changed"] = {name: f"{share:.2%}" for name, share in shares.items()}
+    if times := changes.get("times"):
+        found["newest interaction before"] = _date(times.get("newest_before"))
+        found["newest interaction now"] = _date(times.get("newest"))
+        found["added, and older than the newest before"] = times.get("added_late")
+    return found
+
+
+def _reasons(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Why the run is a full or an incremental one, and what came of that."""
+    found: dict[str, Any] = {}
+    if report.get("reasons"):
+        found["because"] = "; ".join(report["reasons"])
+    if report.get("generation"):
+        found["incremental runs since the last full one"] = report["generation"]
+    if any((report.get("stayed_known") or {}).values()):
+        found["interactions not held out, for an ancestor was trained on them"] = report["stayed_known"]
+    for key, told in (
+        ("on_list", "users on the list of the forgotten"),
+        ("weights_may_remember", "forgotten users that the weights were trained with"),
+    ):
+        if count := (report.get("forgotten") or {}).get(key):
+            found[told] = count
+    return found
+
+
 def _short(source: Mapping[str, Any]) -> dict[str, Any]:
     """A source without what only machines compare."""
     return {key: value for key, value in source.items() if key not in ("fingerprint", "modified")}
@@ -232,7 +274,7 @@ def _runs_plot(published: Sequence[Mapping[str, Any]], report: Mapping[str, Any]
 
 def _rankers_plot(evaluation: Mapping[str, Any]) -> Markup | None:
     rows = evaluation.get("metrics", [])
-    if not rows:
+    if len({row["ranker"] for row in rows}) < 2:
         return None
     group, k = rows[0]["group"], evaluation["k"][0]
     of_group = [row for row in rows if row["group"] == group]
@@ -321,6 +363,14 @@ def _svg(figure: Any, name: str) -> Markup:
 def _label(text: Any) -> str:
     cleaned = _UNPRINTABLE.sub("\ufffd", str(text)).replace("\n", " ")
     return cleaned if len(cleaned) <= 40 else cleaned[:39] + "…"
+
+
+def _date(seconds: Any) -> str:
+    """UTC seconds as a date; whatever no calendar has, as it is."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M UTC}"
+    except (TypeError, ValueError, OverflowError, OSError):
+        return str(seconds)
 
 
 def _moment(text: Any, shape: str = "%Y-%m-%d %H:%M UTC") -> str:

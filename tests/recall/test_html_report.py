@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from recall.html_report import render
+from recall.html_report import render, write_html
 from recall.refresh import RefreshResult
+from recall.runs import RunFolder
 from recall.summary import summarise
 
 HOSTILE = [
@@ -135,6 +136,38 @@ def test_a_first_run_has_nothing_before_it(refreshed: RefreshResult) -> None:
     assert [tag for tag, _ in page.elements].count("svg") == 3
 
 
+def test_an_incremental_run_says_what_it_stands_on(refreshed: RefreshResult) -> None:
+    report = copy.deepcopy(refreshed.report) | {
+        "kind": "incremental",
+        "base": "run-0",
+        "generation": 3,
+        "reasons": ["goes on from run-0"],
+        "stayed_known": {"train": 2, "valid": 0},
+        "forgotten": {"inputs": "00", "on_list": 7, "weights_may_remember": 0},
+        "changes": {
+            "base": "run-0",
+            "nodes": {},
+            "edges": {"(user)-[rated]->(movie)": {"before": 190, "after": 192, "added": 2, "removed": 0, "changed": 0}},
+            "shares": {"interactions": 0.0105},
+            "times": {"newest_before": 1_700_000_000, "newest": 10**30, "added_late": 1},
+        },
+    }
+    rows = report["evaluation"]["metrics"]
+    report["evaluation"]["metrics"] = [row for row in rows if row["ranker"] == "model"]
+    page = harmless(render(report, history(report, 1)))
+    for part in (
+        "goes on from run-0",
+        "incremental refresh on run-0",
+        "1.05%",
+        "2023-11-14 22:13 UTC",
+        str(10**30),
+        "7",
+    ):
+        assert part in page.text
+    assert "weights" not in page.text
+    assert "This run against the baselines." not in page.text  # they are not fitted again
+
+
 def test_the_same_numbers_give_the_same_page(refreshed: RefreshResult) -> None:
     before = history(refreshed.report, 2)
     assert render(refreshed.report, before) == render(refreshed.report, before)
@@ -185,6 +218,16 @@ def test_characters_that_turn_text_around_are_shown_as_such(refreshed: RefreshRe
     text = render(report, [])
     text.encode("utf-8")
     assert "a\ufffdgnp.exe\ufffd\ufffdb" in text
+
+
+def test_a_report_that_cannot_be_shown_keeps_no_run_from_serving(
+    refreshed: RefreshResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_html(RunFolder(tmp_path), {**refreshed.report, "timings": "an hour"}, [])
+    assert not list(tmp_path.iterdir())
+    assert "goes without a report.html" in caplog.text
+    write_html(RunFolder(tmp_path), {}, [{}])
+    harmless((tmp_path / "report.html").read_text())
 
 
 def test_a_page_lies_in_every_run_and_counts_as_part_of_it(
