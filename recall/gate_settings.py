@@ -35,11 +35,23 @@ class ChangeLimits(FirstLimits):
         more: of each of them, that may be there in addition: 1 is twice as many.
     """
 
-    metric_loss: float = Field(default=0.1, ge=0, le=1)
-    coverage_loss: float = Field(default=0.3, ge=0, le=1)
-    top_changed: float = Field(default=0.5, ge=0, le=1)
+    metric_loss: float = Field(default=0.05, ge=0, le=1)
+    coverage_loss: float = Field(default=0.2, ge=0, le=1)
+    top_changed: float = Field(default=0.3, ge=0, le=1)
     gone: float = Field(default=0.2, ge=0, le=1)
     more: float = Field(default=1.0, ge=0)
+
+
+class FullLimits(ChangeLimits):
+    """The same for a run that was built anew, which differs more.
+
+    On the bundled movies another seed alone changes the top 10 of 20% of the users that much, the metrics by up to 2%
+    and the coverage by 3%.
+    """
+
+    metric_loss: float = Field(default=0.1, ge=0, le=1)
+    coverage_loss: float = Field(default=0.4, ge=0, le=1)
+    top_changed: float = Field(default=0.6, ge=0, le=1)
 
 
 class GateSettings(BaseModel):
@@ -63,4 +75,4 @@ class GateSettings(BaseModel):
     keep: int = Field(default=2, ge=1)
     first: FirstLimits = FirstLimits()
     incremental: ChangeLimits = ChangeLimits()
-    full: ChangeLimits = ChangeLimits(metric_loss=0.2, coverage_loss=0.5, top_changed=1.0)
+    full: FullLimits = FullLimits()

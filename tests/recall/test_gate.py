@@ -18,7 +18,7 @@ from recall.config import RefreshConfig, load_config
 from recall.decide import accept, rollback
 from recall.dry_run import dry_run
 from recall.gate import Verdict, _metric, _overlap, judge
-from recall.gate_settings import ChangeLimits, GateSettings
+from recall.gate_settings import FullLimits, GateSettings
 from recall.recommender import Recommender
 from recall.refresh import RefreshResult, refresh
 from recall.runs import RunFolder, RunsFolder
@@ -120,7 +120,7 @@ def test_a_model_that_lost_its_sense_is_rejected_and_a_first_one_only_by_its_min
     bad = spoilt(run, tmp_path / "bad", "evaluation", noise)
     verdict = judge(GateSettings(k=5), bad, current=run)
     assert failed(verdict) == {"recall@5", "ndcg@5"}
-    assert any("ndcg@5" in reason and "20.0% allowed" in reason for reason in verdict.reasons)
+    assert any("ndcg@5" in reason and "10.0% allowed" in reason for reason in verdict.reasons)
     assert judge(GateSettings(k=5), bad, current=None).passed
     floor = GateSettings.model_validate({"k": 5, "first": {"minimum": {"ndcg": 0.3}, "ahead_of_popularity": True}})
     assert failed(judge(floor, bad, current=None)) == {"least ndcg@5"} | {
@@ -144,11 +144,11 @@ def test_a_serving_model_of_another_mind_is_rejected_where_the_lists_may_not_cha
 
     (bad / "index").mkdir()
     EmbeddingChannel.of(changed, RunData(run).graph).index.save(bad / "index")
-    settings = GateSettings(k=5, full=ChangeLimits(top_changed=0.4))
+    settings = GateSettings(k=5, full=FullLimits(top_changed=0.4))
     verdict = judge(settings, RunFolder(bad), current=run)
     assert failed(verdict) == {"top 10 changed"}
     assert "40.0% allowed" in verdict.reasons[0]
-    assert judge(GateSettings(k=5), RunFolder(bad), current=run).passed
+    assert judge(GateSettings(k=5, full=FullLimits(top_changed=1.0)), RunFolder(bad), current=run).passed
 
 
 def test_vectors_that_are_no_numbers_are_noticed(tastes: Path, tmp_path: Path) -> None:
@@ -389,6 +389,9 @@ def test_a_dry_run_writes_nothing_and_says_what_would_be_done(copied: Path, tmp_
 
 def test_limits_are_checked_before_any_work(copied: Path) -> None:
     good = copied.read_text()
+    copied.write_text(good.split("[gate]")[0] + "[gate.full]\ngone = 0.5\n")
+    assert load_config(copied).gate.full == FullLimits(gone=0.5), "one limit changes no other"
+    assert load_config(copied).gate.full.metric_loss == GateSettings().full.metric_loss
     for section, problem in (
         ("[gate.full]\ngone = 1.5", "gate.full.gone"),
         ("[gate.first]\nminimum = {luck = 0.1}", "gate.first.minimum"),
