@@ -452,7 +452,7 @@ class _Update:
     ) -> None:
         """One page: what is kept of it, and what came for ids from `low` to before `end`."""
         old = {group["name"]: group for group in groups}
-        written = []
+        written, linked = [], 0
         for place, name in enumerate(side.names):
             fresh = side.fresh.get(name)
             if fresh is not None:
@@ -467,6 +467,7 @@ class _Update:
             if group is not None and fresh is None and stays.all():
                 link_or_copy(self.kept.folder / group["file"], folder / file)
                 written.append({**group, "file": file})
+                linked += 1
                 continue
             parts = [] if group is None else [load_page(self.kept.folder / group["file"]).filter(pa.array(stays))]
             parts += [] if fresh is None else [fresh]
@@ -475,7 +476,11 @@ class _Update:
                 counted = Counter({} if group is None else group["byte_arrays"])
                 counted.update({} if fresh is None else side.byte_arrays.pop(name, {}))
                 written.append(keep_table(folder, file, name, _narrow(table), counted))
-        write_json(folder / f"{side.what}-{number:08d}.json", {"low": max(low, 0), "end": end, "groups": written})
+        record = f"{side.what}-{number:08d}.json"
+        if groups and linked == len(groups) == len(written):
+            link_or_copy(self.kept.folder / record, folder / record)
+        else:
+            write_json(folder / record, {"low": max(low, 0), "end": end, "groups": written})
 
 
 def _joined(tables: Sequence[Any]) -> Any:
