@@ -211,3 +211,18 @@ def test_a_damaged_base_is_followed_by_a_full_run(config: Path) -> None:
     report = refresh(load_config(config)).report
     assert report["kind"] == "full"
     assert "parameters.safetensors is damaged" in report["reasons"][0]
+
+
+def test_fused_channels_are_fitted_anew_under_the_weights_of_the_base(config: Path) -> None:
+    config.write_text(config.read_text() + '\n[fusion]\nchannels = ["embedding", "item_knn"]\n')
+    first = refresh(load_config(config))
+    assert first.report["reasons"] == ["the configuration was changed: fusion"]
+    add_movie(config, 24)
+    rate(config, "u1,m24,5,2000000", "u2,m24,5,2000001", "u3,m24,5,2000002")
+    second = refresh(load_config(config))
+    assert second.report["kind"] == "incremental"
+    assert second.report["fusion"] == first.report["fusion"]
+    assert {row["ranker"] for row in second.report["evaluation"]["metrics"]} == {"fusion", "model", "item_knn"}
+    found = Recommender.load(second.run.path)
+    others = set(found.recommend(["u5"], k=25).table["item_id"].to_pylist())
+    assert "m24" in others
