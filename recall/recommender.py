@@ -82,13 +82,14 @@ class Recommender:
     def load(cls, run: Path | str, *, verify: bool = True, store: Store | None = None) -> Self:
         """Open a published run, by its folder or by the link to it.
 
+        For as long as the Recommender lives, no refresh removes the run from the disk (recall.run_hold). Where another
+        run begins to serve meanwhile, that one is loaded.
+
         Args:
             run: such as "runs/current".
             verify: compare every checksum first. They detect damage, not forgery.
             store: what answers `cypher`; default: the Neo4j of the run's configuration, or else the embedded store of
                 the run. It is opened by the first query.
-
-        For as long as it lives, no refresh removes the run from the disk (recall.run_hold).
 
         Raises:
             ArtifactError: there is no run, or it is damaged, incomplete or of another format version.
