@@ -75,7 +75,7 @@ def render(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> s
 
 
 def _content(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    published = [one for one in history if one.get("status") == "published" and one.get("metrics")]
+    published = [one for one in history if one.get("status") == "published" and isinstance(one.get("metrics"), dict)]
     before = _before(published, report)
     evaluation, quality = report.get("evaluation", {}), report.get("quality", {})
     changes = report.get("changes") or {}

@@ -146,7 +146,7 @@ class SummaryLog:
     def read(self) -> list[dict[str, Any]]:
         """All there are, oldest first; a line that is no JSON object is left out."""
         try:
-            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
         except FileNotFoundError:
             return []
         return list(_objects(lines))
@@ -167,7 +167,8 @@ class SummaryLog:
         """
         with self._locked():
             before = self.read()
-            line = _carried(summary, before[-1] if before else {})
+            whole = (one for one in reversed(before) if isinstance(one.get("totals"), dict))
+            line = _carried(summary, next(whole, {}))
             self._write([*before, line][-keep:])
         return line
 

@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-from filelock import Timeout
-
 from gnn.distributed import ALONE, Ranks
 from kg.errors import ArtifactError, GateError, GraphRecallError, RefreshInProgressError
 from kg.files import read_json, write_text
@@ -108,17 +106,19 @@ def watched_refresh(
 
 
 def _tell(config: RefreshConfig, *, error: BaseException | None, **facts: Any) -> None:
-    runs = RunsFolder(config.runs_folder)
-    run, report = _serving(runs)
     told = None if error is None else (str(error) or type(error).__name__)
     unforeseen = None if error is None or isinstance(error, GraphRecallError | KeyboardInterrupt) else error
-    summary = summarise(runs=runs.path, run=run, report=report, error=told, **facts)
+    summary: dict[str, Any] = {**facts, "started": facts["started"].isoformat(timespec="seconds"), "error": told}
     try:
+        runs = RunsFolder(config.runs_folder)
+        run, report = _serving(runs)
+        summary = summarise(runs=runs.path, run=run, report=report, error=told, **facts)
         summary = SummaryLog(runs.path).add(summary, keep=config.watch.history)
         if config.watch.prometheus is not None:
             write_text(config.base / config.watch.prometheus.expanduser(), exposition(summary))
-    except (OSError, Timeout) as error:
-        _log.warning("the summary of this refresh is not kept: %s", error)
+    except Exception as problem:
+        # Whatever it is: the run is published, or refused, already.
+        _log.warning("the summary of this refresh is not kept: %s: %s", type(problem).__name__, problem)
     level = logging.INFO if summary["exit_code"] == 0 else logging.ERROR
     _log.log(level, "refresh %s", summary["status"], extra={FIELDS: summary}, exc_info=unforeseen)
 

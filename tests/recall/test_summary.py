@@ -72,6 +72,13 @@ def test_a_damaged_line_costs_that_line_alone(tmp_path: Path) -> None:
     assert [one["status"] for one in log.read()] == ["published", "failed"]
 
 
+def test_a_text_with_every_kind_of_line_break_stays_in_its_line(tmp_path: Path) -> None:
+    log, text = SummaryLog(tmp_path), "a\nb\r\nc\u2028d\x85e\x0cf"
+    for _ in range(2):
+        log.add(summary("failed", tmp_path, error=text), keep=9)
+    assert [line["error"] for line in log.read()] == [text, text]
+
+
 def _add(runs: Path, count: int) -> None:
     for _ in range(count):
         SummaryLog(runs).add(summary("locked", runs), keep=1000)

@@ -118,6 +118,19 @@ def test_a_summary_that_cannot_be_written_changes_no_outcome(command: Command, c
     assert [line["level"] for line in lines if "not kept" in line["message"]] == ["warning"]
 
 
+def test_a_log_that_somebody_broke_is_gone_on_with(command: Command, config: Path) -> None:
+    runs = config.parent / "runs"
+    runs.mkdir()
+    (runs / ".refreshes.jsonl").write_text('{"status": "published", "totals": [1], "metrics": 5}\n')
+    code, _, err = command("refresh", config, "--log")
+    assert code == 0
+    assert not [line for line in map(json.loads, err.splitlines()) if line["level"] == "warning"]
+    assert SummaryLog(runs).read()[-1]["totals"]["published"] == 1
+    current = RunsFolder(runs).current()
+    assert current is not None
+    assert (current.path / "report.html").is_file()
+
+
 def test_where_it_is_watched_from_makes_no_other_run(config: Path) -> None:
     before = Inputs.of(load_config(config), config.parent / "staging")
     config.write_text(config.read_text().replace("movies.prom", "films.prom") + "history = 3\n")
