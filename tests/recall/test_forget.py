@@ -418,9 +418,10 @@ def killed_at(config: Path, number: int) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
+# Before it is on the list, made anew, published, switched to, renamed to be removed, removed, marked as done.
 @pytest.mark.parametrize(
     ("number", "finisher"),
-    [(3, "forget"), (5, "refresh"), (6, "forget"), (7, "refresh"), (8, "forget"), (9, "refresh"), (11, "forget")],
+    [(3, "forget"), (9, "refresh"), (12, "forget"), (13, "refresh"), (14, "forget"), (15, "refresh"), (18, "forget")],
 )
 def test_killed_anywhere_it_is_finished_by_the_next_call_or_refresh_which_know_no_id(
     small: Path, number: int, finisher: str
