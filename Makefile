@@ -25,7 +25,7 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not soak"
 
 soak: setup
-	$(BIN)/pytest -m soak --timeout 7200
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m soak --timeout 7200
 
 # A real Airflow, in an environment of its own (about 0.5 GB), imports the example's DAG and runs it.
 airflow: setup .cache/airflow/ready

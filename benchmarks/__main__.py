@@ -9,6 +9,7 @@ NAMES = {
     "book_crossing": "AUC of labelled pairs, recall and NDCG with and without the knowledge graph",
     "gowalla": "recall and NDCG on the published split of the LightGCN paper, beside the published figures",
     "distributed": "step time with one and two ranks, bytes exchanged, and a large one on paper",
+    "faults": "how often each fault was tried by the soak, and how often anything was lost",
     "movies": "recall and NDCG on the bundled movies: baselines, ablations, cold items",
     "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",
     "profile": "where a training step and an evaluation on gowalla spend their time",

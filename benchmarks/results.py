@@ -57,7 +57,7 @@ def show(title: str, rows: Iterable[Mapping[str, Any]]) -> None:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     table = Table(title=title)
     for column in columns:
-        table.add_column(column, justify="left" if column in ("model", "group", "system") else "right")
+        table.add_column(column, justify="left" if column in ("model", "group", "system", "fault") else "right")
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     Console(width=max(80, 14 * len(columns) + 30)).print(table)

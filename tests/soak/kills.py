@@ -24,7 +24,7 @@ from recall.recommender import Recommender
 from recall.runs import RunFolder, RunsFolder
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
-from tests.soak.nursery import Child, Nursery
+from tests.soak.nursery import Child, Nursery, one_of
 
 # Before the first and after the last stage that leaves a mark.
 LOOKING, REPORTING, CHECKING = "looking for changes", "writing the report", "checking the new run"
@@ -33,7 +33,7 @@ STAGED = re.compile(r"mkdir \.staging/[0-9a-f]{64}")
 MANIFESTED = re.compile(r"rename \.staging/[0-9a-f]{64}/run/MANIFEST\.json$")
 PUBLISHED = re.compile(r"rename \d{8}T\d{9}Z-[0-9a-f]{8}$")
 SWITCHED = re.compile(r"rename current$")
-YOUNG = 120.0  # seconds in which a leftover of a kill may lie at the top: the next refresh but one removes it
+SPARED = 65.0  # seconds: a refresh removes only what is older, at its beginning (recall.runs.SMALL_FILE_AGE)
 
 
 class KilledRefreshes:
@@ -66,19 +66,27 @@ class KilledRefreshes:
         """Kills by the stage that they hit."""
         return self.journal.count("kill", "stage")
 
-    def run(self, times: int, *, seconds: float = float("inf"), say: Callable[[str], None] = lambda _: None) -> bool:
+    def run(
+        self,
+        times: int,
+        *,
+        seconds: float = float("inf"),
+        say: Callable[[str], None] = lambda _: None,
+        nursery: Nursery | None = None,
+    ) -> bool:
         """Kill until there are so many kills; whether there are.
 
         Args:
             times: kills, those of earlier calls counted.
             seconds: no new round begins later.
             say: hears of every attempt.
+            nursery: starts the refreshes; None: one of its own.
         """
         end = time.monotonic() + seconds
-        with Nursery() as nursery:
-            self._complete(nursery, say)
+        with one_of(nursery) as starter:
+            self._complete(starter, say)
             while len(self.kills) < times and time.monotonic() < end:
-                self._round(nursery, say)
+                self._round(starter, say)
         return len(self.kills) >= times
 
     # ------------------------------------------------------------------------------------------------ one round
@@ -155,8 +163,8 @@ class KilledRefreshes:
         self._finished(child, child.wait(), started, say)
 
     def _finished(self, child: Child, code: int, started: float, say: Callable[[str], None]) -> None:
-        problems = self.check_completed(code)
         seconds = round(time.monotonic() - started, 2)
+        problems = self.check_completed(code, seconds)
         self.journal.add(kind="completed", code=code, seconds=seconds, bytes=self._bytes(), problems=problems)
         say(f"completed in {seconds} s: {problems or 'fine'}")
         self._learn(child)
@@ -261,8 +269,8 @@ class KilledRefreshes:
                 problems.append(f"{current.name} answers otherwise than before")
         return problems
 
-    def check_completed(self, code: int) -> list[str]:
-        """The refresh succeeded with the data of now, and nothing lies about."""
+    def check_completed(self, code: int, seconds: float = 0.0) -> list[str]:
+        """The refresh, which took so long, succeeded with the data of now, and nothing lies about."""
         if code != 0:
             return [f"exit code {code}: {self._log.read_text()[-2000:]}"]
         problems = self.check_whole(None, set())
@@ -277,17 +285,17 @@ class KilledRefreshes:
             problems.append(f"the staging is still there: {sorted(self.runs.staging_root.rglob('*'))[:9]}")
         if len(self.runs.runs()) > self.keep:
             problems.append(f"{len(self.runs.runs())} runs are kept, not {self.keep}")
-        problems += [f"left behind: {path}" for path in self._leftovers()]
+        problems += [f"left behind: {path}" for path in self._leftovers(seconds)]
         return problems
 
-    def _leftovers(self) -> list[Path]:
+    def _leftovers(self, seconds: float) -> list[Path]:
         found = [path for path in self.runs.path.rglob(".*") if TEMPORARY.fullmatch(path.name)]
         cache = self.runs.cache
         return [
             path
             for path in found
             if not (path.parent == self.runs.path or cache in path.parents)
-            or time.time() - path.lstat().st_mtime > YOUNG
+            or time.time() - path.lstat().st_mtime > seconds + SPARED
         ]
 
     def _bytes(self) -> int:

@@ -9,16 +9,18 @@ import numpy as np
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 from tests.soak.kills import KilledRefreshes
-from tests.soak.nursery import Nursery
+from tests.soak.nursery import Nursery, one_of
 
 LOCKED = 75
 
 
-def two_at_once(deployment: Deployment, state: Path, *, times: int, seed: int = 0) -> Journal:
+def two_at_once(
+    deployment: Deployment, state: Path, *, times: int, seed: int = 0, nursery: Nursery | None = None
+) -> Journal:
     """Start two, so many times; one must publish, and the other find the folder locked, or nothing left to do."""
     journal = Journal(state / "locks.jsonl")
     check = KilledRefreshes(deployment, state)
-    with Nursery() as one, Nursery() as two:
+    with one_of(nursery) as one, Nursery() as two:
         while len(journal.of("pair")) < times:
             random = np.random.default_rng([seed, len(journal.of("pair"))])
             deployment.change(random)

@@ -36,8 +36,10 @@ def repeat(deployment: Deployment, state: Path, *, refreshes: int, reloads: int,
 
 
 def growth(megabytes: list[float]) -> float:
-    """MB by which the last third lies above the middle one, by their medians."""
-    third = max(1, len(megabytes) // 3)
+    """MB by which the last third lies above the middle one, by their medians; 0 for fewer than three."""
+    third = len(megabytes) // 3
+    if not third:
+        return 0.0
     return float(np.median(megabytes[-third:]) - np.median(megabytes[-2 * third : -third]))
 
 

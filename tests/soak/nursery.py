@@ -14,6 +14,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -51,7 +53,7 @@ def watch(runs, where, resumed, say):
             return
         change = event.removeprefix("os.") + " " + paths[-1][len(runs) + 1:]
         state["changes"].setdefault(state["stage"], []).append(change)
-        if where and where[0] == state["stage"] and re.search(where[2], change):
+        if where and where[0] in (None, state["stage"]) and re.search(where[2], change):
             hits += 1
             if hits == where[1]:
                 say({"at": change})
@@ -144,6 +146,16 @@ class Child:
         return int(self.code if self.code is not None else -1)
 
 
+@contextmanager
+def one_of(given: Nursery | None) -> Iterator[Nursery]:
+    """The given one, which stays open, or one for the length of the block."""
+    if given is not None:
+        yield given
+        return
+    with Nursery() as nursery:
+        yield nursery
+
+
 class Nursery:
     """Starts commands, one at a time."""
 
@@ -180,7 +192,7 @@ class Nursery:
         *,
         runs: Path,
         log: Path,
-        where: tuple[str, int, str] | None = None,
+        where: tuple[str | None, int, str] | None = None,
         resumed: str = "",
     ) -> Child:
         """Start a command.
@@ -189,7 +201,7 @@ class Nursery:
             arguments: of `graphrecall`.
             runs: the folder whose changes are counted.
             log: what the command prints goes there.
-            where: stop before this change: the last finished stage, a number from 1, and the regular
+            where: stop before this change: the last finished stage (None: any), a number from 1, and the regular
                 expression of the changes that it counts.
             resumed: the last stage that an attempt before has finished; "" for none.
         """

@@ -20,10 +20,13 @@ from typing import Any
 import numpy as np
 
 from kg.files import write_json
+from recall.config import load_config
 from recall.decide import rollback
 from recall.recommender import Recommender
+from recall.refresh import refresh
 from recall.run_watch import RunWatch
 from recall.runs import RunFolder, RunsFolder
+from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 
 WAYS = ("watch", "watch", "watch", "reload", "reload", "load", "load", "unverified")
@@ -44,6 +47,20 @@ def ask(recommender: Recommender, *, every_way: bool = False) -> list[Any]:
     return found
 
 
+def make_runs(deployment: Deployment, number: int) -> list[RunFolder]:
+    """Runs of changing data, copied out of the runs folder."""
+    made = []
+    for place in range(number):
+        copy = deployment.folder / f"made-{place}"
+        if not copy.exists():
+            run = refresh(load_config(deployment.config)).run
+            assert run is not None
+            shutil.copytree(run.path, copy)
+            deployment.change(np.random.default_rng(place))
+        made.append(RunFolder(copy))
+    return made
+
+
 def prepare_answers(made: Sequence[RunFolder], state: Path) -> None:
     """Keep what each of some runs answers, by its fingerprint."""
     answers = {}
@@ -55,7 +72,14 @@ def prepare_answers(made: Sequence[RunFolder], state: Path) -> None:
 
 
 def publish_among_readers(
-    made: Sequence[RunFolder], runs: RunsFolder, state: Path, *, times: int, pause: float, seed: int = 0
+    made: Sequence[RunFolder],
+    runs: RunsFolder,
+    state: Path,
+    *,
+    times: int,
+    pause: float,
+    ways: Sequence[str] = WAYS,
+    seed: int = 0,
 ) -> Journal:
     """Publish and roll back among readers, so many times.
 
@@ -65,6 +89,7 @@ def publish_among_readers(
         state: folder of the journal.
         times: publishes and rollbacks together.
         pause: seconds between two; as long a time of the same number of pauses without any comes first.
+        ways: how each reader comes to the newest run.
         seed: of what is done.
     """
     journal = Journal(state / "readers.jsonl")
@@ -81,7 +106,7 @@ def publish_among_readers(
 
     publish(0)
     readers = []
-    for number, way in enumerate(WAYS):
+    for number, way in enumerate(ways):
         command = [sys.executable, "-m", "tests.soak.readers", str(runs.path), way, str(number), str(state)]
         readers.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
     for reader in readers:
@@ -105,7 +130,7 @@ def publish_among_readers(
     for number, reader in enumerate(readers):
         reader.communicate("")
         if reader.returncode:
-            problems.append(f"reader {number} ({WAYS[number]}) ended with {reader.returncode}")
+            problems.append(f"reader {number} ({ways[number]}) ended with {reader.returncode}")
             continue
         found = json.loads((state / f"reader-{number}.json").read_text())
         asked += found["asked"]

@@ -9,24 +9,25 @@ import numpy as np
 
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
-from tests.soak.kills import LOOKING, KilledRefreshes
-from tests.soak.nursery import Nursery
+from tests.soak.kills import KilledRefreshes
+from tests.soak.nursery import Nursery, one_of
 
 WAYS = ("gone", "cut short", "grows", "replaced unseen", "emptied")
-EARLY = ("", LOOKING, "build")
 
 
-def disturb_sources(deployment: Deployment, state: Path, *, times: int, seed: int = 0) -> Journal:
+def disturb_sources(
+    deployment: Deployment, state: Path, *, times: int, seed: int = 0, nursery: Nursery | None = None
+) -> Journal:
     """Disturb a source, so many times; what was disturbed is refused with a reason, and once mended it goes in."""
     journal = Journal(state / "sources.jsonl")
     check = KilledRefreshes(deployment, state)
     (victim,) = deployment.folder.glob("ratings.csv*")
-    with Nursery() as nursery:
+    with one_of(nursery) as starter:
 
         def start(where: tuple[str, int, str] | None = None) -> tuple[int, str, str]:
             """Run a refresh, disturbing the source at that change: exit code, what was printed, the change."""
             log = state / "sources.log"
-            child = nursery.start(["refresh", str(deployment.config)], runs=deployment.runs, log=log, where=where)
+            child = starter.start(["refresh", str(deployment.config)], runs=deployment.runs, log=log, where=where)
             while child.look(0.05) and not child.at:
                 pass
             if child.at:

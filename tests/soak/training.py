@@ -13,12 +13,14 @@ from gnn.checkpoint import CHECKPOINT
 from recall.runs import RunsFolder
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
-from tests.soak.nursery import Nursery
+from tests.soak.nursery import Nursery, one_of
 
-KEPT = rf"rename .*/{re.escape(CHECKPOINT)}$"
+KEPT = rf"rename .*/work/%s/{re.escape(CHECKPOINT)}$"
 
 
-def kill_in_training(deployment: Deployment, state: Path, *, times: int, seed: int = 0) -> Journal:
+def kill_in_training(
+    deployment: Deployment, state: Path, *, times: int, seed: int = 0, nursery: Nursery | None = None
+) -> Journal:
     """Kill refreshes while they train until there are so many such kills.
 
     A checkpoint is about to be put in place when the process dies: the step it holds must lie as many checkpoints after
@@ -26,15 +28,14 @@ def kill_in_training(deployment: Deployment, state: Path, *, times: int, seed: i
     """
     journal = Journal(state / "training.jsonl")
     runs = RunsFolder(deployment.runs)
-    with Nursery() as nursery:
+    with one_of(nursery) as starter:
 
-        def start(where: tuple[str, int, str] | None, resumed: str = "") -> tuple[int, str]:
-            child = nursery.start(
+        def start(where: tuple[None, int, str] | None) -> tuple[int, str]:
+            child = starter.start(
                 ["refresh", str(deployment.config)],
                 runs=deployment.runs,
                 log=state / "training.log",
                 where=where,
-                resumed=resumed,
             )
             while child.look(0.2) and not child.at:
                 pass
@@ -42,14 +43,13 @@ def kill_in_training(deployment: Deployment, state: Path, *, times: int, seed: i
 
         while len(journal.of("kill")) < times:
             random = np.random.default_rng([seed, len(journal.of("kill"))])
-            marks = {mark.stem: mark.stat().st_mtime_ns for mark in runs.staging_root.glob("*/done/*.json")}
+            marks = {mark.stem for mark in runs.staging_root.glob("*/done/*.json")}
             if not marks:
                 deployment.change(random)
-            last = max(marks, key=lambda name: marks[name], default="")
             late = "train for evaluation" in marks or bool(random.random() < 0.4)
             before = {path.parent.name: step_of(path) for path in runs.staging_root.glob(f"*/work/*/{CHECKPOINT}")}
             ahead = int(random.integers(1, 3))
-            code, at = start(("evaluate" if late else "encode", ahead, KEPT), last)
+            code, at = start((None, ahead, KEPT % ("serving" if late else "evaluation")))
             if code >= 0:
                 journal.add(kind="completed", code=code, problems=[] if code == 0 else [f"exit code {code}"])
                 continue
