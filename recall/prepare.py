@@ -52,7 +52,7 @@ class Inputs:
     Attributes:
         fingerprint: a digest of the configuration (but for where and how it runs), of the content of the sources and
             of a local text model, and of the library's version.
-        files: source -> size and time of change, to notice a source that is being rewritten.
+        files: source -> size, time of change and inode, to notice a source that is being rewritten or replaced.
         sources: name of each source -> its `kind`, its `fingerprint` and, for a person, its size and time, plain data.
         clock: what this machine's clock said, UTC seconds.
         now: the same, or the time at which the last run was made where that is later: a clock that was turned back must
@@ -65,7 +65,7 @@ class Inputs:
     """
 
     fingerprint: str
-    files: dict[Path, tuple[int, int]]
+    files: dict[Path, tuple[int, int, int]]
     sources: dict[str, dict[str, Any]]
     clock: int
     now: int
@@ -291,7 +291,7 @@ def _read_database(
         raise
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _state(path: Path) -> tuple[int, int, int]:
     try:
         facts = path.stat()
     except FileNotFoundError as error:
@@ -302,7 +302,7 @@ def _state(path: Path) -> tuple[int, int]:
         raise InvalidDataError(
             f"the source {path} is a folder: name its files, a pattern such as {path.name}/* will do"
         )
-    return facts.st_size, facts.st_mtime_ns
+    return facts.st_size, facts.st_mtime_ns, facts.st_ino
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

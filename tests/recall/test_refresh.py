@@ -379,8 +379,23 @@ def test_a_damaged_run_is_built_again(deployment: Path, refreshed: RefreshResult
     Recommender.load(runs.link)
 
 
+def replace_unseen(config: Path) -> None:
+    """Another file in the place of the ratings, of the same size and time."""
+    file = config.parent / "ratings.csv"
+    facts, other = file.stat(), config.parent / "other.csv"
+    other.write_text(file.read_text().replace(",5.0,", ",3.0,"))
+    os.utime(other, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert other.stat().st_size == facts.st_size
+    other.replace(file)
+
+
+@pytest.mark.parametrize("change", [touch_ratings, replace_unseen])
 def test_a_source_that_changes_while_it_is_read_is_noticed(
-    deployment: Path, refreshed: RefreshResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    deployment: Path,
+    refreshed: RefreshResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], None],
 ) -> None:
     import recall.prepare
 
@@ -390,7 +405,7 @@ def test_a_source_that_changes_while_it_is_read_is_noticed(
 
     def slow(*args: object, **kwargs: object) -> object:
         found = real(*args, **kwargs)  # type: ignore[arg-type]
-        touch_ratings(config)
+        change(config)
         return found
 
     monkeypatch.setattr(recall.prepare, "build_graph", slow)
