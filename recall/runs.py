@@ -3,7 +3,9 @@
 A runs folder holds published runs, each complete and never changed again, the link `current` to the one that serves,
 and hidden folders: `.staging/<fingerprint>` with the unfinished work of a refresh, `.cache` with text vectors,
 `.tune/<fingerprint>` with the trials of a search for hyper-parameters, `.rejected` with runs that the gate refused, as
-complete as the others, and `.records` with what people decided about runs.
+complete as the others, `.records` with what people decided about runs, `.neo4j-<digest>` with what was last read of a
+database, and `.privacy` with the keyed hashes of forgotten users. `.refreshes.jsonl` tells how each refresh ended.
+
 A run appears by one rename and starts to serve by another, so a reader sees the old run or the new one and a killed
 refresh leaves nothing that looks like a run. A run that somebody reads is not removed (recall.run_hold).
 """

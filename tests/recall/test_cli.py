@@ -86,7 +86,7 @@ def test_another_refresh_at_work_is_75(command: Command, deployment: Path, refre
         (["similar", "RUN", "--item", "m999"], 1, "unknown movie id: 'm999'"),
         (["explain", "RUN", "--user", "u1", "--item", "m999"], 1, "unknown movie id: 'm999'"),
         (["recommend", "RUN/..", "--user", "u1"], 1, "did you mean"),
-        (["recommend", "nowhere", "--user", "u1"], 1, "there is no run at nowhere"),
+        (["recommend", "nowhere", "--user", "u1"], 1, f"there is no run at {Path('nowhere').absolute()}"),
         (["evaluate", "nowhere/current"], 1, "run `graphrecall refresh"),
         (["runs", "nowhere"], 1, "there is no runs folder"),
         (["refresh", "nowhere.toml"], 1, "there is no config file"),
