@@ -141,6 +141,17 @@ class KnowledgeGraph:
             "edges": {str(key): int(table.num_rows) for key, table in self.edges.items()},
         }
 
+    def facts(self) -> dict[str, Any]:
+        """The counts, and how many interactions there are, how many positive ones, and of how many users and items."""
+        liked = self.interactions.select(self.interactions.positive)
+        return {
+            **self.counts(),
+            "interactions": len(self.interactions),
+            "positives": len(liked),
+            "users": len(np.unique(liked.user)),
+            "items": len(np.unique(liked.item)),
+        }
+
     @cached_property
     def interactions(self) -> Interactions:
         """What users did to items under the interaction relation, positives marked."""

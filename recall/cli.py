@@ -14,7 +14,7 @@ import typer
 
 from kg.errors import GraphRecallError, StoreError
 from recall import cli_forget, cli_refresh, cli_runs
-from recall.cli_common import FAILED, AsJson, exit_code_of, fail, screen
+from recall.cli_common import FAILED, AsJson, exit_code_of, fail, ids_in, screen
 from recall.console import json_text, watch
 
 if TYPE_CHECKING:
@@ -507,11 +507,7 @@ def _names(recommender: Recommender, run: Path, users: list[str]) -> list[str]:
 
 
 def _lines(file: Path) -> list[str]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{file} is not a text file with an id a line", param_hint="--candidates") from error
-    ids = [line.strip() for line in text.splitlines() if line.strip()]
+    ids = ids_in(file, option="--candidates")
     if not ids:
         raise typer.BadParameter(f"{file} names no items", param_hint="--candidates")
     return ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -19,6 +20,15 @@ def screen() -> Console:
     """Tables are laid out for the terminal, or for 100 columns where there is none."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=100)
+
+
+def ids_in(file: Path, *, option: str) -> list[str]:
+    """The ids in a text file with one a line, which an option names."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{file} is not a text file with an id a line", param_hint=option) from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def exit_code_of(error: Exception) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recall.cli_common import FAILED, AsJson, screen
+from recall.cli_common import FAILED, AsJson, ids_in, screen
 from recall.console import json_text, watch
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def forget(
     runs, config = _deployment(where)
     if refit and config is None:
         raise typer.BadParameter(f"{where} is a runs folder: --refit needs the CONFIG", param_hint="--refit")
-    ids = [*(user or []), *([] if users is None else _lines(users))]
+    ids = [*(user or []), *([] if users is None else ids_in(users, option="--users"))]
     with watch(quiet=as_json) as progress:
         result = forget_users(runs, ids, config=config, patience=wait, progress=progress)
     report = result.to_json()
@@ -80,7 +80,3 @@ def _deployment(where: Path) -> tuple[RunsFolder, RefreshConfig | None]:
     if where.name == "current" or (where / "MANIFEST.json").is_file():
         return RunsFolder(RunFolder.open(where).path.parent), None
     return RunsFolder(where.resolve()), None
-
-
-def _lines(file: Path) -> list[str]:
-    return [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line]

@@ -203,7 +203,7 @@ class _Again:
         if run.store.exists():
             self._store()
         return {
-            "data": self._counts(report.get("data", {})),
+            "data": {**report.get("data", {}), **self.after.facts()},
             "index": {
                 "kind": index.kind,
                 "parameters": index.parameters,
@@ -224,18 +224,6 @@ class _Again:
             build_store(self.made.graph, self.made.store)
         except StoreError as error:
             _log.warning("%s has no embedded store any more: %s", self.run.name, error)
-
-    def _counts(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        interactions = self.after.interactions
-        liked = interactions.select(interactions.positive)
-        return {
-            **data,
-            **self.after.counts(),
-            "interactions": len(interactions),
-            "positives": len(liked),
-            "users": len(np.unique(liked.user)),
-            "items": len(np.unique(liked.item)),
-        }
 
 
 def _told(quality: Mapping[str, Any], users: int) -> dict[str, Any]:

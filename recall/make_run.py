@@ -18,8 +18,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gnn.device import resolve_device
 from gnn.distributed import ALONE, Ranks
 from gnn.embeddings import Embeddings
@@ -27,7 +25,6 @@ from gnn.features import TextFeatures
 from gnn.trainer import RunContext, TrainingConfig, fit
 from gnn.warm_start import Parameters
 from ingest.difference import Difference
-from kg import KnowledgeGraph
 from kg.errors import GateError, StoreError
 from kg.files import read_json, remove_trees, write_json
 from kg.lineage import Lineage
@@ -216,7 +213,7 @@ def make_run(
         "sources": compared["sources"],
         "changes": compared["changes"],
         "stayed_known": stayed,
-        "data": _data_facts(graph),
+        "data": graph.facts(),
         "quality": quality,
         "forgotten": inputs.forgotten(plan.base),
         "texts": prepared.texts,
@@ -332,18 +329,6 @@ def _training_facts(found: Embeddings) -> dict[str, Any]:
     """What a report tells of a training; the configurations are in config.json already."""
     left_out = ("model_config", "training_config")
     return {name: value for name, value in found.facts.items() if name not in left_out}
-
-
-def _data_facts(graph: KnowledgeGraph) -> dict[str, Any]:
-    interactions = graph.interactions
-    liked = interactions.select(interactions.positive)
-    return {
-        **graph.counts(),
-        "interactions": len(interactions),
-        "positives": len(liked),
-        "users": len(np.unique(liked.user)),
-        "items": len(np.unique(liked.item)),
-    }
 
 
 def _finding(error: StoreError) -> dict[str, Any]:
