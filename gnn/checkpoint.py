@@ -1,9 +1,13 @@
-"""A training on disk: what a killed one goes on from."""
+"""A training on disk: what a killed one goes on from.
+
+One safetensors file holds the tensors, the state and a sha256 of the whole file, written with zeros in its own place.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +25,11 @@ from gnn.validation import Validation
 from kg import KnowledgeGraph
 from kg.files import atomic_path
 
+_log = logging.getLogger(__name__)
+
 CHECKPOINT = "checkpoint.safetensors"
+_NO_DIGEST = "0" * 64
+_PIECE = 1 << 20  # bytes read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +46,57 @@ class Checkpoint:
 
     def save(self, folder: Path, fingerprint: str) -> None:
         """Write it in place of the one before; state and tensors in one file: two could be of different steps."""
+        state = json.dumps({"fingerprint": fingerprint, **self.state})
         with atomic_path(folder / CHECKPOINT) as temporary:
             save_file(
                 {name: value.contiguous().cpu() for name, value in self.tensors.items()},
                 temporary,
-                metadata={"state": json.dumps({"fingerprint": fingerprint, **self.state})},
+                metadata={"state": state, "digest": _NO_DIGEST},
             )
+            place, digest = _digest(temporary, _NO_DIGEST)
+            with temporary.open("r+b") as stream:
+                stream.seek(place)
+                stream.write(digest.encode())
 
     @classmethod
     def load(cls, folder: Path, fingerprint: str) -> Checkpoint | None:
-        """Read the checkpoint of this very training; None for one of another training, a damaged one, or none."""
-        if not (folder / CHECKPOINT).exists():
+        """Read the checkpoint of this very training; None for one of another training, a damaged one, or none.
+
+        A damaged one is a warning in the log.
+        """
+        file = folder / CHECKPOINT
+        if not file.exists():
             return None
         try:
-            with safe_open(folder / CHECKPOINT, framework="pt") as stored:
-                state = json.loads(stored.metadata()["state"])
+            with safe_open(file, framework="pt") as stored:
+                told = stored.metadata()
+                if _digest(file, told["digest"])[1] != told["digest"]:
+                    raise ValueError("its checksum is another one")
+                state = json.loads(told["state"])
                 if state.pop("fingerprint") != fingerprint:
                     return None
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no iterator)
-        except Exception:  # safetensors raises its own untyped errors; starting afresh is always right
+        except Exception as error:  # safetensors raises its own untyped errors; starting afresh is always right
+            _log.warning("%s is damaged, so that the training begins anew: %r", file, error)
             return None
         return cls(tensors, state)
+
+
+def _digest(file: Path, there: str) -> tuple[int, str]:
+    """Where a checkpoint's digest stands, and what it should be.
+
+    Args:
+        file: safetensors: 8 bytes with the length of the header, the header, the tensors.
+        there: what stands in its place now.
+    """
+    with file.open("rb") as stream:
+        length = stream.read(8)
+        header = stream.read(int.from_bytes(length, "little"))
+        before, _, after = header.partition(there.encode())
+        found = hashlib.sha256(length + before + _NO_DIGEST.encode() + after)
+        while piece := stream.read(_PIECE):
+            found.update(piece)
+    return len(length) + len(before), found.hexdigest()
 
 
 def fingerprint(
