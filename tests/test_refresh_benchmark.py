@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks.refresh import GROUPS, K, Part, Readings, Sources, _asked, before
+from benchmarks.refresh_data import BundledMovies
+from benchmarks.refresh_quality import GROUPS, K, Part, Readings, _asked, before
 from gnn.features import TextFeatures
 from gnn.lightgcn import LightGCNConfig
 from gnn.trainer import RunContext, TrainingConfig, fit
@@ -128,7 +129,7 @@ def test_held_out_is_what_both_splits_hold_out() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.05])
 def test_files_without_a_share_lack_its_items_and_what_was_done_to_them(tmp_path: Path, share: float) -> None:
-    sources = Sources.read()
+    sources = BundledMovies.read()
     sources.write(tmp_path, share)
     import gzip
 

@@ -1,0 +1,280 @@
+"""What an incrementally trained model reaches beside a full rebuild, at once and after many changes in a row."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.refresh_data import Deployment
+from gnn.embeddings import Embeddings
+from gnn.evaluation import known_group
+from gnn.features import TextFeatures, encode_graph
+from gnn.metrics import per_user_metrics
+from gnn.text import TextEncoder
+from gnn.text_cache import TextCache
+from gnn.trainer import fit
+from gnn.training import RunContext, TrainingConfig
+from gnn.validation import Validation
+from ingest import DataSettings, build_graph
+from kg import ItemLists, KnowledgeGraph, Split, split_interactions
+from kg.ids import stable_hash
+from kg.lineage import Lineage
+from recall.assess import exact_channel
+from recall.config import RefreshConfig, load_config
+from recall.make_run import warm_training
+from recall.measure import rank_group
+from recall.plan import Plan, Reference
+
+K = 20
+GENERATIONS = 20
+BESIDE = (10, 20)  # generations at which a full model is trained beside the line
+METRICS = (f"recall@{K}", f"ndcg@{K}")
+GROUPS = ("all users", "new interactions", "new users", "new items")
+OTHER = 500  # added to a draw's seed for the second full rebuild
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Trained data: a graph, the part of each interaction, and its texts."""
+
+    graph: KnowledgeGraph
+    split: Split
+    features: TextFeatures
+
+    @property
+    def view(self) -> KnowledgeGraph:
+        return self.split.view(self.graph, "train")
+
+    @property
+    def validation(self) -> Validation:
+        return Validation(truth=self.split.positives(self.graph, "valid"), seen=self.split.seen(self.graph, "train"))
+
+
+class Bench:
+    """The whole data of a deployment and its recipe."""
+
+    def __init__(self, deployment: Deployment, work: Path) -> None:
+        folder = work / f"quality of {deployment.name}"
+        folder.mkdir(exist_ok=True)
+        self.config: RefreshConfig = load_config(deployment.write(folder, 0.0))
+        settings = DataSettings(graph=self.config.graph, sources=self.config.sources, quality=self.config.quality)
+        self.graph, _ = build_graph(settings, base=self.config.base)
+        self._encoder, self._cache = TextEncoder(self.config.text, "cpu"), TextCache(work / "text")
+
+    def part(self, graph: KnowledgeGraph, lineage: Lineage | None = None) -> Part:
+        split = split_interactions(graph, self.config.split)
+        if lineage is not None:
+            split, _ = lineage.keep(split, graph)
+        return Part(graph, split, encode_graph(graph, self._encoder, cache=self._cache))
+
+    def full(self, part: Part, seed: int) -> Embeddings:
+        return self._fit(part, self.config.training, seed)
+
+    def warm(
+        self, part: Part, base: Embeddings, reference: Embeddings, seed: int, *, still: bool = False
+    ) -> Embeddings:
+        """As `recall.make_run` trains an incremental run; `still`: matched and placed, and no step taken."""
+        steps = Reference(run="", steps=reference.facts["steps"])
+        plan = Plan(kind="incremental", reasons=("",), generation=1, reference=steps)
+        training = warm_training(self.config, plan, beta=base.beta, prior=base.prior)
+        if still:
+            training = replace(training, max_steps=1, learning_rate=1e-30)
+        return self._fit(part, training, seed, start=base)
+
+    def _fit(self, part: Part, training: TrainingConfig, seed: int, start: Embeddings | None = None) -> Embeddings:
+        began = time.process_time()
+        found = fit(
+            part.view,
+            self.config.model,
+            training,
+            features=part.features,
+            validation=part.validation,
+            start=None if start is None else start.parameters,
+            context=RunContext(device="cpu", seed=seed),
+        )
+        return replace(found, facts={**found.facts, "cpu": time.process_time() - began})
+
+
+@dataclass(frozen=True)
+class New:
+    """What was not there before: masks over the interactions, users and items of the whole graph."""
+
+    interactions: BoolArray
+    users: BoolArray
+    items: BoolArray
+
+
+def before(graph: KnowledgeGraph, share: float, draw: int) -> tuple[KnowledgeGraph, New]:
+    """The graph without a drawn share of items and users and without the newest share of the interactions."""
+    given = graph.interactions
+    users, items = (_drawn(names.ids, share, draw) for names in (graph.users, graph.items))
+    newest = given.timestamp > np.quantile(given.timestamp, 1 - share, method="lower")
+    left = graph.keep_edges({graph.schema.interaction_key: ~newest})
+    left = left.keep_nodes({graph.schema.user_type: ~users, graph.schema.item_type: ~items})
+    return left, New(newest | users[given.user] | items[given.item], users, items)
+
+
+def _drawn(ids: Any, share: float, draw: int) -> BoolArray:
+    mask = np.zeros(len(ids), dtype=bool)
+    mask[np.argsort(stable_hash(ids, 7000 + draw))[: round(share * len(ids))]] = True
+    return mask
+
+
+def quality(deployment: Deployment, work: Path, draws: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Incremental against full, on the same held-out interactions, pooled over the draws.
+
+    Two full rebuilds that differ in their seed alone show what of a difference is chance.
+    """
+    bench, found = Bench(deployment, work), Readings()
+    whole = bench.part(bench.graph)
+    for draw in range(draws):
+        old, new = before(bench.graph, 0.01, draw)
+        was = bench.part(old)
+        now = bench.part(bench.graph, Lineage.of(was.split, old))
+        base, full = bench.full(was, draw), bench.full(whole, draw)
+        truths, seen = _asked(whole, now, new)
+        found.add("full rebuild", full, whole, truths, seen)
+        found.add("full rebuild, other seed", bench.full(whole, draw + OTHER), whole, truths, seen)
+        found.add("incremental", bench.warm(now, base, base, draw + 1), now, truths, seen)
+        found.add("no step: matched and placed", bench.warm(now, base, base, draw, still=True), now, truths, seen)
+        found.add("training skipped: the old vectors", base, was, truths, seen, graph=bench.graph)
+    return found.rows("full rebuild"), {"draws": draws, "share": 0.01, "held out by both": found.pairs}
+
+
+def _asked(full: Part, now: Part, new: New) -> tuple[dict[str, ItemLists], ItemLists]:
+    """What is to be found by group, and what is not shown: held out is what both splits hold out."""
+    given = full.graph.interactions
+    held = full.split.mask("test") & now.split.mask("test")
+
+    def lists(mask: BoolArray) -> ItemLists:
+        return ItemLists.from_pairs(given.user[mask], given.item[mask], num_rows=len(full.graph.users))
+
+    wanted = held & given.positive
+    masks = (wanted, wanted & new.interactions, wanted & new.users[given.user], wanted & new.items[given.item])
+    return {name: lists(mask) for name, mask in zip(GROUPS, masks, strict=True)}, lists(~held)
+
+
+class Readings:
+    """Values by system and group, a number a user and draw."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[str, int] = defaultdict(int)
+        self._values: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        self._cpu: dict[str, list[float]] = defaultdict(list)
+
+    def add(
+        self,
+        system: str,
+        found: Embeddings,
+        part: Part,
+        truths: Mapping[str, ItemLists],
+        seen: ItemLists,
+        *,
+        graph: KnowledgeGraph | None = None,
+    ) -> None:
+        """Measure one model; `graph`: the newer one that `truths` and `seen` speak of."""
+        users = np.flatnonzero(truths[GROUPS[0]].counts)
+        if graph is None:
+            ranked = self._ranked(found, part.view, users, seen)
+        else:
+            ranked = self._ranked_by_old(found, part, graph, users, seen)
+        for name, truth in truths.items():
+            at = np.flatnonzero(truth.counts[users])
+            values = per_user_metrics(ranked[at], truth.take(users[at]), K)
+            self._values[system][name].append(np.stack([values["recall"], values["ndcg"]]))
+            if system == "full rebuild":
+                self.pairs[name] += int(truth.counts.sum())
+        self._cpu[system].append(float(found.facts["cpu"]))
+
+    def _ranked(self, found: Embeddings, view: KnowledgeGraph, users: Any, seen: ItemLists) -> Any:
+        nothing = ItemLists.from_pairs(users, np.zeros(len(users), dtype=np.int64), num_rows=len(view.users))
+        group = known_group("", users, seen, nothing)
+        return rank_group(exact_channel(found, view), group, K, graph=view)
+
+    def _ranked_by_old(self, found: Embeddings, part: Part, graph: KnowledgeGraph, users: Any, seen: ItemLists) -> Any:
+        """The lists of a model that knows nothing of what is new; new users get none."""
+        old = part.graph
+        user = old.users.index(graph.users.take(users), missing="negative")
+        item = old.items.index(graph.items.ids, missing="negative")
+        rows, shown = seen.rows(), item[seen.items]
+        back = np.full(len(graph.users), -1)
+        back[users] = user
+        kept = (back[rows] >= 0) & (shown >= 0)
+        there = user >= 0
+        hidden = ItemLists.from_pairs(back[rows][kept], shown[kept], num_rows=len(old.users))
+        lists = self._ranked(found, part.view, np.sort(user[there]), hidden)[np.argsort(np.argsort(user[there]))]
+        names = np.concatenate([graph.items.index(old.items.ids), [-1]])  # -1 stays -1
+        ranked = np.full((len(users), K), -1, dtype=np.int64)
+        ranked[there] = names[lists]
+        return ranked
+
+    def rows(self, reference: str) -> list[dict[str, Any]]:
+        """A row a system and group, beside the reference, with a bootstrap interval over users of the difference."""
+        random = np.random.default_rng(0)
+        rows = []
+        for system, groups in self._values.items():
+            for name, parts in groups.items():
+                values = np.concatenate(parts, axis=1)
+                beside = np.concatenate(self._values[reference][name], axis=1)
+                row: dict[str, Any] = {"model": system, "group": name, "users": values.shape[1]}
+                row["cpu s"] = round(float(np.mean(self._cpu[system])), 2)
+                picks = random.integers(0, values.shape[1], (1000, values.shape[1]))
+                for at, metric in enumerate(METRICS):
+                    row[metric] = float(values[at].mean())
+                    if not beside[at].any():
+                        continue
+                    row[f"{metric} of full"] = float(values[at].mean() / beside[at].mean())
+                    lost = (values[at] - beside[at])[picks].mean(axis=1) / beside[at].mean()
+                    row[f"{metric} change, 95%"] = [float(edge) for edge in np.quantile(lost, [0.025, 0.975])]
+                rows.append(row)
+        return rows
+
+
+# ------------------------------------------------------------------------------------------------------------- drift
+
+
+def drift(deployment: Deployment, work: Path, draws: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """One line of 20 incremental trainings, each with 1% more, beside full ones on the same data."""
+    bench = Bench(deployment, work)
+    graph = bench.graph
+    first, _ = before(graph, GENERATIONS / 100, 0)
+    part = bench.part(first)
+    line = reference = bench.full(part, 0)
+    lineage = Lineage.of(part.split, first)
+    rows: list[dict[str, Any]] = []
+    for generation in range(1, GENERATIONS + 1):
+        there, _ = before(graph, (GENERATIONS - generation) / 100, 0)
+        part = bench.part(there, lineage)
+        lineage = Lineage.of(part.split, there, before=lineage)
+        line = bench.warm(part, line, reference, generation)
+        reached = line.facts["validation"][METRICS[1]] / reference.facts["validation"][METRICS[1]]
+        row: dict[str, Any] = {"generation": generation, "interactions": len(there.interactions)}
+        row |= {"cpu s": round(line.facts["cpu"], 2), "validation of the last full": reached}
+        if generation in BESIDE:
+            row |= _beside(bench, part, line, generation)
+        rows.append(row)
+    return rows, {"full after": bench.config.refresh.full_after, "full below": bench.config.refresh.full_below}
+
+
+def _beside(bench: Bench, part: Part, line: Embeddings, seed: int) -> dict[str, Any]:
+    """The line and a full model on the same held-out interactions."""
+    plain = bench.part(part.graph)
+    full = bench.full(plain, seed)
+    none = np.zeros(len(part.graph.interactions), dtype=bool)
+    new = New(none, np.zeros(len(part.graph.users), dtype=bool), np.zeros(len(part.graph.items), dtype=bool))
+    truths, seen = _asked(plain, part, new)
+    found = Readings()
+    for system, model, trained in (("full rebuild", full, plain), ("incremental", line, part)):
+        found.add(system, model, trained, {GROUPS[0]: truths[GROUPS[0]]}, seen)
+    (one,) = [row for row in found.rows("full rebuild") if row["model"] == "incremental"]
+    wanted = list(METRICS) + [f"{metric} of full" for metric in METRICS]
+    return {name: one[name] for name in [*wanted, f"{METRICS[1]} change, 95%"]}
