@@ -27,6 +27,7 @@ from kg import ItemLists, KnowledgeGraph, Split, split_interactions
 from kg.ids import stable_hash
 from kg.lineage import Lineage
 from recall.assess import exact_channel
+from recall.channels import Popularity
 from recall.config import RefreshConfig, load_config
 from recall.make_run import warm_training
 from recall.measure import rank_group
@@ -37,6 +38,8 @@ GENERATIONS = 20
 BESIDE = (10, 20)  # generations at which a full model is trained beside the line
 METRICS = (f"recall@{K}", f"ndcg@{K}")
 GROUPS = ("all users", "new interactions", "new users", "new items")
+FULL = "full rebuild"
+LINES = ("incremental", "no step: matched and placed")
 OTHER = 500  # added to a draw's seed for the second full rebuild
 
 BoolArray = npt.NDArray[np.bool_]
@@ -142,12 +145,12 @@ def quality(deployment: Deployment, work: Path, draws: int) -> tuple[list[dict[s
         now = bench.part(bench.graph, Lineage.of(was.split, old))
         base, full = bench.full(was, draw), bench.full(whole, draw)
         truths, seen = _asked(whole, now, new)
-        found.add("full rebuild", full, whole, truths, seen)
-        found.add("full rebuild, other seed", bench.full(whole, draw + OTHER), whole, truths, seen)
-        found.add("incremental", bench.warm(now, base, base, draw + 1), now, truths, seen)
-        found.add("no step: matched and placed", bench.warm(now, base, base, draw, still=True), now, truths, seen)
+        found.add(FULL, full, whole, truths, seen)
+        found.add(f"{FULL}, other seed", bench.full(whole, draw + OTHER), whole, truths, seen)
+        found.add(LINES[0], bench.warm(now, base, base, draw + 1), now, truths, seen)
+        found.add(LINES[1], bench.warm(now, base, base, draw, still=True), now, truths, seen)
         found.add("training skipped: the old vectors", base, was, truths, seen, graph=bench.graph)
-    return found.rows("full rebuild"), {"draws": draws, "share": 0.01, "held out by both": found.pairs}
+    return found.rows(FULL), {"draws": draws, "share": 0.01, "held out by both": found.pairs}
 
 
 def _asked(full: Part, now: Part, new: New) -> tuple[dict[str, ItemLists], ItemLists]:
@@ -191,7 +194,7 @@ class Readings:
             at = np.flatnonzero(truth.counts[users])
             values = per_user_metrics(ranked[at], truth.take(users[at]), K)
             self._values[system][name].append(np.stack([values["recall"], values["ndcg"]]))
-            if system == "full rebuild":
+            if system == FULL:
                 self.pairs[name] += int(truth.counts.sum())
         self._cpu[system].append(float(found.facts["cpu"]))
 
@@ -239,42 +242,67 @@ class Readings:
         return rows
 
 
-# ------------------------------------------------------------------------------------------------------------- drift
-
-
 def drift(deployment: Deployment, work: Path, draws: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """One line of 20 incremental trainings, each with 1% more, beside full ones on the same data."""
+    """Lines of 20 incremental trainings, each with 1% more, beside lines without a step and full rebuilds.
+
+    The lead over popularity is what `refresh.full_below` looks at: below that share of the first model's, the next run
+    would be a full one.
+    """
     bench = Bench(deployment, work)
-    graph = bench.graph
-    first, _ = before(graph, GENERATIONS / 100, 0)
-    part = bench.part(first)
-    line = reference = bench.full(part, 0)
-    lineage = Lineage.of(part.split, first)
+    leads: dict[tuple[str, int], list[float]] = defaultdict(list)
+    beside = {generation: Readings() for generation in BESIDE}
+    sizes: dict[int, int] = {}
+    for draw in range(draws):
+        first, _ = before(bench.graph, GENERATIONS / 100, draw)
+        part = bench.part(first)
+        lines = dict.fromkeys(LINES, bench.full(part, draw))
+        reference, first_lead = lines[LINES[0]], _lead(lines[LINES[0]], part)
+        lineage = Lineage.of(part.split, first)
+        for generation in range(1, GENERATIONS + 1):
+            there, _ = before(bench.graph, (GENERATIONS - generation) / 100, draw)
+            sizes[generation] = len(there.interactions)
+            part = bench.part(there, lineage)
+            lineage = Lineage.of(part.split, there, before=lineage)
+            for name, still in zip(LINES, (False, True), strict=True):
+                lines[name] = bench.warm(part, lines[name], reference, draw + generation, still=still)
+                leads[name, generation].append(_lead(lines[name], part) / first_lead)
+            if generation in beside:
+                _beside(beside[generation], bench, part, lines, draw)
     rows: list[dict[str, Any]] = []
-    for generation in range(1, GENERATIONS + 1):
-        there, _ = before(graph, (GENERATIONS - generation) / 100, 0)
-        part = bench.part(there, lineage)
-        lineage = Lineage.of(part.split, there, before=lineage)
-        line = bench.warm(part, line, reference, generation)
-        reached = line.facts["validation"][METRICS[1]] / reference.facts["validation"][METRICS[1]]
-        row: dict[str, Any] = {"generation": generation, "interactions": len(there.interactions)}
-        row |= {"cpu s": round(line.facts["cpu"], 2), "validation of the last full": reached}
-        if generation in BESIDE:
-            row |= _beside(bench, part, line, generation)
+    for generation, size in sizes.items():
+        row: dict[str, Any] = {"generation": generation, "interactions": size}
+        row |= {f"lead of the first, {name}": float(np.mean(leads[name, generation])) for name in LINES}
+        if generation in beside:
+            for one in beside[generation].rows(FULL):
+                if one["model"] in LINES:
+                    row |= {f"{metric} of full, {one['model']}": one[f"{metric} of full"] for metric in METRICS}
+                    row[f"ndcg change, 95%, {one['model']}"] = one[f"{METRICS[1]} change, 95%"]
         rows.append(row)
-    return rows, {"full after": bench.config.refresh.full_after, "full below": bench.config.refresh.full_below}
+    settings = bench.config.refresh
+    return rows, {"draws": draws, "full after": settings.full_after, "full below": settings.full_below}
 
 
-def _beside(bench: Bench, part: Part, line: Embeddings, seed: int) -> dict[str, Any]:
-    """The line and a full model on the same held-out interactions."""
+def _lead(found: Embeddings, part: Part) -> float:
+    """NDCG of a model on the test part, as a multiple of popularity's."""
+    truth, seen = part.split.positives(part.graph, "test"), part.split.seen(part.graph, "train", "valid")
+    users = np.flatnonzero((truth.counts > 0) & (part.split.positives(part.graph, "train").counts > 0))
+    nothing = ItemLists.from_pairs(users, np.zeros(len(users), dtype=np.int64), num_rows=len(part.graph.users))
+    group = known_group("", users, seen, nothing)
+    rankers = (exact_channel(found, part.view), Popularity().fit(part.view))
+    of_model, of_popularity = (
+        per_user_metrics(rank_group(ranker, group, K, graph=part.view), truth.take(users), K)["ndcg"].mean()
+        for ranker in rankers
+    )
+    return float(of_model / of_popularity)
+
+
+def _beside(found: Readings, bench: Bench, part: Part, lines: Mapping[str, Embeddings], seed: int) -> None:
+    """The lines and a full model on the same held-out interactions."""
     plain = bench.part(part.graph)
-    full = bench.full(plain, seed)
     none = np.zeros(len(part.graph.interactions), dtype=bool)
     new = New(none, np.zeros(len(part.graph.users), dtype=bool), np.zeros(len(part.graph.items), dtype=bool))
     truths, seen = _asked(plain, part, new)
-    found = Readings()
-    for system, model, trained in (("full rebuild", full, plain), ("incremental", line, part)):
-        found.add(system, model, trained, {GROUPS[0]: truths[GROUPS[0]]}, seen)
-    (one,) = [row for row in found.rows("full rebuild") if row["model"] == "incremental"]
-    wanted = list(METRICS) + [f"{metric} of full" for metric in METRICS]
-    return {name: one[name] for name in [*wanted, f"{METRICS[1]} change, 95%"]}
+    everybody = {GROUPS[0]: truths[GROUPS[0]]}
+    found.add(FULL, bench.full(plain, seed), plain, everybody, seen)
+    for name, line in lines.items():
+        found.add(name, line, part, everybody, seen)
