@@ -44,7 +44,7 @@ class TuneInProgressError(GraphRecallError, RuntimeError):
 
 
 class GateError(GraphRecallError, RuntimeError):
-    """A finished run was refused before publication."""
+    """A run was refused before it was finished: something in it is no number."""
 
 
 class StoreError(GraphRecallError, RuntimeError):

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from kg.errors import GateError, RefreshInProgressError, TuneInProgressError
+from kg.errors import RefreshInProgressError, TuneInProgressError
 
 FAILED, USAGE, UNCHANGED, REFUSED, LOCKED = 1, 2, 3, 4, 75
 
@@ -35,8 +35,6 @@ def exit_code_of(error: Exception) -> int:
     """The exit code that tells a scheduler what went wrong."""
     if isinstance(error, RefreshInProgressError | TuneInProgressError):
         return LOCKED
-    if isinstance(error, GateError):
-        return REFUSED
     return FAILED
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kg.errors import ArtifactError, ConfigError
+from kg.files import read_json
 from recall.recommender import Recommender
 from recall.run_records import Decision
 from recall.runs import RunFolder, RunsFolder
@@ -43,7 +44,7 @@ def accept(run: Path | str, *, by: str, reason: str) -> Switched:
         reason: why, in words.
 
     Raises:
-        ConfigError: no name or reason is given, or the run was never rejected.
+        ConfigError: no name or reason is given, the run was never rejected, or it could not be finished.
         ArtifactError: there is no such run, or it cannot be loaded.
         RefreshInProgressError: a refresh is at work.
     """
@@ -66,6 +67,8 @@ def accept(run: Path | str, *, by: str, reason: str) -> Switched:
         before = runs.current()
         if found == before:
             raise ConfigError(f"{found.name} serves already")
+        if (read_json(found.report).get("gate") or {}).get("unfinished"):
+            raise ConfigError(f"{found.name} holds what is no number and was never finished: it cannot serve")
         Recommender.of_run(found)
         decision = Decision.now(by=by, reason=reason, run="" if before is None else before.name)
         runs.keep_record(found, replace(record, accepted=decision, rolled_back=None))

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gnn.text_cache import TextCache, text_keys
-from kg.errors import ArtifactError, ConfigError, GraphRecallError
+from kg.errors import ArtifactError, ConfigError, GraphRecallError, InvalidDataError
 from kg.files import TEMPORARY, publish_folder, read_json, remove_trees
 from kg.progress import SILENT, Progress
 from kg.storage import load_graph, load_schema
@@ -231,7 +231,7 @@ class _Runs:
             if not mentions(run, lambda names: self._wanted(run, names)):
                 return run
             return self._again(run)
-        except ArtifactError as error:
+        except (ArtifactError, InvalidDataError) as error:  # the second: vectors that are no numbers
             if run == self.runs.current():
                 raise ArtifactError(
                     f"the run that serves is damaged, so that nobody can be taken out of it: {error}. Publish another "

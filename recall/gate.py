@@ -68,6 +68,7 @@ class Verdict:
         users: how many were asked for held-out items.
         readings: everything that was looked at.
         note: why nothing was compared although a run serves.
+        unfinished: the run holds what is no number, so that it could not be finished and can never serve.
     """
 
     kind: Kind
@@ -76,6 +77,21 @@ class Verdict:
     users: int
     readings: tuple[Reading, ...]
     note: str | None = None
+    unfinished: bool = False
+
+    @classmethod
+    def without_numbers(
+        cls, settings: GateSettings, reason: str, *, current: RunFolder | None, incremental: bool
+    ) -> Verdict:
+        """That of a run that could not be finished, for something in it is no number."""
+        return cls(
+            kind="first" if current is None else "incremental" if incremental else "full",
+            against=None if current is None else current.name,
+            limits=settings.model_dump(mode="json"),
+            users=0,
+            readings=(Reading(name="no numbers", now=None, passed=False, text=reason),),
+            unfinished=True,
+        )
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -97,12 +113,15 @@ class Verdict:
             "note": self.note,
             "users": self.users,
             "limits": self.limits,
+            "unfinished": self.unfinished,
             "readings": [asdict(reading) for reading in self.readings],
         }
 
 
 def same_verdict(told: Mapping[str, Any], settings: GateSettings, current: RunFolder | None) -> bool:
-    """Whether a verdict would still come out as it was kept: same limits, same run to compare with."""
+    """Whether a verdict would still come out as it was kept: same limits and run to compare with, or a hopeless one."""
+    if told.get("unfinished"):
+        return True
     return told.get("against") == (None if current is None else current.name) and told.get(
         "limits"
     ) == settings.model_dump(mode="json")

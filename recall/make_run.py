@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import numpy as np
 
 from gnn.device import resolve_device
 from gnn.distributed import ALONE, Ranks
@@ -75,7 +77,7 @@ def make_run(
         InvalidDataError: the sources cannot be used.
         ConfigError: the device, a relation or a file that the configuration names is not there.
         TrainingError: training diverged.
-        GateError: a metric is no number.
+        GateError: a vector or a metric is no number. What is finished of the run is there, with a report.
     """
     run = stages.run
     _same_plan(stages, plan)
@@ -100,6 +102,45 @@ def make_run(
         split, stayed = known.keep(prepared.split, graph)
         prepared = replace(prepared, split=split, view=split.view(graph, "train"))
     split, view = prepared.split, prepared.view
+    trained: dict[str, Any] = {}
+    weights: dict[str, float] | None = None
+    measured: dict[str, Any] = {"k": config.evaluation.k, "split": split.counts(), "serves": None, "metrics": []}
+    indexed: dict[str, Any] | None = None
+    quality = prepared.quality
+
+    def tell() -> dict[str, Any]:
+        """Write the configuration and the report of what is there by now."""
+        reference = plan.reference
+        if reference is None:
+            reference = Reference(run="", steps=trained["evaluation"]["steps"])
+        report = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "fingerprint": inputs.fingerprint,
+            **plan.to_json(),
+            "reference": asdict(reference),
+            "sources": compared["sources"],
+            "changes": compared["changes"],
+            "stayed_known": stayed,
+            "data": graph.facts(),
+            "quality": quality,
+            "forgotten": inputs.forgotten(plan.base),
+            "texts": prepared.texts,
+            "training": trained,
+            "fusion": None if weights is None else {"weights": weights},
+            "evaluation": measured,
+            "timings": stages.timings,
+            "seed": config.seed,
+            "device": str(resolve_device(config.device)),
+            "index": indexed,
+            "versions": library_versions(),
+        }
+        write_json(run.config, inputs.kept_config(config))
+        write_json(run.report, report)
+        return report
+
+    def refuse(reason: str) -> NoReturn:
+        tell()
+        raise GateError(reason)
 
     def train_for_evaluation() -> dict[str, Any]:
         write_split(split, graph, run.split)
@@ -119,13 +160,12 @@ def make_run(
         _save_model(found, run.evaluation_model)
         return _training_facts(found)
 
-    trained = {"evaluation": stages.do("train for evaluation", run.evaluation_model.parent, train_for_evaluation)}
+    trained["evaluation"] = stages.do("train for evaluation", run.evaluation_model.parent, train_for_evaluation)
 
-    weights = None
     if config.fusion is not None:
 
         def fit_channels_for_evaluation() -> dict[str, Any]:
-            model = exact_channel(Embeddings.load(run.evaluation_model), view)
+            model = exact_channel(_load_model(run.evaluation_model, refuse), view)
             before = None if base is None else base.weights
             return keep_channels(
                 config, prepared, model, run.evaluation_channels, view, weights=before, progress=progress
@@ -135,7 +175,7 @@ def make_run(
         weights = found["weights"]
 
     def evaluate() -> dict[str, Any]:
-        model = exact_channel(Embeddings.load(run.evaluation_model), view)
+        model = exact_channel(_load_model(run.evaluation_model, refuse), view)
         found = assess(
             graph,
             split,
@@ -149,7 +189,7 @@ def make_run(
             features=features,
             progress=progress,
         )
-        _check_numbers(found["metrics"])
+        _check_numbers(found["metrics"], refuse)
         return found
 
     measured = stages.do("evaluate", stages.work / "nothing", evaluate)
@@ -175,13 +215,13 @@ def make_run(
     if weights is not None:
 
         def fit_channels_for_serving() -> dict[str, Any]:
-            model = exact_channel(Embeddings.load(run.model), graph)
+            model = exact_channel(_load_model(run.model, refuse), graph)
             return keep_channels(config, prepared, model, run.channels, graph, weights=weights, progress=progress)
 
         stages.do("fit channels for serving", run.channels, fit_channels_for_serving)
 
     def index() -> dict[str, Any]:
-        built = EmbeddingChannel.of(Embeddings.load(run.model), graph, index_config=config.index).index
+        built = EmbeddingChannel.of(_load_model(run.model, refuse), graph, index_config=config.index).index
         run.index.mkdir()
         built.save(run.index)
         return {"kind": built.kind, "parameters": built.parameters, "recall": built.recall, "items": len(built)}
@@ -196,39 +236,11 @@ def make_run(
         return {"bytes": run.store.stat().st_size}
 
     stored = stages.do("store", run.store.parent, store)
-    quality = prepared.quality
     if "finding" in stored:
         quality = {**quality, "findings": [*quality["findings"], stored["finding"]]}
     if compared["findings"]:
         quality = {**quality, "findings": [*quality["findings"], *compared["findings"]]}
-    reference = plan.reference
-    if reference is None:
-        reference = Reference(run="", steps=trained["evaluation"]["steps"])
-
-    report = {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fingerprint": inputs.fingerprint,
-        **plan.to_json(),
-        "reference": asdict(reference),
-        "sources": compared["sources"],
-        "changes": compared["changes"],
-        "stayed_known": stayed,
-        "data": graph.facts(),
-        "quality": quality,
-        "forgotten": inputs.forgotten(plan.base),
-        "texts": prepared.texts,
-        "training": trained,
-        "fusion": None if weights is None else {"weights": weights},
-        "evaluation": measured,
-        "timings": stages.timings,
-        "seed": config.seed,
-        "device": str(resolve_device(config.device)),
-        "index": indexed,
-        "versions": library_versions(),
-    }
-    write_json(run.config, inputs.kept_config(config))
-    write_json(run.report, report)
-    return report
+    return tell()
 
 
 class _Base:
@@ -342,13 +354,21 @@ def _finding(error: StoreError) -> dict[str, Any]:
     }
 
 
-def _check_numbers(rows: Sequence[Mapping[str, Any]]) -> None:
+def _load_model(folder: Path, refuse: Callable[[str], NoReturn]) -> Embeddings:
+    """A model, unless its vectors are no numbers: parameters that are some can be too large for their sums."""
+    found = Embeddings.load(folder)
+    bad = int((~np.isfinite(found.final)).sum() + (~np.isfinite(found.index_vectors)).sum())
+    if bad:
+        which = "evaluation" if folder.parent.name == "evaluation" else "serving"
+        refuse(f"{bad:,} values of the {which} model's vectors are no numbers: lower training.learning_rate")
+    return found
+
+
+def _check_numbers(rows: Sequence[Mapping[str, Any]], refuse: Callable[[str], NoReturn]) -> None:
     for row in rows:
         bad = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
         if bad:
-            raise GateError(
-                f"{', '.join(bad)} of {row['ranker']} for {row['group']} is no number: nothing is published"
-            )
+            refuse(f"{', '.join(bad)} of {row['ranker']} for {row['group']} is no number")
 
 
 def library_versions() -> dict[str, str]:

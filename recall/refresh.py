@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 from gnn.device import resolve_device
 from gnn.distributed import ALONE, Ranks
 from kg import __version__
-from kg.errors import ArtifactError, GraphRecallError, StoreError
+from kg.errors import ArtifactError, GateError, GraphRecallError, StoreError
 from kg.files import read_json, remove_trees, write_json, write_manifest
 from kg.progress import SILENT, Progress
 from kg.stores.write_back import WriteBackFacts
@@ -94,7 +94,6 @@ def refresh(
         InvalidDataError: the sources cannot be used.
         ConfigError: the device, a relation or a file that the configuration names is not there.
         TrainingError: training diverged.
-        GateError: a metric of the new run is no number; there is nothing to keep.
         StoreError: a database did not answer while it was read, or while results were written back; in the second
             case the new run is published and serves.
         GraphRecallError: the disk is full.
@@ -115,11 +114,18 @@ def refresh(
         stages = Stages(runs.staging(inputs.fingerprint, fresh=full, keep=keep))
         intact, problem = intact_run(current)
         plan = plan_for(config, runs, current, full=full)
-        report = make_run(config, inputs, stages, runs.cache, progress=progress, ranks=ranks, plan=plan, current=intact)
-        incremental = report["kind"] == "incremental"
-        verdict = judge(
-            config.gate, stages.run, current=intact, problem=problem, incremental=incremental, progress=progress
-        )
+        try:
+            report = make_run(
+                config, inputs, stages, runs.cache, progress=progress, ranks=ranks, plan=plan, current=intact
+            )
+            incremental = report["kind"] == "incremental"
+            verdict = judge(
+                config.gate, stages.run, current=intact, problem=problem, incremental=incremental, progress=progress
+            )
+        except GateError as error:
+            report = read_json(stages.run.report)
+            incremental = report["kind"] == "incremental"
+            verdict = Verdict.without_numbers(config.gate, str(error), current=intact, incremental=incremental)
         report = _finish(runs, stages.run, report, verdict)
         if verdict.passed:
             run = runs.publish(stages.run.path, fingerprint=inputs.fingerprint)

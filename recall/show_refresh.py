@@ -49,8 +49,10 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
         for reason in result.reasons:
             console.print(labelled("rejected", reason), style="red")
         # In one line, however long: a command is there to be copied.
-        accept = f"graphrecall accept {near(result.rejected.path)} --reason WHY"
-        console.print(Text.assemble(("kept     ", "bold"), f"{accept} publishes it all the same"), soft_wrap=True)
+        kept = f"graphrecall accept {near(result.rejected.path)} --reason WHY publishes it all the same"
+        if report["gate"].get("unfinished"):
+            kept = f"{near(result.rejected.path)}, which can never serve"
+        console.print(Text.assemble(("kept     ", "bold"), kept), soft_wrap=True)
     elif result.run is not None:
         console.print(labelled("run", f"published {near(result.run.path)}"), style="green")
         console.print(labelled("report", str(near(result.run.path / "report.html"))))

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from gnn.distributed import ALONE, Ranks
-from kg.errors import ArtifactError, GateError, GraphRecallError, RefreshInProgressError
+from kg.errors import ArtifactError, GraphRecallError, RefreshInProgressError
 from kg.files import read_json, write_text
 from kg.progress import SILENT, Progress
 from recall.config import RefreshConfig
@@ -87,9 +87,6 @@ def watched_refresh(
         result = refresh(config, progress=progress, full=full, ranks=ranks)
     except RefreshInProgressError as error:
         tell("locked", 75, error)
-        raise
-    except GateError as error:
-        tell("rejected", 4, error)
         raise
     except KeyboardInterrupt as error:
         number = error.args[0] if isinstance(error, Stopped) else signal.SIGINT

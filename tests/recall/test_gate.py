@@ -17,11 +17,14 @@ from kg.files import MANIFEST, read_json
 from recall.config import RefreshConfig, load_config
 from recall.decide import accept, rollback
 from recall.dry_run import dry_run
+from recall.forget import forget
 from recall.gate import Verdict, _metric, _overlap, judge
 from recall.gate_settings import FullLimits, GateSettings
+from recall.make_run import _check_numbers
 from recall.recommender import Recommender
 from recall.refresh import RefreshResult, refresh
 from recall.runs import RunFolder, RunsFolder
+from recall.summary import SummaryLog
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -296,6 +299,50 @@ def test_a_first_run_below_its_minimum_serves_nobody_until_it_is_accepted(
     (rejected,) = runs.rejected()
     accept(rejected.path, by="ada", reason="it has to begin somehow")
     assert serving(config).name == rejected.name
+
+
+def test_a_run_whose_vectors_overflow_is_kept_as_rejected_and_never_serves(
+    copied: Path, tmp_path: Path, command: Command
+) -> None:
+    """Real numbers that are none: parameters that are finite, lengths whose squares are not."""
+    runs, before, good = runs_of(copied), serving(copied), copied.read_text()
+    copied.write_text(
+        good.replace("max_steps = 24", "max_steps = 4\nlearning_rate = 1e20\nbetas = [3.0]\npriors = []")
+        + "[split]\nvalid = 0.0\n"
+    )
+    code, out, _ = command("refresh", copied)
+    words = " ".join(out.split())
+    assert code == 4
+    assert "values of the evaluation model's vectors are no numbers: lower training.learning_rate" in words
+    assert "which can never serve" in words
+    (rejected,) = runs.rejected()
+    assert serving(copied) == before
+    assert not runs.staging_root.exists()
+    assert rejected.verify()["rejected"] == read_json(rejected.report)["gate"]["reasons"]
+    assert "no numbers" in (rejected.path / "report.html").read_text()
+    (line,) = SummaryLog(runs.path).read()
+    assert (line["status"], line["exit_code"], line["rejected"]) == ("rejected", 4, rejected.name)
+    assert "no numbers" in line["reasons"][0]
+    assert command("runs", runs.path)[0] == 0
+
+    # It is hopeless under any limits, and the same inputs are not trained on again.
+    copied.write_text(copied.read_text().replace("metric_loss = 0.3", "metric_loss = 0.9"))
+    assert dry_run(load_config(copied)).reasons == (f"{rejected.name}, which has these inputs, was rejected",)
+    assert refresh(load_config(copied)).rejected == rejected
+    with pytest.raises(ConfigError, match="was never finished: it cannot serve"):
+        accept(rejected.path, by="ada", reason="why not")
+    with pytest.raises(ArtifactError):
+        Recommender.load(rejected.path)
+    copied.write_text(good)
+    assert refresh(load_config(copied)).status == "unchanged"
+    assert forget(runs, ["u1"], config=load_config(copied), patience=0.0).removed == (rejected.name,)
+
+
+def test_a_metric_that_is_no_number_is_refused() -> None:
+    reasons: list[str] = []
+    row = {"ranker": "model", "group": "warm users", "users": 3, "ndcg@5": 0.5, "novelty@5": float("nan")}
+    _check_numbers([{**row, "novelty@5": 1.0}, row], reasons.append)  # type: ignore[arg-type]
+    assert reasons == ["novelty@5 of model for warm users is no number"]
 
 
 def test_what_was_rolled_back_comes_back_only_by_new_sources_or_on_demand(copied: Path, command: Command) -> None:
