@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gnn.layer0 import TextVectors
 from gnn.propagation import Propagation
-from gnn.training import ModelConfig, TrainingConfig
+from gnn.settings import ModelConfig, TrainingConfig
 from gnn.validation import Validation
 from kg import KnowledgeGraph
 from kg.files import atomic_path

@@ -23,8 +23,8 @@ from scipy.sparse import csr_matrix, diags
 from gnn.embeddings import Embeddings, FloatArray
 from gnn.layer0 import TextVectors
 from gnn.metrics import per_user_metrics
+from gnn.settings import TrainingConfig
 from gnn.topk import rank, score_blocks
-from gnn.training import TrainingConfig
 from gnn.validation import VALIDATION_K, Validation
 from kg import KnowledgeGraph, RelationKey
 from kg.adjacency import Numbering

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,47 +10,12 @@ from torch import Tensor, nn
 from gnn.distributed import ALONE, Ranks
 from gnn.encoder import Encoded
 from gnn.layer0 import LayerZero, TextVectors
-from gnn.lightgcn import check_at_least, chosen_relations
+from gnn.lightgcn import chosen_relations
 from gnn.propagation import NOTHING, Mask, Propagation
+from gnn.settings import GCNConfig
 from kg import KnowledgeGraph
-from kg.errors import ConfigError
 
 NODE = "node"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GCNConfig:
-    """Hyper-parameters of the GCN.
-
-    Attributes:
-        dim: columns of every vector.
-        layers: convolutions, at least 1, with a ReLU between them.
-        relations: as in `LightGCNConfig`.
-        text: add projected text vectors, where there are any.
-        knowledge_degree: edges from which on a node that is neither user nor item has a free embedding. A person of one
-            film alone would learn that film by heart: a second free embedding, which simulated cold start leaves in.
-        text_scale: factor of the text vectors. Every text moves with each step of all rows of the projection, so that
-            texts taken whole learn an order of magnitude faster than free embeddings, and overfit.
-        user_embedding: give users a free embedding.
-        init_scale: standard deviation of the embeddings' start.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    dim: int = 64
-    layers: int = 2
-    relations: tuple[str, ...] | None = None
-    text: bool = True
-    text_scale: float = 0.1
-    user_embedding: bool = True
-    knowledge_degree: int = 20
-    init_scale: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_at_least("model", self, 1, "dim", "layers", "knowledge_degree")
-        for name in ("init_scale", "text_scale"):
-            if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
-                raise ConfigError(f"model.{name} = {getattr(self, name)} must be above 0")
 
 
 class GCN(nn.Module):
@@ -103,3 +66,6 @@ class GCN(nn.Module):
     def linear_parts(self, ranks: Ranks = ALONE) -> None:
         """A GCN has none: its scores do not split over neighbours."""
         return None
+
+
+__all__ = ["GCN", "NODE", "GCNConfig"]

@@ -10,10 +10,8 @@ import pyarrow as pa
 
 from gnn.distributed import Ranks
 from gnn.features import TextFeatures
-from gnn.gcn import GCNConfig
 from gnn.layer0 import TextVectors
-from gnn.lightgcn import LightGCNConfig
-from gnn.training import ModelConfig, TrainingConfig
+from gnn.settings import GCNConfig, LightGCNConfig, ModelConfig, TrainingConfig
 from gnn.validation import Validation
 from kg import ItemLists, KnowledgeGraph, RelationKey, Schema
 

@@ -6,10 +6,6 @@ relation alone, w = 1, no texts and alpha_l = 1 / (L + 1) this is LightGCN as pu
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import ClassVar, Literal
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -19,70 +15,9 @@ from gnn.embeddings import FloatArray, LinearParts
 from gnn.encoder import Encoded
 from gnn.layer0 import EVERY, LayerZero, TextVectors
 from gnn.propagation import NOTHING, Mask, Propagation, horner
+from gnn.settings import LightGCNConfig
 from kg import KnowledgeGraph, RelationKey
 from kg.errors import ConfigError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LightGCNConfig:
-    """Hyper-parameters of the linear model.
-
-    Attributes:
-        dim: columns of every vector.
-        layers: hops, at least 1.
-        relations: names of the relations to propagate along, the interaction always being one of them; None: all;
-            (): the interaction alone, LightGCN as published.
-        interaction_weight: weight of the interaction relation at the start; the others share the rest equally.
-        learn_relation_weights: train the weights (softmax) or leave them as they start.
-        learn_layer_weights: train the alphas (softmax) or leave them at 1 / (layers + 1).
-        text: add projected text vectors, where there are any.
-        knowledge: where texts and the relations beside the interaction act. "everywhere": on all nodes, all through
-            training. "cold_items": training is of the interactions alone, and they place the items that nobody has
-            touched afterwards (gnn.cold_start); the rest of the model is as if they were not there.
-        knowledge_degree: edges from which on a node that is neither user nor item has a free embedding. A person of one
-            film alone would learn that film by heart: a second free embedding, which simulated cold start leaves in.
-        text_scale: factor of the text vectors. Every text moves with each step of all rows of the projection, so that
-            texts taken whole learn an order of magnitude faster than free embeddings, and overfit.
-        user_embedding: give users a free embedding; without, a user is only the sum of the history.
-        init_scale: standard deviation of the start.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    dim: int = 64
-    layers: int = 2
-    relations: tuple[str, ...] | None = None
-    interaction_weight: float = 0.8
-    learn_relation_weights: bool = True
-    learn_layer_weights: bool = False
-    text: bool = True
-    knowledge: Literal["everywhere", "cold_items"] = "everywhere"
-    text_scale: float = 0.1
-    user_embedding: bool = True
-    knowledge_degree: int = 20
-    init_scale: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_at_least("model", self, 1, "dim", "layers", "knowledge_degree")
-        if self.knowledge not in ("everywhere", "cold_items"):
-            raise ConfigError(f"model.knowledge = {self.knowledge!r} is unknown: use 'everywhere' or 'cold_items'")
-        if not 0 < self.interaction_weight <= 1:
-            raise ConfigError(f"model.interaction_weight = {self.interaction_weight} must be above 0 and at most 1")
-        for name in ("init_scale", "text_scale"):
-            if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
-                raise ConfigError(f"model.{name} = {getattr(self, name)} must be above 0")
-
-
-def check_at_least(section: str, config: object, minimum: float, *names: str) -> None:
-    """Refuse values below a minimum, and what is no number, naming the key.
-
-    Raises:
-        ConfigError: the first value out of range.
-    """
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not (value >= minimum and math.isfinite(value)):
-            raise ConfigError(f"{section}.{name} = {value} must be at least {minimum:g}")
 
 
 def chosen_relations(graph: KnowledgeGraph, names: tuple[str, ...] | None) -> tuple[RelationKey, ...]:
@@ -182,3 +117,6 @@ def to_numpy(tensor: Tensor) -> FloatArray:
     """float32 on the CPU."""
     result: FloatArray = tensor.detach().to("cpu", torch.float32).numpy().astype(np.float32, copy=True)
     return result
+
+
+__all__ = ["LightGCN", "LightGCNConfig", "chosen_relations", "to_numpy"]

@@ -13,7 +13,7 @@ from gnn.distributed import Ranks
 from gnn.encoder import Encoded
 from gnn.losses import bpr, sampled_softmax, squared_norm
 from gnn.sampling import NegativeSampler, Stream
-from gnn.training import TrainingConfig
+from gnn.settings import TrainingConfig
 from kg.adjacency import Numbering
 from kg.ids import IntArray
 

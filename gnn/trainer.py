@@ -20,11 +20,12 @@ from gnn.embeddings import Embeddings, item_prior, item_scale
 from gnn.gcn import GCN
 from gnn.handover import Job
 from gnn.layer0 import TextVectors
-from gnn.lightgcn import LightGCN, LightGCNConfig, chosen_relations, to_numpy
+from gnn.lightgcn import LightGCN, chosen_relations, to_numpy
 from gnn.objective import Objective
 from gnn.propagation import NOTHING, Mask
 from gnn.sampling import Batches, Stream, uniform
-from gnn.training import ModelConfig, RunContext, TrainingConfig
+from gnn.settings import LightGCNConfig, ModelConfig, TrainingConfig
+from gnn.training import RunContext
 from gnn.validation import Validation, Validator
 from gnn.warm_start import FREE, Parameters, foretold
 from kg import KnowledgeGraph

@@ -14,8 +14,8 @@ from gnn.embeddings import item_prior, item_scale
 from gnn.lightgcn import to_numpy
 from gnn.metrics import per_user_metrics
 from gnn.sampling import Stream, uniform
+from gnn.settings import TrainingConfig
 from gnn.topk import top_items_under
-from gnn.training import TrainingConfig
 from kg import ItemLists, KnowledgeGraph
 from kg.errors import InvalidDataError
 from kg.ids import IntArray

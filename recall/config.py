@@ -17,9 +17,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from gnn.lightgcn import LightGCNConfig
+from gnn.settings import LightGCNConfig, TrainingConfig
 from gnn.text_model import TextConfig
-from gnn.trainer import TrainingConfig
 from ingest.settings import GraphSettings, QualitySettings, SourcesSettings, check_sections
 from kg.confidential import ADVICE, is_confidential, masked
 from kg.errors import ConfigError

@@ -40,8 +40,7 @@ from pydantic import (
     model_validator,
 )
 
-from gnn.lightgcn import LightGCNConfig
-from gnn.trainer import TrainingConfig
+from gnn.settings import LightGCNConfig, TrainingConfig
 from recall.channels.settings import ChannelsConfig
 
 MODEL, CHANNELS = "model", "channels"
