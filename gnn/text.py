@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,7 @@ import torch
 from safetensors import SafetensorError
 
 from gnn.device import resolve_device
-from gnn.text_model import ModelFiles, TextConfig, find_model, obtain_model
-from gnn.text_reader import Reader, load_reader
+from gnn.text_model import ModelFiles, TextConfig, find_model, obtain_model, quiet
 from kg.errors import ArtifactError, ConfigError
 from kg.files import read_json
 from kg.progress import SILENT, Progress
@@ -28,6 +28,12 @@ _BLOCK = 8_192
 # A thread is fastest while its share of a layer stays near its cache (measured from 128 to 16,384 tokens).
 _TOKENS_PER_THREAD = 512
 _TOKENS_ON_GPU = 65_536
+
+
+class _Loaded(NamedTuple):
+    model: Any
+    tokenizer: Any
+    dtype: torch.dtype
 
 
 class TextEncoder:
@@ -44,7 +50,7 @@ class TextEncoder:
         self.dtype = _dtype(self.config, self.device)
         self._lock = threading.RLock()
         self._found: ModelFiles | None = None
-        self._loaded: Reader | None = None
+        self._loaded: _Loaded | None = None
 
     @property
     def files(self) -> ModelFiles:
@@ -111,7 +117,7 @@ class TextEncoder:
             raise ArtifactError(f"{self.config.model} gives vectors that are not numbers in {self.dtype}")
         return result
 
-    def _encode_block(self, loaded: Reader, texts: list[str]) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
+    def _encode_block(self, loaded: _Loaded, texts: list[str]) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
         """Batches of similar token count: positions in `texts`, and their vectors on the device."""
         tokens = self._tokenise(loaded, texts)
         lengths = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
@@ -123,49 +129,67 @@ class TextEncoder:
             _TOKENS_ON_GPU if self.device.type == "cuda" else _TOKENS_PER_THREAD * torch.get_num_threads()
         )
         step = 8 if self.device.type == "cuda" else 1  # tensor cores want multiples of eight
+        pad = loaded.tokenizer.pad_token_id or 0
         start = 0
         while start < len(order):
             width = -(-int(lengths[start]) // step) * step
             stop = min(start + max(budget // width, 1), len(order))
             mask = np.arange(width) < lengths[start:stop, None]
-            ids = np.full(mask.shape, loaded.padding)
+            ids = np.full(mask.shape, pad)
             ids[mask] = flat[offsets[start] : offsets[stop]]
             yield order[start:stop], self._forward(loaded, torch.from_numpy(ids), torch.from_numpy(mask))
             start = stop
 
-    def _tokenise(self, loaded: Reader, texts: list[str]) -> list[list[int]]:
+    def _tokenise(self, loaded: _Loaded, texts: list[str]) -> list[list[int]]:
+        tokenizer = loaded.tokenizer
         # A call sets the truncation of the shared tokenizer, so it is not for two threads at once.
         with self._lock:
-            return loaded.tokens(texts, self.config.max_length)
+            if tokenizer.is_fast:
+                backend = tokenizer.backend_tokenizer
+                backend.no_padding()
+                backend.enable_truncation(self.config.max_length)
+                return [encoding.ids for encoding in backend.encode_batch_fast(texts)]
+            ids: list[list[int]] = tokenizer(texts, truncation=True, max_length=self.config.max_length)["input_ids"]
+            return ids
 
     @torch.inference_mode()
-    def _forward(self, loaded: Reader, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _forward(self, loaded: _Loaded, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         ids, mask = ids.to(self.device), mask.to(self.device)
-        hidden = loaded.hidden(ids, mask).float()
+        hidden = loaded.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state.float()
         if self.config.pooling == "cls":
             pooled = hidden[:, 0]
         else:
             pooled = (hidden * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
         return torch.nn.functional.normalize(pooled, dim=1)
 
-    def _load(self) -> Reader:
+    def _load(self) -> _Loaded:
         with self._lock:
             if self._loaded is None:
+                from transformers import AutoModel, AutoTokenizer
+
                 folder = self.files.folder
-                if folder is None:
-                    raise ArtifactError(self.files.describe())
                 try:
-                    loaded = load_reader(folder, self.device, self.dtype)
-                except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+                    with quiet():
+                        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+                        model, info = AutoModel.from_pretrained(
+                            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+                        )
+                except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
                     raise ArtifactError(
                         f"text model {self.config.model} in {folder} cannot be loaded: {error}"
                     ) from error
-                if self.config.max_length > loaded.limit:
-                    raise ConfigError(
-                        f"text.max_length = {self.config.max_length}, but {self.config.model} reads {loaded.limit} "
-                        "tokens"
+                # transformers fills gaps with random numbers and a warning. The pooler is not used here.
+                if gaps := sorted(key for key in info["missing_keys"] if not key.startswith("pooler.")):
+                    raise ArtifactError(
+                        f"text model {self.config.model} in {folder} lacks {len(gaps)} weights, "
+                        f"the first is {gaps[0]}: the files are of another model than config.json says"
                     )
-                self._loaded = loaded
+                limit = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 1 << 30))
+                if self.config.max_length > limit:
+                    raise ConfigError(
+                        f"text.max_length = {self.config.max_length}, but {self.config.model} reads {limit} tokens"
+                    )
+                self._loaded = _Loaded(model.to(self.device, self.dtype).eval(), tokenizer, self.dtype)
             return self._loaded
 
 
