@@ -136,6 +136,9 @@ columns = {{ user = "user", item = "item", timestamp = "timestamp" }}
 
 {values}
 
+[evaluation]
+baselines = ["popularity"]
+
 [runs]
 folder = "runs"
 """

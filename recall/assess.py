@@ -61,7 +61,7 @@ def assess(
             "embedding"; its other channels are measured one by one as well.
         baselines: names of channels to fit and measure too (recall.channels.settings).
         channels: their hyper-parameters.
-        features: text vectors of the graph's nodes; the content kNN needs them.
+        features: text vectors of the graph's nodes; the content kNN needs them, and is left out where there are none.
         progress: hears of finished rankers.
 
     Returns:
@@ -75,7 +75,8 @@ def assess(
     fitted[MODEL] = model
     if fusion is not None:
         fitted |= {name: channel for name, channel in fusion.channels.items() if channel is not model}
-    names = list(dict.fromkeys([*fitted, *baselines]))
+    textless = features is not None and not len(features.vectors)
+    names = list(dict.fromkeys([*fitted, *(name for name in baselines if not (textless and name == CONTENT_KNN))]))
     rows: list[dict[str, Any]] = []
     with progress.task("measuring on test", total=len(names)) as task:
         for name in names:
