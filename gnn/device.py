@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from kg.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+EVERYWHERE = ("auto", "cpu")
+
+
+def check_device(name: str) -> None:
+    """Make sure of a device that not every machine has; of the others, without importing torch, which takes seconds.
+
+    Raises:
+        ConfigError: see `resolve_device`.
+    """
+    if name not in EVERYWHERE:
+        resolve_device(name)
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -16,6 +31,8 @@ def resolve_device(name: str = "auto") -> torch.device:
     Raises:
         ConfigError: the name is unknown, or the device is not there.
     """
+    import torch
+
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         return torch.device("cuda:0" if available else "cpu")
@@ -37,4 +54,6 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 def is_memory_full(error: BaseException) -> bool:
     """Whether Python or torch found no memory; torch has a class of its own for that on CUDA only."""
+    import torch
+
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

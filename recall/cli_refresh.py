@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from recall.cli_common import REFUSED, UNCHANGED, AsJson, exit_code_of, fail, sc
 from recall.console import json_text, watch
 
 if TYPE_CHECKING:
+    from gnn.distributed import Ranks
     from kg.progress import Progress
     from recall.config import RefreshConfig
     from recall.refresh import RefreshResult
@@ -108,12 +110,11 @@ def _say_what_would_be_done(settings: RefreshConfig, *, full: bool, exit_code: b
 
 def _once(settings: RefreshConfig, *, full: bool, log: bool, quiet: bool) -> RefreshResult | None:
     """One refresh; None in a process that only helped another one."""
-    from gnn.distributed import joined
     from recall.watched import Stopped, stoppable, watched_refresh
 
     try:
-        with stoppable(), joined() as ranks, _listening(log=log, quiet=quiet) as progress:
-            if not ranks.first:
+        with stoppable(), _joined() as ranks, _listening(log=log, quiet=quiet) as progress:
+            if ranks is not None and not ranks.first:
                 from gnn.trainer import assist
 
                 assist(ranks)
@@ -129,6 +130,18 @@ def _once(settings: RefreshConfig, *, full: bool, log: bool, quiet: bool) -> Ref
         if log:  # the summary in the log tells it: a line that is no JSON would only break the reader
             raise typer.Exit(exit_code_of(error)) from error
         raise
+
+
+@contextmanager
+def _joined() -> Iterator[Ranks | None]:
+    """The ranks that torchrun started; None without it, and then torch need not be imported to ask for them."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # as torch.distributed.is_torchelastic_launched
+        yield None
+        return
+    from gnn.distributed import joined
+
+    with joined() as ranks:
+        yield ranks
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gnn.device import resolve_device
+from gnn.device import check_device
 from kg.files import read_json
 from kg.progress import SILENT, Progress
 from recall.changes import base_report, compare_sources
@@ -65,7 +65,7 @@ def dry_run(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
     Raises:
         GraphRecallError: what `refresh` raises when it reads the sources.
     """
-    resolve_device(config.device)
+    check_device(config.device)
     runs = RunsFolder(config.runs_folder)
     current = runs.current()
     with TemporaryDirectory(prefix="graphrecall-") as folder:

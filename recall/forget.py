@@ -29,12 +29,10 @@ from kg.progress import SILENT, Progress
 from kg.storage import load_graph, load_schema
 from kg.stores.connection import Neo4jConnection
 from recall.config import RefreshConfig
-from recall.forget_run import mentions, without
 from recall.privacy import Privacy, PrivacyConfig, forgotten_facts, marks_in_run, privacy_of
 from recall.runs import RunFolder, RunsFolder
 from recall.stores import connection_of
 from recall.summary import SummaryLog
-from recall.tune import tuning_kept_out
 
 _log = logging.getLogger(__name__)
 
@@ -167,6 +165,8 @@ def _finish(
     progress: Progress,
 ) -> ForgetResult:
     """Everything but the list, by hashes alone; whoever is forgotten everywhere is marked on the list."""
+    from recall.tune import tuning_kept_out
+
     pending = privacy.pending
     with tuning_kept_out(runs.studies) as studies:
         remove_trees([runs.staging_root, *runs.database_copies(), *studies])
@@ -226,6 +226,8 @@ class _Runs:
 
     def _made(self, run: RunFolder) -> RunFolder | None:
         """The run itself where it names nobody, one made again without them, or None where it has to go."""
+        from recall.forget_run import mentions
+
         try:
             run.verify()
             if not mentions(run, lambda names: self._wanted(run, names)):
@@ -241,6 +243,8 @@ class _Runs:
             return None
 
     def _again(self, run: RunFolder) -> RunFolder | None:
+        from recall.forget_run import without
+
         report = read_json(run.report)
         fingerprint = self.privacy.fingerprint(str(forgotten_facts(report)["inputs"]))
         staged = self.runs.staging_root / STAGING / run.name

@@ -9,12 +9,10 @@ nearly every row of it depends on what changed, if only by a degree or a norm.
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,6 +40,7 @@ from recall.fusion import fused_channel
 from recall.plan import Plan, Reference
 from recall.prepare import Inputs, Stages, prepare
 from recall.runs import RunFolder
+from recall.versions import library_versions
 
 FIRST = Plan(kind="full", reasons=("there is no run to go on from",))
 PLAN = "plan.json"
@@ -369,13 +368,3 @@ def _check_numbers(rows: Sequence[Mapping[str, Any]], refuse: Callable[[str], No
         bad = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
         if bad:
             refuse(f"{', '.join(bad)} of {row['ranker']} for {row['group']} is no number")
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of everything that decides what a run holds."""
-    names = ("graphrecall", "torch", "torch-geometric", "transformers", "faiss-cpu", "pyarrow", "pyoxigraph", "numpy")
-    found = {"python": platform.python_version()}
-    for name in (*names, "scipy", "safetensors"):
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found

@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gnn.features import TextFeatures, encode_graph
-from gnn.text import TextEncoder
 from gnn.text_cache import TextCache
 from gnn.text_model import find_model
-from gnn.trainer import Validation
 from ingest.build import build_graph, source_files
 from ingest.neo4j_plan import read_source
 from ingest.people import FORGOTTEN_USERS, People
@@ -36,7 +34,8 @@ from recall.config import RefreshConfig
 from recall.privacy import Privacy, forgotten_facts
 from recall.runs import RunFolder
 
-if TYPE_CHECKING:  # the driver is imported where a database is read
+if TYPE_CHECKING:  # torch is imported where a text is encoded, the driver where a database is read
+    from gnn.validation import Validation
     from kg.stores.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
@@ -327,6 +326,8 @@ class Prepared:
 
     def validation(self) -> Validation | None:
         """What early stopping measures, or None where the split has no validation part with anything to find."""
+        from gnn.validation import Validation
+
         found = Validation(truth=self.split.positives(self.graph, "valid"), seen=self.split.seen(self.graph, "train"))
         return found if len(found.truth.items) else None
 
@@ -369,6 +370,8 @@ def prepare(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, 
     graph = load_graph(run.graph)
 
     def encode() -> dict[str, Any]:
+        from gnn.text import TextEncoder
+
         encoder = TextEncoder(config.text, config.device)
         found = encode_graph(graph, encoder, cache=TextCache(cache / "text"), progress=progress)
         run.features.mkdir()

@@ -16,25 +16,28 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from gnn.device import resolve_device
-from gnn.distributed import ALONE, Ranks
+from gnn.device import check_device
 from kg import __version__
 from kg.errors import ArtifactError, GateError, GraphRecallError, StoreError
 from kg.files import read_json, remove_trees, write_json, write_manifest
 from kg.progress import SILENT, Progress
-from kg.stores.write_back import WriteBackFacts
 from recall.config import RefreshConfig
 from recall.forget import finish_forgetting
 from recall.gate import Verdict, judge, same_verdict
 from recall.html_report import write_html
-from recall.make_run import library_versions, make_run
 from recall.plan import Plan, plan_run
 from recall.prepare import NOT_FINGERPRINTED, Inputs, Stages
 from recall.runs import RunFolder, RunsFolder, free_bytes
 from recall.summary import SummaryLog
-from recall.write_back import write_back_run
+from recall.versions import library_versions
+
+# Most nights find nothing changed. Importing torch and the driver of a database takes longer than to find that out, so
+# what needs them is imported where there is something to do.
+if TYPE_CHECKING:
+    from gnn.distributed import Ranks
+    from kg.stores.write_back import WriteBackFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,7 @@ class RefreshResult:
 
 
 def refresh(
-    config: RefreshConfig, *, progress: Progress = SILENT, full: bool = False, ranks: Ranks = ALONE
+    config: RefreshConfig, *, progress: Progress = SILENT, full: bool = False, ranks: Ranks | None = None
 ) -> RefreshResult:
     """Make a run of what the sources hold now and let it serve, unless the one that serves was made of the same.
 
@@ -87,7 +90,8 @@ def refresh(
         progress: hears of every stage.
         full: begin from nothing, also when nothing changed and when there is work to go on from; text vectors, which
             depend on text and model alone, are still taken from the cache.
-        ranks: processes that share the trainings, this one being the first (gnn.distributed.joined).
+        ranks: processes that share the trainings, this one being the first (gnn.distributed.joined); None: this one
+            alone.
 
     Raises:
         RefreshInProgressError: another process refreshes the same runs folder.
@@ -98,7 +102,7 @@ def refresh(
             case the new run is published and serves.
         GraphRecallError: the disk is full.
     """
-    resolve_device(config.device)
+    check_device(config.device)
     runs = RunsFolder(config.runs_folder)
     with _disk_full_told(runs.path), runs.lock(), _room_made(runs):
         finish_forgetting(runs, config, progress=progress)
@@ -110,13 +114,23 @@ def refresh(
             inputs.keep_snapshot(runs.path, result.report)
             _tidy(runs, config)
             return _write_back(config, result, progress)
+        from gnn.distributed import ALONE
+        from recall.make_run import make_run
+
         keep = () if inputs.snapshot is None else (inputs.snapshot.folder,)
         stages = Stages(runs.staging(inputs.fingerprint, fresh=full, keep=keep))
         intact, problem = intact_run(current)
         plan = plan_for(config, runs, current, full=full)
         try:
             report = make_run(
-                config, inputs, stages, runs.cache, progress=progress, ranks=ranks, plan=plan, current=intact
+                config,
+                inputs,
+                stages,
+                runs.cache,
+                progress=progress,
+                ranks=ALONE if ranks is None else ranks,
+                plan=plan,
+                current=intact,
             )
             incremental = report["kind"] == "incremental"
             verdict = judge(
@@ -191,6 +205,8 @@ def _write_back(config: RefreshConfig, result: RefreshResult, progress: Progress
     """Write the results of the run that serves into its database, if that is wished; at once when they are there."""
     if config.write_back is None or config.neo4j is None or result.run is None:
         return result
+    from recall.write_back import write_back_run
+
     try:
         with config.neo4j.open(base=config.base) as store:
             wanted = config.write_back
@@ -266,12 +282,14 @@ def _judged_again(
         verdict = judge(
             config.gate, rejected, current=intact, problem=problem, incremental=incremental, progress=progress
         )
-        # A kill between the two leaves a run whose manifest does not fit, and the next refresh makes another.
-        report = _finish(runs, rejected, report, verdict)
+        # In a copy: a kill leaves the run as it was rejected, or as it is judged now.
+        judged = RunFolder(runs.judged(rejected))
+        report = _finish(runs, judged, report, verdict)
         if verdict.passed:
-            run = runs.publish_rejected(rejected)
+            run = runs.publish_rejected(rejected, judged=judged.path)
             runs.serve(run)
             return RefreshResult(status="published", run=run, report=report)
+        runs.replace_rejected(rejected, judged.path)
         told = report["gate"]
     return RefreshResult(
         status="rejected", run=current, report=report, rejected=rejected, reasons=tuple(told["reasons"])

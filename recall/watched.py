@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gnn.distributed import ALONE, Ranks
 from kg.errors import ArtifactError, GraphRecallError, RefreshInProgressError
 from kg.files import read_json, write_text
 from kg.progress import SILENT, Progress
@@ -22,6 +21,9 @@ from recall.refresh import RefreshResult, refresh
 from recall.runs import RunsFolder
 from recall.structured_log import FIELDS
 from recall.summary import Status, SummaryLog, summarise
+
+if TYPE_CHECKING:  # it imports torch
+    from gnn.distributed import Ranks
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def stoppable() -> Iterator[None]:
 
 
 def watched_refresh(
-    config: RefreshConfig, *, progress: Progress = SILENT, full: bool = False, ranks: Ranks = ALONE
+    config: RefreshConfig, *, progress: Progress = SILENT, full: bool = False, ranks: Ranks | None = None
 ) -> RefreshResult:
     """`recall.refresh.refresh`, with a summary however it ends: logged, kept in the runs folder, and for Prometheus.
 

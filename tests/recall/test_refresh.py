@@ -34,9 +34,9 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 NURSERY = """
 import json, os, signal, sys
 from contextlib import contextmanager
-from transformers import AutoModel, AutoTokenizer
+import ladybug, tokenizers
+import gnn.text, recall.make_run, recall.refresh, recall.runs
 from recall.config import load_config
-import recall.refresh, recall.runs
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -102,6 +102,21 @@ def touch_ratings(config: Path) -> None:
         stream.write("u1,m23,5,2000000\n")
 
 
+def test_without_any_text_there_is_no_content_knn_to_compare_with(refreshed: RefreshResult) -> None:
+    run = refreshed.run
+    graph = load_graph(run.graph)
+    split = read_split(run.split, graph)
+    model = exact_channel(Embeddings.load(run.evaluation_model), split.view(graph, "train"))
+    nothing = TextFeatures(nodes=np.zeros(0, dtype=np.int64), vectors=np.zeros((0, 8), dtype=np.float32), model="")
+    baselines = ("popularity", "content_knn")
+    for features, rankers in (
+        (nothing, {"model", "popularity"}),
+        (TextFeatures.load(run.features), {"model", *baselines}),
+    ):
+        found = assess(graph, split, model, kind="per_user_time", ks=(5,), baselines=baselines, features=features)
+        assert {row["ranker"] for row in found["metrics"]} == rankers
+
+
 def test_a_run_is_complete(refreshed: RefreshResult) -> None:
     assert refreshed.status == "published"
     run = refreshed.run
@@ -143,6 +158,25 @@ def test_a_second_refresh_changes_nothing(deployment: Path, refreshed: RefreshRe
     assert again.status == "unchanged"
     assert again.run == refreshed.run
     assert again.report == refreshed.report
+
+
+def test_nothing_changed_is_told_without_the_libraries_that_take_long_to_import(
+    refreshed: RefreshResult, deployment: Path
+) -> None:
+    code = (
+        "import sys; from recall.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as stop:\n    status = stop.code\n"
+        "heavy = ('torch', 'transformers', 'tokenizers', 'matplotlib', 'neo4j', 'pandas', 'ladybug')\n"
+        "print('HEAVY', [name for name in heavy if name in sys.modules], status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "refresh", str(deployment), "--exit-code"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=ENVIRONMENT,
+    )
+    assert done.stdout.splitlines()[-1] == "HEAVY [] 3"
 
 
 def test_the_stored_evaluation_model_gives_the_reported_numbers(refreshed: RefreshResult) -> None:
