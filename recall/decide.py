@@ -57,7 +57,7 @@ def accept(run: Path | str, *, by: str, reason: str) -> Switched:
     if not runs.path.is_dir():
         raise ArtifactError(f"there is no runs folder at {runs.path}")
     with runs.lock():
-        found = _named(given.name, [*runs.rejected(), *runs.runs()], runs)
+        found = _named(given.name, [*runs.runs(), *runs.rejected()], runs)
         record = runs.record(found)
         rejected = found in runs.rejected()
         if not rejected and record.accepted is None:

@@ -29,6 +29,7 @@ from kg.files import (
     FORMAT_VERSION,
     MANIFEST,
     digest,
+    link_or_copy,
     publish_folder,
     read_json,
     remove_leftovers,
@@ -371,9 +372,33 @@ class RunsFolder:
         """Keep a finished folder, manifest included, that is not to serve."""
         return self._moved(staged, self.rejected_root / self._next_id(fingerprint))
 
-    def publish_rejected(self, run: RunFolder) -> RunFolder:
-        """Put a rejected run among the published ones, under the name it has; it does not serve by that."""
-        return self._moved(run.path, self.path / run.name)
+    def publish_rejected(self, run: RunFolder, *, judged: Path | None = None) -> RunFolder:
+        """Put a rejected run among the published ones, under the name it has; it does not serve by that.
+
+        Args:
+            run: it.
+            judged: what is published in its place, its copy with the new verdict.
+        """
+        if judged is None:
+            return self._moved(run.path, self.path / run.name)
+        published = self._moved(judged, self.path / run.name)
+        self.remove(run)  # after a kill before this, `prune` does it
+        return published
+
+    def judged(self, run: RunFolder) -> Path:
+        """A copy of a rejected run in the staging, for a new verdict; nothing of the run itself is written to."""
+        folder = self.staging_root / "judged"
+        remove_trees([folder])
+        shutil.copytree(run.path, folder, copy_function=lambda source, to: link_or_copy(Path(source), Path(to)))
+        return folder
+
+    def replace_rejected(self, run: RunFolder, judged: Path) -> None:
+        """Put a finished copy in the place of a rejected run, unless somebody reads that; it is judged again then.
+
+        After a kill in the middle the run is gone, and the next refresh of its inputs makes it anew.
+        """
+        if self.remove(run):
+            self._moved(judged, run.path)
 
     @staticmethod
     def _moved(folder: Path, target: Path) -> RunFolder:
@@ -404,6 +429,8 @@ class RunsFolder:
     def prune(self, keep: int, *, rejected: int | None = None) -> list[RunFolder]:
         """Remove all but the newest `keep` runs; the one that serves and those that somebody reads always stay.
 
+        A rejected run that was published since goes, too.
+
         Args:
             keep: how many published runs stay.
             rejected: how many of the rejected ones do; None: all.
@@ -415,6 +442,8 @@ class RunsFolder:
         old = [run for run in self.runs()[: -keep or None] if run != current]
         if rejected is not None:
             old += self.rejected()[: -rejected or None]
+        published = {run.name for run in self.runs()}
+        old += [run for run in self.rejected() if run.name in published and run not in old]
         removed = [run for run in old if self.remove(run)]
         there = {run.name for run in (*self.runs(), *self.rejected())}
         for file in self.records_root.glob("*.json"):
