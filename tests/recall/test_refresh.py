@@ -21,7 +21,7 @@ from kg.errors import ConfigError, InvalidDataError, RefreshInProgressError, Sto
 from kg.files import read_json
 from kg.storage import load_graph
 from kg.stores.embedded import EmbeddedStore
-from recall.assess import evaluate_run, read_split
+from recall.assess import assess, evaluate_run, exact_channel, read_split
 from recall.config import load_config
 from recall.recommender import Recommender
 from recall.refresh import RefreshResult, _is_disk_full, refresh
