@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import record
+from tests.soak.decisions import CASES, steps
 from tests.soak.journal import STATE, Journal, histogram
 from tests.soak.memory import growth
 
@@ -38,6 +39,16 @@ class Fault:
 FAULTS = (
     Fault("killed, any stage, demo's size", "killed", "kill"),
     Fault("killed while it trains", "training", "kill"),
+    *(
+        Fault(name, "decisions", case, lambda line: len(line["steps"]))
+        for name, case in (
+            ("accept killed", "accept"),
+            ("rollback killed", "rollback"),
+            ("forgetting killed", "forget"),
+            ("refusal by the gate killed", "rejection"),
+            ("second judgement of a refused run killed", "judged again"),
+        )
+    ),
     Fault("disk full", "disk", "full"),
     Fault("source gone, cut short or changed", "sources", "disturbed"),
     Fault("clock set back or forth", "clock", "setting"),
@@ -73,6 +84,9 @@ def facts_of(state: Path) -> dict[str, Any]:
     killed = Journal(state / "killed.jsonl")
     facts: dict[str, Any] = {"kills_by_stage": dict(killed.count("kill", "stage").most_common())}
     facts["disks_by_last_stage"] = dict(Journal(state / "disk.jsonl").count("full", "stage").most_common())
+    facts["decisions_by_step"] = {
+        case: dict(steps(Journal(state / "decisions.jsonl"), case).most_common()) for case in CASES
+    }
     readers = Journal(state / "readers.jsonl").of("readers")
     if readers:
         facts["readers"] = {key: value for key, value in readers[-1].items() if key not in ("kind", "problems")}

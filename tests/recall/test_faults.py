@@ -12,6 +12,7 @@ from recall.refresh import RefreshResult
 from recall.runs import RunFolder, RunsFolder
 from tests.soak.clock import library, set_clock
 from tests.soak.damage import flip_bytes
+from tests.soak.decisions import CASES, kill_decisions, steps
 from tests.soak.deployments import Deployment
 from tests.soak.disk import can_mount, fill_disks
 from tests.soak.kills import KilledRefreshes
@@ -61,6 +62,16 @@ def test_killed_while_it_trains_it_goes_on_from_its_checkpoint(
     assert journal.problems() == []
     assert {kill["training"] for kill in journal.of("kill")} == {"evaluation", "serving"}
     assert {line["code"] for line in journal.of("completed")} == {0}
+
+
+def test_killed_decisions_forgettings_and_refusals_are_of_before_or_of_after_and_complete(
+    tmp_path: Path, nursery: Nursery
+) -> None:
+    journal = kill_decisions(tmp_path, times=2, nursery=nursery)
+    assert journal.problems() == []
+    for case in CASES:
+        assert len(steps(journal, case)) >= 2, case
+        assert "rename" in " ".join(steps(journal, case)), case
 
 
 def test_disturbed_sources_are_refused_or_whole_and_go_in_once_mended(

@@ -46,6 +46,8 @@ def watch(runs, where, resumed, say):
             paths = arguments[:1]
         elif event in CHANGES:
             paths = [arguments[at] for at in CHANGES[event]]
+            if event in ("os.remove", "os.rmdir") and arguments[1] != -1:  # below an open folder
+                paths = [os.readlink(f"/proc/self/fd/{arguments[1]}") + "/" + os.fsdecode(paths[0])]
         else:
             return
         paths = [os.fspath(path) for path in paths if isinstance(path, (str, os.PathLike))]

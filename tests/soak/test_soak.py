@@ -13,6 +13,7 @@ from recall.runs import RunFolder, RunsFolder
 from tests.recall.conftest import write_deployment
 from tests.soak.clock import library, set_clock
 from tests.soak.damage import flip_bytes
+from tests.soak.decisions import CASES, kill_decisions, steps
 from tests.soak.deployments import Deployment
 from tests.soak.disk import can_mount, fill_disks
 from tests.soak.journal import STATE, histogram
@@ -50,6 +51,21 @@ def test_killed_forty_times_while_it_trains() -> None:
     journal = kill_in_training(deployment, STATE, times=40)
     assert journal.problems() == []
     assert set(journal.count("kill", "training")) == {"evaluation", "serving"}
+
+
+def test_decisions_forgettings_and_refusals_killed_forty_times_each(capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        journal = kill_decisions(STATE, times=40, say=print)
+        for case in CASES:
+            print(f"{case}\n{histogram(steps(journal, case))}")  # noqa: T201
+    assert journal.problems() == []
+    for case in CASES:
+        made = " ".join(steps(journal, case))
+        needed = {"accept": "rename RUN|rename current|rename .records", "rollback": "rename current|rename .records"}
+        needed |= {"forget": "rename RUN|rename current|rename .privacy|rename .rejected/RUN"}
+        needed |= {"rejection": "rename .rejected/RUN|rename .staging/INPUTS"}
+        needed |= {"judged again": "rename RUN|rename current|rename .staging/judged"}
+        assert all(step in made for step in needed[case].split("|")), case
 
 
 def test_forty_disks_fill_up() -> None:
