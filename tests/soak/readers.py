@@ -26,6 +26,7 @@ from recall.recommender import Recommender
 from recall.refresh import refresh
 from recall.run_watch import RunWatch
 from recall.runs import RunFolder, RunsFolder
+from recall.schedule import refresh_command
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 
@@ -79,9 +80,14 @@ def publish_among_readers(
     times: int,
     pause: float,
     ways: Sequence[str] = WAYS,
+    building: Path | None = None,
     seed: int = 0,
 ) -> Journal:
     """Publish and roll back among readers, so many times.
+
+    What a request takes is told apart: "quiet", while nothing happens; "building", while a refresh of another runs
+    folder is at work on the same machine; "busy", while finished runs are published and rolled back, which takes hardly
+    more of the machine than the first. Each reader asks without pause, so that all of them together fill the machine.
 
     Args:
         made: finished runs of different data, elsewhere; copies of them are published.
@@ -90,6 +96,7 @@ def publish_among_readers(
         times: publishes and rollbacks together.
         pause: seconds between two; as long a time of the same number of pauses without any comes first.
         ways: how each reader comes to the newest run.
+        building: the config of a deployment to refresh in full meanwhile, before anything is published.
         seed: of what is done.
     """
     journal = Journal(state / "readers.jsonl")
@@ -112,9 +119,13 @@ def publish_among_readers(
     for reader in readers:
         assert reader.stdout is not None
         assert reader.stdout.readline() == "asking\n"
-    quiet = time.time()
+    begun = {"quiet": time.time()}
     time.sleep(pause * min(times, 50))
-    busy, published, rolled_back = time.time(), 0, 0
+    if building is not None:
+        begun["building"] = time.time()
+        subprocess.run(refresh_command([str(building), "--full"]), check=True, capture_output=True)
+    begun["busy"] = time.time()
+    published, rolled_back = 0, 0
     for number in range(1, times + 1):
         if len(runs.runs()) > 1 and random.random() < 0.4:
             names = [run.name for run in runs.runs() if run != runs.current()]
@@ -125,7 +136,8 @@ def publish_among_readers(
             published += 1
         time.sleep(pause)
     end = time.time()
-    waits: dict[str, list[float]] = {"quiet": [], "busy": []}
+    ends = [*list(begun.values())[1:], end]
+    waits: dict[str, list[float]] = {phase: [] for phase in begun}
     asked, seen, problems = 0, set(), []
     for number, reader in enumerate(readers):
         reader.communicate("")
@@ -137,12 +149,11 @@ def publish_among_readers(
         seen |= set(found["runs"])
         problems += found["problems"]
         for at, seconds in found["waits"]:
-            if quiet <= at < busy:
-                waits["quiet"].append(seconds)
-            elif busy <= at < end:
-                waits["busy"].append(seconds)
-    p99 = {phase: 1000 * float(np.quantile(times, 0.99)) for phase, times in waits.items() if times}
-    p50 = {phase: 1000 * float(np.quantile(times, 0.5)) for phase, times in waits.items() if times}
+            for (phase, start), stop in zip(begun.items(), ends, strict=True):
+                if start <= at and at + seconds < stop:
+                    waits[phase].append(seconds)
+    p99 = {phase: 1000 * float(np.quantile(some, 0.99)) for phase, some in waits.items() if some}
+    p50 = {phase: 1000 * float(np.quantile(some, 0.5)) for phase, some in waits.items() if some}
     journal.add(
         kind="readers",
         readers=len(readers),
@@ -150,6 +161,7 @@ def publish_among_readers(
         rolled_back=rolled_back,
         asked=asked,
         runs_seen=len(seen),
+        seconds={phase: round(stop - start, 1) for (phase, start), stop in zip(begun.items(), ends, strict=True)},
         p50_ms=p50,
         p99_ms=p99,
         left=len(runs.runs()),

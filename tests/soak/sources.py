@@ -13,12 +13,17 @@ from tests.soak.kills import KilledRefreshes
 from tests.soak.nursery import Nursery, one_of
 
 WAYS = ("gone", "cut short", "grows", "replaced unseen", "emptied")
+LOSSES = ("gone", "cut short", "emptied")  # of what a run that serves was made of
+REFUSED = 4
 
 
 def disturb_sources(
     deployment: Deployment, state: Path, *, times: int, seed: int = 0, nursery: Nursery | None = None
 ) -> Journal:
-    """Disturb a source, so many times; what was disturbed is refused with a reason, and once mended it goes in."""
+    """Disturb a source, so many times; once it is mended it goes in.
+
+    What was disturbed is refused with a reason: while it is read, or, where what is left of it can be read, by the gate.
+    """
     journal = Journal(state / "sources.jsonl")
     check = KilledRefreshes(deployment, state)
     (victim,) = deployment.folder.glob("ratings.csv*")
@@ -51,10 +56,14 @@ def disturb_sources(
             problems = check.check_whole(before, published)
             if code == 1 and "Traceback" in printed:
                 problems.append(f"{way}: {printed[-1500:]}")
-            elif code not in (0, 1):
+            elif code not in (0, 1, REFUSED):
                 problems.append(f"{way}: exit code {code}: {printed[-1500:]}")
-            elif code == 1 and check.runs.current() != before:
+            elif code and check.runs.current() != before:
                 problems.append(f"{way}: another run serves")
+            elif code == REFUSED and "of those before are gone" not in " ".join(printed.split()):
+                problems.append(f"{way}: refused for another reason: {printed[-1500:]}")
+            elif code == 0 and at == "before" and way in LOSSES:
+                problems.append(f"{way}: nobody noticed")
             deployment.write()
             again, printed, _ = start()
             problems += check.check_completed(again)
