@@ -22,7 +22,7 @@ def disturb_sources(
 ) -> Journal:
     """Disturb a source, so many times; once it is mended it goes in.
 
-    What was disturbed is refused with a reason: while it is read, or, where what is left of it can be read, by the gate.
+    What was disturbed is refused with a reason: while it is read, or by the gate, where what is left can be read.
     """
     journal = Journal(state / "sources.jsonl")
     check = KilledRefreshes(deployment, state)
