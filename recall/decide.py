@@ -52,8 +52,7 @@ def accept(run: Path | str, *, by: str, reason: str) -> Switched:
         if not value.strip():
             raise ConfigError(f"an accepted run keeps a {name} in its record: give one")
     given = Path(run).absolute()
-    in_rejected = given.parent.name == RunsFolder(given.parent.parent).rejected_root.name
-    runs = RunsFolder(given.parent.parent if in_rejected else given.parent)
+    runs = RunsFolder.of(RunFolder(given))
     if not runs.path.is_dir():
         raise ArtifactError(f"there is no runs folder at {runs.path}")
     with runs.lock():

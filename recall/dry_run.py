@@ -14,7 +14,7 @@ from recall.changes import base_report, compare_sources
 from recall.config import RefreshConfig
 from recall.gate import same_verdict
 from recall.prepare import Inputs
-from recall.privacy import FOLDER, KEY
+from recall.privacy import KEY
 from recall.refresh import intact_run, known_of, plan_for
 from recall.runs import RunFolder, RunsFolder
 
@@ -85,7 +85,7 @@ def dry_run(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
 
 def _without_new_key(config: RefreshConfig, folder: Path) -> RefreshConfig:
     """The same, but where pseudonyms need a key that is still to be made, it is made in another folder."""
-    key = config.privacy.key_file or config.runs_folder / FOLDER / KEY
+    key = config.privacy.key_file or RunsFolder(config.runs_folder).privacy_root / KEY
     if not config.privacy.pseudonyms or Path(key).exists():
         return config
     elsewhere = config.model_copy(

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from gnn.text_cache import TextCache, text_keys
 from kg.errors import ArtifactError, ConfigError, GraphRecallError, InvalidDataError
-from kg.files import TEMPORARY, publish_folder, read_json, remove_trees
+from kg.files import TEMPORARY, publish_folder, read_json, remove_leftovers, remove_trees
 from kg.progress import SILENT, Progress
 from kg.storage import load_graph, load_schema
 from kg.stores.connection import Neo4jConnection
@@ -171,6 +171,10 @@ def _finish(
     with tuning_kept_out(runs.studies) as studies:
         remove_trees([runs.staging_root, *runs.database_copies(), *studies])
         SummaryLog(runs.path).redact_errors()
+        # What killed writers left names users, too, however short a time ago it was.
+        for folder in (runs.rejected_root, runs.records_root):
+            remove_leftovers(folder)
+        remove_leftovers(runs.cache, below=True)
         result = _Runs(runs, privacy, progress).forget(patience)
         remove_trees([runs.staging_root])
         with progress.task("clearing the caches"):

@@ -15,9 +15,8 @@ from typing import Any, ClassVar
 from kg.errors import ArtifactError, ConfigError
 from kg.files import digest, read_json, write_json
 from kg.user_key import UserKey
-from recall.runs import RunFolder
+from recall.runs import RunFolder, RunsFolder
 
-FOLDER = ".privacy"
 KEY, LIST = "key", "forgotten.json"
 _FORMAT = 1
 
@@ -85,7 +84,7 @@ class Privacy:
             ArtifactError: the list is damaged.
         """
         config = config or PrivacyConfig()
-        folder = runs / FOLDER
+        folder = RunsFolder(runs).privacy_root
         key_file = folder / KEY if config.key_file is None else Path(config.key_file)
         name, users = _read(folder / LIST)
         key = UserKey.load(key_file) if key_file.exists() else None
@@ -196,7 +195,8 @@ def names_in_run(run: RunFolder | Path | str, ids: Sequence[str]) -> list[str]:
     config = privacy_of(run)
     if not config.pseudonyms:
         return list(ids)
-    file = run.path.parent / FOLDER / KEY if config.key_file is None else Path(config.key_file)
+    key = RunsFolder.of(run).privacy_root / KEY
+    file = key if config.key_file is None else Path(config.key_file)
     return UserKey.load(file).pseudonyms(ids)
 
 

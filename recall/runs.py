@@ -255,6 +255,17 @@ class RunsFolder:
         """Where it is written what people decided about runs."""
         return self.path / ".records"
 
+    @classmethod
+    def of(cls, run: RunFolder) -> RunsFolder:
+        """The one that a run lies in, published or rejected."""
+        folder = cls(run.path.parent)
+        return cls(folder.path.parent) if folder.path.name == folder.rejected_root.name else folder
+
+    @property
+    def privacy_root(self) -> Path:
+        """Where the list of forgotten users lies, and the key of the user ids unless it is kept elsewhere."""
+        return self.path / ".privacy"
+
     def current(self) -> RunFolder | None:
         """The run that serves, or None; a dangling link counts as none."""
         try:
@@ -336,7 +347,7 @@ class RunsFolder:
                 f"another refresh{who} is writing to {self.path}: wait for it, or give this one another runs.folder"
             ) from error
         try:
-            for folder in (self.path, self.rejected_root, self.records_root):
+            for folder in (self.path, self.rejected_root, self.records_root, self.privacy_root):
                 remove_leftovers(folder, older_than=SMALL_FILE_AGE)
             remove_leftovers(self.cache, below=True, older_than=LEFTOVER_AGE)
             with suppress(OSError):  # on a full disk nobody is told who holds it

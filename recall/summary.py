@@ -178,9 +178,11 @@ class SummaryLog:
         Returns:
             How many lines were changed.
         """
-        if not self.path.is_file():
+        if not self.path.parent.is_dir():
             return 0
         with self._locked():
+            for left in self.path.parent.glob(f".{LOG}.*.tmp"):  # by a writer that was killed
+                left.unlink()
             lines, changed = self.read(), 0
             for line in lines:
                 if line.get("error", REDACTED) != REDACTED:

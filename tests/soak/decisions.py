@@ -149,11 +149,19 @@ class _Killed:
         shutil.copytree(self.template, work, symlinks=True)
         if self.case == "forget":  # unfinished work names users, too
             shutil.copytree(self.home / "staged" / "runs" / ".staging", self.runs.staging_root)
+            self._leave_halves()
         if self.case == "judged again":
             text = self.config.read_text()
             self.config.write_text(text.replace("minimum = {ndcg = 1.0}", "metric_loss = 1\ncoverage_loss = 1\n"
                                                 "top_changed = 1").replace("[gate.first]\nmetric_loss = 1\n"
                                                 "coverage_loss = 1\ntop_changed = 1\n", ""))  # fmt: skip
+
+    def _leave_halves(self) -> None:
+        """What refreshes leave that were killed a moment ago while they wrote."""
+        for name in ("..refreshes.jsonl", ".records/.RUN.json", ".cache/text/.shard", ".rejected/.report.json"):
+            half = self.runs.path / f"{name}.0123abcd.tmp"
+            half.parent.mkdir(parents=True, exist_ok=True)
+            half.write_text(f"{VICTIM} rates nothing")
 
     def _command(self) -> list[str]:
         by = ["--by", "soak", "--reason", "tried"]
@@ -199,7 +207,8 @@ class _Killed:
             problems += self._whole()
             if self.case != "forget" or random.random() < 0.5:
                 break
-        self._age()
+        if self.case != "forget":
+            self._age()
         problems += self._complete(finisher)
         self.journal.add(kind=self.case, steps=struck, finisher=finisher, problems=problems)
 
@@ -235,6 +244,7 @@ class _Killed:
                     problems.append(f"the forgetting ends with {code}: {self._said()}")
         problems += self._whole()
         problems += self._ended()
+        self._age()
         problems += self._refreshed((4,) if self.case in ("rejection", "rollback") else (0, 4))
         problems += self._ended()
         for path in self.runs.path.rglob(".*"):

@@ -53,8 +53,11 @@ def test_killed_forty_times_while_it_trains() -> None:
     assert set(journal.count("kill", "training")) == {"evaluation", "serving"}
 
 
-def test_decisions_forgettings_and_refusals_killed_forty_times_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_decisions_and_refusals_killed_forty_times_each_and_forgettings_eighty_times(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with capsys.disabled():
+        kill_decisions(STATE, times=80, cases=("forget",), say=print)
         journal = kill_decisions(STATE, times=40, say=print)
         for case in CASES:
             print(f"{case}\n{histogram(steps(journal, case))}")  # noqa: T201
