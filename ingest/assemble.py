@@ -18,7 +18,7 @@ from ingest.report import QualityReport
 from ingest.settings import GraphSettings
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph, sort_edges
-from kg.ids import IntArray
+from kg.ids import IntArray, distinct
 from kg.schema import (
     TITLE_ATTRIBUTES,
     Event,
@@ -352,7 +352,7 @@ class _Assembly:
             ends = []
             for keys, other in ((to_user, self.user), (to_item, self.item)):
                 pairs = [_pair(tables[k], k, name) for k in keys]
-                ends.append(np.unique(np.concatenate([p[0] * (len(self.ids[other]) or 1) + p[1] for p in pairs])))
+                ends.append(distinct(np.concatenate([p[0] * (len(self.ids[other]) or 1) + p[1] for p in pairs])))
             users_of = ends[0] // (len(self.ids[self.user]) or 1)
             items_of = ends[1] // len(self.ids[self.item])
             several = np.bincount(items_of).max(initial=0) > 1

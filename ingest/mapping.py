@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 from ingest.rdf import Triples
 from ingest.report import MAX_EXAMPLES, QualityReport, Source
 from ingest.settings import GraphSettings
-from kg.ids import IntArray
+from kg.ids import IntArray, distinct
 from kg.schema import TITLE_ATTRIBUTES, NodeType, RelationKey, local_name, snake_case
 
 BoolArray = npt.NDArray[np.bool_]
@@ -157,7 +157,7 @@ class _Mapping:
         self.ls, self.lp = number[triples.literal_subject], number[triples.literal_predicate]
         self.lk, self.lv = triples.literal_kind, triples.literal_value
         self.g = np.where(triples.graph >= 0, number[triples.graph], -1) if len(triples.graph) else triples.graph
-        self._predicates = np.unique(np.concatenate([self.p, self.lp]))
+        self._predicates = distinct(np.concatenate([self.p, self.lp]))
 
     def run(self) -> Mapped:
         self._drop()
@@ -196,7 +196,7 @@ class _Mapping:
         pairs = np.stack([self.s[typed], self.o[typed]], axis=1).astype(np.int64)
         self._filter_edges(~typed)
         width = np.int64(len(self.terms) or 1)
-        codes = np.unique(pairs[:, 0] * width + pairs[:, 1])
+        codes = distinct(pairs[:, 0] * width + pairs[:, 1])
         return np.stack([codes // width, codes % width], axis=1)
 
     def _take_links(self) -> None:
@@ -242,7 +242,7 @@ class _Mapping:
     def _class_names(self, classes: IntArray) -> dict[int, str]:
         """The table name of each class."""
         given = {_https_schema(n.rdf_class): name for name, n in self.settings.nodes.items() if n.rdf_class}
-        there = {self.terms[number] for number in np.unique(classes[:, 1]).tolist()}
+        there = {self.terms[number] for number in distinct(classes[:, 1]).tolist()}
         if missing := sorted(set(given) - there):
             self.report.add(
                 "classes that no node has",
@@ -253,7 +253,7 @@ class _Mapping:
             )
         names: dict[int, str] = {}
         by_name: dict[str, list[str]] = {}
-        for number in np.unique(classes[:, 1]).tolist():
+        for number in distinct(classes[:, 1]).tolist():
             iri = self.terms[number]
             names[number] = given.get(iri) or snake_case(local_name(iri))
             by_name.setdefault(names[number], []).append(iri)
@@ -311,7 +311,7 @@ class _Mapping:
         objects_type = table_of[self.o]
         open_edges = objects_type < 0
         frequency = np.bincount(self.p[open_edges], minlength=size)
-        predicates = sorted(np.unique(self.p[open_edges]).tolist(), key=lambda n: (-frequency[n], self.terms[n]))
+        predicates = sorted(distinct(self.p[open_edges]).tolist(), key=lambda n: (-frequency[n], self.terms[n]))
         position = np.full(size, len(predicates), dtype=np.int64)
         position[predicates] = np.arange(len(predicates))
         first = np.full(size, len(predicates), dtype=np.int64)

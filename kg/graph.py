@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kg.errors import InvalidDataError
-from kg.ids import IntArray, Vocabulary
+from kg.ids import IntArray, Vocabulary, distinct
 from kg.interactions import Interactions
 from kg.schema import RESERVED_NODE_COLUMNS, TITLE_ATTRIBUTES, RelationKey, Schema
 
@@ -148,8 +148,8 @@ class KnowledgeGraph:
             **self.counts(),
             "interactions": len(self.interactions),
             "positives": len(liked),
-            "users": len(np.unique(liked.user)),
-            "items": len(np.unique(liked.item)),
+            "users": len(distinct(liked.user)),
+            "items": len(distinct(liked.item)),
         }
 
     @cached_property
@@ -180,7 +180,7 @@ class KnowledgeGraph:
         pairs = source * np.int64(self.num_nodes(key.target)) + target
         if (pairs[1:] > pairs[:-1]).all():  # as `build` leaves them where there are no parallel ones
             return source, target
-        pairs = np.unique(pairs)
+        pairs = distinct(pairs)
         return pairs // self.num_nodes(key.target), pairs % self.num_nodes(key.target)
 
     def keep_edges(self, kept: Mapping[RelationKey, npt.NDArray[np.bool_]]) -> KnowledgeGraph:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from kg.errors import InvalidDataError, UnknownIdError
 
 IntArray = npt.NDArray[np.int64]
 FEW = 16
+
+_Integer = TypeVar("_Integer", bound=np.integer[Any])
 
 
 class Vocabulary:
@@ -82,16 +85,28 @@ class Vocabulary:
         index = np.asarray(index, dtype=np.int64)
         return self.ids.take(pa.array(index, mask=index < 0))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of the ids in their order: two artifacts with the same one speak of the same nodes."""
         digest = hashlib.sha256()
         for chunk in (self.ids.slice(start, 65_536) for start in range(0, len(self.ids), 65_536)):
-            for name in chunk.to_pylist():
-                encoded = name.encode()
-                # The length first: "a\\nb" must not look like "a" and "b".
-                digest.update(b"%d:" % len(encoded) + encoded)
+            # The length first: "a\\nb" must not look like "a" and "b".
+            encoded = map(str.encode, chunk.to_pylist())
+            digest.update(b"".join([b"%d:%b" % (len(name), name) for name in encoded]))
         return digest.hexdigest()[:32]
+
+
+def distinct(values: npt.NDArray[_Integer]) -> npt.NDArray[_Integer]:
+    """The sorted values without repeats, (m,).
+
+    As `np.unique`, which keeps a hash table since NumPy 2.3: that takes three times as long for a hundred thousand
+    integers, and fifteen times as long for a million.
+    """
+    ordered = np.sort(values, axis=None)
+    first = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    result: npt.NDArray[_Integer] = ordered[first]
+    return result
 
 
 def stable_hash(ids: Any, seed: int) -> npt.NDArray[np.uint64]:

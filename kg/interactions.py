@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kg.ids import IntArray
+from kg.ids import IntArray, distinct
 
 NO_TIME = np.iinfo(np.int64).min
 
@@ -74,7 +74,7 @@ class ItemLists:
         if not len(rows):
             return cls(np.zeros(num_rows + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
         width = np.int64(items.max()) + 1
-        pairs = np.unique(rows.astype(np.int64) * width + items)
+        pairs = distinct(rows.astype(np.int64) * width + items)
         counts = np.bincount(pairs // width, minlength=num_rows)
         return cls(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), pairs % width)
 

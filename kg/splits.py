@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph
-from kg.ids import IntArray, stable_hash
+from kg.ids import IntArray, distinct, stable_hash
 from kg.interactions import NO_TIME, ItemLists
 from kg.schema import RelationKey
 
@@ -97,7 +97,7 @@ class Split:
         user, item = columns
         interactions = graph.interactions
         width = np.int64(max(len(graph.items), 1))
-        held_out = np.unique(interactions.user[~kept] * width + interactions.item[~kept])
+        held_out = distinct(interactions.user[~kept] * width + interactions.item[~kept])
         known = ~np.isin(user * width + item, held_out)
         if self.hidden_items is not None and not kept.all():
             known &= ~self.hidden_items[item]
@@ -190,7 +190,7 @@ def hide_items(graph: KnowledgeGraph, *, fraction: float = 0.1, seed: int = 0) -
     model never learns which items they are.
     """
     interactions = graph.interactions
-    touched = np.unique(interactions.item)
+    touched = distinct(interactions.item)
     draw = stable_hash(graph.items.take(touched), seed)
     hidden = np.zeros(len(graph.items), dtype=bool)
     hidden[touched[np.argsort(draw, kind="stable")[: int(len(touched) * fraction)]]] = True

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kg.graph import KnowledgeGraph, column, node_columns, sort_edges
-from kg.ids import IntArray
+from kg.ids import IntArray, distinct
 
 Mask = npt.NDArray[np.bool_]
 IRI = "iri"
@@ -56,10 +56,10 @@ def _owners(graph: KnowledgeGraph, name: str) -> IntArray | None:
         event = graph.schema.relations[key].event
         if event is not None and event.user == "user" and name in (key.source, key.target):
             pairs.append(column(table, "src" if key.source == name else "dst") * users + column(table, event.user))
-    found = np.unique(np.concatenate(pairs)) if pairs else np.zeros(0, dtype=np.int64)
+    found = distinct(np.concatenate(pairs)) if pairs else np.zeros(0, dtype=np.int64)
     owner = np.full(graph.num_nodes(name), -1, dtype=np.int64)
     owner[found // users] = found % users
-    return owner if len(np.unique(found // users)) == len(found) else None
+    return owner if len(distinct(found // users)) == len(found) else None
 
 
 def _degrees(graph: KnowledgeGraph, kept: dict[str, Mask] | None) -> dict[str, IntArray]:

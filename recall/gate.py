@@ -18,7 +18,7 @@ from gnn.embeddings import Embeddings
 from gnn.metrics import Values, bootstrap_interval, per_user_metrics
 from kg.errors import ArtifactError
 from kg.files import read_json
-from kg.ids import IntArray
+from kg.ids import IntArray, distinct
 from kg.progress import SILENT, Progress
 from recall.channels import Popularity
 from recall.gate_settings import ChangeLimits, FirstLimits, GateSettings
@@ -161,7 +161,7 @@ def judge(
         kind: Kind = "first" if before is None else "incremental" if incremental else "full"
         limits: FirstLimits = getattr(settings, kind)
         common = Common(new, None) if before is None else before.common
-        recommender = Recommender.of_run(run, verify=False)
+        recommender = Recommender.of_run(run, verify=False, graph=new.graph)
         readings = [*_sound(recommender, run)]
         task.advance()
         held_out = common.held_out(settings.users)
@@ -207,7 +207,7 @@ def _answers(new: RunData, old: RunData, settings: GateSettings) -> _Answers:
     common = Common(new, old)
     held_out, served = common.held_out(settings.users), common.served(settings.users)
     lists = common.rank(old.evaluation_channel(), held_out, _cut(common, settings.k), of=old)
-    serving = Recommender.of_run(old.run, verify=False).channel
+    serving = Recommender.of_run(old.run, verify=False, graph=old.graph).channel
     return _Answers(common=common, lists=lists, top=common.rank(serving, served, _cut(common, TOP), of=old))
 
 
@@ -230,7 +230,7 @@ def _sound(recommender: Recommender, run: RunFolder) -> Iterator[Reading]:
         text=f"{bad:,} values of the model's vectors are no numbers",
     )
     graph = recommender.graph
-    liked = np.unique(graph.interactions.user[graph.interactions.positive])
+    liked = distinct(graph.interactions.user[graph.interactions.positive])
     users = graph.users.take(liked[np.linspace(0, len(liked) - 1, min(SELF_CHECK_USERS, len(liked))).astype(np.int64)])
     answer = recommender.recommend(users.to_pylist(), k=TOP).table
     interactions = graph.interactions
@@ -317,7 +317,7 @@ def _metrics(
     now, before = per_user_metrics(lists, questions.truth, k), per_user_metrics(lists_before, questions.truth, k)
     for metric in settings.metrics:
         yield _metric(f"{metric}@{k}", now[metric], before[metric], limits.metric_loss)
-    shown, shown_before = (len(np.unique(some[some >= 0])) / max(num_items, 1) for some in (lists, lists_before))
+    shown, shown_before = (len(distinct(some[some >= 0])) / max(num_items, 1) for some in (lists, lists_before))
     loss = 1 - shown / shown_before if shown_before else 0.0
     text = f"coverage@{k} {shown:.3f}, before {shown_before:.3f}"
     failed = loss > limits.coverage_loss

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gnn.embeddings import Embeddings
 from gnn.evaluation import Group
 from kg import ItemLists, KnowledgeGraph, Split
-from kg.ids import IntArray
+from kg.ids import IntArray, distinct
 from kg.interactions import Interactions
 from kg.splits import PartName
 from kg.storage import load_graph
@@ -104,7 +104,7 @@ class Common:
             before = old.graph.interactions
             known.append(self._pairs_of_old(before.select(old.split.mask(*KNOWN))))
             warm &= self._liked_of_old(before.select(old.split.mask("train")))
-        seen = np.unique(np.concatenate(known))
+        seen = distinct(np.concatenate(known))
         wanted = np.setdiff1d(self._pairs(test), seen)
         return self._questions(warm, seen, wanted, limit, only_with_truth=True)
 
@@ -121,7 +121,7 @@ class Common:
             seen.append(self._pairs_of_old(self.old.graph.interactions))
             warm &= self._liked_of_old(self.old.graph.interactions)
         none = np.zeros(0, dtype=np.int64)
-        return self._questions(warm, np.unique(np.concatenate(seen)), none, limit, only_with_truth=False)
+        return self._questions(warm, distinct(np.concatenate(seen)), none, limit, only_with_truth=False)
 
     def rank(self, channel: Channel, questions: Questions, k: int, *, of: RunData) -> IntArray:
         """The best common items by a channel of either run, as new positions, -1 where there are fewer, int64 (n, k).
@@ -180,7 +180,7 @@ class Common:
     def _pairs(self, some: Interactions) -> IntArray:
         common = (self.users[some.user] >= 0) & (self.items[some.item] >= 0)
         width = np.int64(max(len(self.items), 1))
-        result: IntArray = np.unique(some.user[common] * width + some.item[common])
+        result: IntArray = distinct(some.user[common] * width + some.item[common])
         return result
 
     def _pairs_of_old(self, some: Interactions) -> IntArray:
@@ -188,7 +188,7 @@ class Common:
         user, item = users[some.user], items[some.item]
         common = (user >= 0) & (item >= 0)
         width = np.int64(max(len(self.items), 1))
-        result: IntArray = np.unique(user[common] * width + item[common])
+        result: IntArray = distinct(user[common] * width + item[common])
         return result
 
     def _liked(self, some: Interactions) -> npt.NDArray[np.bool_]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gnn.evaluation import Evaluation, Group, evaluate
 from kg import KnowledgeGraph
-from kg.ids import IntArray
+from kg.ids import IntArray, distinct
 from recall.contracts import Channel, Queries
 
 
@@ -28,7 +28,7 @@ def measure(
     """
     interactions = trained_on.interactions
     popularity = np.bincount(interactions.item[interactions.positive], minlength=len(trained_on.items))
-    num_users = len(np.unique(interactions.user[interactions.positive]))
+    num_users = len(distinct(interactions.user[interactions.positive]))
 
     def rank(group: Group, k: int) -> IntArray:
         return rank_group(channel, group, k, graph=trained_on)

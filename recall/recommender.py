@@ -110,20 +110,29 @@ class Recommender:
                 return found
 
     @classmethod
-    def of_run(cls, folder: RunFolder, *, verify: bool = True, store: Store | None = None) -> Self:
+    def of_run(
+        cls,
+        folder: RunFolder,
+        *,
+        verify: bool = True,
+        store: Store | None = None,
+        graph: KnowledgeGraph | None = None,
+    ) -> Self:
         """Open the folder of a run that nobody else removes, published or not, with a manifest or, unverified, without.
 
         Args:
             folder: of the run.
             verify: compare every checksum first.
             store: see `load`.
+            graph: of the run, where it is in memory already.
 
         Raises:
             ArtifactError: see `load`.
         """
         if verify:
             folder.verify()
-        graph = load_graph(folder.graph)
+        if graph is None:
+            graph = load_graph(folder.graph)
         adjacency = Adjacency.of(graph)
         texts = _RunTexts(folder)
         channel = EmbeddingChannel.of(

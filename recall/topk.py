@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from kg import ItemLists
 from kg.errors import ConfigError, InvalidDataError
-from kg.ids import IntArray
+from kg.ids import IntArray, distinct
 from recall.contracts import TopK
 
 BLOCK_SCORES = 2**24  # scores held at once, 64 MiB: a dense user x item matrix never exists
@@ -37,7 +37,7 @@ def check_positions(positions: IntArray, count: int, what: str) -> IntArray:
     Raises:
         InvalidDataError: one lies outside.
     """
-    result = np.unique(np.asarray(positions, dtype=np.int64))
+    result = distinct(np.asarray(positions, dtype=np.int64))
     if len(result) and (result[0] < 0 or result[-1] >= count):
         raise InvalidDataError(f"{what} name positions {result[0]} to {result[-1]}, but there are {count} items")
     return result

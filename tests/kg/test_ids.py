@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kg import Vocabulary
 from kg.errors import InvalidDataError, UnknownIdError
-from kg.ids import stable_hash
+from kg.ids import distinct, stable_hash
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 
@@ -71,3 +71,14 @@ def test_a_hash_depends_on_its_own_id_and_the_seed_only(ids: list[str], seed: in
 
 def test_hashes_never_change_between_versions() -> None:
     assert stable_hash(["m1", "u1"], 0).tolist() == [6363082368199444097, 1125048836118846319]
+
+
+@given(st.lists(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1)))
+def test_distinct_values_are_those_of_a_set_in_order(values: list[int]) -> None:
+    for kind in (np.int64, np.int32):
+        given_values = np.array(values, dtype=np.int64).astype(kind)
+        before = given_values.copy()
+        found = distinct(given_values)
+        assert found.tolist() == sorted(set(given_values.tolist()))
+        assert found.dtype == kind
+        assert (given_values == before).all()
