@@ -189,23 +189,32 @@ def quiet() -> Iterator[None]:
     """Silence the progress bars and the chatter of transformers and the hub client, and restore them afterwards."""
     from transformers.utils import logging as transformers_logging
 
-    hub: Any = import_module("huggingface_hub.utils")
-    hub_log = logging.getLogger("huggingface_hub")
-    hub_level, hub_bars = hub_log.level, not hub.are_progress_bars_disabled()
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     try:
-        hub_log.setLevel(logging.CRITICAL)
-        hub.disable_progress_bars()
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
-        yield
+        with _quiet_hub():
+            yield
     finally:
-        hub_log.setLevel(hub_level)
         transformers_logging.set_verbosity(level)
-        if hub_bars:
-            hub.enable_progress_bars()
         if bars:
             transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """The hub client alone: to look into its cache, transformers, which takes seconds to import, is not needed."""
+    hub: Any = import_module("huggingface_hub.utils")
+    log = logging.getLogger("huggingface_hub")
+    level, bars = log.level, not hub.are_progress_bars_disabled()
+    try:
+        log.setLevel(logging.CRITICAL)
+        hub.disable_progress_bars()
+        yield
+    finally:
+        log.setLevel(level)
+        if bars:
+            hub.enable_progress_bars()
 
 
 def _files(config: TextConfig, source: Source, folder: Path) -> ModelFiles:
@@ -236,7 +245,7 @@ def _snapshot(config: TextConfig, *, local: bool) -> Path | None:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        with quiet():
+        with _quiet_hub():
             folder = snapshot_download(
                 config.model,
                 revision=config.hub_revision,

@@ -11,7 +11,6 @@ DECISIVE = (
     "torch",
     "torch-geometric",
     "transformers",
-    "tokenizers",
     "faiss-cpu",
     "pyarrow",
     "pyoxigraph",

@@ -34,7 +34,8 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 NURSERY = """
 import json, os, signal, sys
 from contextlib import contextmanager
-import ladybug, tokenizers
+import ladybug
+from transformers import AutoModel, AutoTokenizer
 import gnn.text, recall.make_run, recall.refresh, recall.runs
 from recall.config import load_config
 
