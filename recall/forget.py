@@ -95,7 +95,8 @@ def forget(
     Args:
         runs: of the deployment.
         users: ids, as the sources name them. With none, what earlier calls left undone is finished.
-        config: of the deployment; None: what the run that serves was made by says where key and database are.
+        config: of the deployment; None: what the run that serves was made by, or where none does the newest, says
+            where key and database are.
         patience: seconds to wait for processes that read a run which has to go.
         progress: hears of every run.
 
@@ -144,17 +145,23 @@ def finish_forgetting(runs: RunsFolder, config: RefreshConfig, *, progress: Prog
 def _privacy(runs: RunsFolder, config: RefreshConfig | None) -> PrivacyConfig:
     if config is not None:
         return config.privacy
-    current = runs.current()
-    return PrivacyConfig() if current is None else privacy_of(current)
+    run = _newest(runs)
+    return PrivacyConfig() if run is None else privacy_of(run)
 
 
 def _connection(runs: RunsFolder, config: RefreshConfig | None) -> tuple[Neo4jConnection, Path] | None:
     """The database that results may have been written back into, and what its paths are relative to."""
     if config is not None:
         return None if config.neo4j is None else (config.neo4j, config.base)
+    run = _newest(runs)
+    connection = None if run is None else connection_of(run)
+    return None if run is None or connection is None else (connection, run.path)
+
+
+def _newest(runs: RunsFolder) -> RunFolder | None:
+    """The run that serves, or where none does the newest one there is: it tells by which configuration it was made."""
     current = runs.current()
-    connection = None if current is None else connection_of(current)
-    return None if current is None or connection is None else (connection, current.path)
+    return current or max((*runs.runs(), *runs.rejected()), key=lambda run: run.name, default=None)
 
 
 def _finish(

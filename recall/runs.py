@@ -12,6 +12,7 @@ refresh leaves nothing that looks like a run. A run that somebody reads is not r
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 from collections.abc import Collection, Iterator, Sequence
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from os import getpid
 from pathlib import Path
+from platform import node
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -86,7 +88,9 @@ class RunFolder:
         if not given.exists():
             broken = " (a link whose run is gone)" if given.is_symlink() else ""
             hint = ""
-            if given.name == CURRENT:
+            if broken:
+                hint = f": graphrecall rollback {given.parent} lets the one before serve, a refresh makes another"
+            elif given.name == CURRENT:
                 hint = ": nothing has been published there yet, run `graphrecall refresh CONFIG.toml` first"
             raise ArtifactError(f"there is no run at {given}{broken}{hint}")
         folder = given.resolve()
@@ -328,30 +332,43 @@ class RunsFolder:
 
         Raises:
             RefreshInProgressError: another process holds it.
-            ConfigError: the folder is a file.
+            ConfigError: the folder is a file, cannot be written to, or was copied without its links.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise ConfigError(f"runs.folder is {self.path}, which is a file: name a folder") from error
         holder = self.path / ".refresh.json"
         lock = FileLock(self.path / ".refresh.lock")
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except Timeout as error:
             who = ""
             with suppress(ArtifactError, KeyError, TypeError):
                 facts = read_json(holder)
-                who = f" (process {facts['pid']}, since {facts['since']})"
+                who = f" (process {facts['pid']} on {facts['host']}, since {facts['since']})"
             raise RefreshInProgressError(
                 f"another refresh{who} is writing to {self.path}: wait for it, or give this one another runs.folder"
+            ) from error
+        except FileExistsError as error:
+            raise ConfigError(f"runs.folder is {self.path}, which is a file: name a folder") from error
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            raise ConfigError(
+                f"runs.folder {self.path} cannot be written to by this user ({error.strerror}): give it the right, or "
+                "name another folder"
             ) from error
         try:
             for folder in (self.path, self.rejected_root, self.records_root, self.privacy_root):
                 remove_leftovers(folder, older_than=SMALL_FILE_AGE)
             remove_leftovers(self.cache, below=True, older_than=LEFTOVER_AGE)
             with suppress(OSError):  # on a full disk nobody is told who holds it
-                write_json(holder, {"pid": getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")})
+                since = datetime.now(UTC).isoformat(timespec="seconds")
+                write_json(holder, {"pid": getpid(), "host": node(), "since": since})
+            if self.link.is_dir() and not self.link.is_symlink():
+                raise ConfigError(
+                    f"{self.link} is a folder and no link, so that no other run can take its place: {self.path} was "
+                    "copied without its links. Remove it, and let the run serve of which it is a copy: graphrecall "
+                    f"rollback {self.path} --to ID"
+                )
             yield
         finally:
             with suppress(OSError):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import kg.files
-import recall.forget_run
 from ingest import DataSettings, build_graph
 from kg.errors import ArtifactError, ConfigError, RefreshInProgressError
 from kg.files import read_json
@@ -388,64 +384,6 @@ def users_of(run: RunFolder | None) -> list[str]:
     return found
 
 
-MOVES = ("publish_folder", "switch_link", "remove_trees", "write_json", "write_manifest")
-
-
-def killed_at(config: Path, number: int) -> bool:
-    """Forget u3 in a process that kills itself before the n-th change of a file; whether it came to that."""
-    child = os.fork()
-    if child == 0:
-        left = [number]
-
-        def deadly(function: Callable[..., Any]) -> Callable[..., Any]:
-            def move(*given: Any, **more: Any) -> Any:
-                left[0] -= 1
-                if left[0] == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return function(*given, **more)
-
-            return move
-
-        try:
-            for module in (recall.forget, recall.forget_run, recall.runs, recall.privacy, recall.run_records):
-                for name in MOVES:
-                    if hasattr(module, name):
-                        setattr(module, name, deadly(getattr(kg.files, name)))
-            shutil.rmtree = deadly(shutil.rmtree)  # type: ignore[assignment]
-            forget(runs_of(config), ["u3"], config=load_config(config), patience=0.0)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-
-
-# Before it is on the list, made anew, published, switched to, renamed to be removed, removed, marked as done.
-@pytest.mark.parametrize(
-    ("number", "finisher"),
-    [(3, "forget"), (9, "refresh"), (12, "forget"), (13, "refresh"), (14, "forget"), (15, "refresh"), (18, "forget")],
-)
-def test_killed_anywhere_it_is_finished_by_the_next_call_or_refresh_which_know_no_id(
-    small: Path, number: int, finisher: str
-) -> None:
-    runs = runs_of(small)
-    if not killed_at(small, number):
-        assert Privacy.open(runs.path).pending == frozenset()
-        return
-    Recommender.load(runs.link).recommend(["u1"], k=3)
-    if not Privacy.open(runs.path).users:  # killed before the user was on the list: nothing was begun
-        assert "u3" in users_of(runs.current())
-        return
-    if finisher == "forget":
-        assert forget(runs, [], config=load_config(small), patience=0.0).done
-    else:
-        assert refresh(load_config(small)).status in ("unchanged", "published")
-    assert "u3" not in users_of(runs.current())
-    assert all("u3" not in users_of(run) for run in runs.runs())
-    assert len(runs.runs()) == 1
-    assert Privacy.open(runs.path).pending == frozenset()
-    assert not runs.staging_root.exists()
-    assert not [path.name for path in runs.path.iterdir() if path.name.endswith(".tmp")]
-
-
 def test_a_run_that_somebody_reads_goes_when_nobody_does(small: Path) -> None:
     runs = runs_of(small)
     reader = Recommender.load(runs.link)
@@ -528,6 +466,20 @@ def test_nothing_serves_when_the_last_user_is_forgotten(small: Path) -> None:
     assert runs.current() is None
     assert not runs.runs()
     assert Privacy.open(runs.path).pending == frozenset()
+
+
+def test_where_nothing_serves_the_newest_run_tells_where_the_key_is(masked: Path, tmp_path: Path) -> None:
+    shutil.copytree(masked.parent, tmp_path / "masked", symlinks=True)
+    config = tmp_path / "masked" / masked.name
+    runs = runs_of(config)
+    runs.link.unlink()
+    (run,) = runs.runs()
+    settings = read_json(run.config)  # the key's place is kept as it was given to the run that was copied
+    (name,) = names_in_run(run, [MALLORY])
+    result = forget(runs, [MALLORY], patience=0.0)
+    assert (result.users, result.found, result.run) == (1, 1, None)
+    assert not (runs.path / ".privacy" / "key").exists(), f"a second key, beside {settings['privacy']}"
+    assert name not in users_of(runs.runs()[0])
 
 
 def test_a_damaged_run_goes_unless_it_serves(small: Path) -> None:

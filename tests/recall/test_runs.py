@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kg.errors import ArtifactError, RefreshInProgressError
+from kg.errors import ArtifactError, ConfigError, RefreshInProgressError
 from kg.files import MANIFEST, write_manifest, write_text
 from recall.runs import RUN_ID, RunFolder, RunsFolder, run_id
 
@@ -132,10 +133,85 @@ def test_open_says_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"did you mean .*current"):
         RunFolder.open(runs.path)
     runs.serve(RunFolder(runs.path / "gone"))
-    with pytest.raises(ArtifactError, match="a link whose run is gone"):
+    with pytest.raises(ArtifactError, match=r"a link whose run is gone\): graphrecall rollback .* lets the one before"):
         RunFolder.open(runs.link)
     runs.serve(run)
     assert RunFolder.open(str(runs.link)) == run
+
+
+def test_a_folder_that_was_copied_without_its_links_is_told_before_any_work(tmp_path: Path) -> None:
+    first = RunsFolder(tmp_path / "runs")
+    run = publish(first)
+    shutil.copytree(first.path, tmp_path / "copy")  # follows links
+    copied = RunsFolder(tmp_path / "copy")
+    with pytest.raises(ConfigError, match=r"current is a folder and no link.*rollback .*copy --to ID"), copied.lock():
+        pass
+    with pytest.raises(ConfigError, match="no link"), copied.lock():  # and not that another refresh is at work
+        pass
+    shutil.rmtree(copied.link)
+    with copied.lock():
+        copied.serve(RunFolder(copied.path / run.name))
+    current = copied.current()
+    assert current is not None
+    assert current.path == copied.path / run.name
+
+
+def test_a_folder_that_this_user_cannot_write_to_is_told(tmp_path: Path) -> None:
+    runs = RunsFolder(tmp_path / "runs")
+    publish(runs)
+    runs.path.chmod(0o555)
+    child = os.fork()
+    if child == 0:  # the rights of whom they hold for
+        code = 1
+        try:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            with runs.lock():
+                pass
+        except ConfigError as error:
+            code = 0 if "cannot be written to by this user" in str(error) else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    runs.path.chmod(0o755)
+
+
+def test_everything_works_through_a_link_to_the_runs_folder(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "runs").symlink_to("elsewhere")
+    runs = RunsFolder(tmp_path / "runs")
+    with runs.lock():
+        first, second = publish(runs, text="one"), publish(runs, text="two")
+    assert runs.current() == second
+    runs.serve(first)
+    assert (tmp_path / "elsewhere" / "current").readlink() == Path(first.name)
+    with runs.lock():
+        rejected = runs.reject(copy_of(second, runs), fingerprint="f" * 64)
+        assert RunsFolder.of(rejected).path == tmp_path / "elsewhere"
+        published = runs.publish_rejected(rejected)
+    assert runs.runs() == [first, second, published]
+    assert runs.rejected() == []
+    assert runs.prune(1) == [second]
+
+
+def copy_of(run: RunFolder, runs: RunsFolder) -> Path:
+    staged = runs.staging("ab" * 32) / "run"
+    shutil.copytree(run.path, staged)
+    return staged
+
+
+def test_a_rejected_run_that_was_published_before_a_kill_goes_with_the_next_tidying(tmp_path: Path) -> None:
+    runs = RunsFolder(tmp_path)
+    rejected = runs.reject(copy_of(publish(runs), runs), fingerprint="f" * 64)
+    judged = runs.judged(rejected)
+    assert (judged / "graph" / "nodes.txt").stat().st_ino == (rejected.graph / "nodes.txt").stat().st_ino
+    twin = runs.publish_rejected(rejected, judged=judged)
+    assert runs.rejected() == []
+    shutil.copytree(twin.path, rejected.path)  # as if it had been killed before it removed the rejected one
+    with rejected.hold():
+        assert runs.prune(5, rejected=5) == []
+    assert runs.prune(5, rejected=5) == [rejected]
+    assert twin.verify()
 
 
 def test_find_takes_the_newest_intact_run(tmp_path: Path) -> None:
