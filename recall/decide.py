@@ -85,8 +85,8 @@ def rollback(runs_folder: Path | str, *, to: str | None = None, by: str, reason:
 
     Args:
         runs_folder: the folder.
-        to: id of the run; None: the newest one before the one that serves that can be loaded. A newer one than that
-            which serves takes an earlier rollback back.
+        to: id of the run; None: the newest one before the one that serves that can be loaded and was not rolled back
+            itself. One that was takes that back.
         by: who decides.
         reason: why, in words.
 
@@ -117,9 +117,13 @@ def rollback(runs_folder: Path | str, *, to: str | None = None, by: str, reason:
 
 
 def _one_before(runs: RunsFolder, current: RunFolder | None, damaged: list[RunFolder]) -> RunFolder:
-    """The newest loadable run that is older than the current one; those that are not go into `damaged`."""
+    """The newest run that is older than the current one and was not withdrawn; unloadable ones go into `damaged`."""
+    withdrawn = []
     for run in reversed(runs.runs()):
         if current is None or run.name < current.name:
+            if runs.record(run).rolled_back is not None:
+                withdrawn.append(run.name)
+                continue
             try:
                 Recommender.of_run(run)
             except ArtifactError:
@@ -127,6 +131,8 @@ def _one_before(runs: RunsFolder, current: RunFolder | None, damaged: list[RunFo
             else:
                 return run
     told = f"; {', '.join(run.name for run in damaged)} cannot be loaded" if damaged else ""
+    if withdrawn:
+        told += f"; {', '.join(withdrawn)}, rolled back before, serves again by --to ID alone"
     raise ArtifactError(f"there is no run before the one that serves in {runs.path}{told}")
 
 

@@ -23,6 +23,7 @@ from recall.gate_settings import FullLimits, GateSettings
 from recall.make_run import _check_numbers
 from recall.recommender import Recommender
 from recall.refresh import RefreshResult, refresh
+from recall.run_records import Decision, RunRecord
 from recall.runs import RunFolder, RunsFolder
 from recall.summary import SummaryLog
 
@@ -404,6 +405,28 @@ def test_a_rollback_passes_over_what_cannot_be_loaded(copied: Path) -> None:
     with pytest.raises(ArtifactError, match="damaged"):
         rollback(runs.path, to=damaged.name, by="ada")
     assert runs.current() == first
+
+
+def test_a_rollback_does_not_go_to_a_run_that_was_rolled_back_itself(copied: Path) -> None:
+    runs, first = runs_of(copied), serving(copied)
+    for number in range(1, 4):
+        shutil.copytree(first.path, runs.path / f"2099010{number}T000000000Z-00000000")
+    _, second, third, fourth = runs.runs()
+    runs.serve(third)
+    assert rollback(runs.path, by="ada").run == second  # the third is bad, and the fourth was not there yet
+    runs.keep_record(fourth, RunRecord())
+    runs.serve(fourth)
+    assert rollback(runs.path, by="ada").run == second
+    assert rollback(runs.path, by="ada").run == first
+    runs.link.unlink()
+    assert rollback(runs.path, by="ada").run == first
+    runs.serve(fourth)
+    for run in (first, second):
+        runs.keep_record(run, RunRecord(rolled_back=Decision.now(by="ada", reason="bad")))
+    with pytest.raises(ArtifactError, match=f"{second.name}, {first.name}, rolled back before, serves again by --to"):
+        rollback(runs.path, by="ada")
+    assert rollback(runs.path, to=second.name, by="ada").run == second
+    assert runs.record(second).rolled_back is None
 
 
 def test_a_dry_run_writes_nothing_and_says_what_would_be_done(copied: Path, tmp_path: Path, command: Command) -> None:
