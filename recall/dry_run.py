@@ -54,8 +54,8 @@ def dry_run(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
     """Say what `refresh` would do now. Nothing is written, and no lock is taken.
 
     The sources are read as far as they have to be to tell whether they changed: files for their checksums, a database
-    whole, into a temporary folder. How much changed is known to a refresh alone, and can make a full run of an
-    incremental one.
+    into a temporary folder, whole or, with a watermark, what changed since the last reading that was kept. How much
+    changed is known to a refresh alone, and can make a full run of an incremental one.
 
     Args:
         config: from `recall.config.load_config`.
