@@ -80,6 +80,10 @@ def test_reading_json_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "latin.json").write_bytes(b'"\xff"')
     with pytest.raises(ArtifactError, match=r"latin\.json is damaged"):
         read_json(tmp_path / "latin.json")
+    for name, text in (("long", "1" * 5000), ("deep", "[" * 100_000)):
+        (tmp_path / f"{name}.json").write_text(text)
+        with pytest.raises(ArtifactError, match=rf"{name}\.json is damaged"):
+            read_json(tmp_path / f"{name}.json")
 
 
 def test_digest_knows_no_order() -> None:
@@ -125,6 +129,14 @@ def test_a_flipped_byte_that_means_the_same_is_noticed(run: Path, was: bytes, be
     assert json.loads(changed) == read_json(run / MANIFEST)
     (run / MANIFEST).write_bytes(changed)
     with pytest.raises(ArtifactError, match="MANIFEST"):
+        verify_manifest(run)
+
+
+def test_a_flipped_byte_that_makes_a_number_infinite_is_noticed(run: Path) -> None:
+    write_manifest(run, {"metrics": {"novelty": 1.3092975}})
+    (run / MANIFEST).write_bytes((run / MANIFEST).read_bytes().replace(b"1.309", b"1e309"))
+    assert math.isinf(read_json(run / MANIFEST)["metrics"]["novelty"])
+    with pytest.raises(ArtifactError, match=r"MANIFEST.json is damaged: its own digest does not match"):
         verify_manifest(run)
 
 
