@@ -22,7 +22,7 @@ from typing import Any, Self
 
 PROGRAM = """
 import json, os, re, signal, sys
-import faiss, ladybug, safetensors.torch, torch, torch_geometric
+import faiss, ladybug, safetensors.torch, torch
 from transformers import AutoModel, AutoTokenizer
 import recall.cli, recall.config, recall.recommender, recall.refresh, recall.show
 try:
