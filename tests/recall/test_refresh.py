@@ -36,7 +36,8 @@ import json, os, signal, sys
 from contextlib import contextmanager
 import ladybug
 from transformers import AutoModel, AutoTokenizer
-import gnn.text, recall.make_run, recall.refresh, recall.runs
+import gnn.text, recall.html_report, recall.make_run, recall.refresh, recall.runs
+import torch._dynamo, matplotlib.backends.backend_svg, pandas, polars  # what is imported when they first work
 from recall.config import load_config
 
 def die(*_):

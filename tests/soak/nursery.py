@@ -25,10 +25,9 @@ import json, os, re, signal, sys
 import faiss, ladybug, safetensors.torch, torch
 from transformers import AutoModel, AutoTokenizer
 import recall.cli, recall.config, recall.recommender, recall.refresh, recall.show
-try:
-    import recall.watched, recall.html_report
-except ImportError:
-    pass
+import recall.decide, recall.forget_run, recall.html_report, recall.make_run, recall.show_refresh, recall.watched
+# What torch and others import when they first work: two of three seconds of a small refresh.
+import torch._dynamo, matplotlib.backends.backend_svg, pandas, polars
 
 MARK = re.compile(r".*/done/([^/]+)\\.json")
 CHANGES = {"os.rename": (0, 1), "os.remove": (0,), "os.rmdir": (0,), "os.mkdir": (0,), "os.symlink": (1,)}
