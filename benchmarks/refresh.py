@@ -83,13 +83,15 @@ def _encode_before(work: Path, config: RefreshConfig) -> None:
     """Put the texts of the first refresh, and no others, into its cache: a full rebuild would find its own there."""
     settings = DataSettings(graph=config.graph, sources=config.sources, quality=config.quality)
     graph, _ = build_graph(settings, base=config.base)
+    texts = [text for name in graph.nodes for text in (graph.texts(name) or pa.array([])).to_pylist() if text]
+    if not texts:
+        return
     kept = config.runs_folder / ".cache" / "text"
     if (work / "text").is_dir():
         shutil.copytree(work / "text", kept)
     encode_graph(graph, TextEncoder(config.text, "cpu"), cache=TextCache(kept))
     shutil.copytree(kept, work / "text", dirs_exist_ok=True)
-    texts = [text for name in graph.nodes for text in (graph.texts(name) or pa.array([])).to_pylist()]
-    TextCache(kept).keep_only(np.unique(text_keys([text for text in texts if text])))
+    TextCache(kept).keep_only(np.unique(text_keys(texts)))
 
 
 def _run(config: Path, *flags: str) -> dict[str, Any]:
