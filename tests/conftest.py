@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import settings
 
 from gnn.embeddings import Embeddings, LinearParts, item_prior, item_scale
 from kg import Event, KnowledgeGraph, NodeType, PositiveRule, Relation, RelationKey, Schema
@@ -19,6 +20,10 @@ if TYPE_CHECKING:  # a bare GPU machine has no driver, and no server
     from kg.stores.connection import Neo4jConnection
     from kg.stores.neo4j import Neo4jStore
     from tests.neo4j_server.server import Neo4jServer
+
+# A machine with other work takes longer for an example, which says nothing of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 RATED = RelationKey("user", "rated", "movie")
 GENRE = RelationKey("movie", "genre", "genre")

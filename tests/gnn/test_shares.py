@@ -72,7 +72,7 @@ def one(embeddings: Embeddings, adjacency: Adjacency, user: int, item: int) -> S
     return shares
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 1000),
     alphas=st.lists(st.floats(0.0, 1.0, width=16), min_size=2, max_size=4).filter(any).map(tuple),

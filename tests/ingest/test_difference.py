@@ -156,13 +156,13 @@ def graphs(draw: st.DrawFn) -> KnowledgeGraph:
     return KnowledgeGraph.build(schema(*relations), nodes, edges)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(graphs(), graphs())
 def test_it_finds_what_plain_rows_find(before: KnowledgeGraph, after: KnowledgeGraph) -> None:
     check(before, after)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(graphs())
 def test_a_graph_differs_from_itself_in_nothing(graph: KnowledgeGraph) -> None:
     found = check(graph, graph)

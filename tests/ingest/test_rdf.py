@@ -206,7 +206,7 @@ LINE = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(LINE, max_size=30))
 def test_lines_cut_in_columns_and_lines_parsed_one_by_one_agree(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str]

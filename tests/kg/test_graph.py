@@ -83,7 +83,7 @@ def test_keeping_some_edges() -> None:
         _ = bare.interactions
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_keeping_some_nodes_is_building_from_the_rows_about_them(toy_graph: KnowledgeGraph, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -133,7 +133,7 @@ def test_masks_of_nodes_must_fit() -> None:
         graph.keep_nodes({"movie": np.array([True, False])})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_the_source_changes_nothing(seed: int) -> None:
     random = np.random.default_rng(seed)

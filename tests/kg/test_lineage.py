@@ -106,7 +106,7 @@ rows_of = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(rows_of, rows_of), min_size=2, max_size=4))
 def test_over_generations_of_any_changes_nothing_moves_away_from_training(
     generations: list[tuple[list[Row], list[Row]]],

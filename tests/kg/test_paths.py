@@ -81,7 +81,7 @@ class Naive:
         return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     GRAPHS,
     st.integers(0, 11),
@@ -132,7 +132,7 @@ def turned(step: Step) -> Step:
     return Step(step.target, step.source, step.relation, not step.forward)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(GRAPHS, st.integers(0, 11), st.integers(0, 11), st.integers(1, 3), st.sampled_from([(), ("user",)]))
 def test_the_hub_rule_is_the_one_that_is_stated(
     graph: KnowledgeGraph, source: int, target: int, limit: int, excluded: tuple[str, ...]
@@ -188,7 +188,7 @@ def test_a_path_that_is_not_there_is_noticed(toy_graph: KnowledgeGraph) -> None:
     assert not path_exists(toy_graph, Path((Step(source, target, toy_graph.schema.interaction_key, True),)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(GRAPHS, st.integers(0, 3), st.integers(0, 4))
 def test_shared_users_against_a_loop(graph: KnowledgeGraph, user: int, item: int) -> None:
     liked: dict[int, set[int]] = defaultdict(set)

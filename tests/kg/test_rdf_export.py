@@ -211,7 +211,7 @@ def test_blocks_number_edges_on(tmp_path: Path, toy_graph: KnowledgeGraph, monke
     assert set(rdflib.Graph().parse(tmp_path / "g.nt", format="nt")) == whole
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
     st.sampled_from(["", "http://", "https://x.org/", "urn:x-y:"]),

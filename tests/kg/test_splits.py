@@ -102,7 +102,7 @@ ROWS = st.dictionaries(st.tuples(st.integers(0, 4), st.integers(0, 9)), st.integ
 FRACTIONS = st.sampled_from([(0.2, 0.1), (0.29, 0.0), (0.0, 0.3), (0.0, 0.0), (0.5, 0.4)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, FRACTIONS, st.sampled_from(KINDS), st.integers(0, 3))
 def test_parts_follow_their_definition(rows: list[Row], fractions: tuple[float, float], kind: Any, seed: int) -> None:
     test, valid = fractions
@@ -145,7 +145,7 @@ def test_parts_follow_their_definition(rows: list[Row], fractions: tuple[float, 
                 assert first.max() <= second.min()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ROWS, st.sampled_from(KINDS), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_neither_row_order_nor_new_nodes_move_an_interaction(
     rows: list[Row], kind: Any, seed: int, random: Any
@@ -185,7 +185,7 @@ def test_random_parts_have_about_their_size() -> None:
     assert abs(counts["valid"] - 200) < 4 * np.sqrt(2000 * 0.09)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     ROWS,
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9), st.none() | st.integers(0, 7)), max_size=15),

@@ -86,7 +86,7 @@ def told(graph: KnowledgeGraph) -> tuple[dict[str, set[str]], dict[RelationKey, 
     return nodes, edges
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(graphs(), st.sets(st.sampled_from(USERS)))
 def test_nothing_of_those_who_go_is_left_and_nothing_else_is_lost(rows: Rows, gone: set[str]) -> None:
     graph = build(rows)

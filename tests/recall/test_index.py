@@ -56,7 +56,7 @@ def each_kind(request):
 
 
 class TestExact:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         st.integers(1, 40), st.integers(1, 60), st.integers(0, 2**32 - 1), st.booleans(), st.booleans(), st.booleans()
     )

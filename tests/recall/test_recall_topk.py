@@ -21,7 +21,7 @@ def naive(scores, k, columns):
     return np.array(rows).reshape(len(scores), k)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 5), st.integers(0, 12), st.integers(1, 15), st.randoms(use_true_random=False))
 def test_equals_a_full_sort_with_many_ties(rows, width, k, random):
     values = [random.choice([-np.inf, 0.0, 0.0, 1.0, 2.0]) for _ in range(rows * width)]
@@ -34,7 +34,7 @@ def test_equals_a_full_sort_with_many_ties(rows, width, k, random):
             assert score == (-np.inf if item < 0 else scores[row, list(columns).index(item)])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 5), st.integers(0, 12), st.integers(1, 15), st.randoms(use_true_random=False))
 def test_sparse_equals_dense(rows, width, k, random):
     values = [random.choice([0.0, 0.0, -1.0, 1.0, 2.0]) for _ in range(rows * width)]
