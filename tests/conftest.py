@@ -201,9 +201,11 @@ def linear_model() -> Callable[..., Embeddings]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests on the Neo4j server go to one worker: they share one database, one after the other."""
+    """All tests on the shared Neo4j server go to one worker, one after the other; not those with one of their own."""
     for item in items:
-        if item.get_closest_marker("neo4j"):
+        used = set(getattr(item, "fixturenames", ()))
+        alone = "own_neo4j_server" in used and not used & {"neo4j_connection", "neo4j_store", "store"}
+        if item.get_closest_marker("neo4j") and not alone:
             item.add_marker(pytest.mark.xdist_group("neo4j"))
 
 
