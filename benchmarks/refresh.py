@@ -36,6 +36,7 @@ from gnn.text import TextEncoder
 from gnn.text_cache import TextCache, text_keys
 from ingest import DataSettings, build_graph
 from recall.config import RefreshConfig, load_config
+from recall.summary import SummaryLog
 
 SHARES = (0.05, 0.01, 0.001)
 
@@ -110,7 +111,7 @@ def _run(config: Path, *flags: str) -> dict[str, Any]:
         "status": told["status"],
         "cpu s": round(used.ru_utime + used.ru_stime, 2),
         "wall s": round(wall, 2),
-        "peak MB": round(used.ru_maxrss / 1024, 1),
+        "peak MB": round(SummaryLog(load_config(config).runs_folder).read()[-1]["peak_memory_bytes"] / 1e6, 1),
     }
     if told["status"] != "unchanged":
         row |= {"kind": report["kind"], "steps": report["training"]["evaluation"]["steps"]}

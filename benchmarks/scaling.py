@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.results import record
+from recall.summary import peak_memory
 
 EDGES_A_USER, EDGES_AN_ITEM = 25, 100
 DIM, LAYERS, STEPS = 64, 2, 6
@@ -142,16 +143,10 @@ PHASES = {"build": build, "train": train, "serve": serve}
 
 def measured(work: Any) -> dict[str, float]:
     """Seconds, and the peak of this process over what it holds now, in bytes."""
-    before = peak()
+    before = peak_memory()
     start = time.perf_counter()
     found: dict[str, float] = work()
-    return {"seconds": time.perf_counter() - start, "bytes": peak() - before, **found}
-
-
-def peak() -> int:
-    """The most memory that this process ever held. Not ru_maxrss, which begins with the parent's."""
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024
+    return {"seconds": time.perf_counter() - start, "bytes": peak_memory() - before, **found}
 
 
 def child(phase: str, folder: Path, edges: int, memory: float) -> dict[str, Any]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kg.files import read_json
 from recall.refresh import RefreshResult
-from recall.summary import LOG, SummaryLog, headline, json_line, summarise
+from recall.summary import LOG, SummaryLog, headline, json_line, peak_memory, summarise
 
 
 def summary(status: Any, runs: Path, **more: Any) -> dict[str, Any]:
@@ -30,6 +33,13 @@ def test_a_line_tells_what_the_report_tells(refreshed: RefreshResult, tmp_path: 
         assert line["metrics"][row["group"]]["recall@5"] == row["recall@5"]
     assert line["metrics"].keys() == {row["group"] for row in rows}
     assert json.loads(json_line(line)) == line
+
+
+def test_the_peak_is_not_that_of_the_process_that_started_this_one() -> None:
+    held = np.ones(300_000_000, dtype=np.uint8)
+    ask = "from recall.summary import peak_memory; print(peak_memory())"
+    found = subprocess.run([sys.executable, "-c", ask], stdout=subprocess.PIPE, text=True, check=True)
+    assert peak_memory() > held.nbytes > int(found.stdout) > 10_000_000
 
 
 def test_the_headline_is_that_of_what_serves() -> None:
