@@ -294,7 +294,9 @@ class Content:
             types = dict(_FIXED[what])
         if what != "query":
             hidden = {PROPERTY + name for name in self.plan.hidden}
-            types = {key: kind for key, kind in types.items() if key not in hidden}
+            # A property that nothing has is none, also where the last node that had it was deleted.
+            unheld = {key for key, kind in types.items() if key.startswith(PROPERTY) and kind == "null"}
+            types = {key: kind for key, kind in types.items() if key not in hidden | unheld}
         fixed = [column_name for column_name in types if what == "query" or not column_name.startswith(PROPERTY)]
         return {column_name: types[column_name] for column_name in [*fixed, *sorted(set(types) - set(fixed))]}
 

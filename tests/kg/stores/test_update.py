@@ -369,6 +369,14 @@ def test_nodes_that_were_gone_at_the_end_of_the_last_reading_are_asked_for_again
     assert node in found.nodes("Movie")["node"].to_pylist()
 
 
+def test_a_property_that_only_deleted_nodes_have_is_none(database: Database, kept: Kept) -> None:
+    database.run("MATCH (u:User {id: 'u3'}) SET u:Movie, u.t = $t")
+    database.run("MATCH (u:User {id: 'u3'}) SET u.deleted = $t, u.t = $t")
+    kept.check()
+    database.run("MATCH (u:User {id: 'u3'}) SET u.title = 'Both', u.t = $t")
+    assert "p.title" not in kept.check().nodes("User").column_names
+
+
 CHANGES: list[Callable[[random.Random], str]] = [
     lambda r: f"UNWIND range(1, {r.randint(1, 9)}) AS i CREATE (:Movie {{id: 'n' + $t + '-' + i, title: 'N', t: $t}})",
     lambda r: f"UNWIND range(1, {r.randint(1, 4)}) AS i CREATE (:User {{id: 'v' + $t + '-' + i, t: $t}})",
