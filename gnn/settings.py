@@ -58,9 +58,7 @@ class LightGCNConfig:
             raise ConfigError(f"model.knowledge = {self.knowledge!r} is unknown: use 'everywhere' or 'cold_items'")
         if not 0 < self.interaction_weight <= 1:
             raise ConfigError(f"model.interaction_weight = {self.interaction_weight} must be above 0 and at most 1")
-        for name in ("init_scale", "text_scale"):
-            if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
-                raise ConfigError(f"model.{name} = {getattr(self, name)} must be above 0")
+        check_above_zero("model", self, "init_scale", "text_scale")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +91,7 @@ class GCNConfig:
 
     def __post_init__(self) -> None:
         check_at_least("model", self, 1, "dim", "layers", "knowledge_degree")
-        for name in ("init_scale", "text_scale"):
-            if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
-                raise ConfigError(f"model.{name} = {getattr(self, name)} must be above 0")
+        check_above_zero("model", self, "init_scale", "text_scale")
 
 
 ModelConfig = LightGCNConfig | GCNConfig
@@ -175,9 +171,7 @@ class TrainingConfig:
         check_at_least("training", self, 1, "batch_size", "max_steps", "eval_every", "patience", "validation_users")
         check_at_least("training", self, 0, "negatives", "negative_power", "weight_decay", "l2", "cold_weight")
         check_at_least("training", self, 0, "cold_reliability", "cold_cost")
-        for name in ("temperature", "learning_rate", "cold_ridge", "cold_attributes"):
-            if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
-                raise ConfigError(f"training.{name} = {getattr(self, name)} must be above 0")
+        check_above_zero("training", self, "temperature", "learning_rate", "cold_ridge", "cold_attributes")
         for name in ("node_dropout", "cold_fraction"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"training.{name} = {getattr(self, name)} must be at least 0 and below 1")
@@ -192,6 +186,18 @@ class TrainingConfig:
             raise ConfigError("training.betas and training.priors are both empty: name at least one way to rank")
         if not all(prior > 0 and math.isfinite(prior) for prior in self.priors):
             raise ConfigError(f"training.priors = {self.priors} must be numbers above 0; () for none")
+
+
+def check_above_zero(section: str, config: object, *names: str) -> None:
+    """Refuse what is not a finite number above 0, naming the key.
+
+    Raises:
+        ConfigError: the first value out of range.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not (value > 0 and math.isfinite(value)):
+            raise ConfigError(f"{section}.{name} = {value} must be above 0")
 
 
 def check_at_least(section: str, config: object, minimum: float, *names: str) -> None:
