@@ -29,7 +29,7 @@ soak: setup
 
 # A real Airflow, in an environment of its own (about 0.5 GB), imports the example's DAG and runs it.
 airflow: setup .cache/airflow/ready
-	$(BIN)/pytest -n 0 -m soak --timeout 1800 tests/recall/test_schedule_examples.py
+	$(BIN)/pytest -n 0 -m soak --timeout 1800 tests/recall/jobs/test_schedule_examples.py
 
 .cache/airflow/ready:
 	$(PYTHON) -m venv .cache/airflow

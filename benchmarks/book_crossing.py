@@ -35,16 +35,15 @@ from benchmarks.ablations import shuffled
 from benchmarks.book_crossing_data import FOLDER, Pairs, around_items, book_crossing, checksums
 from benchmarks.fusing import chosen_weights, told
 from benchmarks.results import record
-from gnn.calibration import Logistic
-from gnn.embeddings import Embeddings
-from gnn.evaluation import Group, known_group
-from gnn.lightgcn import LightGCNConfig
-from gnn.metrics import Values, auc, auc_draws, bootstrap_interval, f1_score, user_means
-from gnn.trainer import RunContext, TrainingConfig, fit
+from gnn.evaluation.calibration import Logistic
+from gnn.evaluation.held_out import Group, known_group
+from gnn.evaluation.metrics import Values, auc, auc_draws, bootstrap_interval, f1_score, user_means
+from gnn.graph.embeddings import Embeddings
+from gnn.graph.lightgcn import LightGCNConfig
+from gnn.training.trainer import RunContext, TrainingConfig, fit
 from kg import ItemLists, KnowledgeGraph, Split
-from kg.ids import IntArray
 from kg.splits import TEST, TRAIN, VALID
-from recall.assess import exact_channel
+from kg.vocabulary import IntArray
 from recall.channels import (
     EASE,
     AttributeKNN,
@@ -59,8 +58,9 @@ from recall.channels import (
     SpectralConfig,
 )
 from recall.contracts import Channel, Queries
-from recall.fusion import Fusion
-from recall.measure import measure
+from recall.fusion.fusion import Fusion
+from recall.quality.assess import exact_channel
+from recall.quality.measure import measure
 
 _BLOCK = 512  # users whose scores of all items are held at a time
 K = 20

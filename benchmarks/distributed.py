@@ -27,13 +27,13 @@ from benchmarks.gowalla_data import checksums, load, split
 from benchmarks.results import record
 from benchmarks.scaling import Clock
 from gnn.distributed import joined
-from gnn.lightgcn import LightGCNConfig
-from gnn.trainer import RunContext, TrainingConfig, assist, fit
+from gnn.graph.lightgcn import LightGCNConfig
+from gnn.training.trainer import RunContext, TrainingConfig, assist, fit
 
 MODEL = LightGCNConfig(dim=64, layers=3, relations=())
 TRAINING = TrainingConfig(batch_size=32_768, negatives=2048, negative_power=1.0)
 STEPS = 8
-EDGE_BYTES = 32  # of gnn.propagation: both entries of A, the edge's ends, and which entry is which edge
+EDGE_BYTES = 32  # of gnn.graph.propagation: both entries of A, the edge's ends, and which entry is which edge
 TABLES = 16  # of nodes x columns that a step holds: parameters, optimiser, layers and their gradients
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from gnn.evaluation import Group
+from gnn.evaluation.held_out import Group
 from kg import KnowledgeGraph
 from recall.contracts import Channel, Queries
-from recall.fusion import Fusion, fit_weights
+from recall.fusion.fusion import Fusion, fit_weights
 
 
 def chosen_weights(channels: Mapping[str, Channel], graph: KnowledgeGraph, group: Group, *, k: int) -> dict[str, float]:

@@ -25,12 +25,11 @@ from benchmarks import gowalla_data
 from benchmarks.fusing import chosen_weights, slug, told
 from benchmarks.recipes import GOWALLA
 from benchmarks.results import FOLDER, commit, record
-from gnn.evaluation import Evaluation, Group, user_groups
-from gnn.metrics import bootstrap_interval
-from gnn.trainer import RunContext, Validation, fit
+from gnn.evaluation.held_out import Evaluation, Group, user_groups
+from gnn.evaluation.metrics import bootstrap_interval
+from gnn.training.trainer import RunContext, Validation, fit
 from kg import KnowledgeGraph, Split
-from kg.files import digest, read_json, write_json
-from recall.assess import exact_channel
+from kg.io.files import digest, read_json, write_json
 from recall.channels import (
     EASE,
     ChebyCF,
@@ -46,8 +45,9 @@ from recall.channels import (
     SpectralConfig,
 )
 from recall.contracts import Channel
-from recall.fusion import Fusion, FusionConfig
-from recall.measure import measure
+from recall.fusion.fusion import Fusion, FusionConfig
+from recall.quality.assess import exact_channel
+from recall.quality.measure import measure
 
 K = 20
 RECALL, NDCG = f"recall@{K}", f"ndcg@{K}"

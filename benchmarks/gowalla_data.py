@@ -9,7 +9,7 @@ import pyarrow as pa
 from scipy.sparse import csr_matrix
 
 from kg import Event, KnowledgeGraph, NodeType, Relation, RelationKey, Schema, Split, SplitConfig, split_interactions
-from kg.files import checksum
+from kg.io.files import checksum
 from kg.splits import TEST, TRAIN, VALID
 
 VISITED = RelationKey("user", "visited", "item")

@@ -26,20 +26,19 @@ from benchmarks.fusing import chosen_weights, slug, told
 from benchmarks.movies_data import bundled, checksums, rich
 from benchmarks.recipes import COLD, GLOBAL, MAIN, PER_USER, RECIPES, Recipe
 from benchmarks.results import record, show
-from gnn.cold_start import place_cold_items
-from gnn.embeddings import Embeddings
-from gnn.evaluation import Evaluation, Group, cold_item_groups, user_groups
-from gnn.features import TextFeatures, encode_graph
-from gnn.foldin import fold_in_items
-from gnn.lightgcn import chosen_relations
-from gnn.metrics import Values, bootstrap_interval, user_means
-from gnn.text import TextConfig, TextEncoder
-from gnn.text_cache import TextCache
-from gnn.trainer import RunContext, Validation, fit
+from gnn.evaluation.held_out import Evaluation, Group, cold_item_groups, user_groups
+from gnn.evaluation.metrics import Values, bootstrap_interval, user_means
+from gnn.graph.cold_start import place_cold_items
+from gnn.graph.embeddings import Embeddings
+from gnn.graph.fold_in import fold_in_items
+from gnn.graph.lightgcn import chosen_relations
+from gnn.text.cache import TextCache
+from gnn.text.encoder import TextConfig, TextEncoder
+from gnn.text.features import TextFeatures, encode_graph
+from gnn.training.trainer import RunContext, Validation, fit
 from kg import KnowledgeGraph, RelationKey, Split, SplitConfig, hide_items, split_interactions
-from kg.adjacency import Adjacency
-from kg.ids import IntArray
-from recall.assess import exact_channel
+from kg.topology.adjacency import Adjacency
+from kg.vocabulary import IntArray
 from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
 from recall.channels.content_knn import ContentKNN, ContentKNNConfig
 from recall.channels.ease import EASE, EASEConfig
@@ -49,8 +48,9 @@ from recall.channels.popularity import Popularity
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
 from recall.contracts import Channel
-from recall.fusion import Fusion, FusionConfig
-from recall.measure import measure
+from recall.fusion.fusion import Fusion, FusionConfig
+from recall.quality.assess import exact_channel
+from recall.quality.measure import measure
 
 K = 20
 METRICS = (f"recall@{K}", f"ndcg@{K}")
@@ -251,7 +251,7 @@ def placed(
 def added_later(
     plain: Embeddings, view: KnowledgeGraph, features: TextFeatures, hidden: npt.NDArray[np.bool_], scale: float
 ) -> Embeddings:
-    """Hidden items that the graph did not have while training: their edges come with the request (gnn.foldin)."""
+    """Hidden items that the graph did not have while training: their edges come with the request."""
     kept: dict[RelationKey, npt.NDArray[np.bool_]] = {}
     given: list[dict[RelationKey, list[int]]] = [{} for _ in range(int(hidden.sum()))]
     place = np.cumsum(hidden) - 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingest import DataSettings, GraphBuilder, GraphSettings, QualityReport, build_graph, validate
 from kg import KnowledgeGraph
-from kg.files import checksum
+from kg.io.files import checksum
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLE = ("movies.nt.gz", "ratings.csv.gz", "tags.csv.gz")

@@ -22,10 +22,10 @@ import torch
 from benchmarks.gowalla_data import checksums, load, split
 from benchmarks.recipes import GOWALLA
 from benchmarks.results import record
-from gnn.handover import Job
+from gnn.evaluation.top_k import top_items
 from gnn.sampling import Stream
-from gnn.topk import top_items
-from gnn.trainer import RunContext, TrainingConfig, Validation, _Fit
+from gnn.training.handover import Job
+from gnn.training.trainer import RunContext, TrainingConfig, Validation, _Fit
 from kg import KnowledgeGraph, Split
 
 ROUNDS = 5

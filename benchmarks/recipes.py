@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gnn.gcn import GCNConfig
-from gnn.lightgcn import LightGCNConfig
-from gnn.trainer import TrainingConfig
+from gnn.graph.gcn import GCNConfig
+from gnn.graph.lightgcn import LightGCNConfig
+from gnn.training.trainer import TrainingConfig
 
 PER_USER, GLOBAL, COLD = "per_user_time", "global_time", "cold_items"
 WARM = TrainingConfig(negative_power=0.5, drop_batch_edges=True, cold_weight=0.0, max_steps=300)
@@ -35,7 +35,8 @@ class Recipe:
     shuffled: bool = False
 
 
-# Users are the sum of their history; texts and knowledge place the items that nobody has touched (gnn.cold_start).
+# Users are the sum of their history; texts and knowledge place the items that nobody has touched
+# (gnn.graph.cold_start).
 MAIN = Recipe(
     model=LightGCNConfig(dim=256, user_embedding=False, knowledge="cold_items"),
     sections=(PER_USER, GLOBAL, COLD),

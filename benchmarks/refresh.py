@@ -31,12 +31,12 @@ from benchmarks.movies_data import ROOT
 from benchmarks.refresh_data import BundledMovies, Deployment, Gowalla
 from benchmarks.refresh_quality import drift, quality
 from benchmarks.results import record
-from gnn.features import encode_graph
-from gnn.text import TextEncoder
-from gnn.text_cache import TextCache, text_keys
+from gnn.text.cache import TextCache, text_keys
+from gnn.text.encoder import TextEncoder
+from gnn.text.features import encode_graph
 from ingest import DataSettings, build_graph
-from recall.config import RefreshConfig, load_config
-from recall.summary import SummaryLog
+from recall.config.deployment import RefreshConfig, load_config
+from recall.ops.summary import SummaryLog
 
 SHARES = (0.05, 0.01, 0.001)
 
@@ -97,7 +97,15 @@ def _encode_before(work: Path, config: RefreshConfig) -> None:
 
 def _run(config: Path, *flags: str) -> dict[str, Any]:
     """One refresh in a process of its own."""
-    command = [sys.executable, "-c", "from recall.cli import main; main()", "refresh", str(config), "--json", *flags]
+    command = [
+        sys.executable,
+        "-c",
+        "from recall.cli.main import main; main()",
+        "refresh",
+        str(config),
+        "--json",
+        *flags,
+    ]
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL, cwd=ROOT)

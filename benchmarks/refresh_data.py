@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks import gowalla_data, movies_data
 from benchmarks.movies_data import ROOT
 from benchmarks.recipes import GOWALLA
-from kg.ids import stable_hash
+from kg.vocabulary import stable_hash
 
 MOVIES = ROOT / "examples" / "movies"
 CONFIG = "config.toml"

@@ -13,25 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.refresh_data import Deployment
-from gnn.embeddings import Embeddings
-from gnn.evaluation import known_group
-from gnn.features import TextFeatures, encode_graph
-from gnn.metrics import per_user_metrics
-from gnn.text import TextEncoder
-from gnn.text_cache import TextCache
-from gnn.trainer import fit
-from gnn.training import RunContext, TrainingConfig
-from gnn.validation import Validation
+from gnn.evaluation.held_out import known_group
+from gnn.evaluation.metrics import per_user_metrics
+from gnn.evaluation.validation import Validation
+from gnn.graph.embeddings import Embeddings
+from gnn.text.cache import TextCache
+from gnn.text.encoder import TextEncoder
+from gnn.text.features import TextFeatures, encode_graph
+from gnn.training.context import RunContext, TrainingConfig
+from gnn.training.trainer import fit
 from ingest import DataSettings, build_graph
 from kg import ItemLists, KnowledgeGraph, Split, split_interactions
-from kg.ids import stable_hash
 from kg.lineage import Lineage
-from recall.assess import exact_channel
+from kg.vocabulary import stable_hash
 from recall.channels import Popularity
-from recall.config import RefreshConfig, load_config
-from recall.make_run import warm_training
-from recall.measure import rank_group
-from recall.plan import Plan, Reference
+from recall.config.deployment import RefreshConfig, load_config
+from recall.jobs.plan import Plan, Reference
+from recall.jobs.stages import warm_training
+from recall.quality.assess import exact_channel
+from recall.quality.measure import rank_group
 
 K = 20
 GENERATIONS = 20
@@ -85,7 +85,7 @@ class Bench:
     def warm(
         self, part: Part, base: Embeddings, reference: Embeddings, seed: int, *, still: bool = False
     ) -> Embeddings:
-        """As `recall.make_run` trains an incremental run; `still`: matched and placed, and no step taken."""
+        """As `recall.jobs.stages` trains an incremental run; `still`: matched and placed, and no step taken."""
         steps = Reference(run="", steps=reference.facts["steps"])
         plan = Plan(kind="incremental", reasons=("",), generation=1, reference=steps)
         training = warm_training(self.config, plan, beta=base.beta, prior=base.prior)

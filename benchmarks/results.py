@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kg.files import write_json
+from kg.io.files import write_json
 
 FOLDER = Path(__file__).parent / "results"
 LIBRARIES = (

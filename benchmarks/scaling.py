@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.results import record
-from recall.summary import peak_memory
+from recall.ops.summary import peak_memory
 
 EDGES_A_USER, EDGES_AN_ITEM = 25, 100
 DIM, LAYERS, STEPS = 64, 2, 6
@@ -58,7 +58,7 @@ def generate(folder: Path, edges: int) -> None:
 
 def build(folder: Path, _: int) -> dict[str, float]:
     from ingest import GraphBuilder, GraphSettings
-    from kg.storage import save_graph
+    from kg.io.graph_folder import save_graph
 
     def work() -> dict[str, float]:
         builder = GraphBuilder(GraphSettings(user="user", item="item"))
@@ -96,9 +96,9 @@ class Clock:
 
 
 def train(folder: Path, _: int) -> dict[str, float]:
-    from gnn.lightgcn import LightGCNConfig
-    from gnn.trainer import RunContext, TrainingConfig, fit
-    from kg.storage import load_graph
+    from gnn.graph.lightgcn import LightGCNConfig
+    from gnn.training.trainer import RunContext, TrainingConfig, fit
+    from kg.io.graph_folder import load_graph
 
     def work() -> dict[str, float]:
         clock = Clock()
@@ -117,11 +117,11 @@ def train(folder: Path, _: int) -> dict[str, float]:
 
 
 def serve(folder: Path, _: int) -> dict[str, float]:
-    from gnn.embeddings import Embeddings
-    from kg.storage import load_graph
+    from gnn.graph.embeddings import Embeddings
+    from kg.io.graph_folder import load_graph
     from recall.channels import EmbeddingChannel
     from recall.contracts import Queries
-    from recall.index import IndexConfig
+    from recall.index.item_index import IndexConfig
 
     def work() -> dict[str, float]:
         graph = load_graph(folder / "graph")

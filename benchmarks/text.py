@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import results
-from gnn.text import TextConfig, TextEncoder
-from kg.files import checksum
+from gnn.text.encoder import TextConfig, TextEncoder
+from kg.io.files import checksum
 
 BUNDLE = Path(__file__).parent.parent / "examples" / "movies"
 PEER_BATCHES = (32, 8)  # its default, and one that suits two cores better

@@ -37,13 +37,13 @@ from benchmarks import gowalla_data
 from benchmarks.recipes import GOWALLA
 from benchmarks.results import FOLDER, record, show
 from gnn.distributed import ALONE
-from gnn.embeddings import Embeddings
-from gnn.evaluation import Evaluation, evaluate, user_groups
-from gnn.topk import top_items
-from gnn.trainer import RunContext, TrainingConfig, Validation, fit
-from gnn.validation import Validator
+from gnn.evaluation.held_out import Evaluation, evaluate, user_groups
+from gnn.evaluation.top_k import top_items
+from gnn.graph.embeddings import Embeddings
+from gnn.training.trainer import RunContext, TrainingConfig, Validation, fit
+from gnn.training.validation import Validator
 from kg import KnowledgeGraph, Split
-from kg.files import atomic_path, checksum, write_text
+from kg.io.files import atomic_path, checksum, write_text
 from kg.progress import Task
 
 K = 20

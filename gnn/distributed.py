@@ -222,7 +222,7 @@ def joined() -> Iterator[Ranks]:
     """The ranks that torchrun started this process among; `ALONE` without torchrun.
 
     The first one goes about its work, whose trainings it shares by `RunContext.ranks`; the others call
-    `gnn.trainer.assist`, which ends when the first one leaves.
+    `gnn.training.trainer.assist`, which ends when the first one leaves.
 
     gloo carries tensors on CPUs and NCCL those on GPUs; torchrun's rendezvous finds the hosts.
 

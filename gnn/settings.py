@@ -28,7 +28,7 @@ class LightGCNConfig:
         text: add projected text vectors, where there are any.
         knowledge: where texts and the relations beside the interaction act. "everywhere": on all nodes, all through
             training. "cold_items": training is of the interactions alone, and they place the items that nobody has
-            touched afterwards (gnn.cold_start); the rest of the model is as if they were not there.
+            touched afterwards (gnn.graph.cold_start); the rest of the model is as if they were not there.
         knowledge_degree: edges from which on a node that is neither user nor item has a free embedding. A person of one
             film alone would learn that film by heart: a second free embedding, which simulated cold start leaves in.
         text_scale: factor of the text vectors. Every text moves with each step of all rows of the projection, so that
@@ -129,7 +129,7 @@ class TrainingConfig:
         eval_every: steps between validations and checkpoints.
         patience: validations without a better one before training stops.
         betas: popularity exponents to choose from on validation (0 cosine, 1 dot product).
-        priors: weights of the items' popularity to choose from as well (gnn.embeddings.item_prior), each with the
+        priors: weights of the items' popularity to choose from as well (gnn.graph.embeddings.item_prior), each with the
             cosine.
         validation_users: users that a validation during training ranks for, at most; a seeded choice.
     """

@@ -1,6 +1,6 @@
 """Sources into the graph: RDF, tables, validation and the report of what was found."""
 
-from ingest.build import GraphBuilder, build_graph
+from ingest.builder import GraphBuilder, build_graph
 from ingest.report import QualityReport
 from ingest.settings import DataSettings, GraphSettings, QualitySettings, validate
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ingest.report import QualityReport
 from kg.graph import KnowledgeGraph
-from kg.user_key import UserKey
-from kg.users import rename_users, without_users
+from kg.privacy.user_key import UserKey
+from kg.privacy.users import rename_users, without_users
 
 WORDS = (r"[^\s,;<>\"'()\[\]]+", r"[\w.@+-]+")  # what may be an id in an example: an IRI, a word
 

@@ -10,10 +10,10 @@ from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from kg.confidential import ADVICE, is_confidential, masked
 from kg.errors import ConfigError
+from kg.privacy.secrets import ADVICE, is_confidential, masked
 from kg.schema import PositiveRule, template_names
-from kg.stores.connection import Neo4jConnection
+from kg.stores.neo4j.connection import Neo4jConnection
 
 RdfFormat = Literal["ntriples", "turtle", "rdfxml", "nquads", "trig"]
 _CONNECTION = TypeAdapter(Neo4jConnection)
@@ -324,7 +324,8 @@ class Neo4jSource(_Section):
         nodes, edges: more of both by queries.
         watermark: property that grows whenever a node or relationship is made or changed, "updated_at", taken where it
             is there; or the property of each label and relationship type. With it a refresh reads what is new or
-            changed, and of labels and types without one everything. See `kg.stores.update` for what it cannot see.
+            changed, and of labels and types without one everything. See `kg.stores.neo4j.read.update` for what it
+            cannot see.
         tombstone: property that marks what is deleted, "deleted_at": nodes and relationships that have it, unless it is
             false, count as not there, with the relationships of such nodes.
         compare_keys_every: with a watermark, the refreshes after which all keys and watermarks are compared although no

@@ -3,10 +3,10 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from kg.graph import KnowledgeGraph
-from kg.ids import Vocabulary
 from kg.interactions import Interactions, ItemLists
 from kg.schema import Event, NodeType, PositiveRule, Relation, RelationKey, Schema
 from kg.splits import Split, SplitConfig, hide_items, split_interactions
+from kg.vocabulary import Vocabulary
 
 try:
     __version__ = version("graphrecall")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kg.errors import InvalidDataError
-from kg.ids import IntArray, Vocabulary, distinct
 from kg.interactions import Interactions
 from kg.schema import RESERVED_NODE_COLUMNS, TITLE_ATTRIBUTES, RelationKey, Schema
+from kg.vocabulary import IntArray, Vocabulary, distinct
 
 
 class KnowledgeGraph:
@@ -251,19 +250,6 @@ class KnowledgeGraph:
         """The `text` column of a node type (Arrow strings), or None."""
         table = self.nodes[node_type]
         return table["text"].combine_chunks() if "text" in table.column_names else None
-
-    def save(self, folder: Path) -> None:
-        """Write the graph into a new folder (`kg.storage.save_graph`)."""
-        from kg.storage import save_graph
-
-        save_graph(self, folder)
-
-    @classmethod
-    def load(cls, folder: Path) -> KnowledgeGraph:
-        """Read a saved graph (`kg.storage.load_graph`)."""
-        from kg.storage import load_graph
-
-        return load_graph(folder)
 
     def __repr__(self) -> str:
         nodes = sum(table.num_rows for table in self.nodes.values())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kg.ids import IntArray, distinct
+from kg.vocabulary import IntArray, distinct
 
 NO_TIME = np.iinfo(np.int64).min
 

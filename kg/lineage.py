@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from kg.errors import ArtifactError
 from kg.graph import KnowledgeGraph
-from kg.ids import IntArray
-from kg.parquet import read_table, write_table
+from kg.io.parquet import read_table, write_table
 from kg.splits import TEST, TRAIN, VALID, Split
+from kg.vocabulary import IntArray
 
 COLUMNS = ("user_id", "item_id", "trained")
 

@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph
-from kg.ids import IntArray, distinct, stable_hash
 from kg.interactions import NO_TIME, ItemLists
 from kg.schema import RelationKey
+from kg.vocabulary import IntArray, distinct, stable_hash
 
 TRAIN, VALID, TEST, UNUSED = 0, 1, 2, -1
 PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recall.contracts import Candidates
-    from recall.recommender import Recommender
+    from recall.serve.recommender import Recommender
 
 __all__ = ["Candidates", "Recommender"]
 
@@ -12,7 +12,7 @@ __all__ = ["Candidates", "Recommender"]
 def __getattr__(name: str) -> Any:
     # At first use: `graphrecall --help` must not wait for FAISS.
     if name == "Recommender":
-        from recall.recommender import Recommender
+        from recall.serve.recommender import Recommender
 
         return Recommender
     if name == "Candidates":

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import settings
 
-from gnn.embeddings import Embeddings, LinearParts, item_prior, item_scale
+from gnn.graph.embeddings import Embeddings, LinearParts, item_prior, item_scale
 from kg import Event, KnowledgeGraph, NodeType, PositiveRule, Relation, RelationKey, Schema
-from kg.adjacency import Adjacency
+from kg.topology.adjacency import Adjacency
 
 if TYPE_CHECKING:  # a bare GPU machine has no driver, and no server
     from kg.stores.base import Store
-    from kg.stores.connection import Neo4jConnection
-    from kg.stores.neo4j import Neo4jStore
+    from kg.stores.neo4j.client import Neo4jStore
+    from kg.stores.neo4j.connection import Neo4jConnection
     from tests.neo4j_server.server import Neo4jServer
 
 # A machine with other work takes longer for an example, which says nothing of the code.
@@ -226,7 +226,7 @@ def neo4j_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neo4j
 
     The password is in the variable that `password_env` names.
     """
-    from kg.stores.connection import Neo4jConnection
+    from kg.stores.neo4j.connection import Neo4jConnection
     from tests.neo4j_server.server import Neo4jServer
 
     if uri := os.environ.get("NEO4J_URI"):
@@ -252,15 +252,15 @@ def store(
 ) -> Iterator[Store]:
     """Each store in turn, holding the graph of the module's own fixture `graph`."""
     if request.param == "embedded":
-        from kg.stores.embedded import EmbeddedStore
-        from kg.stores.embedded_build import write_store
+        from kg.stores.embedded.build import write_store
+        from kg.stores.embedded.store import EmbeddedStore
 
         file = tmp_path_factory.mktemp("store") / "graph.lbug"
         write_store(graph, file)
         with EmbeddedStore(file) as embedded:
             yield embedded
         return
-    from kg.stores.load import load_into
+    from kg.stores.neo4j.write.load import load_into
 
     connection: Neo4jConnection = request.getfixturevalue("neo4j_connection")
     with connection.open() as server:
@@ -281,7 +281,7 @@ def own_neo4j_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neo4j
 
 def connect(server: Neo4jServer, **more: Any) -> Neo4jStore:
     """A store on a server of one's own."""
-    from kg.stores.connection import Neo4jConnection
+    from kg.stores.neo4j.connection import Neo4jConnection
 
     os.environ["GRAPHRECALL_OWN_PASSWORD"] = server.password
     return Neo4jConnection(uri=server.uri, password_env="GRAPHRECALL_OWN_PASSWORD", **more).open()  # noqa: S106

@@ -13,14 +13,14 @@ from benchmarks.ablations import shuffled
 from benchmarks.book_crossing import pair_scores, with_popularity
 from benchmarks.book_crossing_data import RATED, around_items
 from benchmarks.book_crossing_data import book_crossing as read
-from gnn.lightgcn import LightGCNConfig
-from gnn.trainer import TrainingConfig, fit
+from gnn.graph.lightgcn import LightGCNConfig
+from gnn.training.trainer import TrainingConfig, fit
 from kg import RelationKey
 from kg.errors import InvalidDataError
 from kg.splits import TEST, TRAIN, VALID
-from recall.assess import exact_channel
 from recall.channels import ItemKNN
 from recall.contracts import Queries
+from recall.quality.assess import exact_channel
 
 ITEMS, USERS, AUTHORS = 60, 80, 9
 

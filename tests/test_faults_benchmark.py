@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import faults, results
-from kg.files import read_json
+from kg.io.files import read_json
 from tests.soak.journal import Journal, histogram
 
 

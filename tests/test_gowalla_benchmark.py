@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import gowalla, gowalla_data, results
-from gnn.lightgcn import LightGCNConfig
+from gnn.graph.lightgcn import LightGCNConfig
 
 
 @pytest.fixture(scope="module")

@@ -40,9 +40,7 @@ def test_the_wheel_holds_the_four_packages_and_no_data(wheel: Path) -> None:
     assert all(top in {"kg", "gnn", "recall", "ingest"} or top.endswith(".dist-info") for top in tops)
     assert not [name for name in names if name.endswith((".csv", ".gz", ".ttl", ".nt", ".parquet"))]
     assert {f"{package}/py.typed" for package in ("kg", "gnn", "recall", "ingest")} <= set(names)
-    queries = {
-        f"kg/queries/{path.relative_to(ROOT / 'kg' / 'queries')}" for path in ROOT.glob("kg/queries/**/*.cypher")
-    }
+    queries = {str(path.relative_to(ROOT)) for path in ROOT.glob("kg/cypher/queries/**/*.cypher")}
     assert len(queries) >= 5
     assert queries <= set(names)
 
@@ -55,7 +53,7 @@ def test_the_installed_wheel_works_without_the_source_tree(wheel: Path, tmp_path
         capture_output=True,
     )
     program = (
-        "import kg, gnn, recall, ingest, sys; from recall import Recommender; from recall.cli import main\n"
+        "import kg, gnn, recall, ingest, sys; from recall import Recommender; from recall.cli.main import main\n"
         f"assert all(p.__file__.startswith({str(site)!r}) for p in (kg, gnn, recall, ingest)), kg.__file__\n"
         "print(kg.__version__)\n"
         "sys.argv = ['graphrecall', '--help']\n"

@@ -62,7 +62,7 @@ def test_the_python_of_the_readme_runs(project: Path, capsys: pytest.CaptureFixt
 def test_the_commands_of_the_readme_exist() -> None:
     from typer.main import get_command
 
-    from recall.cli import app
+    from recall.cli.main import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     used = set(re.findall(r"bin/graphrecall ([\w-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))

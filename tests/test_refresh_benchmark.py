@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.refresh_data import BundledMovies
 from benchmarks.refresh_quality import GROUPS, K, Part, Readings, _asked, before
-from gnn.features import TextFeatures
-from gnn.lightgcn import LightGCNConfig
-from gnn.trainer import RunContext, TrainingConfig, fit
+from gnn.graph.lightgcn import LightGCNConfig
+from gnn.text.features import TextFeatures
+from gnn.training.trainer import RunContext, TrainingConfig, fit
 from kg import Event, ItemLists, KnowledgeGraph, NodeType, Relation, RelationKey, Schema, SplitConfig
 from kg import split_interactions as split_of
 from kg.lineage import Lineage

@@ -14,11 +14,11 @@ from typing import Any
 
 from benchmarks.neo4j.read import ITEMS, USERS, make_nodes, make_relationships
 from benchmarks.neo4j.run import Context
-from kg.stores.catalog import discover
-from kg.stores.neo4j import Neo4jStore
-from kg.stores.reading import read_snapshot
-from kg.stores.snapshot import ReadPlan, Snapshot
-from kg.stores.update import update_snapshot, why_whole
+from kg.stores.neo4j.client import Neo4jStore
+from kg.stores.neo4j.read.catalog import discover
+from kg.stores.neo4j.read.reading import read_snapshot
+from kg.stores.neo4j.read.snapshot import ReadPlan, Snapshot
+from kg.stores.neo4j.read.update import update_snapshot, why_whole
 
 RELATIONSHIPS = 500_000
 SHARES = (0.0, 0.001, 0.01, 0.05)

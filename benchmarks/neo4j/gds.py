@@ -1,10 +1,11 @@
 """Recall and time beside Graph Data Science, the peer that a Neo4j user has today, on one database.
 
-The check-ins of gowalla go into the server by `kg.stores.load`; everybody starts from that database and ends with the
-best 20 unseen items of all users. Both sides are tuned on the validation part alone (the grids below) and then run on
-training and validation together; test is read once. FastRP's vectors are streamed to the client, where an exact search
-ranks all items; the pairs of nodeSimilarity are streamed too, and an item is scored by the sum over the history. The
-seen items cost GDS nothing. Its streams of pairs are packed into lists, so that nobody waits for a record a row.
+The check-ins of gowalla go into the server by `kg.stores.neo4j.write.load`; everybody starts from that database and
+ends with the best 20 unseen items of all users. Both sides are tuned on the validation part alone (the grids below) and
+then run on training and validation together; test is read once. FastRP's vectors are streamed to the client, where an
+exact search ranks all items; the pairs of nodeSimilarity are streamed too, and an item is scored by the sum over the
+history. The seen items cost GDS nothing. Its streams of pairs are packed into lists, so that nobody waits for a record
+a row.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from scipy.sparse import csr_matrix
 from benchmarks import gowalla_data
 from benchmarks.gowalla_data import VISITED
 from benchmarks.neo4j.run import Context
-from gnn.evaluation import Evaluation, Group, evaluate, user_groups
-from gnn.topk import top_items
+from gnn.evaluation.held_out import Evaluation, Group, evaluate, user_groups
+from gnn.evaluation.top_k import top_items
 from ingest import GraphBuilder, GraphSettings
 from kg import ItemLists, KnowledgeGraph, Split
-from kg.ids import IntArray
-from kg.stores.load import load_into
-from kg.stores.neo4j import Neo4jStore
+from kg.stores.neo4j.client import Neo4jStore
+from kg.stores.neo4j.write.load import load_into
+from kg.vocabulary import IntArray
 from recall.channels.base import as_matrix
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
 from recall.contracts import Queries
-from recall.topk import top_k_sparse
+from recall.index.top_k import top_k_sparse
 
 K = 20
 TUNING_USERS = 2000

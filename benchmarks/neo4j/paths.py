@@ -15,13 +15,13 @@ import numpy as np
 from benchmarks.movies_data import bundled
 from benchmarks.neo4j.run import Context
 from kg import KnowledgeGraph
-from kg.adjacency import Adjacency
-from kg.cypher import CypherQuery, pair_query, path_query
-from kg.paths import PathFinder, path_exists
+from kg.cypher.query import CypherQuery, pair_query, path_query
 from kg.stores.base import Store
-from kg.stores.embedded import EmbeddedStore
-from kg.stores.embedded_build import write_store
-from kg.stores.load import load_into
+from kg.stores.embedded.build import write_store
+from kg.stores.embedded.store import EmbeddedStore
+from kg.stores.neo4j.write.load import load_into
+from kg.topology.adjacency import Adjacency
+from kg.topology.paths import PathFinder, path_exists
 from recall.channels import Popularity
 from recall.contracts import Queries
 

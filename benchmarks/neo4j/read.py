@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.neo4j.run import PASSWORD_ENV, ROOT, Context
-from kg.stores.neo4j import Neo4jStore
+from kg.stores.neo4j.client import Neo4jStore
 
 USERS, ITEMS = 20_000, 10_000
 SIZES = (200_000, 500_000, 1_000_000, 2_000_000)
@@ -38,7 +38,7 @@ from neo4j import GraphDatabase
 from neo4j._codec.packstream import v1
 assert (v1._rust_unpack is None) == pure
 import pyarrow.compute, pyarrow.parquet
-import kg.stores.reading
+import kg.stores.neo4j.read.reading
 def peak():
     # ru_maxrss would begin with the peak of the process that started this one.
     (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
@@ -65,8 +65,8 @@ with GraphDatabase.driver(uri, auth=("neo4j", os.environ[variable])) as driver, 
 PAGES = """
 from contextlib import contextmanager
 from kg.stores import reading, snapshot
-from kg.stores.catalog import discover
-from kg.stores.connection import Neo4jConnection
+from kg.stores.neo4j.read.catalog import discover
+from kg.stores.neo4j.connection import Neo4jConnection
 
 reading.SESSIONS = {sessions}
 class Watch:

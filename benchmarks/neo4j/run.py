@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import record
-from kg.stores.connection import Neo4jConnection
-from kg.stores.neo4j import Neo4jStore
+from kg.stores.neo4j.client import Neo4jStore
+from kg.stores.neo4j.connection import Neo4jConnection
 from tests.neo4j_server.server import Neo4jServer, jars, missing
 
 POM = Path(__file__).parent / "pom.xml"

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.neo4j.run import ROOT
-from kg.storage import load_graph
-from kg.stores.load import load_into
-from recall.config import RefreshConfig, RunsSettings, load_config
-from recall.recommender import Recommender
-from recall.refresh import refresh
-from recall.runs import RunFolder
+from kg.io.graph_folder import load_graph
+from kg.stores.neo4j.write.load import load_into
+from recall.config.deployment import RefreshConfig, RunsSettings, load_config
+from recall.jobs.refresh import refresh
+from recall.runs.layout import RunFolder
+from recall.serve.recommender import Recommender
 
 if TYPE_CHECKING:
     from benchmarks.neo4j.run import Context

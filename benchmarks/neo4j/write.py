@@ -19,9 +19,9 @@ from benchmarks.movies_data import bundled
 from benchmarks.neo4j.run import Context
 from kg import Event, KnowledgeGraph, NodeType, Relation, RelationKey, Schema
 from kg.progress import Task
-from kg.stores.load import load_into
-from kg.stores.neo4j import Neo4jStore
-from kg.stores.write_back import Results, write_back
+from kg.stores.neo4j.client import Neo4jStore
+from kg.stores.neo4j.write.load import load_into
+from kg.stores.neo4j.write.write_back import Results, write_back
 
 USERS, ITEMS, EACH = 20_000, 10_000, 15
 BATCH = 10_000

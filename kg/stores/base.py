@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from kg.cypher import CypherQuery
+from kg.cypher.query import CypherQuery
 
 Row = dict[str, Any]
 

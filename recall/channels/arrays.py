@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
 
 from kg.errors import ArtifactError
-from kg.files import atomic_path
+from kg.io.files import atomic_path
 
 
 def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

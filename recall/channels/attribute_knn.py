@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix, diags
 
 from kg import ItemLists, KnowledgeGraph, RelationKey
 from kg.errors import ConfigError, InvalidDataError, UnknownIdError
-from kg.ids import IntArray
+from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import Scores
 from recall.channels.known import Known, rows_with

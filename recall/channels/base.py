@@ -13,12 +13,12 @@ from scipy.sparse import csr_matrix
 
 from kg import ItemLists, KnowledgeGraph
 from kg.errors import ArtifactError, ConfigError, NotFittedError, UnknownIdError
-from kg.files import read_json, write_json
-from kg.ids import IntArray
+from kg.io.files import read_json, write_json
+from kg.vocabulary import IntArray
 from recall.channels.known import Known, rows_with
 from recall.channels.scored import DenseScores
 from recall.contracts import Candidates, NoShares, Queries, Scored, Share, Shares, TopK
-from recall.topk import BLOCK_SCORES, check_k, check_positions, mask_out, top_k
+from recall.index.top_k import BLOCK_SCORES, check_k, check_positions, mask_out, top_k
 
 Scores = npt.NDArray[np.float32]
 TextEncode = Callable[[Sequence[str | None]], Scores]

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kg import ItemLists, KnowledgeGraph
-from kg.adjacency import Numbering
 from kg.errors import ConfigError
-from kg.ids import IntArray
+from kg.topology.adjacency import Numbering
+from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import Scores, TextEncode, as_matrix, encode_texts, rows_with_text
 from recall.channels.known import Known, rows_with
@@ -21,7 +21,7 @@ from recall.channels.neighbours import NeighbourChannel, cosine_neighbours
 from recall.contracts import Queries
 
 if TYPE_CHECKING:
-    from gnn.features import TextFeatures
+    from gnn.text.features import TextFeatures
 
 _BLOCK = 1024
 

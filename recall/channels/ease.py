@@ -21,7 +21,7 @@ from kg.errors import ConfigError
 from recall.channels.base import Scores, as_matrix
 from recall.channels.known import Known
 from recall.channels.neighbours import NeighbourChannel
-from recall.topk import best_first, first_of_rows
+from recall.index.top_k import best_first, first_of_rows
 
 _BLOCK = 1024
 

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from gnn.embeddings import Embeddings
-from gnn.foldin import fold_in_users
-from gnn.shares import split_scores
+from gnn.graph.embeddings import Embeddings
+from gnn.graph.fold_in import fold_in_users
+from gnn.graph.shares import split_scores
 from kg import KnowledgeGraph, RelationKey
-from kg.adjacency import Adjacency, Numbering
 from kg.errors import ArtifactError, ConfigError, NotFittedError
-from kg.files import read_json, write_json
-from kg.ids import IntArray
+from kg.io.files import read_json, write_json
+from kg.topology.adjacency import Adjacency, Numbering
+from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import Scores, TextEncode, as_matrix, encode_texts, rows_with_text
 from recall.channels.known import Known, rows_with
 from recall.channels.scored import IndexScores
 from recall.contracts import Candidates, NoShares, Queries, Scored, Shares, TopK
-from recall.index import IndexConfig, ItemIndex, vectors_fingerprint
-from recall.topk import check_k
+from recall.index.item_index import IndexConfig, ItemIndex, vectors_fingerprint
+from recall.index.top_k import check_k
 
 if TYPE_CHECKING:
-    from gnn.layer0 import TextVectors
-    from gnn.trainer import ModelConfig, RunContext, TrainingConfig, Validation
+    from gnn.graph.layer0 import TextVectors
+    from gnn.training.trainer import ModelConfig, RunContext, TrainingConfig, Validation
 
 _FORMAT = 1
 _SAMPLED_USERS = 4096
@@ -36,8 +36,9 @@ class EmbeddingChannel:
     """score(u, i) = z_u . z_i * s_i, searched by inner product.
 
     A user with positives is asked for by the trained vector. Everybody else is placed by what the request says:
-    history, text and attributes (gnn.foldin); who has none of them gets nothing. A model that is not linear cannot
-    place people like that: there a history is the mean of its items' vectors, and text and attributes are refused.
+    history, text and attributes (gnn.graph.fold_in); who has none of them gets nothing. A model that is not linear
+    cannot place people like that: there a history is the mean of its items' vectors, and text and attributes are
+    refused.
 
     Attributes:
         embeddings: the trained vectors.
@@ -60,7 +61,7 @@ class EmbeddingChannel:
         index: IndexConfig | None = None,
         encode: TextEncode | None = None,
     ) -> None:
-        """Say how `fit` trains; see `gnn.trainer.fit`. `EmbeddingChannel.of` takes vectors that are trained already.
+        """Say how `fit` trains; see `gnn.training.trainer.fit`. `of` takes vectors that are trained already.
 
         Args:
             model: which encoder, and its hyper-parameters; the default is the linear model.
@@ -114,8 +115,8 @@ class EmbeddingChannel:
 
     def fit(self, graph: KnowledgeGraph) -> Self:
         """Train on a graph and index its items; returns itself."""
-        from gnn.lightgcn import LightGCNConfig
-        from gnn.trainer import TrainingConfig, fit
+        from gnn.graph.lightgcn import LightGCNConfig
+        from gnn.training.trainer import TrainingConfig, fit
 
         embeddings = fit(
             graph,
@@ -263,7 +264,7 @@ class EmbeddingChannel:
         return self._fitted()[2].interaction
 
     def explain(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
-        """Split the scores exactly over the first hops of both ends; see `gnn.shares`."""
+        """Split the scores exactly over the first hops of both ends; see `gnn.graph.shares`."""
         embeddings, _, _, adjacency = self._fitted()
         return split_scores(embeddings, adjacency, pairs)
 

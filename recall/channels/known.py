@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from kg import ItemLists, KnowledgeGraph, RelationKey, Vocabulary
-from kg.adjacency import Numbering
 from kg.errors import ArtifactError, UnknownIdError
-from kg.files import read_json, write_json
-from kg.ids import IntArray
-from kg.parquet import read_table, write_table
+from kg.io.files import read_json, write_json
+from kg.io.parquet import read_table, write_table
+from kg.topology.adjacency import Numbering
+from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.contracts import Queries
 
@@ -27,7 +27,7 @@ class Known:
         liked: positive items of each user, (users,) lists.
         seen: all items each user has touched, also under other events such as tags, (users,) lists.
         interaction: the relation that both come from.
-        first_item: global node number (kg.adjacency.Numbering) of item 0.
+        first_item: global node number (kg.topology.adjacency.Numbering) of item 0.
     """
 
     items: Vocabulary

@@ -12,13 +12,13 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix, vstack
 
 from kg import ItemLists, KnowledgeGraph
-from kg.ids import IntArray
+from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import HistoryChannel, Scores, as_matrix
 from recall.channels.known import Known
 from recall.channels.scored import hold
 from recall.contracts import Queries, Scored, TopK
-from recall.topk import best_first, first_of_rows, top_k_sparse
+from recall.index.top_k import best_first, first_of_rows, top_k_sparse
 
 
 class NeighbourChannel(HistoryChannel):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kg import ItemLists, KnowledgeGraph
 from kg.errors import UnknownIdError
-from kg.ids import IntArray
+from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import HistoryChannel, Scores
 from recall.channels.known import Known

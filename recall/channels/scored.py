@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kg import ItemLists
-from kg.ids import IntArray
+from kg.vocabulary import IntArray
 from recall.contracts import TopK
-from recall.index import ItemIndex
-from recall.topk import is_crowded, mask_out, top_k, top_k_sparse
+from recall.index.item_index import ItemIndex
+from recall.index.top_k import is_crowded, mask_out, top_k, top_k_sparse
 
 Scores = npt.NDArray[np.float32]
 

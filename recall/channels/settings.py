@@ -17,7 +17,7 @@ from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
 
 if TYPE_CHECKING:
-    from gnn.features import TextFeatures
+    from gnn.text.features import TextFeatures
     from recall.contracts import Channel
 
 

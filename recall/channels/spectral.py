@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix, diags
 
 from kg import ItemLists, KnowledgeGraph
 from kg.errors import ConfigError
-from kg.ids import IntArray
+from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import HistoryChannel, Scores, as_matrix
 from recall.channels.decomposition import degree_power, leading, normalised

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gnn.embeddings import Embeddings
-from gnn.lightgcn import LightGCNConfig
-from gnn.trainer import TrainingConfig, fit
+from gnn.graph.embeddings import Embeddings
+from gnn.graph.lightgcn import LightGCNConfig
+from gnn.training.trainer import TrainingConfig, fit
 from kg import KnowledgeGraph, RelationKey, split_interactions
 from kg.splits import Split, SplitConfig
 

@@ -20,11 +20,11 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from gnn.distributed import ALONE, Ranks, joined
-from gnn.embeddings import Embeddings
-from gnn.features import TextFeatures
-from gnn.gcn import GCNConfig
-from gnn.lightgcn import LightGCNConfig
-from gnn.trainer import CHECKPOINT, ModelConfig, RunContext, TrainingConfig, Validation, assist, fit
+from gnn.graph.embeddings import Embeddings
+from gnn.graph.gcn import GCNConfig
+from gnn.graph.lightgcn import LightGCNConfig
+from gnn.text.features import TextFeatures
+from gnn.training.trainer import CHECKPOINT, ModelConfig, RunContext, TrainingConfig, Validation, assist, fit
 from kg import (
     Event,
     KnowledgeGraph,
@@ -36,8 +36,8 @@ from kg import (
     SplitConfig,
     split_interactions,
 )
-from kg.adjacency import Numbering
 from kg.errors import ConfigError
+from kg.topology.adjacency import Numbering
 
 ROOT = Path(__file__).parents[2]
 LIKED, TAGGED = RelationKey("user", "liked", "item"), RelationKey("user", "tagged", "item")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingest import DataSettings, GraphBuilder, GraphSettings, QualityReport, build_graph, validate
-from ingest.build import source_files
+from ingest.builder import source_files
 from kg import KnowledgeGraph, RelationKey, SplitConfig, split_interactions
 from kg.errors import ConfigError, InvalidDataError
 

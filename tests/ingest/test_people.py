@@ -10,7 +10,7 @@ import pytest
 from ingest import GraphBuilder, GraphSettings
 from ingest.people import FORGOTTEN_USERS, People
 from kg import KnowledgeGraph
-from kg.user_key import UserKey
+from kg.privacy.user_key import UserKey
 
 KEY = UserKey(bytes(range(32)))
 PREFIXES = "@prefix s: <https://schema.org/> . @prefix e: <http://example.org/> .\n"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kg import Vocabulary
 from kg.errors import InvalidDataError, UnknownIdError
-from kg.ids import distinct, stable_hash
+from kg.vocabulary import distinct, stable_hash
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recall.config import load_config
-from recall.refresh import RefreshResult, refresh
+from recall.config.deployment import load_config
+from recall.jobs.refresh import RefreshResult, refresh
 
 CONFIG = """
 [graph]
@@ -91,7 +91,7 @@ def refreshed(deployment: Path) -> RefreshResult:
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in this process: exit code, stdout, stderr."""
-    from recall.cli import main
+    from recall.cli.main import main
 
     def run(*arguments: object) -> tuple[int, str, str]:
         code = 0

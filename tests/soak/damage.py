@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from kg.errors import ArtifactError
-from kg.files import MANIFEST
-from recall.recommender import Recommender
-from recall.runs import RunFolder
+from kg.io.files import MANIFEST
+from recall.runs.layout import RunFolder
+from recall.serve.recommender import Recommender
 from tests.soak.journal import Journal
 
 

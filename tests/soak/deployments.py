@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kg.files import atomic_path, write_text
+from kg.io.files import atomic_path, write_text
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "movies"
 # Models of a few steps, on little data, differ more from one another than the gate lets pass.

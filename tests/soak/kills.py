@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from kg.errors import GraphRecallError
-from kg.files import MANIFEST, TEMPORARY, read_json
-from recall.recommender import Recommender
-from recall.runs import RunFolder, RunsFolder
+from kg.io.files import MANIFEST, TEMPORARY, read_json
+from recall.runs.layout import RunFolder, RunsFolder
+from recall.serve.recommender import Recommender
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 from tests.soak.nursery import Child, Nursery, one_of
@@ -33,7 +33,7 @@ STAGED = re.compile(r"mkdir \.staging/[0-9a-f]{64}")
 MANIFESTED = re.compile(r"rename \.staging/[0-9a-f]{64}/run/MANIFEST\.json$")
 PUBLISHED = re.compile(r"rename \d{8}T\d{9}Z-[0-9a-f]{8}$")
 SWITCHED = re.compile(r"rename current$")
-SPARED = 65.0  # seconds: a refresh removes only what is older, at its beginning (recall.runs.SMALL_FILE_AGE)
+SPARED = 65.0  # seconds: a refresh removes only what is older, at its beginning (recall.runs.layout.SMALL_FILE_AGE)
 
 
 class KilledRefreshes:

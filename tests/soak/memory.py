@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from recall.config import load_config
-from recall.recommender import Recommender
-from recall.refresh import refresh
-from recall.runs import RunsFolder
+from recall.config.deployment import load_config
+from recall.jobs.refresh import refresh
+from recall.runs.layout import RunsFolder
+from recall.serve.recommender import Recommender
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 

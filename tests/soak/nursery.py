@@ -24,8 +24,9 @@ PROGRAM = """
 import json, os, re, signal, sys
 import faiss, ladybug, safetensors.torch, torch
 from transformers import AutoModel, AutoTokenizer
-import recall.cli, recall.config, recall.recommender, recall.refresh, recall.show
-import recall.decide, recall.forget_run, recall.html_report, recall.make_run, recall.show_refresh, recall.watched
+import recall.cli.main, recall.config.deployment, recall.serve.recommender, recall.jobs.refresh, recall.cli.render.show
+import recall.jobs.decide, recall.jobs.forget_run, recall.ops.html_report, recall.jobs.stages
+import recall.cli.render.refresh, recall.jobs.watched
 # What torch and others import when they first work: two of three seconds of a small refresh.
 import torch._dynamo, matplotlib.backends.backend_svg, pandas, polars
 
@@ -82,7 +83,7 @@ for line in sys.stdin:
         changes = watch(order["runs"], order["where"], order["resumed"], say)
         code = 1
         try:
-            recall.cli.main(order["arguments"])
+            recall.cli.main.main(order["arguments"])
             code = 0
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from kg.files import write_json
-from recall.config import load_config
-from recall.decide import rollback
-from recall.recommender import Recommender
-from recall.refresh import refresh
-from recall.run_watch import RunWatch
-from recall.runs import RunFolder, RunsFolder
-from recall.schedule import refresh_command
+from kg.io.files import write_json
+from recall.config.deployment import load_config
+from recall.jobs.decide import rollback
+from recall.jobs.refresh import refresh
+from recall.jobs.schedule import refresh_command
+from recall.runs.layout import RunFolder, RunsFolder
+from recall.serve.recommender import Recommender
+from recall.serve.watch import RunWatch
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from recall.config import load_config
-from recall.refresh import refresh
-from recall.runs import RunFolder, RunsFolder
+from recall.config.deployment import load_config
+from recall.jobs.refresh import refresh
+from recall.runs.layout import RunFolder, RunsFolder
 from tests.recall.conftest import write_deployment
 from tests.soak.clock import library, set_clock
 from tests.soak.damage import flip_bytes

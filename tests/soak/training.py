@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from gnn.checkpoint import CHECKPOINT
-from recall.runs import RunsFolder
+from gnn.training.checkpoint import CHECKPOINT
+from recall.runs.layout import RunsFolder
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 from tests.soak.nursery import Nursery, one_of

@@ -1,0 +1,1 @@
+"""Ranking metrics, the best items of every user, and who is evaluated on what."""

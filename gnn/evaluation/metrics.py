@@ -1,0 +1,245 @@
+"""Ranking metrics, a value for each user, so that means, bootstrap intervals and paired comparisons are all possible.
+
+Definitions (truth T of a user, ranked list cut at k, hits counted over distinct items):
+
+    recall     hits / |T|
+    precision  hits / k, also when the list is shorter
+    f1         harmonic mean of the two
+    hit_rate   1 if there is a hit
+    mrr        1 / rank of the first hit, 0 without one
+    map        sum over hits of precision at that rank, / min(|T|, k)
+    ndcg       sum over hits of 1 / log2(rank + 1), / the same of an ideal list of min(|T|, k) hits (Jarvelin and
+               Kekalainen 2002, binary gains); the ideal is that of the truth, not of the retrieved list
+
+PyG's LinkPred metrics give means of batches only; the tests hold these against them and against a plain loop.
+
+For labelled pairs (click-through-rate protocols) there are `auc` and `f1_score`, over all pairs at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kg import ItemLists
+from kg.errors import InvalidDataError
+from kg.vocabulary import IntArray
+
+PER_USER = ("recall", "precision", "f1", "hit_rate", "mrr", "map", "ndcg")
+Values = npt.NDArray[np.float64]
+
+
+def find_hits(ranked: IntArray, truth: ItemLists) -> npt.NDArray[np.bool_]:
+    """Which ranked items are in the user's truth.
+
+    Args:
+        ranked: item positions, best first, -1 for places without an item, int64 (users, k).
+        truth: the relevant items of each of the same users, (users,) lists.
+
+    Returns:
+        bool (users, k).
+
+    Raises:
+        InvalidDataError: shapes differ, or a list names an item twice (a second hit would count double).
+    """
+    if len(ranked) != len(truth):
+        raise InvalidDataError(f"{len(ranked)} ranked lists do not go with {len(truth)} truths")
+    if not ranked.size:
+        return np.zeros(ranked.shape, dtype=bool)
+    ordered = np.sort(ranked, axis=1)
+    if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+        raise InvalidDataError("a ranked list names an item twice")
+    width = np.int64(max(int(ranked.max(initial=0)), int(truth.items.max(initial=0))) + 1)
+    relevant = truth.rows() * width + truth.items
+    keys = np.where(ranked >= 0, np.arange(len(ranked))[:, None] * width + ranked, -1)
+    place = np.minimum(np.searchsorted(relevant, keys), max(len(relevant) - 1, 0))
+    if not len(relevant):
+        return np.zeros(ranked.shape, dtype=bool)
+    result: npt.NDArray[np.bool_] = (relevant[place] == keys) & (ranked >= 0)
+    return result
+
+
+def per_user_metrics(ranked: IntArray, truth: ItemLists, k: int) -> dict[str, Values]:
+    """All per-user metrics at one cut-off.
+
+    Args:
+        ranked: int64 (users, at least k or fewer when there are fewer items), -1 for places without an item.
+        truth: (users,) lists, none of them empty.
+        k: cut-off, at least 1.
+
+    Returns:
+        Metric name -> float64 (users,).
+
+    Raises:
+        InvalidDataError: a user has no truth: no metric is defined there, leave those users out first.
+    """
+    sizes = truth.counts
+    if (sizes == 0).any():
+        raise InvalidDataError(
+            f"{int((sizes == 0).sum())} users have nothing to find: leave them out of the evaluation"
+        )
+    hits = find_hits(ranked[:, :k], truth)
+    ranks = np.arange(1, hits.shape[1] + 1)
+    found = hits.sum(axis=1)
+    recall = found / sizes
+    precision = found / k
+    both = recall + precision
+    ideal = np.minimum(sizes, k)
+    ideal_gain = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(1, k + 1) + 1))])[ideal]
+    first = np.where(found > 0, hits.argmax(axis=1) + 1, 1)
+    return {
+        "recall": recall,
+        "precision": precision,
+        "f1": np.divide(2 * recall * precision, both, out=np.zeros_like(both), where=both > 0),
+        "hit_rate": (found > 0).astype(np.float64),
+        "mrr": np.where(found > 0, 1 / first, 0.0),
+        "map": (hits * np.cumsum(hits, axis=1) / ranks).sum(axis=1) / ideal,
+        "ndcg": (hits / np.log2(ranks + 1)).sum(axis=1) / ideal_gain,
+    }
+
+
+def list_metrics(ranked: IntArray, popularity: IntArray, *, num_users: int, k: int) -> dict[str, float]:
+    """What kind of items the lists hold, whatever the truth.
+
+    Args:
+        ranked: int64 (users, >= k), -1 for places without an item.
+        popularity: users who liked each item in training, int64 (items,).
+        num_users: users in training, the denominator of an item's probability.
+        k: cut-off.
+
+    Returns:
+        `coverage`: share of all items that appear in some list. `novelty`: mean of -log2 of an item's share of users
+        (Zhou et al. 2010; an item nobody liked counts as liked by one). `long_tail`: share of places that go to items
+        outside the most popular fifth.
+    """
+    shown = ranked[:, :k]
+    shown = shown[shown >= 0]
+    if not len(shown):
+        return {"coverage": 0.0, "novelty": 0.0, "long_tail": 0.0}
+    head = np.zeros(len(popularity), dtype=bool)
+    head[np.argsort(-popularity, kind="stable")[: max(len(popularity) // 5, 1)]] = True
+    share = np.maximum(popularity[shown], 1) / max(num_users, 1)
+    return {
+        "coverage": len(np.unique(shown)) / len(popularity),
+        "novelty": float(-np.log2(share).mean()),
+        "long_tail": float((~head[shown]).mean()),
+    }
+
+
+def user_means(users: Sequence[IntArray], values: Sequence[Values]) -> Values:
+    """Each user's mean over the seeds that measured this user; seeds may differ in whom they measure.
+
+    Args:
+        users: positions, int64 (n,) a seed.
+        values: one for each of them, (n,) a seed.
+
+    Returns:
+        Of all users that occur, by position, (users,).
+    """
+    user, value = np.concatenate(users), np.concatenate(values)
+    times = np.bincount(user)
+    means: Values = np.bincount(user, weights=value)[times > 0] / times[times > 0]
+    return means
+
+
+def bootstrap_interval(values: Values, *, level: float = 0.95, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """Percentile interval of a mean over users (Efron 1979), users drawn with replacement.
+
+    Args:
+        values: one per user, (users,); for a paired comparison, the differences.
+        level: coverage of the interval.
+        draws: bootstrap samples.
+        seed: of the draws.
+    """
+    random = np.random.default_rng(seed)
+    means = np.array([values[random.integers(0, len(values), len(values))].mean() for _ in range(draws)])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def auc(labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating[Any]], weights: Values | None = None) -> float:
+    """Area under the ROC curve: how often a positive pair has the higher score than a negative one, ties half.
+
+    Args:
+        labels: bool (pairs,).
+        scores: (pairs,), finite.
+        weights: how often each pair counts, (pairs,), or None: once.
+
+    Raises:
+        InvalidDataError: only one label occurs, or a score is no number.
+    """
+    positive, negative, total = _score_levels(labels, scores, np.ones(len(labels)) if weights is None else weights)
+    below = np.cumsum(negative) - negative
+    return float((positive * (below + negative / 2)).sum() / total)
+
+
+def auc_draws(
+    users: IntArray,
+    labels: npt.NDArray[np.bool_],
+    scores: npt.NDArray[np.floating[Any]],
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Values:
+    """The area under the ROC curve of bootstrap samples of users, each taken with all its pairs.
+
+    The same pairs and seed draw the same users, whatever the scores: the draws of two models are paired.
+
+    Args:
+        users: whose each pair is, int64 (pairs,).
+        labels: bool (pairs,).
+        scores: (pairs,).
+        draws: samples.
+        seed: of the draws.
+
+    Returns:
+        float64 (draws,); NaN for a sample that has only one label.
+
+    Raises:
+        InvalidDataError: only one label occurs, or a score is no number.
+    """
+    auc(labels, scores)
+    random = np.random.default_rng(seed)
+    who = np.unique(users)
+    order = np.argsort(scores, kind="stable")
+    row, label, score = np.searchsorted(who, users)[order], labels[order], scores[order]
+    starts = np.flatnonzero(np.concatenate([[True], score[1:] != score[:-1]]))
+    result = np.empty(draws)
+    for draw in range(draws):
+        times = np.bincount(random.integers(0, len(who), len(who)), minlength=len(who)).astype(np.float64)
+        weight = times[row]
+        positive = np.add.reduceat(weight * label, starts)
+        negative = np.add.reduceat(weight * ~label, starts)
+        below = np.cumsum(negative) - negative
+        mixed = positive.sum() * negative.sum()
+        result[draw] = (positive * (below + negative / 2)).sum() / mixed if mixed else np.nan
+    return result
+
+
+def f1_score(labels: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_]) -> float:
+    """Harmonic mean of precision and recall of predicted positives, 0 without a hit.
+
+    Args:
+        labels: bool (pairs,).
+        predicted: bool (pairs,).
+    """
+    both = int(labels.sum()) + int(predicted.sum())
+    return 2 * int((labels & predicted).sum()) / both if both else 0.0
+
+
+def _score_levels(
+    labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating[Any]], weights: Values
+) -> tuple[Values, Values, float]:
+    """Weight of positives and of negatives at each distinct score, ascending, and the weight of all mixed pairs."""
+    if not np.isfinite(scores).all():
+        raise InvalidDataError(f"{int((~np.isfinite(scores)).sum())} of {len(scores)} scores are no numbers")
+    levels, level = np.unique(scores, return_inverse=True)
+    positive: Values = np.bincount(level, weights=weights * labels, minlength=len(levels)).astype(np.float64)
+    negative: Values = np.bincount(level, weights=weights * ~labels, minlength=len(levels)).astype(np.float64)
+    total = float(positive.sum() * negative.sum())
+    if not total:
+        raise InvalidDataError("the area under the ROC curve needs pairs of both labels")
+    return positive, negative, total

@@ -1,0 +1,1 @@
+"""Models on the graph: LightGCN and GCN, their propagation, cold start, fold-in, shares and vectors."""

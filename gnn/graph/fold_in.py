@@ -1,0 +1,242 @@
+"""Vectors for users and items that training never saw, without retraining.
+
+The vectors h of what is known stay frozen, and so do its degrees; a newcomer has no free embedding and receives from
+its neighbours only: z_v = alpha_0 E_v + sum_k A_vk h_k, with A_vk = w_r / sqrt(deg_r(v) deg_r(k))
+(gnn.graph.embeddings). This approximates retraining: a new edge would also change the degrees and vectors of its other
+end. It is exact for a node whose edges were all there in training and whose layer-0 vector is nothing but projected
+text.
+
+Degrees: a newcomer's is the number of its edges in the request, by relation. A known node's is that of training, and at
+least 1: something nobody has touched counts as touched by the newcomer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from gnn.graph.embeddings import Embeddings, FloatArray, LinearParts
+from gnn.graph.shares import check_numbering, relation_weights
+from kg.errors import ConfigError, InvalidDataError
+from kg.interactions import ItemLists
+from kg.schema import RelationKey
+from kg.topology.adjacency import Adjacency
+from kg.vocabulary import IntArray
+
+Attributes = Sequence[Mapping[RelationKey, IntArray]]
+
+
+def fold_in_users(
+    embeddings: Embeddings,
+    adjacency: Adjacency,
+    *,
+    histories: ItemLists,
+    text: FloatArray | None = None,
+    attributes: Attributes | None = None,
+    interaction: RelationKey | None = None,
+) -> FloatArray:
+    """Place people whom training never saw among the users.
+
+    z_v = sum_j A_vj h_j over the history. Text and attributes act together as one more item p that the person likes,
+    with h_p = alpha_1 E_p + sum_k A_pk g_k (g is `LinearParts.tail2`, E_p the projected text). p counts as much as a
+    liked item does on average over all interactions of training: its degree d is set so that d^-1/2 is the mean of
+    deg(j)^-1/2 over the interaction edges. With its true degree, 1, one sentence would outweigh ten popular items.
+
+    Args:
+        embeddings: a trained linear model.
+        adjacency: of the graph it was trained on.
+        histories: liked items by position, (n,) lists; an empty one is fine.
+        text: text vectors in the model's text space, float32 (n, text dim); a row of zeros is no text.
+        attributes: for each row relation of the item type -> positions of its other ends, (n,). Relations of the graph
+            that the model does not propagate along add nothing.
+        interaction: the relation that the history stands for; None: the model's only one from users to items.
+
+    Returns:
+        Vectors beside `embeddings.users`, float32 (n, dim); zero for a row about which nothing is known.
+
+    Raises:
+        ConfigError: the model is not linear, or the interaction relation is not clear.
+        InvalidDataError: lengths, positions, relations or the text do not fit the model.
+        ArtifactError: embeddings and adjacency are of different graphs.
+    """
+    linear = _linear(embeddings, adjacency, "new users")
+    rows = len(histories)
+    key = _interaction(embeddings, linear, interaction)
+    relation = adjacency.relations.index(key)
+    weight = relation_weights(linear, adjacency)[relation]
+    items = embeddings.numbering.span(embeddings.item_type)
+    _check_positions(histories.items, items.stop - items.start, "the histories name", embeddings.item_type)
+    projected = _project(linear, text, rows)
+    virtual_row, virtual = _virtual_items(embeddings, adjacency, linear, projected, attributes, rows)
+
+    degree = histories.counts + np.bincount(virtual_row, minlength=rows)
+    known = adjacency.degree[relation, items]
+    row, node = histories.rows(), histories.items + items.start
+    coefficient = weight / np.sqrt(degree[row] * np.maximum(adjacency.degree[relation, node], 1))
+    result = _receive(row, node, coefficient, linear.tail, rows)
+    mean_coefficient = np.sqrt(known).sum() / known.sum() if known.any() else 1.0
+    result[virtual_row] += (weight * mean_coefficient / np.sqrt(degree[virtual_row]))[:, None] * virtual
+    return result.astype(np.float32)
+
+
+def fold_in_items(
+    embeddings: Embeddings,
+    adjacency: Adjacency,
+    *,
+    text: FloatArray | None = None,
+    attributes: Attributes | None = None,
+) -> FloatArray:
+    """Place items that training never saw among the items.
+
+    z_i = alpha_0 E_i + sum_k A_ik h_k, E_i being the projected text. The interaction relation is welcome among the
+    attributes: its other ends are the users who liked the item.
+
+    Args:
+        embeddings: a trained linear model.
+        adjacency: of the graph it was trained on.
+        text: text vectors in the model's text space, float32 (n, text dim); a row of zeros is no text.
+        attributes: for each row relation of the item type -> positions of its other ends, (n,).
+
+    Returns:
+        Vectors beside `embeddings.items`, without an item scale, float32 (n, dim).
+
+    Raises:
+        ConfigError: the model is not linear.
+        InvalidDataError: lengths, positions, relations or the text do not fit the model, or neither was given.
+        ArtifactError: embeddings and adjacency are of different graphs.
+    """
+    linear = _linear(embeddings, adjacency, "new items")
+    if text is None and attributes is None:
+        raise InvalidDataError("a new item needs a text or attributes to be placed")
+    rows = len(attributes) if attributes is not None else len(text)  # type: ignore[arg-type]
+    projected = _project(linear, text, rows)
+    row, node, coefficient = _attribute_edges(embeddings, adjacency, linear, attributes, rows)
+    result = _receive(row, node, coefficient, linear.tail, rows)
+    if projected is not None:
+        result += float(linear.alphas[0]) * projected
+    return result.astype(np.float32)
+
+
+def _linear(embeddings: Embeddings, adjacency: Adjacency, whom: str) -> LinearParts:
+    if embeddings.linear is None:
+        raise ConfigError(
+            f"{whom} can be placed at once only by a linear model (LightGCN or the heterogeneous model); this one has "
+            "to be trained again"
+        )
+    check_numbering(embeddings, adjacency)
+    return embeddings.linear
+
+
+def _interaction(embeddings: Embeddings, linear: LinearParts, given: RelationKey | None) -> RelationKey:
+    likely = [
+        key for key in linear.relations if (key.source, key.target) == (embeddings.user_type, embeddings.item_type)
+    ]
+    if given is None and len(likely) != 1:
+        raise ConfigError(
+            f"the model has {len(likely)} relations from {embeddings.user_type} to {embeddings.item_type}: name the "
+            "one that the histories stand for as `interaction`"
+        )
+    key = likely[0] if given is None else RelationKey(*given)
+    if key not in likely:
+        raise ConfigError(
+            f"interaction = {key} is no relation of the model from users to items; there are "
+            f"{', '.join(map(str, likely)) or 'none'}"
+        )
+    return key
+
+
+def _project(linear: LinearParts, text: FloatArray | None, rows: int) -> npt.NDArray[np.float64] | None:
+    """Layer-0 vectors of texts, (n, dim)."""
+    if text is None:
+        return None
+    if linear.text_projection is None:
+        raise InvalidDataError("a text was given, but the model was trained without text features")
+    expected = (rows, linear.text_projection.shape[0])
+    if text.shape != expected:
+        raise InvalidDataError(f"the text vectors have shape {text.shape}, the model needs {expected}")
+    if not np.isfinite(text).all():
+        raise InvalidDataError("the text vectors hold values that are not finite")
+    return text.astype(np.float64) @ linear.text_projection.astype(np.float64)
+
+
+def _virtual_items(
+    embeddings: Embeddings,
+    adjacency: Adjacency,
+    linear: LinearParts,
+    projected: npt.NDArray[np.float64] | None,
+    attributes: Attributes | None,
+    rows: int,
+) -> tuple[IntArray, npt.NDArray[np.float64]]:
+    """The rows that text or attributes describe, (m,), and h_p of the item that stands for each, (m, dim)."""
+    if projected is None and attributes is None:
+        return np.zeros(0, dtype=np.int64), np.zeros((0, embeddings.dim))
+    row, node, coefficient = _attribute_edges(embeddings, adjacency, linear, attributes, rows)
+    described = np.bincount(row, minlength=rows) > 0
+    tail = _receive(row, node, coefficient, linear.tail2, rows)
+    if projected is not None:
+        described |= projected.any(axis=1)
+        tail += (float(linear.alphas[1]) if len(linear.alphas) > 1 else 0.0) * projected
+    which = np.flatnonzero(described)
+    return which, tail[which]
+
+
+def _attribute_edges(
+    embeddings: Embeddings, adjacency: Adjacency, linear: LinearParts, attributes: Attributes | None, rows: int
+) -> tuple[IntArray, IntArray, npt.NDArray[np.float64]]:
+    """Row, global number of the other end, and A of every edge of the newcomers, (edges,) each."""
+    weights = relation_weights(linear, adjacency)
+    none = np.zeros(0, dtype=np.int64)
+    if attributes is None:
+        return none, none, np.zeros(0)
+    if len(attributes) != rows:
+        raise InvalidDataError(f"attributes are given for {len(attributes)} rows, the batch has {rows}")
+    gathered: dict[RelationKey, list[tuple[int, IntArray]]] = {}
+    for number, given in enumerate(attributes):
+        for key, positions in given.items():
+            gathered.setdefault(RelationKey(*key), []).append((number, np.asarray(positions, dtype=np.int64)))
+    parts: list[tuple[IntArray, IntArray, npt.NDArray[np.float64]]] = [(none, none, np.zeros(0))]
+    for key, entries in gathered.items():
+        relation, other = _other_end(key, adjacency, embeddings.item_type)
+        row = np.repeat([number for number, _ in entries], [len(positions) for _, positions in entries])
+        span = embeddings.numbering.span(other)
+        positions = np.concatenate([positions for _, positions in entries])
+        _check_positions(positions, span.stop - span.start, f"the attributes under {key} name", other)
+        if weights[relation] == 0:
+            continue
+        lists = ItemLists.from_pairs(row.astype(np.int64), positions, num_rows=rows)
+        row, node = lists.rows(), lists.items + span.start
+        degrees = lists.counts[row] * np.maximum(adjacency.degree[relation, node], 1)
+        parts.append((row, node, weights[relation] / np.sqrt(degrees)))
+    row, node, coefficient = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return row, node, coefficient
+
+
+def _other_end(key: RelationKey, adjacency: Adjacency, item_type: str) -> tuple[int, str]:
+    if key not in adjacency.relations or item_type not in (key.source, key.target):
+        there = [str(k) for k in adjacency.relations if item_type in (k.source, k.target)]
+        raise InvalidDataError(
+            f"attributes are given under {key}, which is no relation of {item_type!r} here; there are "
+            f"{', '.join(there)}"
+        )
+    return adjacency.relations.index(key), key.target if key.source == item_type else key.source
+
+
+def _check_positions(positions: IntArray, count: int, who: str, node_type: str) -> None:
+    if len(positions) and (positions.min() < 0 or positions.max() >= count):
+        worst = int(positions.max()) if positions.max() >= count else int(positions.min())
+        raise InvalidDataError(f"{who} the position {worst}, there are {count} nodes of {node_type!r}")
+
+
+def _receive(
+    row: IntArray, node: IntArray, coefficient: npt.NDArray[Any], vectors: FloatArray, rows: int
+) -> npt.NDArray[np.float64]:
+    """Sum of coefficient times vector by row, (rows, dim)."""
+    # only the nodes that are named become float64: the whole table may be large
+    named, place = np.unique(node, return_inverse=True)
+    matrix = csr_matrix((coefficient, (row, place)), shape=(rows, len(named)))
+    result: npt.NDArray[np.float64] = matrix @ vectors[named].astype(np.float64)
+    return result

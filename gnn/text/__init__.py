@@ -1,0 +1,1 @@
+"""Texts into vectors: which BERT model, the encoder, its cache, and the features of a graph."""

@@ -1,0 +1,188 @@
+"""Text vectors on disk, so that nothing is encoded twice.
+
+A vector is found by the sha256 of its text and the fingerprint of what encoded it. Shards are only ever added, each
+whole or not at all, under a name that holds the checksum of its content: damage is noticed, and processes that write at
+the same time never touch each other's files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load, save
+
+from kg.io.files import atomic_path
+from kg.progress import SILENT, Progress, Task
+
+logger = logging.getLogger(__name__)
+
+FloatArray = npt.NDArray[np.float32]
+Keys = npt.NDArray[np.bytes_]
+
+_KEY = "S32"  # NumPy ignores trailing zero bytes in comparisons, which changes nothing among strings of one length
+
+
+class Encoder(Protocol):
+    """What the cache stands before: `gnn.text.encoder.TextEncoder`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that decides a text's vector."""
+
+    @property
+    def space(self) -> str:
+        """Digest of what makes vectors comparable."""
+
+    @property
+    def dim(self) -> int:
+        """Columns of the vectors."""
+
+    def encode(self, texts: Sequence[str | None], *, progress: Progress = SILENT) -> FloatArray:
+        """Unit vectors, zero for blank texts, (n, dim)."""
+
+
+class _Within:
+    """A listener that counts all its tasks into one that is open already."""
+
+    def __init__(self, outer: Task) -> None:
+        self.outer = outer
+
+    @contextmanager
+    def task(self, description: str, *, total: int | None = None) -> Iterator[Task]:
+        yield self.outer
+
+
+class TextCache:
+    """A folder of vectors, for any number of models, texts and processes.
+
+    Args:
+        folder: where the shards are; made at the first write.
+        shard_texts: texts encoded between two writes: what an interruption can lose.
+    """
+
+    def __init__(self, folder: Path, *, shard_texts: int = 2_048) -> None:
+        self.folder = folder
+        self.shard_texts = shard_texts
+
+    def encode(self, texts: Sequence[str | None], encoder: Encoder, *, progress: Progress = SILENT) -> FloatArray:
+        """Vectors of texts, encoding only those that no shard holds, each once.
+
+        Args:
+            texts: (n,); blank and missing ones get a zero vector.
+            encoder: makes the vectors that are missing; its weights stay unloaded when none is.
+            progress: hears of encoded texts.
+
+        Returns:
+            float32 (n, dim).
+        """
+        result = np.zeros((len(texts), encoder.dim), dtype=np.float32)
+        filled = np.array([row for row, text in enumerate(texts) if text and not text.isspace()], dtype=np.int64)
+        if not len(filled):
+            return result
+        keys, first, inverse = np.unique(
+            text_keys([texts[row] or "" for row in filled]), return_index=True, return_inverse=True
+        )
+        fingerprint = encoder.fingerprint
+        vectors, known = self.lookup(fingerprint, keys, dim=encoder.dim)
+        missing = np.flatnonzero(~known)
+        lengths = np.array([len(texts[row] or "") for row in filled[first[missing]]], dtype=np.int64)
+        missing = missing[np.argsort(-lengths, kind="stable")]  # shards of like lengths waste no padding
+        with progress.task("encoding texts", total=len(missing)) as task:
+            for start in range(0, len(missing), self.shard_texts):
+                part = missing[start : start + self.shard_texts]
+                vectors[part] = encoder.encode([texts[row] for row in filled[first[part]]], progress=_Within(task))
+                self.add(fingerprint, keys[part], vectors[part])
+        result[filled] = vectors[inverse]
+        return result
+
+    def lookup(self, fingerprint: str, keys: Keys, *, dim: int) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        """Read what the shards of a model hold.
+
+        Args:
+            fingerprint: of the encoder.
+            keys: sorted and unique, (n,).
+            dim: columns.
+
+        Returns:
+            float32 (n, dim) with zero rows where nothing was found, and bool (n,): found.
+        """
+        vectors = np.zeros((len(keys), dim), dtype=np.float32)
+        known = np.zeros(len(keys), dtype=bool)
+        for path in sorted((self.folder / fingerprint).glob("shard-*.safetensors")):
+            if known.all():
+                break
+            shard = _read(path, dim)
+            if shard is None:
+                continue
+            place = np.minimum(np.searchsorted(keys, shard[0]), len(keys) - 1)
+            hit = keys[place] == shard[0]
+            vectors[place[hit]] = shard[1][hit]
+            known[place[hit]] = True
+        return vectors, known
+
+    def add(self, fingerprint: str, keys: Keys, vectors: FloatArray) -> None:
+        """Write one shard: keys (n,) and their vectors (n, dim)."""
+        tensors: dict[str, Any] = {
+            "keys": np.frombuffer(keys.astype(_KEY).tobytes(), dtype=np.uint8).reshape(-1, 32),
+            "vectors": np.ascontiguousarray(vectors, dtype=np.float32),
+        }
+        content = save(tensors)
+        digest = hashlib.sha256(content).hexdigest()[:32]
+        with atomic_path(self.folder / fingerprint / f"shard-{digest}.safetensors") as temporary:
+            temporary.write_bytes(content)
+
+    def keep_only(self, keys: Keys) -> int:
+        """Remove the vectors of all other texts, of every model, and what was set aside as damaged.
+
+        Args:
+            keys: of the texts that stay, (n,).
+
+        Returns:
+            How many vectors were removed.
+        """
+        removed = 0
+        for aside in self.folder.glob("*/*.damaged"):
+            aside.unlink(missing_ok=True)
+        for path in sorted(self.folder.glob("*/shard-*.safetensors")):
+            shard = _read(path, None)
+            if shard is None:
+                path.with_suffix(".damaged").unlink(missing_ok=True)
+                continue
+            stays = np.isin(shard[0], keys)
+            if stays.all():
+                continue
+            if stays.any():  # first the new shard: a kill between the two loses nothing
+                self.add(path.parent.name, shard[0][stays], shard[1][stays])
+            path.unlink(missing_ok=True)
+            removed += int((~stays).sum())
+        return removed
+
+
+def text_keys(texts: Sequence[str]) -> Keys:
+    """sha256 of each text, (n,)."""
+    return np.frombuffer(b"".join(hashlib.sha256(text.encode()).digest() for text in texts), dtype=_KEY)
+
+
+def _read(path: Path, dim: int | None) -> tuple[Keys, FloatArray] | None:
+    """A shard's keys and vectors, of any width for None; a damaged one is set aside, and None comes back."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:  # another process has set it aside
+        return None
+    if hashlib.sha256(content).hexdigest()[:32] == path.stem.removeprefix("shard-"):
+        tensors = load(content)
+        keys, vectors = tensors["keys"], tensors["vectors"]
+        if keys.shape == (len(vectors), 32) and dim in (None, vectors.shape[1]):
+            return np.frombuffer(keys.tobytes(), dtype=_KEY), vectors
+    aside = path.with_suffix(".damaged")
+    logger.warning("text cache: %s is damaged; it is set aside as %s and its texts are encoded again", path, aside.name)
+    with suppress(OSError):  # another process was quicker, or the folder is read-only
+        path.replace(aside)
+    return None

@@ -1,0 +1,1 @@
+"""The trainer and what it works with: losses, validation, checkpoints, several ranks."""

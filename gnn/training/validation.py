@@ -1,0 +1,107 @@
+"""What early stopping measures: NDCG@20 over all items, in every way that popularity may enter the score at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gnn.distributed import Ranks
+from gnn.evaluation.metrics import per_user_metrics
+from gnn.evaluation.top_k import top_items_under
+from gnn.evaluation.validation import VALIDATION_K, Validation
+from gnn.graph.embeddings import item_prior, item_scale
+from gnn.graph.lightgcn import to_numpy
+from gnn.sampling import Stream, uniform
+from gnn.settings import TrainingConfig
+from kg import KnowledgeGraph
+from kg.errors import InvalidDataError
+from kg.vocabulary import IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One validation, in its best way to rank.
+
+    Attributes:
+        beta: the popularity exponent.
+        prior: weight of the popularity.
+        ndcg, recall: at 20, means over the users asked.
+    """
+
+    beta: float
+    prior: float
+    ndcg: float
+    recall: float
+
+
+class Validator:
+    """The validations of one training, always of the same users.
+
+    Attributes:
+        users: positions of those asked, int64 (asked,), ascending.
+    """
+
+    def __init__(
+        self,
+        graph: KnowledgeGraph,
+        validation: Validation,
+        training: TrainingConfig,
+        *,
+        seed: int,
+        device: torch.device,
+        ranks: Ranks,
+    ) -> None:
+        for name in ("truth", "seen"):
+            if len(getattr(validation, name)) != len(graph.users):
+                raise InvalidDataError(
+                    f"validation.{name} has {len(getattr(validation, name))} rows, the graph {len(graph.users)} "
+                    "users: give a list for every user, empty where there is nothing"
+                )
+        chosen: IntArray = np.flatnonzero(validation.truth.counts)
+        if not len(chosen):
+            raise InvalidDataError("no user has anything to find in the validation part: give it a larger share")
+        if len(chosen) > training.validation_users:
+            draw = uniform(torch.from_numpy(chosen), seed=seed, step=0, stream=Stream.VALIDATION)
+            chosen = np.sort(chosen[torch.argsort(draw, stable=True)[: training.validation_users].numpy()])
+        self.users = torch.from_numpy(chosen).to(device)
+        self._ranks = ranks
+        self._mine = ranks.share(len(chosen))
+        own = chosen[self._mine]
+        self._truth, self._seen = validation.truth.take(own), validation.seen.take(own)
+        # A prior is about cosines: with other exponents the lengths speak of popularity already.
+        self._ways = [(beta, 0.0) for beta in training.betas] + [(0.0, prior) for prior in training.priors]
+        _, liked = graph.positive_edges(graph.schema.interaction_key)
+        self._likes = np.bincount(liked, minlength=len(graph.items))
+
+    @torch.no_grad()
+    def measure(self, users: Tensor, items: Tensor, *, cold: npt.NDArray[np.bool_], cold_scale: float) -> Measured:
+        """Rank all items in every way; each rank for its share of the users.
+
+        Args:
+            users: final vectors of those asked, (asked, held columns).
+            items: of all items, (items, held columns).
+            cold: items that nobody liked in training, bool (items,).
+            cold_scale: their factor; see `gnn.graph.embeddings.item_scale`.
+        """
+        users, items = self._ranks.whole(users)[self._mine], self._ranks.whole(items)
+        vectors = to_numpy(items)
+        ways: list[tuple[Tensor, Tensor | None]] = []
+        for beta, prior in self._ways:
+            scale = item_scale(vectors, beta, cold=cold, cold_scale=cold_scale)
+            added = torch.from_numpy(item_prior(self._likes, prior)).to(items) if prior else None
+            ways.append((torch.from_numpy(scale).to(items), added))
+        ranked = top_items_under(users, items, ways, VALIDATION_K, seen=self._seen)
+        # Every rank adds its users' values to zeros: sums that no order can change, so that all ranks stop together.
+        values = torch.zeros((2, len(ways), len(self.users)), dtype=torch.float64, device=items.device)
+        for place, lists in enumerate(ranked):
+            found = per_user_metrics(lists, self._truth, VALIDATION_K)
+            for row, name in enumerate(("ndcg", "recall")):
+                values[row, place, self._mine] = torch.from_numpy(found[name]).to(values)
+        self._ranks.add(values)
+        ndcgs, recalls = values.mean(dim=2).tolist()
+        top = int(np.argmax(ndcgs))
+        return Measured(*self._ways[top], ndcgs[top], recalls[top])

@@ -1,0 +1,1 @@
+"""Clean facts of all sources into one graph."""

@@ -1,0 +1,1 @@
+"""One folder or module a kind of source: RDF, tables, Neo4j."""

@@ -1,0 +1,1 @@
+"""What to read from a Neo4j database, and its pages mapped onto the tables of the graph."""

@@ -1,0 +1,493 @@
+"""RDF files, or an rdflib graph, into integer arrays: one pass, no triple kept as an object.
+
+N-Triples and N-Quads are read in blocks of whole lines (those of N-Triples mostly without making an object a triple,
+see `ingest.sources.rdf.ntriples`); lines that the parser refuses are tried again one by one, so that only the bad ones
+are set aside. The other formats cannot be resumed after an error (reading on would invent or lose triples) and are
+refused whole.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+from xml.parsers import expat
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ingest.report import QualityReport, Source
+from ingest.sources.rdf.ntriples import cut_lines
+from kg.errors import InvalidDataError
+from kg.progress import SILENT, Progress, Task
+from kg.vocabulary import IntArray
+
+FORMATS = {
+    ".nt": "ntriples",
+    ".ntriples": "ntriples",
+    ".ttl": "turtle",
+    ".turtle": "turtle",
+    ".rdf": "rdfxml",
+    ".xml": "rdfxml",
+    ".owl": "rdfxml",
+    ".nq": "nquads",
+    ".nquads": "nquads",
+    ".trig": "trig",
+}
+BLOCK_BYTES = 1 << 22
+FLUSH_ROWS = 1 << 17
+_CUT_OFF = expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]
+_ANONYMOUS = re.compile(r"[a-f][0-9a-f]{27,31}")
+
+Int32Array = npt.NDArray[np.int32]
+
+
+class _Numbers(dict[Any, int]):
+    """Gives each new key the next integer."""
+
+    def __missing__(self, key: Any) -> int:
+        number = self[key] = len(self)
+        return number
+
+
+@dataclass(slots=True)
+class Triples:
+    """Facts as integers.
+
+    Attributes:
+        terms: IRIs, and blank nodes as `_:file/label`; positions are the integers below.
+        subject, predicate, object, graph: facts whose object is a node, int32 (edges,); graph -1 is the default graph.
+        literal_subject, literal_predicate, literal_graph: facts whose object is a literal, int32 (literals,).
+        literal_kind: position in `kinds`, int32 (literals,).
+        literal_value: lexical forms, Arrow strings (literals,).
+        kinds: pairs of language tag ("" without) and datatype IRI.
+    """
+
+    terms: list[str]
+    subject: Int32Array
+    predicate: Int32Array
+    object: Int32Array
+    graph: Int32Array
+    literal_subject: Int32Array
+    literal_predicate: Int32Array
+    literal_graph: Int32Array
+    literal_kind: Int32Array
+    literal_value: Any
+    kinds: list[tuple[str, str]]
+
+    def __len__(self) -> int:
+        return len(self.subject) + len(self.literal_subject)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Facts of the block being read; thrown away when the block turns out to be bad."""
+
+    edges: list[int] = field(default_factory=list)
+    graphs: list[int] = field(default_factory=list)
+    literals: list[int] = field(default_factory=list)
+    literal_graphs: list[int] = field(default_factory=list)
+    values: list[str] = field(default_factory=list)
+    quoted: int = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.edges) // 3 + len(self.values) + self.quoted
+
+
+class RdfReader:
+    """Collects the facts of many files and graphs into one `Triples`.
+
+    Args:
+        report: where what was read and set aside is counted.
+        strict: refuse the first bad line instead of setting it aside.
+        progress: listener.
+    """
+
+    def __init__(self, report: QualityReport, *, strict: bool = False, progress: Progress = SILENT) -> None:
+        self.report = report
+        self.strict = strict
+        self.progress = progress
+        self._terms = _Numbers()
+        self._kinds = _Numbers()
+        self._edges: list[Int32Array] = []
+        self._graphs: list[Int32Array] = []
+        self._literals: list[Int32Array] = []
+        self._literal_graphs: list[Int32Array] = []
+        self._values: list[Any] = []
+
+    def read_file(self, path: Path, *, name: str | None = None, format: str | None = None) -> Source:
+        """Read one file.
+
+        Args:
+            path: plain or .gz.
+            name: what messages and blank nodes call the file; default: its file name.
+            format: one of the values of `FORMATS`; default: told from the file name.
+
+        Returns:
+            The file's account in the report.
+
+        Raises:
+            InvalidDataError: the file is missing, empty, of an unknown format, or broken (in strict mode: has a bad
+                line); the message names the place.
+        """
+        name = name or path.name
+        kind = format or format_of(path)
+        source = self.report.source(name, "rdf")
+        blanks = _BlankNodes(name)
+        try:
+            size = path.stat().st_size
+            with path.open("rb") as raw, self.progress.task(f"reading {name}", total=size) as task:
+                stream: Any = _Counted(raw, task)
+                plain: Any = gzip.GzipFile(fileobj=stream) if path.suffix == ".gz" else stream
+                plain = _Unmarked(plain)
+                if kind in ("ntriples", "nquads"):
+                    self._read_lines(plain, kind, source, blanks)
+                else:
+                    self._read_whole(plain, kind, source, blanks)
+        except FileNotFoundError as error:
+            raise InvalidDataError(f"{path} does not exist: check the path in sources.rdf") from error
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InvalidDataError(f"{name} is a damaged .gz file ({error}): nothing was read from it") from error
+        except OSError as error:
+            raise InvalidDataError(f"{path} cannot be read: {error.strerror or error}") from error
+        if not source.read:
+            raise InvalidDataError(f"{name} is empty: it holds no triple")
+        return source
+
+    def read_graph(self, graph: Any, *, name: str = "rdflib graph") -> Source:
+        """Take the facts of an rdflib `Graph` or `Dataset`; its blank nodes are scoped by `name`."""
+        from rdflib import BNode, Literal
+        from rdflib.graph import DATASET_DEFAULT_GRAPH_ID
+
+        source = self.report.source(name, "rdf")
+        terms, kinds, prefix = self._terms, self._kinds, f"_:{name}/"
+
+        def number(term: Any) -> int:
+            return terms[prefix + str(term) if isinstance(term, BNode) else str(term)]
+
+        quads: Iterable[Any] = (
+            graph.quads((None, None, None, None)) if hasattr(graph, "quads") else ((s, p, o, None) for s, p, o in graph)
+        )
+        batch = _Batch()
+        for s, p, o, g in quads:
+            context = getattr(g, "identifier", g)
+            named = -1 if context is None or context == DATASET_DEFAULT_GRAPH_ID else number(context)
+            if isinstance(o, Literal):
+                language = (o.language or "").lower()
+                datatype = "" if o.datatype is None or language else str(o.datatype)
+                batch.literals += (number(s), number(p), kinds[language, _plain_datatype(datatype)])
+                batch.literal_graphs.append(named)
+                batch.values.append(str(o))
+            else:
+                batch.edges += (number(s), number(p), number(o))
+                batch.graphs.append(named)
+            if batch.size >= FLUSH_ROWS:
+                self._keep(batch, source)
+                batch = _Batch()
+        self._keep(batch, source)
+        if not source.read:
+            raise InvalidDataError(f"the {name} is empty: it holds no triple")
+        return source
+
+    def finish(self) -> Triples:
+        """Everything that was read; the reader is empty afterwards."""
+        edges = _concatenate(self._edges).reshape(-1, 3)
+        literals = _concatenate(self._literals).reshape(-1, 3)
+        result = Triples(
+            terms=list(self._terms),
+            subject=edges[:, 0].copy(),
+            predicate=edges[:, 1].copy(),
+            object=edges[:, 2].copy(),
+            graph=_concatenate(self._graphs),
+            literal_subject=literals[:, 0].copy(),
+            literal_predicate=literals[:, 1].copy(),
+            literal_kind=literals[:, 2].copy(),
+            literal_graph=_concatenate(self._literal_graphs),
+            literal_value=pa.chunked_array(self._values, type=pa.string()),
+            kinds=list(self._kinds),
+        )
+        self._terms, self._kinds = _Numbers(), _Numbers()
+        self._edges, self._graphs, self._literals, self._literal_graphs, self._values = [], [], [], [], []
+        return result
+
+    def _read_lines(self, stream: IO[bytes], kind: str, source: Source, blanks: _BlankNodes) -> None:
+        line = 1
+        for block in _blocks_of_lines(stream):
+            rest = self._cut(block, source) if kind == "ntriples" else None
+            if rest is None:
+                self._read_block(block, kind, source, blanks, range(line, line + block.count(b"\n") + 1))
+            elif len(rest):
+                lines = block.split(b"\n")
+                left = b"\n".join([lines[n] for n in rest.tolist()])
+                self._read_block(left, kind, source, blanks, (rest + line).tolist())
+            line += block.count(b"\n")
+
+    def _cut(self, block: bytes, source: Source) -> IntArray | None:
+        """Take the plain lines of a block; the numbers of the others, or None when it has to be parsed as a whole."""
+        from pyoxigraph import RdfFormat, parse
+
+        lines = cut_lines(block, lambda text: list(parse(text, format=RdfFormat.N_TRIPLES)))
+        if lines is None:
+            return None
+        terms, kinds = self._terms, self._kinds
+        number = np.array([terms[iri] for iri in lines.iris], dtype=np.int32)
+        kind = np.array([kinds[tag, _plain_datatype(datatype)] for tag, datatype in lines.kinds], dtype=np.int32)
+        subject, predicate = number[lines.subject], number[lines.predicate]
+        nodes = ~lines.literal
+        source.read += len(subject)
+        self._edges.append(np.stack([subject[nodes], predicate[nodes], number[lines.object]], axis=1).ravel())
+        self._graphs.append(np.full(int(nodes.sum()), -1, dtype=np.int32))
+        if len(lines.kind):
+            texts = [subject[lines.literal], predicate[lines.literal], kind[lines.kind]]
+            self._literals.append(np.stack(texts, axis=1).ravel())
+            self._literal_graphs.append(np.full(len(lines.kind), -1, dtype=np.int32))
+            self._values.append(lines.value)
+        return lines.rest
+
+    def _read_block(self, block: bytes, kind: str, source: Source, blanks: _BlankNodes, numbers: Sequence[int]) -> None:
+        """Parse lines (`numbers` are theirs in the file): all at once, else a few at a time, and then one by one."""
+        batch = _Batch()
+        try:
+            self._parse(block, kind, batch, blanks)
+        except SyntaxError:
+            lines = block.split(b"\n")
+            if len(lines) == 1:
+                self._set_line_aside(block, kind, source, blanks, numbers[0])
+                return
+            step = 64 if len(lines) > 64 else 1
+            for start in range(0, len(lines), step):
+                few = b"\n".join(lines[start : start + step])
+                self._read_block(few, kind, source, blanks, numbers[start : start + step])
+        else:
+            self._keep(batch, source)
+
+    def _set_line_aside(self, text: bytes, kind: str, source: Source, blanks: _BlankNodes, line: int) -> None:
+        try:
+            self._parse(text, kind, _Batch(), blanks)
+        except SyntaxError as error:
+            reason = re.sub(r"^Parser error[^:]*: ", "", error.msg or "")
+            place = f"{source.name}:{line}: {reason}: {text[:120].decode(errors='replace').strip()}"
+            if self.strict:
+                raise InvalidDataError(f"bad line in {place} (quality.strict refuses it)") from error
+            source.read += 1
+            self.report.set_aside(source, "bad lines", 1, "lines that are no statement, set aside", [place])
+
+    def _read_whole(self, stream: Any, kind: str, source: Source, blanks: _BlankNodes) -> None:
+        batch = _Batch()
+        # A broken file must leave no trace, so its batches are kept only once all of it is read.
+        marks = [len(kept) for kept in self._lists()]
+        read = source.read
+        checked = _WellFormed(stream) if kind == "rdfxml" else None
+        try:
+            self._parse(checked or stream, kind, batch, blanks, source=source)
+            if checked is not None:
+                checked.close()
+        except SyntaxError as error:
+            for kept, mark in zip(self._lists(), marks, strict=True):
+                del kept[mark:]
+            done = source.read - read + batch.size
+            place = f"{source.name}:{error.lineno}" if error.lineno else f"{source.name}, after {done} triples"
+            raise InvalidDataError(f"{place}: broken {kind}, the whole file is refused: {error.msg}") from error
+        self._keep(batch, source)
+
+    def _lists(self) -> list[list[Any]]:
+        return [self._edges, self._graphs, self._literals, self._literal_graphs, self._values]
+
+    def _parse(self, data: Any, kind: str, batch: _Batch, blanks: _BlankNodes, source: Source | None = None) -> None:
+        """Append the facts of `data` to `batch`; with a `source`, move full batches over on the way."""
+        from pyoxigraph import BlankNode, DefaultGraph, Literal, Triple, parse
+
+        terms, kinds = self._terms, self._kinds
+        edges, graphs, literals = batch.edges, batch.graphs, batch.literals
+        literal_graphs, values = batch.literal_graphs, batch.values
+        named_graphs = kind in ("nquads", "trig")
+        count = 0
+        for s, p, o, g in parse(data, format=_parser_format(kind)):
+            subject = terms[blanks[s.value] if type(s) is BlankNode else s.value]
+            if not named_graphs or type(g) is DefaultGraph:
+                graph = -1
+            else:
+                graph = terms[blanks[g.value] if type(g) is BlankNode else g.value]
+            if type(o) is Literal:
+                language = o.language
+                literals += (
+                    subject,
+                    terms[p.value],
+                    kinds["", _plain_datatype(o.datatype.value)] if language is None else kinds[language.lower(), ""],
+                )
+                literal_graphs.append(graph)
+                values.append(o.value)
+            elif type(o) is Triple:
+                batch.quoted += 1
+            else:
+                edges += (subject, terms[p.value], terms[blanks[o.value] if type(o) is BlankNode else o.value])
+                graphs.append(graph)
+            if source is not None:
+                count += 1
+                if count % FLUSH_ROWS == 0:
+                    self._keep(batch, source)
+                    batch.quoted = 0
+                    for rows in (edges, graphs, literals, literal_graphs, values):
+                        rows.clear()
+
+    def _keep(self, batch: _Batch, source: Source) -> None:
+        source.read += batch.size
+        if batch.quoted:
+            self.report.set_aside(
+                source,
+                "quoted triples",
+                batch.quoted,
+                "statements about statements (RDF 1.2), set aside",
+                [source.name],
+            )
+        if batch.graphs:
+            self._edges.append(np.array(batch.edges, dtype=np.int32))
+            self._graphs.append(np.array(batch.graphs, dtype=np.int32))
+        if batch.values:
+            self._literals.append(np.array(batch.literals, dtype=np.int32))
+            self._literal_graphs.append(np.array(batch.literal_graphs, dtype=np.int32))
+            self._values.append(pa.array(batch.values, type=pa.string()))
+
+
+class _BlankNodes(dict[str, str]):
+    """Names of one file's blank nodes: `_:file/label`, so that equal labels of two files stay apart.
+
+    The parser gives nodes without a label ("[]") random ones; they are counted in the order of the file instead, so
+    that reading it twice gives the same graph.
+    """
+
+    def __init__(self, scope: str) -> None:
+        super().__init__()
+        self._scope = scope
+        self._anonymous = 0
+
+    def __missing__(self, label: str) -> str:
+        if _ANONYMOUS.fullmatch(label):
+            self._anonymous += 1
+            name = f"_:{self._scope}/[{self._anonymous}]"
+        else:
+            name = f"_:{self._scope}/{label}"
+        self[label] = name
+        return name
+
+
+class _Counted:
+    """A file that tells a progress task how far it was read."""
+
+    def __init__(self, raw: IO[bytes], task: Task) -> None:
+        self._raw = raw
+        self._task = task
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._raw.read(size)
+        self._task.advance(len(data))
+        return data
+
+
+class _Unmarked:
+    """A file without the byte order mark that some editors put before the first statement."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._begun = False
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._raw.read(size)
+        if self._begun or not data.startswith(codecs.BOM_UTF8):
+            self._begun = True
+            return data
+        self._begun = True
+        return data.removeprefix(codecs.BOM_UTF8) or self._raw.read(size)
+
+
+class _WellFormed:
+    """An XML file that is checked while it is read: the RDF parser takes one that was cut off between two elements."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._checker = expat.ParserCreate()
+        self._error: expat.ExpatError | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._raw.read(size)
+        self._check(data, last=False)
+        return data
+
+    def close(self) -> None:
+        """Say that all of it was read.
+
+        Raises:
+            SyntaxError: it is no XML document; the error has the line.
+        """
+        self._check(b"", last=True)
+        if self._error is not None:
+            reason = "the file ends too early" if self._error.code == _CUT_OFF else expat.ErrorString(self._error.code)
+            raise SyntaxError(reason, ("", self._error.lineno, self._error.offset, "")) from self._error
+
+    def _check(self, data: bytes, *, last: bool) -> None:
+        if self._error is None:
+            try:
+                self._checker.Parse(data, last)
+            except expat.ExpatError as error:
+                self._error = error
+
+
+def format_of(path: Path) -> str:
+    """The RDF format that a file name says.
+
+    Raises:
+        InvalidDataError: the ending is unknown.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    if suffixes and suffixes[-1] in FORMATS:
+        return FORMATS[suffixes[-1]]
+    raise InvalidDataError(
+        f"{path.name}: no RDF format is known by this name; rename it to one of {', '.join(FORMATS)} (or .gz of "
+        "these), or give `format`"
+    )
+
+
+def _parser_format(kind: str) -> Any:
+    from pyoxigraph import RdfFormat
+
+    return {
+        "ntriples": RdfFormat.N_TRIPLES,
+        "turtle": RdfFormat.TURTLE,
+        "rdfxml": RdfFormat.RDF_XML,
+        "nquads": RdfFormat.N_QUADS,
+        "trig": RdfFormat.TRIG,
+    }[kind]
+
+
+def _plain_datatype(datatype: str) -> str:
+    return "" if datatype == "http://www.w3.org/2001/XMLSchema#string" else datatype
+
+
+def _blocks_of_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Blocks that end with a line break."""
+    rest = b""
+    while data := stream.read(BLOCK_BYTES):
+        end = data.rfind(b"\n") + 1
+        if not end:
+            rest += data
+            continue
+        yield rest + data[:end]
+        rest = data[end:]
+    if rest:
+        yield rest + b"\n"
+
+
+def _concatenate(parts: list[Int32Array]) -> Int32Array:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+
+
+def widen(array: Int32Array) -> IntArray:
+    """int64 copy, for arithmetic on pairs."""
+    return array.astype(np.int64)

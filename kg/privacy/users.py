@@ -1,0 +1,139 @@
+"""The graph without some users, and the graph under other names of its users."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kg.graph import KnowledgeGraph, column, node_columns, sort_edges
+from kg.vocabulary import IntArray, distinct
+
+Mask = npt.NDArray[np.bool_]
+IRI = "iri"
+
+
+def without_users(graph: KnowledgeGraph, users: IntArray) -> tuple[KnowledgeGraph, dict[str, Mask]]:
+    """Take users out, with all that is theirs.
+
+    Their nodes go, and every edge that begins or ends there or is a trace of theirs. So do nodes that are neither user
+    nor item and were there for them alone: what one user stands behind (reviews, orders), and what has no edge left
+    though it had some (a tag that nobody else gave, a home page). Items stay: they are what is recommended.
+
+    Args:
+        graph: stays as it is.
+        users: positions of those who go.
+
+    Returns:
+        The graph among the others, and which nodes stayed: node type -> bool (nodes,), for the types that lost any.
+    """
+    schema = graph.schema
+    kept = {name: np.ones(graph.num_nodes(name), dtype=bool) for name in graph.nodes}
+    kept[schema.user_type][users] = False
+    others = [name for name in graph.nodes if name not in (schema.user_type, schema.item_type)]
+    for name in others:
+        if (owner := _owners(graph, name)) is not None:
+            owned = owner >= 0
+            kept[name][owned] = kept[schema.user_type][owner[owned]]
+    before, after = _degrees(graph, None), _degrees(graph, kept)
+    for name in others:
+        kept[name] &= (before[name] == 0) | (after[name] > 0)
+    lost = {name: mask for name, mask in kept.items() if not mask.all()}
+    return graph.keep_nodes(lost), lost
+
+
+def _owners(graph: KnowledgeGraph, name: str) -> IntArray | None:
+    """The user behind each node, -1 for none, int64 (nodes,); None where one of them has several users."""
+    users = np.int64(max(len(graph.users), 1))
+    pairs = []
+    for key, table in graph.edges.items():
+        event = graph.schema.relations[key].event
+        if event is not None and event.user == "user" and name in (key.source, key.target):
+            pairs.append(column(table, "src" if key.source == name else "dst") * users + column(table, event.user))
+    found = distinct(np.concatenate(pairs)) if pairs else np.zeros(0, dtype=np.int64)
+    owner = np.full(graph.num_nodes(name), -1, dtype=np.int64)
+    owner[found // users] = found % users
+    return owner if len(distinct(found // users)) == len(found) else None
+
+
+def _degrees(graph: KnowledgeGraph, kept: dict[str, Mask] | None) -> dict[str, IntArray]:
+    """Edges at each node, among the kept ones."""
+    result = {name: np.zeros(graph.num_nodes(name), dtype=np.int64) for name in graph.nodes}
+    for key, table in graph.edges.items():
+        stays = np.ones(table.num_rows, dtype=bool)
+        if kept is not None:
+            for end, node_type in node_columns(graph.schema, key).items():
+                stays &= kept[node_type][column(table, end)]
+        for end, node_type in (("src", key.source), ("dst", key.target)):
+            result[node_type] += np.bincount(column(table, end)[stays], minlength=len(result[node_type]))
+    return result
+
+
+def rename_users(graph: KnowledgeGraph, names: Sequence[str]) -> KnowledgeGraph:
+    """Call the users by other names, also where their attributes repeat the id; an IRI beside the id goes.
+
+    Args:
+        graph: stays as it is.
+        names: the new ids, unique, (users,).
+
+    Returns:
+        The same graph in the canonical order of the new ids.
+    """
+    user_type = graph.schema.user_type
+    table = graph.nodes[user_type]
+    ids = table["id"].to_pylist()
+    for field in [field for field in table.schema if field.name != "id"]:
+        at = table.column_names.index(field.name)
+        table = table.set_column(at, field.name, _renamed(table[field.name], ids, names, iri=field.name == IRI))
+    table = table.set_column(table.column_names.index("id"), "id", pa.array(list(names), type=pa.string()))
+    order = pc.sort_indices(table["id"]).to_numpy().astype(np.int64)
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    edges = {}
+    for key, edge_table in graph.edges.items():
+        moved = edge_table
+        for end, node_type in node_columns(graph.schema, key).items():
+            if node_type == user_type:
+                moved = moved.set_column(moved.column_names.index(end), end, pa.array(position[column(moved, end)]))
+        edges[key] = moved if moved is edge_table else sort_edges(moved)
+    # A name that is a hash is no number, whatever the ids were in the database they came from.
+    node_types = {**graph.schema.node_types}
+    node_types[user_type] = replace(node_types[user_type], key_type="string")
+    schema = replace(graph.schema, node_types=node_types)
+    return KnowledgeGraph(schema, {**graph.nodes, user_type: table.take(pa.array(order)).combine_chunks()}, edges)
+
+
+def _renamed(values: Any, ids: Sequence[str], names: Sequence[str], *, iri: bool) -> Any:
+    """An attribute of users in which no user's id stands any more."""
+    kind = values.type
+    if iri:
+        return pa.nulls(len(values), kind)
+    if pa.types.is_string(kind):
+        return pa.array(
+            [_put(value, old, new) for value, old, new in zip(values.to_pylist(), ids, names, strict=True)], type=kind
+        )
+    if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
+        return pa.array(
+            [
+                None if value is None else [_put(one, old, new) for one in value]
+                for value, old, new in zip(values.to_pylist(), ids, names, strict=True)
+            ],
+            type=kind,
+        )
+    if pa.types.is_integer(kind):
+        same = pc.equal(values.cast(pa.string()), pa.array(list(ids), type=pa.string()))
+        return pc.if_else(pc.fill_null(same, False), pa.scalar(None, type=kind), values)
+    return values
+
+
+def _put(value: str | None, old: str, new: str) -> str | None:
+    """A text with an id replaced where it stands as a word."""
+    if value is None or old not in value:
+        return value
+    return re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", new, value)

@@ -1,0 +1,230 @@
+"""A Neo4j server as a graph store, through the official driver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from neo4j import READ_ACCESS, WRITE_ACCESS, Driver, Query, unit_of_work
+from neo4j.exceptions import (
+    BrokenRecordError,
+    DatabaseUnavailable,
+    DriverError,
+    Neo4jError,
+    ServiceUnavailable,
+    SessionExpired,
+)
+
+from kg.cypher.guard import check_read_only
+from kg.cypher.query import CypherQuery
+from kg.errors import ConfigError, QueryRefusedError, QueryTimeoutError, StoreError, StoreUnavailableError
+from kg.stores.base import Row, with_values
+from kg.stores.neo4j.values import plain, sendable
+
+_RETRY_SECONDS = 30.0
+# Somebody waits for the answer of a query: long enough to replace a connection that died with a restarted server.
+_RETRY_QUERY_SECONDS = 3.0
+
+
+class Neo4jStore:
+    """Queries of one database, with errors that say what to do.
+
+    Attributes:
+        name: address of the server, for messages.
+        database: None is the server's default.
+        timeout: seconds that one query may take.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        database: str | None = None,
+        timeout: float = 120.0,
+        name: str = "the Neo4j server",
+        owns_driver: bool = False,
+    ) -> None:
+        """Use a driver that the caller has made (`Neo4jConnection.open` makes one).
+
+        Args:
+            driver: stays the caller's: `close` leaves it open, unless `owns_driver`.
+            database: name, None for the default one.
+            timeout: seconds that one query may take.
+            name: how messages call the server.
+            owns_driver: whether `close` closes it.
+        """
+        self.driver = driver
+        self.database = database
+        self.timeout = timeout
+        self.name = name
+        self._owns_driver = owns_driver
+
+    def check(self) -> None:
+        """Make sure that the server answers and lets us into the database; asked once, not again and again.
+
+        Raises:
+            StoreUnavailableError: it does not.
+        """
+        with told(self.name, self.database), self._session(READ_ACCESS) as session:
+            session.run(Query("RETURN 1", timeout=self.timeout)).consume()
+
+    def query(
+        self, query: str | CypherQuery, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> list[Row]:
+        """Run a query of anybody that only reads: see `kg.stores.base.Store.query`.
+
+        Its text is checked first, then the server runs it in a transaction that cannot write. The server keeps the
+        time; one that falls silent is given up after the time that it has named itself for that, 120 s by default.
+        """
+        text, values = with_values(query, parameters)
+        check_read_only(text)
+        rows = self._managed(READ_ACCESS, text, values, timeout, retry=_RETRY_QUERY_SECONDS)
+        try:
+            return [{name: plain(value) for name, value in row.items()} for row in rows]
+        except (ValueError, OverflowError) as error:
+            raise StoreError(
+                f"{self.name} returned what Python has no value for: {error}; return it as text, toString(...)"
+            ) from None
+
+    def read(
+        self, query: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> list[Row]:
+        """Run a query of our own in a read transaction, all rows at once; transient errors are tried again.
+
+        Args:
+            query: Cypher whose names come from `kg.cypher.query.quote` and whose values are parameters.
+            parameters: the values.
+            timeout: seconds; None for the store's own.
+
+        Raises:
+            QueryTimeoutError, StoreUnavailableError, StoreError: see `kg.stores.base.Store.query`.
+        """
+        return self._managed(READ_ACCESS, query, parameters, timeout)
+
+    def write(
+        self, query: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> list[Row]:
+        """Run a query of our own in a write transaction; transient errors are tried again.
+
+        A transaction whose commit was lost with the connection may run twice, so the query has to be idempotent or
+        to check a mark of its own.
+        """
+        return self._managed(WRITE_ACCESS, query, parameters, timeout)
+
+    def auto_commit(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """Run a query that takes no surrounding transaction: a change of the schema, or CALL ... IN TRANSACTIONS."""
+        with told(self.name, self.database), self._session(WRITE_ACCESS) as session, _sent():
+            found = session.run(Query(query, timeout=self.timeout), _sendable(parameters))
+            return [dict(record) for record in found]
+
+    def _managed(
+        self,
+        access: str,
+        query: str,
+        parameters: Mapping[str, Any] | None,
+        timeout: float | None,
+        retry: float = _RETRY_SECONDS,
+    ) -> list[Row]:
+        if timeout is not None and not timeout > 0:
+            raise ConfigError(f"timeout = {timeout} must be above 0 seconds")
+
+        @unit_of_work(timeout=timeout or self.timeout)
+        def work(transaction: Any) -> list[Row]:
+            with _sent():
+                found = transaction.run(query, _sendable(parameters))
+            return [dict(record) for record in found]
+
+        with told(self.name, self.database), self._session(access, max_transaction_retry_time=retry) as session:
+            rows: list[Row] = (session.execute_read if access == READ_ACCESS else session.execute_write)(work)
+            return rows
+
+    def _session(self, access: str, **more: Any) -> Any:
+        return self.driver.session(database=self.database, default_access_mode=access, **more)
+
+    def close(self) -> None:
+        """Close the driver if it is ours."""
+        if self._owns_driver:
+            self.driver.close()
+
+    def __enter__(self) -> Neo4jStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Neo4jStore({self.name!r}, database={self.database!r})"
+
+
+def _sendable(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: sendable(value) for name, value in (parameters or {}).items()}
+
+
+@contextmanager
+def _sent() -> Iterator[None]:
+    """Tell that the driver cannot send a parameter, without the parameter's value."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StoreError(f"a parameter of the query cannot be sent to Neo4j: {error}") from None
+
+
+@contextmanager
+def told(name: str, database: str | None = None) -> Iterator[None]:
+    """Turn the driver's errors into ours; no message holds a password."""
+    try:
+        yield
+    except Neo4jError as error:
+        raise _of_server(error, name, database) from error
+    except (ServiceUnavailable, SessionExpired) as error:
+        raise StoreUnavailableError(
+            f"{name} does not answer: {_line(_reason(error))}. Is it running, and the address right?"
+        ) from error
+    except BrokenRecordError as error:
+        raise StoreError(
+            f"{name} returned what Python has no value for ({_line(error)}), such as a date of another age: return it "
+            "as text, toString(...)"
+        ) from error
+    except DriverError as error:
+        raise StoreError(f"{name}: {type(error).__name__}: {_line(error)}") from error
+
+
+def _of_server(error: Neo4jError, name: str, database: str | None) -> StoreError | QueryRefusedError:
+    """What the server's code means for whoever asked."""
+    code = str(error.code)
+    kind = code.rsplit(".", 1)[-1]
+    if kind.startswith("TransactionTimedOut"):
+        return QueryTimeoutError(f"a query at {name} took longer than it may: raise `neo4j.timeout`, or ask for less")
+    if kind == "DatabaseNotFound":
+        return StoreUnavailableError(
+            f"{name} has no database {database!r}: correct `neo4j.database`, or leave it out for the default one"
+        )
+    if kind == "AuthenticationRateLimit":
+        return StoreUnavailableError(
+            f"{name} does not let us in ({code}): after wrong passwords it waits some seconds; check the password first"
+        )
+    if kind == "CredentialsExpired":
+        return StoreUnavailableError(
+            f"{name} wants a new password for this user ({code}): set one by ALTER CURRENT USER SET PASSWORD"
+        )
+    if kind in ("Unauthorized", "TokenExpired", "AuthProviderFailed", "AuthProviderTimeout"):
+        return StoreUnavailableError(f"{name} does not let us in ({code}): check the user and the password")
+    if isinstance(error, DatabaseUnavailable):
+        return StoreUnavailableError(f"{name} does not answer for the database {database!r} ({code}): try again later")
+    if kind == "AccessMode":
+        return QueryRefusedError(f"{name} refused a query that writes: only reading is allowed here")
+    return StoreError(f"{name} refused a query ({code}): {_line(error.message)}")
+
+
+def _reason(error: BaseException) -> BaseException:
+    """Why no server could be reached: the driver tells of the routing table first, and of the connection behind it."""
+    while isinstance(error.__cause__, DriverError | BaseExceptionGroup):
+        error = error.__cause__
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+    return error
+
+
+def _line(message: object) -> str:
+    return " ".join(str(message).split())

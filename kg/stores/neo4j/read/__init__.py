@@ -1,0 +1,1 @@
+"""A Neo4j database into Parquet pages: its catalog, pages, snapshots and their updates."""

@@ -1,0 +1,393 @@
+"""Pages of a Neo4j database: ranges of internal ids, each page a few records of long lists.
+
+Internal ids are small integers, so a range of them is found by seeks, whatever the degree of a node, and the next
+range starts where the last one ended, also after a restart of the server. A record a relationship costs ten times as
+much as the data in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import compress
+from queue import SimpleQueue
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from neo4j import READ_ACCESS, NotificationMinimumSeverity, Query
+from neo4j.exceptions import DriverError, Neo4jError
+
+from kg.errors import QueryTimeoutError, StoreError, StoreUnavailableError
+from kg.stores.neo4j.client import told
+
+if TYPE_CHECKING:
+    from kg.stores.neo4j.client import Neo4jStore
+
+logger = logging.getLogger(__name__)
+
+FIRST_IDS = 2_000
+SMALLEST_IDS = 50
+MOST_IDS = 1_000_000
+PAGE_BYTES = 16 * 2**20
+GROWTH = 4
+# Beyond so many ids for each entity, seeking all of them costs more than scans that end at a page's limit.
+SPARSE = 100
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+
+_COLUMNS = """[key IN $keys[name] | [x IN xs | x[key]]] AS columns,
+  [key IN $texts[name] | [x IN xs | toStringOrNull(x[key])]] AS texts,
+  [key IN $lists[name] | [x IN xs | toStringList(x[key])]] AS lists,
+  [key IN $bytes[name] | size([x IN xs WHERE x[key] IS NOT NULL])] AS bytes"""
+# Names travel as values, so none has to be quoted. `ORDER BY` makes the cut at `$limit` one in the order of ids.
+NODES = f"""UNWIND range($low, $high) AS i
+MATCH (x) WHERE id(x) = i AND any(label IN labels(x) WHERE label IN $labels)
+WITH x ORDER BY i LIMIT $limit
+WITH labels(x) AS labels, collect(x) AS xs
+WITH labels, xs, head([label IN $labels WHERE label IN labels]) AS name
+RETURN name, labels, [x IN xs | id(x)] AS ids, {_COLUMNS}"""
+RELATIONSHIPS = f"""UNWIND range($low, $high) AS i
+MATCH ()-[x]->() WHERE id(x) = i AND type(x) IN $types
+WITH x ORDER BY i LIMIT $limit
+WITH type(x) AS name, collect(x) AS xs
+RETURN name, [x IN xs | id(x)] AS ids, [x IN xs | id(startNode(x))] AS sources,
+  [x IN xs | id(endNode(x))] AS targets, {_COLUMNS}"""
+# Which relationships are still there.
+ENDS = """UNWIND range($low, $high) AS i
+MATCH (a)-[x]->(b) WHERE id(x) = i AND type(x) IN $types
+RETURN type(x) AS name, collect(id(x)) AS ids, collect(id(a)) AS sources, collect(id(b)) AS targets"""
+# What tells whether a node is still the one that was read: internal ids of deleted nodes are given to new ones.
+IDENTITIES = """UNWIND range($low, $high) AS i
+MATCH (x) WHERE id(x) = i AND any(label IN labels(x) WHERE label IN $labels)
+WITH x ORDER BY i LIMIT $limit
+WITH head([label IN $labels WHERE label IN labels(x)]) AS name, collect(x) AS xs
+RETURN name, [x IN xs | id(x)] AS ids, [key IN $keys[name] | [x IN xs | x[key]]] AS columns"""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A range of internal ids.
+
+    Attributes:
+        low: the first id.
+        end: the id after the last one.
+        rows: records of the query.
+        size: nodes or relationships that were found, also those that were gone before the page was done.
+    """
+
+    low: int
+    end: int
+    rows: list[dict[str, Any]]
+    size: int
+
+
+class _TooMuchError(StoreError):
+    """The server could not hold what a query wanted."""
+
+
+class Reader:
+    """Queries in read transactions that are tried again while a server restarts or a fault passes.
+
+    Attributes:
+        columns: of the last query that was answered.
+        mark: stands for the last transaction that the server had committed when it gave the last answer; two equal
+            marks say that nothing was committed between the two answers. None before the first answer.
+    """
+
+    def __init__(self, store: Neo4jStore, *, patience: float) -> None:
+        """Use a store.
+
+        Args:
+            store: where the queries go.
+            patience: seconds in which a query is tried again after faults that pass.
+        """
+        self.store = store
+        self.patience = patience
+        self.columns: tuple[str, ...] = ()
+        self.mark: str | None = None
+        self._session: Any = None
+        self._fetch_size = 0
+        self._stopped = Event()
+        self._answered = False
+
+    def run(self, query: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """All rows of a query of our own; it must not matter that a part of them was read before.
+
+        Raises:
+            StoreUnavailableError: the server did not answer for `patience` seconds.
+            QueryTimeoutError, StoreError: see `kg.stores.base.Store.query`.
+        """
+        return list(self.stream(query, parameters, whole=True))
+
+    def stream(
+        self, query: str, parameters: Mapping[str, Any], *, whole: bool = False, fetch_size: int = 10_000
+    ) -> Iterator[dict[str, Any]]:
+        """The rows of a query as they come; tried again only until the first row is there, or `whole`."""
+        deadline: float | None = None
+        pause = FIRST_PAUSE
+        while True:
+            given = False
+            try:
+                rows = self._rows(query, parameters, -1 if whole else fetch_size)
+                if whole:
+                    rows = iter(list(rows))
+                for row in rows:
+                    given = True
+                    self._answered = True
+                    yield row
+                self._answered = True
+                return
+            except StoreError as error:
+                self.close()
+                now = time.monotonic()
+                deadline = deadline or now + self.patience
+                if given or not self._passes(error):
+                    raise
+                if now + pause > deadline:
+                    raise StoreUnavailableError(
+                        f"{self.store.name} did not answer for {self.patience:.0f} s: {error}"
+                    ) from error
+                logger.warning("%s does not answer, trying again in %.1f s", self.store.name, pause)
+                if self._stopped.wait(pause):
+                    raise
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _rows(self, query: str, parameters: Mapping[str, Any], fetch_size: int) -> Iterator[dict[str, Any]]:
+        with told(self.store.name, self.store.database):
+            if self._session is None or self._fetch_size != fetch_size:
+                self.close()
+                self._fetch_size = fetch_size
+                self._session = self.store.driver.session(
+                    database=self.store.database,
+                    default_access_mode=READ_ACCESS,
+                    fetch_size=fetch_size,
+                    # id() is deprecated, but elementId() is a text that knows no ranges.
+                    notifications_min_severity=NotificationMinimumSeverity.OFF,
+                )
+            result = self._session.run(Query(query, timeout=self.store.timeout), dict(parameters))
+            self.columns = tuple(result.keys())
+            for record in result:
+                yield dict(zip(self.columns, record.values(), strict=True))
+            # The driver calls it a bookmark.
+            self.mark = " ".join(sorted(self._session.last_bookmarks().raw_values)) or None
+
+    def _passes(self, error: StoreError) -> bool:
+        """Whether a fault may be gone in a moment."""
+        cause = error.__cause__
+        code = str(getattr(cause, "code", ""))
+        if "MemoryPool" in code or "OutOfMemory" in code:
+            raise _TooMuchError(str(error)) from error
+        if code.endswith("DatabaseNotFound"):
+            # A server that starts answers so before its databases are there.
+            return self._answered
+        return isinstance(cause, Neo4jError | DriverError) and cause.is_retryable()
+
+    def stop(self) -> None:
+        """Do not try again any more; may be called from another thread."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """End the session; a later query opens another."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            try:
+                session.close()
+            except (Neo4jError, DriverError, OSError):
+                logger.debug("a session did not close in order", exc_info=True)
+
+
+class Pages:
+    """A walk over a range of ids; pages come in order, while the next ones are on their way over sessions of their own.
+
+    Attributes:
+        bytes_a_row: what the caller found a row to take; pages are kept below `PAGE_BYTES` by it.
+    """
+
+    def __init__(
+        self,
+        readers: Sequence[Reader],
+        query: str,
+        parameters: Mapping[str, Any],
+        *,
+        low: int,
+        end: int,
+        limit: int,
+        total: int,
+    ) -> None:
+        """Plan a walk.
+
+        Args:
+            readers: run the queries, each one at a time; used by nobody else during the walk.
+            query: one of this module's, with parameters `$low`, `$high`, `$limit` and a column `ids`.
+            parameters: the others.
+            low: the first id.
+            end: the id after the last one.
+            limit: most nodes or relationships in a page.
+            total: about how many there are.
+        """
+        self.readers, self.query, self.parameters = readers, query, dict(parameters)
+        self.low, self.end, self.limit = low, end, limit
+        self.bytes_a_row = 0.0
+        self._look_again = query == RELATIONSHIPS
+        self._width = min(FIRST_IDS, limit)
+        self._widest = MOST_IDS
+        self._sparse = end - low > SPARSE * (total + FIRST_IDS)
+        if self._sparse:
+            # Some formats of the store spread the ids. Each page tells where the next one begins.
+            self.query = _scan(query)
+            self._width = self._widest = end - low
+
+    def __iter__(self) -> Iterator[Page]:
+        free = SimpleQueue[Reader]()
+        for reader in self.readers:
+            free.put(reader)
+
+        def fetch(low: int, end: int, limit: int) -> Page:
+            reader = free.get()
+            try:
+                return self._fetch(reader, low, end, limit)
+            finally:
+                free.put(reader)
+
+        with ThreadPoolExecutor(len(self.readers), thread_name_prefix="pages") as pool:
+            on_the_way: deque[tuple[int, Future[Page]]] = deque()
+            low = self.low
+            try:
+                while on_the_way or low < self.end:
+                    while low < self.end and len(on_the_way) < len(self.readers):
+                        end = min(low + self._width, self.end)
+                        on_the_way.append((end, pool.submit(fetch, low, end, self._most())))
+                        low = end
+                    end, waiting = on_the_way.popleft()
+                    page = waiting.result()
+                    if page.end < end:  # it was too much for one page: the rest comes before the ranges after it
+                        on_the_way.appendleft((end, pool.submit(fetch, page.end, end, self._most())))
+                    self._grow(page)
+                    yield page
+            except BaseException:
+                for _, waiting in on_the_way:
+                    waiting.cancel()
+                for reader in self.readers:
+                    reader.stop()
+                raise
+
+    def _fetch(self, reader: Reader, low: int, end: int, limit: int) -> Page:
+        """The page that begins at `low` and ends before `end`, or earlier where that is too much."""
+        while True:
+            parameters = {**self.parameters, "low": low, "high": end - 1, "limit": limit}
+            before = reader.mark
+            try:
+                rows = reader.run(self.query, parameters)
+                if size := sum(len(row["ids"]) for row in rows):
+                    last = max(row["ids"][-1] for row in rows)
+                    # A page cut at the limit ends with its last entity.
+                    end = last + 1 if size >= limit else end
+                # What is deleted while a page is made comes without type, labels, properties or ends. Such nodes are
+                # found by the look at the end.
+                if self._look_again and (before is None or reader.mark != before):
+                    ends = _scan(ENDS) if self._sparse else ENDS
+                    rows = _still_there(rows, reader.run(ends, {**parameters, "high": end - 1}))
+            except (QueryTimeoutError, _TooMuchError) as error:
+                if end - low <= SMALLEST_IDS:
+                    raise
+                logger.warning("%d ids are too much for one query of %s: %s", end - low, reader.store.name, error)
+                end = low + max((end - low) // 2, SMALLEST_IDS)
+                self._widest = min(self._widest, end - low)
+                continue
+            return Page(low, end, [row for row in rows if row["name"] is not None], size)
+
+    def _most(self) -> int:
+        """Nodes or relationships that the next page may hold."""
+        return max(1, int(min(self.limit, PAGE_BYTES / self.bytes_a_row))) if self.bytes_a_row else self.limit
+
+    def _grow(self, page: Page) -> None:
+        factor = min(self._most() / page.size, GROWTH) if page.size else GROWTH
+        width = (page.end - page.low) * factor
+        self._width = int(max(SMALLEST_IDS, min(width, GROWTH * self._width, self._widest)))
+
+
+def by_ids(reader: Reader, query: str, parameters: Mapping[str, Any], ids: Any, *, limit: int) -> Iterator[Page]:
+    """The nodes or relationships of some internal ids, as far as they are there, in order.
+
+    Args:
+        reader: runs the queries.
+        query: `NODES` or `RELATIONSHIPS`.
+        parameters: of it, but for the ids.
+        ids: ascending, no id twice.
+        limit: most of them in a query.
+
+    Raises:
+        StoreUnavailableError, QueryTimeoutError, StoreError: see `Reader.run`.
+    """
+    waiting = [ids[start : start + limit] for start in range(0, len(ids), limit)][::-1]
+    while waiting:
+        part = waiting.pop()
+        given = {**parameters, "ids": part.tolist(), "limit": len(part)}
+        before = reader.mark
+        try:
+            rows = reader.run(_of_ids(query), given)
+            if query == RELATIONSHIPS and rows and (before is None or reader.mark != before):
+                rows = _still_there(rows, reader.run(_of_ids(ENDS), given))
+        except (QueryTimeoutError, _TooMuchError) as error:
+            if len(part) <= SMALLEST_IDS:
+                raise
+            logger.warning("%d ids are too much for one query of %s: %s", len(part), reader.store.name, error)
+            half = len(part) // 2
+            waiting += [part[half:], part[:half]]
+            continue
+        rows = [row for row in rows if row["name"] is not None]
+        yield Page(int(part[0]), int(part[-1]) + 1, rows, sum(len(row["ids"]) for row in rows))
+
+
+def _of_ids(query: str) -> str:
+    return query.replace("range($low, $high)", "$ids")
+
+
+def _scan(query: str) -> str:
+    """A query that finds its range of ids by a scan, not by seeks."""
+    query = query.replace("UNWIND range($low, $high) AS i\n", "")
+    return query.replace("id(x) = i", "$low <= id(x) <= $high").replace("ORDER BY i", "ORDER BY id(x)")
+
+
+def _still_there(rows: Sequence[dict[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a page of relationships without those that are not there any more."""
+    there = {row["name"]: set(zip(row["ids"], row["sources"], row["targets"], strict=True)) for row in now}
+    kept = []
+    for row in rows:
+        alive = there.get(row["name"], set())
+        keep = [key in alive for key in zip(row["ids"], row["sources"], row["targets"], strict=True)]
+        if row["name"] is not None and any(keep):
+            ends = {name: list(compress(row[name], keep)) for name in ("ids", "sources", "targets")}
+            properties = {
+                name: [list(compress(values, keep)) for values in row[name]] for name in ("columns", "texts", "lists")
+            }
+            kept.append({**row, **ends, **properties})
+    return kept
+
+
+def bounds(reader: Reader, patterns: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[int, int]:
+    """The range of internal ids of some nodes or relationships.
+
+    For a label or a type both ends come from the ends of its token index, whatever the size.
+
+    Args:
+        reader: runs the queries.
+        patterns: texts that match `x`, with their parameters.
+
+    Returns:
+        The first id and the one after the last; (0, 0) when there is none.
+    """
+    low: int | None = None
+    end = 0
+    for pattern, parameters in patterns:
+        found = [
+            reader.run(f"MATCH {pattern} WITH x ORDER BY x {way} LIMIT 1 RETURN id(x) AS i", parameters)
+            for way in ("ASC", "DESC")
+        ]
+        if all(found):
+            low = found[0][0]["i"] if low is None else min(low, found[0][0]["i"])
+            end = max(end, found[1][0]["i"] + 1)
+    return low or 0, end

@@ -1,0 +1,174 @@
+"""The command that refreshes, once or again and again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kg.errors import ConfigError
+from recall.cli.common import REFUSED, UNCHANGED, AsJson, exit_code_of, fail, screen
+from recall.cli.console import json_text, watch
+
+if TYPE_CHECKING:
+    from gnn.distributed import Ranks
+    from kg.progress import Progress
+    from recall.config.deployment import RefreshConfig
+    from recall.jobs.refresh import RefreshResult
+
+
+def refresh(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of the deployment.")],
+    full: Annotated[bool, typer.Option("--full", help="Build again, also when nothing changed.")] = False,
+    every: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Again and again at this distance, such as 6h or 30m; needs APScheduler."),
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Then show candidates and reasons for the [demo] user.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 when nothing changed.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and why; nothing is written.")
+    ] = False,
+    log: Annotated[
+        bool, typer.Option("--log", help="In place of bars and tables, log to stderr: a JSON object a line.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read, validate, build, encode, train, evaluate, index, publish.
+
+    Exits with 0 when a run was published or nothing changed, 1 when it failed, 4 when the quality gate refused the
+    run, 75 when another refresh is at work. A killed refresh goes on where it stopped when it is started again;
+    SIGTERM stops it at once (143), and so does Ctrl+C (130).
+
+    With --every, each refresh is a process of its own, never two at a time; those that were missed are folded into
+    one. SIGTERM stops the refresh at work, and then the schedule, which exits with 0.
+
+    Started by `torchrun --nproc-per-node N --no-python graphrecall refresh CONFIG.toml`, N processes share the
+    trainings, each with some columns of the vectors; the first one does everything else.
+    """
+    if every is not None:
+        if show or exit_code or dry_run:
+            raise typer.BadParameter("--show, --exit-code and --dry-run are for a single refresh", param_hint="--every")
+        given = [("--full", full), ("--log", log), ("--json", as_json)]
+        _again_and_again(config, every, [name for name, wanted in given if wanted], log=log)
+        return
+    from recall.config.deployment import load_config
+
+    settings = load_config(config)
+    if show and settings.demo.user is None:
+        raise typer.BadParameter(f"{config} names no user under [demo]", param_hint="--show")
+    if dry_run:
+        if show:
+            raise typer.BadParameter("there is nothing to --show after a --dry-run", param_hint="--dry-run")
+        _say_what_would_be_done(settings, full=full, exit_code=exit_code, quiet=as_json)
+        return
+    result = _once(settings, full=full, log=log, quiet=as_json)
+    if result is None:
+        return
+    if as_json:
+        typer.echo(json_text(result.to_json()))
+    elif not log:
+        from recall.cli.render.refresh import print_refresh
+
+        print_refresh(result, console=screen())
+    if show and not as_json and not log and result.run is not None:
+        from recall.cli.render.show import print_user
+        from recall.jobs.privacy import names_in_run
+        from recall.serve.recommender import Recommender
+
+        print_user(
+            Recommender.load(result.run.path),
+            *names_in_run(result.run, [str(settings.demo.user)]),
+            k=10,
+            history=True,
+            explain=True,
+            console=screen(),
+        )
+    if result.status == "rejected":
+        raise typer.Exit(REFUSED)
+    if exit_code and result.status == "unchanged":
+        raise typer.Exit(UNCHANGED)
+
+
+def _say_what_would_be_done(settings: RefreshConfig, *, full: bool, exit_code: bool, quiet: bool) -> None:
+    from recall.cli.render.refresh import print_dry_run
+    from recall.jobs.dry_run import dry_run
+
+    with watch(quiet=quiet) as progress:
+        found = dry_run(settings, progress=progress, full=full)
+    if quiet:
+        typer.echo(json_text(found.to_json()))
+    else:
+        print_dry_run(found, console=screen())
+    if exit_code and found.action == "unchanged":
+        raise typer.Exit(UNCHANGED)
+
+
+def _once(settings: RefreshConfig, *, full: bool, log: bool, quiet: bool) -> RefreshResult | None:
+    """One refresh; None in a process that only helped another one."""
+    from recall.jobs.watched import Stopped, stoppable, watched_refresh
+
+    try:
+        with stoppable(), _joined() as ranks, _listening(log=log, quiet=quiet) as progress:
+            if ranks is not None and not ranks.first:
+                from gnn.training.trainer import assist
+
+                assist(ranks)
+                return None
+            return watched_refresh(settings, progress=progress, full=full, ranks=ranks)
+    except KeyboardInterrupt as error:
+        code = 128 + error.args[0] if isinstance(error, Stopped) else 130
+        message = "interrupted; the run that serves is untouched, and the next refresh goes on where this one stopped"
+        if log:
+            raise typer.Exit(code) from error
+        fail(message, code)
+    except Exception as error:
+        if log:  # the summary in the log tells it: a line that is no JSON would only break the reader
+            raise typer.Exit(exit_code_of(error)) from error
+        raise
+
+
+@contextmanager
+def _joined() -> Iterator[Ranks | None]:
+    """The ranks that torchrun started; None without it, and then torch need not be imported to ask for them."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # as torch.distributed.is_torchelastic_launched
+        yield None
+        return
+    from gnn.distributed import joined
+
+    with joined() as ranks:
+        yield ranks
+
+
+@contextmanager
+def _listening(*, log: bool, quiet: bool) -> Iterator[Progress]:
+    if log:
+        from recall.ops.logs import json_log
+
+        with json_log() as progress:
+            yield progress
+    else:
+        with watch(quiet=quiet) as progress:
+            yield progress
+
+
+def _again_and_again(config: Path, every: str, options: list[str], *, log: bool) -> None:
+    from recall.jobs.schedule import Schedule, check_config, parse_interval, refresh_command
+
+    try:
+        interval = parse_interval(every)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error), param_hint="--every") from error
+    check_config(config)  # a wrong one shall be known now, and not at night
+    schedule = Schedule(refresh_command([str(config.resolve()), *options]), interval)
+    if log:
+        from recall.ops.logs import json_log
+
+        with json_log():
+            schedule.run()
+    else:
+        schedule.run()

@@ -1,0 +1,88 @@
+"""What a refresh came to, as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from recall.cli.render.show import labelled, near, print_metrics, print_write_back
+from recall.ops.words import duration
+
+if TYPE_CHECKING:
+    from recall.jobs.dry_run import DryRun
+    from recall.jobs.refresh import RefreshResult
+
+
+def print_refresh(result: RefreshResult, *, console: Console) -> None:
+    """What a refresh did: how it was made, counts, changes, findings, metrics, times, and what the gate refused."""
+    report = result.report
+    if result.status == "unchanged" and result.run is not None:
+        console.print(Text.assemble(("nothing changed", "bold"), f": {near(result.run.path)} serves"), soft_wrap=True)
+        for reason in result.reasons:
+            console.print(Text(reason, style="yellow"), soft_wrap=True)
+        if result.written_back is not None:
+            print_write_back(result.written_back, console=console)
+        return
+    data = report["data"]
+    if report.get("reasons"):
+        base = f" on {report['base']}" if report.get("base") else ""
+        console.print(labelled("made", f"{report['kind']}{base}: {'; '.join(report['reasons'])}"))
+    console.print(
+        f"[bold]graph[/bold]    {sum(data['nodes'].values()):,} nodes, {sum(data['edges'].values()):,} edges, "
+        f"{data['positives']:,} positive interactions of {data['users']:,} users on {data['items']:,} items"
+    )
+    if report.get("changes"):
+        console.print(labelled("changed", _changes(report["changes"])))
+    for finding in report["quality"]["findings"]:
+        mark = Text("warning  " if finding["severity"] == "warning" else "note     ", style="yellow")
+        console.print(mark + Text(f"{finding['count']:,} {finding['kind']}: {finding['explanation']}", style="dim"))
+    print_metrics(report["evaluation"], console=console)
+    if report.get("fusion"):
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in report["fusion"]["weights"].items())
+        console.print(labelled("fusion", weights))
+    times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in report["timings"].items())
+    console.print(labelled("times", times))
+    if result.rejected is not None:
+        for reason in result.reasons:
+            console.print(labelled("rejected", reason), style="red")
+        # In one line, however long: a command is there to be copied.
+        kept = f"graphrecall accept {near(result.rejected.path)} --reason WHY publishes it all the same"
+        if report["gate"].get("unfinished"):
+            kept = f"{near(result.rejected.path)}, which can never serve"
+        console.print(Text.assemble(("kept     ", "bold"), kept), soft_wrap=True)
+    elif result.run is not None:
+        console.print(labelled("run", f"published {near(result.run.path)}"), style="green")
+        console.print(labelled("report", str(near(result.run.path / "report.html"))))
+    if result.run is None:
+        console.print(labelled("serves", "nothing yet"))
+    else:
+        serves = result.run.path if result.rejected is not None else result.run.path.parent / "current"
+        console.print(labelled("serves", str(near(serves))))
+    if result.written_back is not None:
+        print_write_back(result.written_back, console=console)
+
+
+def _changes(changes: Mapping[str, Any]) -> str:
+    """`3 movie added, 12 (user)-[rated]->(movie) added`, or that nothing did."""
+    told = [
+        f"{facts[kind]:,} {name} {kind}"
+        for part in ("nodes", "edges")
+        for name, facts in changes.get(part, {}).items()
+        for kind in ("added", "removed", "changed")
+        if facts.get(kind)
+    ]
+    return ", ".join(told) or "nothing in the graph"
+
+
+def print_dry_run(found: DryRun, *, console: Console) -> None:
+    """What a refresh would do: the action, why, and what is new in the sources."""
+    kind = f"make a run, {found.plan['kind']}" if found.action == "make" else found.action
+    console.print(labelled("would", kind))
+    for reason in found.reasons:
+        console.print(labelled("because", reason))
+    told = [f"{source['name']} {source['state']}" for source in found.sources if source["state"] != "unchanged"]
+    console.print(labelled("sources", ", ".join(told) or "none changed"))
+    console.print(labelled("serves", "nothing yet" if found.run is None else str(near(found.run.path))))

@@ -1,0 +1,1 @@
+"""The one TOML file of a deployment."""

@@ -1,0 +1,1 @@
+"""Why an item is a candidate: shares of the score, paths of the graph, their words and drawings."""

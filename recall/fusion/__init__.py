@@ -1,0 +1,1 @@
+"""Several channels as one weighted score."""

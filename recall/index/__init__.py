@@ -1,0 +1,1 @@
+"""Nearest items by inner product through FAISS, and the best k of blocks of scores."""

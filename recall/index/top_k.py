@@ -1,0 +1,182 @@
+"""The best k of a block of scores, with ties in one order: score descending, position ascending."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kg import ItemLists
+from kg.errors import ConfigError, InvalidDataError
+from kg.vocabulary import IntArray, distinct
+from recall.contracts import TopK
+
+BLOCK_SCORES = 2**24  # scores held at once, 64 MiB: a dense user x item matrix never exists
+
+_GROUPS = 8  # groups of columns for each place wanted
+_DENSE = 0.02  # share of stored entries from which on a sparse matrix is ranked as a dense one
+_CROWD = 16  # entries a place from which on a row is looked at again
+
+
+def check_k(k: int) -> None:
+    """Refuse what is no number of places.
+
+    Raises:
+        ConfigError: k is no whole number, or below 1.
+    """
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise ConfigError(f"k = {k!r} must be a whole number, at least 1")
+    if k < 1:
+        raise ConfigError(f"k = {k} must be at least 1")
+
+
+def check_positions(positions: IntArray, count: int, what: str) -> IntArray:
+    """Positions sorted and unique, all below `count`.
+
+    Raises:
+        InvalidDataError: one lies outside.
+    """
+    result = distinct(np.asarray(positions, dtype=np.int64))
+    if len(result) and (result[0] < 0 or result[-1] >= count):
+        raise InvalidDataError(f"{what} name positions {result[0]} to {result[-1]}, but there are {count} items")
+    return result
+
+
+def mask_out(scores: npt.NDArray[np.float32], lists: ItemLists, columns: IntArray | None = None) -> None:
+    """Set the scores of listed items to -inf, in place.
+
+    Args:
+        scores: (rows, columns).
+        lists: items of each row.
+        columns: item position of each column, sorted; None: column c is item c.
+    """
+    rows, items = lists.rows(), lists.items
+    if columns is not None:
+        place = np.minimum(np.searchsorted(columns, items), max(len(columns) - 1, 0))
+        there = columns[place] == items if len(columns) else np.zeros(len(items), dtype=bool)
+        rows, items = rows[there], place[there]
+    scores[rows, items] = -np.inf
+
+
+def contains(lists: ItemLists, items: IntArray) -> npt.NDArray[np.bool_]:
+    """Whether row r lists the item, for each of (rows, m) positions; -1 counts as not listed."""
+    if not len(lists.items):
+        return np.zeros(items.shape, dtype=bool)
+    width = np.int64(max(lists.items.max(), items.max(initial=0)) + 1)
+    listed = lists.rows() * width + lists.items
+    wanted = np.arange(len(lists))[:, None] * width + items
+    place = np.minimum(np.searchsorted(listed, wanted), len(listed) - 1)
+    result: npt.NDArray[np.bool_] = (listed[place] == wanted) & (items >= 0)
+    return result
+
+
+def best_first(rows: IntArray, scores: npt.NDArray[np.float32]) -> IntArray:
+    """The stable order of (row, score) entries by row, then score descending.
+
+    One sort of one integer key, several times faster than `np.lexsort`. Entries that come in the order of their
+    positions keep it where scores are equal.
+    """
+    bits = (scores.astype(np.float32) + np.float32(0)).view(np.uint32)  # + 0 makes one zero of two
+    ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    key = (rows.astype(np.uint64) << np.uint64(32)) | (~ascending).astype(np.uint64)
+    order: IntArray = np.argsort(key, kind="stable")
+    return order
+
+
+def first_of_rows(rows: IntArray, k: int) -> npt.NDArray[np.bool_]:
+    """Which entries are among the first k of their row; rows ascend."""
+    result: npt.NDArray[np.bool_] = np.arange(len(rows)) - np.searchsorted(rows, rows) < k
+    return result
+
+
+def is_crowded(scores: Any) -> bool:
+    """Whether a sparse matrix stores so much that ranking all its columns takes less than sorting what it stores."""
+    return bool(scores.nnz > _DENSE * scores.shape[0] * scores.shape[1])
+
+
+def top_k_sparse(scores: Any, k: int, *, exclude: ItemLists | None, columns: IntArray | None = None) -> TopK:
+    """The best k stored entries of each row of a sparse matrix; entries of 0 are never chosen.
+
+    Args:
+        scores: CSR (rows, columns), float32.
+        k: at least 1.
+        exclude: items to leave out of each row.
+        columns: item position of each column, sorted ascending; None: column c is item c.
+
+    Returns:
+        (rows, k), equal scores in the order of their positions.
+    """
+    if is_crowded(scores):
+        dense = scores.toarray()
+        dense[dense == 0] = -np.inf
+        if exclude is not None:
+            mask_out(dense, exclude, columns)
+        return top_k(dense, k, columns=columns)
+    scores.sort_indices()
+    row = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
+    item = scores.indices.astype(np.int64) if columns is None else columns[scores.indices]
+    kept = scores.data != 0
+    if exclude is not None and len(exclude.items):
+        width = np.int64(max(exclude.items.max(), item.max(initial=0)) + 1)
+        kept &= ~np.isin(row * width + item, exclude.rows() * width + exclude.items, kind="sort")
+    row, item, value = row[kept], item[kept], scores.data[kept]
+    order = best_first(row, value)
+    order = order[first_of_rows(row[order], k)]
+    row = row[order]
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    items = np.full((scores.shape[0], k), -1, dtype=np.int64)
+    best = np.full((scores.shape[0], k), -np.inf, dtype=np.float32)
+    items[row, place], best[row, place] = item[order], value[order]
+    return TopK(items, best)
+
+
+def top_k(scores: npt.NDArray[np.float32], k: int, *, columns: IntArray | None = None) -> TopK:
+    """The best k columns of each row; -inf is never chosen.
+
+    Args:
+        scores: float32 (rows, columns), no NaN.
+        k: at least 1.
+        columns: item position of each column, sorted ascending; None: column c is item c.
+
+    Returns:
+        (rows, k), equal scores in the order of their positions.
+    """
+    count, width = scores.shape
+    items = np.full((count, k), -1, dtype=np.int64)
+    best = np.full((count, k), -np.inf, dtype=np.float32)
+    if not count or not width:
+        return TopK(items, best)
+    row, place = _contenders(scores, min(k, width))
+    value = scores[row, place]
+    order = best_first(row, value)
+    order = order[first_of_rows(row[order], k)]
+    row, place, value = row[order], place[order], value[order]
+    rank = np.arange(len(row)) - np.searchsorted(row, row)
+    items[row, rank], best[row, rank] = place if columns is None else columns[place], value
+    return TopK(items, best)
+
+
+def _contenders(scores: npt.NDArray[np.float32], k: int) -> tuple[IntArray, IntArray]:
+    """Entries among which the best k of each row are, above -inf, by row and place.
+
+    Sorting or partitioning whole rows is dear, most of all with many equal scores. The k-th largest of the maxima of
+    disjoint groups of columns is a bound that at least k entries reach, and few others.
+    """
+    count, width = scores.shape
+    size = width // (_GROUPS * k)
+    if size > 1:
+        groups = width // size
+        maxima = scores[:, : groups * size].reshape(count, size, groups).max(axis=1)
+    else:
+        groups, maxima = width, scores
+    bound = np.maximum(np.partition(maxima, groups - k, axis=1)[:, groups - k], np.finfo(np.float32).min)[:, None]
+    chosen = scores >= bound
+    crowded = np.flatnonzero(np.count_nonzero(chosen, axis=1) > _CROWD * k)
+    if len(crowded):
+        # A plateau of equal scores at the bound: of these, only the first ones by position can be chosen.
+        above, equal = scores[crowded] > bound[crowded], scores[crowded] == bound[crowded]
+        room = k - np.count_nonzero(above, axis=1)[:, None]
+        chosen[crowded] = above | (equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= room))
+    row, place = np.divmod(np.flatnonzero(chosen), width)
+    return row, place

@@ -1,0 +1,1 @@
+"""Scheduled work: inputs, plan, stages, refresh, forgetting, and their records."""

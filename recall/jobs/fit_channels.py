@@ -1,0 +1,78 @@
+"""The stage of a refresh that fits the channels beside the trained model, and finds their weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kg import KnowledgeGraph
+from kg.errors import InvalidDataError
+from kg.progress import SILENT, Progress
+from recall.config.deployment import RefreshConfig
+from recall.contracts import Channel, Queries
+from recall.fusion.fusion import MODEL, Fusion, FusionConfig, fit_weights, save_channels
+from recall.jobs.inputs import Prepared
+
+
+def keep_channels(
+    config: RefreshConfig,
+    prepared: Prepared,
+    model: Channel,
+    folder: Path,
+    graph: KnowledgeGraph,
+    *,
+    weights: Mapping[str, float] | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Fit and save the channels that are fused with the trained model.
+
+    Args:
+        config: names the channels.
+        prepared: graph, texts and split.
+        model: fitted on `graph`.
+        folder: to save to.
+        graph: what to fit on.
+        weights: None: those of the configuration, or else the best on the validation part, which `graph` must not hold.
+        progress: hears of every channel.
+
+    Returns:
+        The weights, and the seconds that each channel took.
+
+    Raises:
+        InvalidDataError: weights are to be found, and the validation part is empty.
+    """
+    settings = config.fusion
+    if settings is None:
+        return {}
+    channels: dict[str, Channel] = {}
+    seconds = {}
+    with progress.task("fitting channels", total=len(settings.channels)) as task:
+        for name in settings.channels:
+            task.note(name)
+            start = time.monotonic()
+            channels[name] = model if name == MODEL else config.channels.make(name, prepared.features).fit(graph)
+            seconds[name] = round(time.monotonic() - start, 3)
+            task.advance()
+    fusion = Fusion.of(channels, graph, FusionConfig(depth=settings.depth))
+    chosen = weights or settings.weights or _best_weights(fusion, prepared, settings.validation_users)
+    fusion = fusion.reweighted({name: chosen[name] for name in channels})
+    save_channels(folder, {name: one for name, one in channels.items() if name != MODEL}, fusion.config)
+    return {"weights": fusion.config.weights, "seconds": seconds}
+
+
+def _best_weights(fusion: Fusion, prepared: Prepared, limit: int) -> dict[str, float]:
+    """The best weights on the validation part, for a seeded choice of its users."""
+    validation = prepared.validation()
+    if validation is None:
+        raise InvalidDataError(
+            "fusion.weights are looked for on the validation part, which has no positive interaction: give weights, or "
+            "a larger split.valid"
+        )
+    users = np.flatnonzero(validation.truth.counts)
+    users = np.sort(np.random.default_rng(0).permutation(users)[:limit])
+    queries = Queries.of_users(users, prepared.graph.users, seen=validation.seen.take(users))
+    return fit_weights(fusion, queries, validation.truth.take(users))

@@ -1,0 +1,342 @@
+"""The main job: sources in, a published run out.
+
+It is safe to kill at any moment. Every stage leaves its result in `.staging/<fingerprint of the inputs>` and a mark
+that it is complete; the next refresh of the same inputs goes on after the last mark, inside a training from its last
+checkpoint. A full disk stops a refresh, too: its unfinished work is removed, so that the disk does not stay full for
+everybody else, and once there is room the next refresh begins anew, with the text vectors that were encoded. A Neo4j
+database is read first, into `.staging/neo4j-<digest of what is read>`, because only its content tells whether anything
+changed. Until the last moment the old run serves, untouched, and a run that the gate (recall.quality.gate) rejects
+never takes its place by itself: it is kept aside, and the same inputs are not trained on again.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from gnn.device import check_device
+from kg import __version__
+from kg.errors import ArtifactError, GateError, GraphRecallError, StoreError
+from kg.io.files import read_json, remove_trees, write_json, write_manifest
+from kg.progress import SILENT, Progress
+from recall.config.deployment import RefreshConfig
+from recall.jobs.forget import finish_forgetting
+from recall.jobs.inputs import NOT_FINGERPRINTED, Inputs, Stages
+from recall.jobs.plan import Plan, plan_run
+from recall.ops.html_report import write_html
+from recall.ops.summary import SummaryLog
+from recall.quality.gate import Verdict, judge, same_verdict
+from recall.runs.layout import RunFolder, RunsFolder, free_bytes
+from recall.runs.versions import library_versions
+
+# Most nights find nothing changed. Importing torch and the driver of a database takes longer than to find that out, so
+# what needs them is imported where there is something to do.
+if TYPE_CHECKING:
+    from gnn.distributed import Ranks
+    from kg.stores.neo4j.write.write_back import WriteBackFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshResult:
+    """What a refresh came to.
+
+    Attributes:
+        status: "published"; "unchanged" when the run that serves stays, because it has these inputs, or because the run
+            that has them was rolled back; "rejected" when the gate refused the run.
+        run: the run that serves now; None when the first one was rejected.
+        report: of the run that was published or rejected; of the one that serves when nothing changed.
+        rejected: the run that the gate refused.
+        reasons: why a run does not serve, in words.
+        written_back: what went into the database, or None where nothing is to be written back.
+    """
+
+    status: Literal["published", "unchanged", "rejected"]
+    run: RunFolder | None
+    report: dict[str, Any]
+    rejected: RunFolder | None = None
+    reasons: tuple[str, ...] = ()
+    written_back: WriteBackFacts | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        back = None if self.written_back is None else self.written_back.to_json()
+        return {
+            "status": self.status,
+            "run": None if self.run is None else self.run.name,
+            "path": None if self.run is None else str(self.run.path),
+            "rejected": None if self.rejected is None else str(self.rejected.path),
+            "reasons": list(self.reasons),
+            "written_back": back,
+            "report": self.report,
+        }
+
+
+def refresh(
+    config: RefreshConfig, *, progress: Progress = SILENT, full: bool = False, ranks: Ranks | None = None
+) -> RefreshResult:
+    """Make a run of what the sources hold now and let it serve, unless the one that serves was made of the same.
+
+    The gate compares it with the one that serves first. When it refuses, the status is "rejected", the old run serves
+    on, and the new one lies in `.rejected` of the runs folder (recall.jobs.decide.accept publishes it all the same).
+    The next refresh of the same inputs is rejected at once, unless the limits or the run that serves have changed: then
+    the run that is there is judged again.
+
+    Args:
+        config: from `recall.config.deployment.load_config`.
+        progress: hears of every stage.
+        full: begin from nothing, also when nothing changed and when there is work to go on from; text vectors, which
+            depend on text and model alone, are still taken from the cache.
+        ranks: processes that share the trainings, this one being the first (gnn.distributed.joined); None: this one
+            alone.
+
+    Raises:
+        RefreshInProgressError: another process refreshes the same runs folder.
+        InvalidDataError: the sources cannot be used.
+        ConfigError: the device, a relation or a file that the configuration names is not there.
+        TrainingError: training diverged.
+        StoreError: a database did not answer while it was read, or while results were written back; in the second
+            case the new run is published and serves.
+        GraphRecallError: the disk is full.
+    """
+    check_device(config.device)
+    runs = RunsFolder(config.runs_folder)
+    with _disk_full_told(runs.path), runs.lock(), _room_made(runs):
+        finish_forgetting(runs, config, progress=progress)
+        current = runs.current()
+        inputs = Inputs.of(config, runs.staging_root, progress, fresh=full, base=current)
+        known = None if full else known_of(runs, inputs.fingerprint, current)
+        if known is not None:
+            result = _settle(config, runs, known, current, progress)
+            inputs.keep_snapshot(runs.path, result.report)
+            _tidy(runs, config)
+            return _write_back(config, result, progress)
+        from gnn.distributed import ALONE
+        from recall.jobs.stages import make_run
+
+        keep = () if inputs.snapshot is None else (inputs.snapshot.folder,)
+        stages = Stages(runs.staging(inputs.fingerprint, fresh=full, keep=keep))
+        intact, problem = intact_run(current)
+        plan = plan_for(config, runs, current, full=full)
+        try:
+            report = make_run(
+                config,
+                inputs,
+                stages,
+                runs.cache,
+                progress=progress,
+                ranks=ALONE if ranks is None else ranks,
+                plan=plan,
+                current=intact,
+            )
+            incremental = report["kind"] == "incremental"
+            verdict = judge(
+                config.gate, stages.run, current=intact, problem=problem, incremental=incremental, progress=progress
+            )
+        except GateError as error:
+            report = read_json(stages.run.report)
+            incremental = report["kind"] == "incremental"
+            verdict = Verdict.without_numbers(config.gate, str(error), current=intact, incremental=incremental)
+        report = _finish(runs, stages.run, report, verdict)
+        if verdict.passed:
+            run = runs.publish(stages.run.path, fingerprint=inputs.fingerprint)
+            result = RefreshResult(status="published", run=run, report=report)
+        else:
+            run = runs.reject(stages.run.path, fingerprint=inputs.fingerprint)
+            result = RefreshResult(status="rejected", run=current, report=report, rejected=run, reasons=verdict.reasons)
+        inputs.keep_snapshot(runs.path, report)
+        _tidy(runs, config)
+        return _write_back(config, result, progress)
+
+
+def intact_run(current: RunFolder | None) -> tuple[RunFolder | None, str | None]:
+    """The run that serves if it is a measure and a start for another one, else what is wrong with it."""
+    if current is None:
+        return None, None
+    try:
+        current.verify()
+    except (ArtifactError, OSError) as error:
+        return None, f"the run that serves is damaged, so that nothing is compared with it: {error}"
+    return current, None
+
+
+def plan_for(config: RefreshConfig, runs: RunsFolder, current: RunFolder | None, *, full: bool) -> Plan:
+    """What to make, as far as it can be told before the sources are read."""
+    bases = []
+    for run in runs.rejected():
+        with suppress(ArtifactError):
+            bases.append(str(read_json(run.report).get("base")))
+    return plan_run(
+        config.refresh,
+        current,
+        config.to_json(),
+        library_versions(),
+        left_out=NOT_FINGERPRINTED,
+        full=full,
+        rejected=bases,
+    )
+
+
+def _finish(runs: RunsFolder, run: RunFolder, report: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """Write what depends on the verdict, and the manifest last; nothing of the run is changed afterwards."""
+    report = {**report, "gate": verdict.to_json()}
+    write_json(run.report, report)
+    write_html(run, report, SummaryLog(runs.path).read())
+    facts = {
+        "fingerprint": report["fingerprint"],
+        "created": report["created"],
+        "library_version": __version__,
+        "metrics": _headline(report["evaluation"]),
+    }
+    write_manifest(run.path, facts if verdict.passed else {**facts, "rejected": list(verdict.reasons)})
+    return report
+
+
+def _tidy(runs: RunsFolder, config: RefreshConfig) -> None:
+    """Remove what is not wanted any more; also after a refresh that was killed before it came to this."""
+    remove_trees([runs.staging_root])
+    runs.prune(config.runs.keep, rejected=config.gate.keep)
+
+
+def _write_back(config: RefreshConfig, result: RefreshResult, progress: Progress) -> RefreshResult:
+    """Write the results of the run that serves into its database, if that is wished; at once when they are there."""
+    if config.write_back is None or config.neo4j is None or result.run is None:
+        return result
+    from recall.serve.write_back import write_back_run
+
+    try:
+        with config.neo4j.open(base=config.base) as store:
+            wanted = config.write_back
+            facts = write_back_run(result.run, store, k=wanted.k, vectors=wanted.vectors, progress=progress)
+    except GraphRecallError as error:
+        raise StoreError(
+            f"{error}\nThe run {result.run.name} is published and serves; only its results are not in the database. "
+            f"The next refresh tries again, and so does: graphrecall write-back {result.run.path}"
+        ) from error
+    return replace(result, written_back=facts)
+
+
+class Known(NamedTuple):
+    """What an earlier refresh made of the same inputs.
+
+    Attributes:
+        what: "unchanged": it serves; "serve again": it was published and does not serve; "rolled back"; "rejected".
+        run: it.
+        told: the same in words.
+    """
+
+    what: Literal["unchanged", "serve again", "rolled back", "rejected"]
+    run: RunFolder
+    told: str
+
+
+def known_of(runs: RunsFolder, fingerprint: str, current: RunFolder | None) -> Known | None:
+    """What is known of these inputs from earlier refreshes, if anything is."""
+    made = runs.find(fingerprint)
+    if current is not None and current in made:
+        return Known("unchanged", current, f"nothing changed: {current.name} serves")
+    for run in made:
+        rolled_back = runs.record(run).rolled_back
+        if rolled_back is None:
+            # Published by a refresh that was killed before it switched, or by an earlier one whose inputs are back.
+            return Known("serve again", run, f"{run.name} was made of these inputs")
+        if current is not None:
+            reason = f": {rolled_back.reason}" if rolled_back.reason else ""
+            told = (
+                f"{run.name}, which has these inputs, was rolled back by {rolled_back.by} at {rolled_back.at}{reason}; "
+                f"graphrecall rollback {runs.path} --to {run.name} takes that back, --full makes a new run"
+            )
+            return Known("rolled back", run, told)
+    rejected = runs.find_rejected(fingerprint)
+    if rejected is None:
+        return None
+    return Known("rejected", rejected, f"{rejected.name}, which has these inputs, was rejected")
+
+
+def _settle(
+    config: RefreshConfig, runs: RunsFolder, known: Known, current: RunFolder | None, progress: Progress
+) -> RefreshResult:
+    """Do what is left to do where nothing has to be made."""
+    if known.what == "rejected":
+        return _judged_again(config, runs, known.run, current, progress)
+    if known.what == "serve again":
+        runs.serve(known.run)
+        return RefreshResult(status="published", run=known.run, report=read_json(known.run.report))
+    report = {} if current is None else read_json(current.report)
+    reasons = (known.told,) if known.what == "rolled back" else ()
+    return RefreshResult(status="unchanged", run=current, report=report, reasons=reasons)
+
+
+def _judged_again(
+    config: RefreshConfig, runs: RunsFolder, rejected: RunFolder, current: RunFolder | None, progress: Progress
+) -> RefreshResult:
+    """A rejected run before the gate of today; at once when neither the limits nor what serves have changed."""
+    report = read_json(rejected.report)
+    told = report["gate"]
+    intact, problem = intact_run(current)
+    if not same_verdict(told, config.gate, intact):
+        incremental = report["kind"] == "incremental" and intact is not None and report["base"] == intact.name
+        verdict = judge(
+            config.gate, rejected, current=intact, problem=problem, incremental=incremental, progress=progress
+        )
+        # In a copy: a kill leaves the run as it was rejected, or as it is judged now.
+        judged = RunFolder(runs.judged(rejected))
+        report = _finish(runs, judged, report, verdict)
+        if verdict.passed:
+            run = runs.publish_rejected(rejected, judged=judged.path)
+            runs.serve(run)
+            return RefreshResult(status="published", run=run, report=report)
+        runs.replace_rejected(rejected, judged.path)
+        told = report["gate"]
+    return RefreshResult(
+        status="rejected", run=current, report=report, rejected=rejected, reasons=tuple(told["reasons"])
+    )
+
+
+def _headline(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """Recall and NDCG of what serves, in the first group at the first cut-off: what a list of runs shows."""
+    row = next((row for row in evaluation["metrics"] if row["ranker"] == evaluation["serves"]), None)
+    if row is None:
+        return {}
+    return {name: row[name] for name in (f"recall@{evaluation['k'][0]}", f"ndcg@{evaluation['k'][0]}")}
+
+
+@contextmanager
+def _disk_full_told(folder: Path) -> Iterator[None]:
+    """Turn the many ways in which libraries report a full disk into one message."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_disk_full(error):
+            raise
+        raise GraphRecallError(
+            f"the disk is full: {free_bytes(folder) / 1e6:.0f} MB are left at {folder} now that the unfinished work is "
+            "removed. The run that serves is untouched. Make room and start the refresh again: it begins anew, but "
+            "does not encode again what was encoded"
+        ) from error
+
+
+@contextmanager
+def _room_made(runs: RunsFolder) -> Iterator[None]:
+    """Remove the unfinished work when the disk is full."""
+    try:
+        yield
+    except Exception as error:
+        if _is_disk_full(error):
+            remove_trees([runs.staging_root])
+        raise
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        # safetensors and faiss raise their own errors, with the operating system's words in them.
+        text = str(error)
+        if "No space left on device" in text or "code: 28" in text or "File too large" in text or "code: 27" in text:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

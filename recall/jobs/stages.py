@@ -1,0 +1,370 @@
+"""The stages that make a run: each done once, in the staging, whatever kills the process in between.
+
+An incremental run goes on from the run that serves: evaluation model from evaluation model, serving model from serving
+model, for a few steps; nothing that the line was ever trained on is held out. Everything that is a closed formula of
+the data (channels beside the model, index, embedded store) is made anew: that costs a small part of a training, and
+nearly every row of it depends on what changed, if only by a degree or a norm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from gnn.device import resolve_device
+from gnn.distributed import ALONE, Ranks
+from gnn.graph.embeddings import Embeddings
+from gnn.graph.warm_start import Parameters
+from gnn.text.features import TextFeatures
+from gnn.training.trainer import RunContext, TrainingConfig, fit
+from kg.difference import Difference
+from kg.errors import GateError, StoreError
+from kg.io.files import read_json, remove_trees, write_json
+from kg.io.graph_folder import load_graph
+from kg.lineage import Lineage
+from kg.progress import SILENT, Progress, Task
+from kg.stores.embedded.build import build_store
+from recall.channels import EmbeddingChannel
+from recall.config.deployment import RefreshConfig
+from recall.fusion.fusion import fused_channel
+from recall.jobs.changes import describe, difference_to
+from recall.jobs.fit_channels import keep_channels
+from recall.jobs.inputs import Inputs, Stages, prepare
+from recall.jobs.plan import Plan, Reference
+from recall.quality.assess import assess, exact_channel, write_split
+from recall.runs.layout import RunFolder
+from recall.runs.versions import library_versions
+
+FIRST = Plan(kind="full", reasons=("there is no run to go on from",))
+PLAN = "plan.json"
+
+
+def make_run(
+    config: RefreshConfig,
+    inputs: Inputs,
+    stages: Stages,
+    cache: Path,
+    *,
+    progress: Progress = SILENT,
+    ranks: Ranks = ALONE,
+    plan: Plan = FIRST,
+    current: RunFolder | None = None,
+) -> dict[str, Any]:
+    """All stages; the staged run is complete afterwards but for its manifest.
+
+    Args:
+        config: of the deployment.
+        inputs: what the sources hold.
+        stages: of the staging; those that are done are not done again.
+        cache: folder of the text vectors.
+        progress: hears of every stage.
+        ranks: processes that share the trainings.
+        plan: whether to go on from a run. What changed can still order a full one.
+        current: the run that serves, to tell what changed since; the base of the plan, if it has one.
+
+    Returns:
+        The report, which is in the staged run as well.
+
+    Raises:
+        InvalidDataError: the sources cannot be used.
+        ConfigError: the device, a relation or a file that the configuration names is not there.
+        TrainingError: training diverged.
+        GateError: a vector or a metric is no number. What is finished of the run is there, with a report.
+    """
+    run = stages.run
+    _same_plan(stages, plan)
+    stages.run.path.mkdir(parents=True, exist_ok=True)
+    prepared = prepare(config, inputs, stages, cache, progress)
+    graph, features = prepared.graph, prepared.features
+
+    def compare() -> dict[str, Any]:
+        found = difference_to(current, graph)
+        told = describe(current, inputs, graph, found=found)
+        if plan.base is None or found is None:
+            return {**told, "full": []}
+        return {**told, "full": list(_too_much(config, plan.base, found, features))}
+
+    compared = stages.do("compare", stages.work / "nothing", compare)
+    if compared["full"]:
+        plan = plan.full(compared["full"])
+    base = None if plan.base is None else _Base(plan.base, config, plan)
+    known, stayed = None, {"train": 0, "valid": 0}
+    if base is not None:
+        known = Lineage.load(base.run.lineage)
+        split, stayed = known.keep(prepared.split, graph)
+        prepared = replace(prepared, split=split, view=split.view(graph, "train"))
+    split, view = prepared.split, prepared.view
+    trained: dict[str, Any] = {}
+    weights: dict[str, float] | None = None
+    measured: dict[str, Any] = {"k": config.evaluation.k, "split": split.counts(), "serves": None, "metrics": []}
+    indexed: dict[str, Any] | None = None
+    quality = prepared.quality
+
+    def tell() -> dict[str, Any]:
+        """Write the configuration and the report of what is there by now."""
+        reference = plan.reference
+        if reference is None:
+            reference = Reference(run="", steps=trained["evaluation"]["steps"])
+        report = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "fingerprint": inputs.fingerprint,
+            **plan.to_json(),
+            "reference": asdict(reference),
+            "sources": compared["sources"],
+            "changes": compared["changes"],
+            "stayed_known": stayed,
+            "data": graph.facts(),
+            "quality": quality,
+            "forgotten": inputs.forgotten(plan.base),
+            "texts": prepared.texts,
+            "training": trained,
+            "fusion": None if weights is None else {"weights": weights},
+            "evaluation": measured,
+            "timings": stages.timings,
+            "seed": config.seed,
+            "device": str(resolve_device(config.device)),
+            "index": indexed,
+            "versions": library_versions(),
+        }
+        write_json(run.config, inputs.kept_config(config))
+        write_json(run.report, report)
+        return report
+
+    def refuse(reason: str) -> NoReturn:
+        tell()
+        raise GateError(reason)
+
+    def train_for_evaluation() -> dict[str, Any]:
+        write_split(split, graph, run.split)
+        Lineage.of(split, graph, before=known).save(run.lineage)
+        found = fit(
+            view,
+            config.model,
+            config.training if base is None else base.training,
+            features=features,
+            # A split without a validation part trains to the last step.
+            validation=prepared.validation(),
+            start=None if base is None else base.parameters(base.run.evaluation_model),
+            context=_context(
+                config, stages.work / "evaluation", _Named(progress, "training for evaluation"), ranks, plan
+            ),
+        )
+        _save_model(found, run.evaluation_model)
+        return _training_facts(found)
+
+    trained["evaluation"] = stages.do("train for evaluation", run.evaluation_model.parent, train_for_evaluation)
+
+    if config.fusion is not None:
+
+        def fit_channels_for_evaluation() -> dict[str, Any]:
+            model = exact_channel(_load_model(run.evaluation_model, refuse), view)
+            before = None if base is None else base.weights
+            return keep_channels(
+                config, prepared, model, run.evaluation_channels, view, weights=before, progress=progress
+            )
+
+        found = stages.do("fit channels for evaluation", run.evaluation_channels, fit_channels_for_evaluation)
+        weights = found["weights"]
+
+    def evaluate() -> dict[str, Any]:
+        model = exact_channel(_load_model(run.evaluation_model, refuse), view)
+        found = assess(
+            graph,
+            split,
+            model,
+            kind=config.split.kind,
+            ks=config.evaluation.k,
+            fusion=fused_channel(run.evaluation_channels, model, view),
+            # They are there to judge the recipe by, which is the one of the last full run.
+            baselines=config.evaluation.baselines if base is None else (),
+            channels=config.channels,
+            features=features,
+            progress=progress,
+        )
+        _check_numbers(found["metrics"], refuse)
+        return found
+
+    measured = stages.do("evaluate", stages.work / "nothing", evaluate)
+
+    def train_for_serving() -> dict[str, Any]:
+        found = fit(
+            graph,
+            config.model,
+            config.training if base is None else base.training,
+            features=features,
+            steps=trained["evaluation"]["steps"],
+            beta=trained["evaluation"]["beta"],
+            prior=trained["evaluation"]["prior"],
+            cold_scale=trained["evaluation"].get("cold_items", {}).get("scale"),
+            start=None if base is None else base.parameters(base.run.model),
+            context=_context(config, stages.work / "serving", _Named(progress, "training for serving"), ranks, plan),
+        )
+        _save_model(found, run.model)
+        return _training_facts(found)
+
+    trained["serving"] = stages.do("train for serving", run.model, train_for_serving)
+
+    if weights is not None:
+
+        def fit_channels_for_serving() -> dict[str, Any]:
+            model = exact_channel(_load_model(run.model, refuse), graph)
+            return keep_channels(config, prepared, model, run.channels, graph, weights=weights, progress=progress)
+
+        stages.do("fit channels for serving", run.channels, fit_channels_for_serving)
+
+    def index() -> dict[str, Any]:
+        built = EmbeddingChannel.of(_load_model(run.model, refuse), graph, index_config=config.index).index
+        run.index.mkdir()
+        built.save(run.index)
+        return {"kind": built.kind, "parameters": built.parameters, "recall": built.recall, "items": len(built)}
+
+    indexed = stages.do("index", run.index, index)
+
+    def store() -> dict[str, Any]:
+        try:
+            build_store(run.graph, run.store, progress=progress)
+        except StoreError as error:
+            return {"finding": _finding(error)}
+        return {"bytes": run.store.stat().st_size}
+
+    stored = stages.do("store", run.store.parent, store)
+    if "finding" in stored:
+        quality = {**quality, "findings": [*quality["findings"], stored["finding"]]}
+    if compared["findings"]:
+        quality = {**quality, "findings": [*quality["findings"], *compared["findings"]]}
+    return tell()
+
+
+class _Base:
+    """The run that an incremental one goes on from.
+
+    Attributes:
+        run: its folder.
+        training: how to train on.
+        weights: of its fusion, which the new run keeps; None where it has none.
+    """
+
+    def __init__(self, run: RunFolder, config: RefreshConfig, plan: Plan) -> None:
+        self.run = run
+        report = read_json(run.report)
+        chosen = report["training"]["evaluation"]
+        self.training = warm_training(config, plan, beta=chosen["beta"], prior=chosen["prior"])
+        fusion = report.get("fusion")
+        self.weights: dict[str, float] | None = None if fusion is None else fusion["weights"]
+        self._graph = load_graph(run.graph)
+
+    def parameters(self, model: Path) -> Parameters:
+        """Those of one of its two models."""
+        return Parameters.load(model, self._graph)
+
+
+def warm_training(config: RefreshConfig, plan: Plan, *, beta: float, prior: float) -> TrainingConfig:
+    """How an incremental run trains.
+
+    How popularity enters the score stays as it is in the base: what is best after a few steps changes with every draw.
+
+    Args:
+        config: of the deployment.
+        plan: says how many steps.
+        beta: popularity exponent of the base.
+        prior: weight of the popularity in the base.
+    """
+    return replace(
+        config.training,
+        max_steps=plan.steps(config.refresh),
+        learning_rate=config.refresh.warm_rate * config.training.learning_rate,
+        betas=() if prior else (beta,),
+        priors=(prior,) if prior else (),
+    )
+
+
+def _same_plan(stages: Stages, plan: Plan) -> None:
+    """Begin anew where an earlier attempt went on from another run, or from none."""
+    mark = stages.folder / PLAN
+    wanted = {"base": None if plan.base is None else plan.base.name}
+    if not mark.is_file() or read_json(mark) != wanted:
+        remove_trees(path for path in stages.folder.iterdir() if path.is_dir())
+        write_json(mark, wanted)
+
+
+def _too_much(config: RefreshConfig, base: RunFolder, found: Difference, features: TextFeatures) -> Iterator[str]:
+    """Why what changed wants a full run."""
+    if TextFeatures.load(base.features).model != features.model:
+        yield "the text model was changed"
+    for what, one in (("relations", "edges"), ("kinds of nodes", "nodes")):
+        if list(getattr(found.before, one)) != list(getattr(found.after, one)):
+            yield f"the graph has other {what}"
+    for what, share in found.shares().items():
+        if share > config.refresh.full_above:
+            yield f"{share:.1%} of the {what} changed, refresh.full_above = {config.refresh.full_above:g}"
+
+
+def _save_model(found: Embeddings, folder: Path) -> None:
+    found.save(folder)
+    if found.parameters is not None:
+        found.parameters.save(folder)
+
+
+class _Named:
+    """A listener that hears of every task under one name."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
+        self._name = name
+
+    def task(self, description: str, *, total: int | None = None) -> AbstractContextManager[Task]:
+        return self._progress.task(self._name, total=total)
+
+
+def _context(config: RefreshConfig, folder: Path, progress: Progress, ranks: Ranks, plan: Plan) -> RunContext:
+    folder.mkdir(parents=True, exist_ok=True)
+    return RunContext(
+        device=config.device,
+        # Another one each time: the same first batches and negatives again and again would be learned by heart.
+        seed=config.seed + plan.generation,
+        progress=progress,
+        checkpoints=folder,
+        log=folder / "training.jsonl",
+        ranks=ranks,
+    )
+
+
+def _training_facts(found: Embeddings) -> dict[str, Any]:
+    """What a report tells of a training; the configurations are in config.json already."""
+    left_out = ("model_config", "training_config")
+    return {name: value for name, value in found.facts.items() if name not in left_out}
+
+
+def _finding(error: StoreError) -> dict[str, Any]:
+    """A run without an embedded store serves all the same, but for its Cypher."""
+    return {
+        "kind": "no embedded store",
+        "severity": "warning",
+        "count": 1,
+        "explanation": f"rec.cypher() and graphrecall cypher need a Neo4j for this run: {error}",
+        "examples": [],
+    }
+
+
+def _load_model(folder: Path, refuse: Callable[[str], NoReturn]) -> Embeddings:
+    """A model, unless its vectors are no numbers: parameters that are some can be too large for their sums."""
+    found = Embeddings.load(folder)
+    bad = int((~np.isfinite(found.final)).sum() + (~np.isfinite(found.index_vectors)).sum())
+    if bad:
+        which = "evaluation" if folder.parent.name == "evaluation" else "serving"
+        refuse(f"{bad:,} values of the {which} model's vectors are no numbers: lower training.learning_rate")
+    return found
+
+
+def _check_numbers(rows: Sequence[Mapping[str, Any]], refuse: Callable[[str], NoReturn]) -> None:
+    for row in rows:
+        bad = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
+        if bad:
+            refuse(f"{', '.join(bad)} of {row['ranker']} for {row['group']} is no number")

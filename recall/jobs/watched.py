@@ -1,0 +1,133 @@
+"""A refresh that leaves word of how it ended: in the log, in the runs folder, for Prometheus."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from kg.errors import ArtifactError, GraphRecallError, RefreshInProgressError
+from kg.io.files import read_json, write_text
+from kg.progress import SILENT, Progress
+from recall.config.deployment import RefreshConfig
+from recall.jobs.refresh import RefreshResult, refresh
+from recall.ops.logs import FIELDS
+from recall.ops.metrics import exposition
+from recall.ops.summary import Status, SummaryLog, summarise
+from recall.runs.layout import RunsFolder
+
+if TYPE_CHECKING:  # it imports torch
+    from gnn.distributed import Ranks
+
+_log = logging.getLogger(__name__)
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to stop by a signal; `args[0]` is its number."""
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM stop the block as Ctrl+C does, by an exception, so that it tidies up and tells how it ended.
+
+    Raises:
+        Stopped: the signal came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the business of the main thread alone
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break the tidying up
+        raise Stopped(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def watched_refresh(
+    config: RefreshConfig, *, progress: Progress = SILENT, full: bool = False, ranks: Ranks | None = None
+) -> RefreshResult:
+    """A refresh, with a summary however it ends: logged, kept in the runs folder, and for Prometheus.
+
+    A summary that cannot be written is a warning in the log and changes nothing of the outcome.
+
+    Args:
+        config: from `recall.config.deployment.load_config`.
+        progress: hears of every stage.
+        full: see `refresh`.
+        ranks: see `refresh`.
+
+    Raises:
+        GraphRecallError: what `refresh` raises.
+        Stopped: by SIGTERM, when `stoppable` is around it. What is finished stays, and the next refresh goes on from
+            there; a training goes on from its last checkpoint.
+    """
+    started, start = datetime.now(UTC), time.monotonic()
+
+    def tell(status: Status, exit_code: int, error: BaseException | None = None, **more: Any) -> None:
+        _tell(
+            config,
+            status=status,
+            started=started,
+            seconds=time.monotonic() - start,
+            exit_code=exit_code,
+            error=error,
+            **more,
+        )
+
+    try:
+        result = refresh(config, progress=progress, full=full, ranks=ranks)
+    except RefreshInProgressError as error:
+        tell("locked", 75, error)
+        raise
+    except KeyboardInterrupt as error:
+        number = error.args[0] if isinstance(error, Stopped) else signal.SIGINT
+        tell("interrupted", 128 + number)
+        raise
+    except Exception as error:
+        tell("failed", 1, error)
+        raise
+    if result.status == "rejected":
+        tell("rejected", 4, reasons=list(result.reasons), rejected=result.rejected and result.rejected.name)
+    else:
+        tell(result.status, 0, reasons=list(result.reasons))
+    return result
+
+
+def _tell(config: RefreshConfig, *, error: BaseException | None, **facts: Any) -> None:
+    told = None if error is None else (str(error) or type(error).__name__)
+    unforeseen = None if error is None or isinstance(error, GraphRecallError | KeyboardInterrupt) else error
+    summary: dict[str, Any] = {**facts, "started": facts["started"].isoformat(timespec="seconds"), "error": told}
+    try:
+        runs = RunsFolder(config.runs_folder)
+        run, report = _serving(runs)
+        summary = summarise(runs=runs.path, run=run, report=report, error=told, **facts)
+        summary = SummaryLog(runs.path).add(summary, keep=config.watch.history)
+        if config.watch.prometheus is not None:
+            write_text(config.base / config.watch.prometheus.expanduser(), exposition(summary))
+    except Exception as problem:
+        # Whatever it is: the run is published, or refused, already.
+        _log.warning("the summary of this refresh is not kept: %s: %s", type(problem).__name__, problem)
+    level = logging.INFO if summary["exit_code"] == 0 else logging.ERROR
+    _log.log(level, "refresh %s", summary["status"], extra={FIELDS: summary}, exc_info=unforeseen)
+
+
+def _serving(runs: RunsFolder) -> tuple[str | None, dict[str, Any] | None]:
+    """The run that serves and its report, as far as they can be read."""
+    current = runs.current()
+    if current is None:
+        return None, None
+    report: dict[str, Any] | None = None
+    with suppress(ArtifactError, OSError):
+        report = read_json(current.report)
+    return current.name, report

@@ -1,0 +1,1 @@
+"""Operation: logs, metrics, the HTML report, summaries, the doctor."""

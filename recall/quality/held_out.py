@@ -1,0 +1,224 @@
+"""Two runs before the same questions: what the evaluation model of neither has seen, among users and items of both.
+
+Everything is counted in positions of the new run's graph, and items that only one of the two knows are neither looked
+for nor ranked, so the runs differ in nothing but what they answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gnn.evaluation.held_out import Group
+from gnn.graph.embeddings import Embeddings
+from kg import ItemLists, KnowledgeGraph, Split
+from kg.interactions import Interactions
+from kg.io.graph_folder import load_graph
+from kg.splits import PartName
+from kg.vocabulary import IntArray, distinct
+from recall.contracts import Channel
+from recall.fusion.fusion import fused_channel
+from recall.quality.assess import exact_channel, read_split
+from recall.quality.measure import rank_group
+from recall.runs.layout import RunFolder
+
+KNOWN: tuple[PartName, ...] = ("train", "valid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """Who is asked, and what is to be found.
+
+    Attributes:
+        user: positions, int64 (n,).
+        seen: items that must not be shown, (n,) lists.
+        truth: items to be found, (n,) lists; empty ones where only the lists themselves are compared.
+    """
+
+    user: IntArray
+    seen: ItemLists
+    truth: ItemLists
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+class RunData:
+    """What is read of a run to judge it."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self.graph: KnowledgeGraph = load_graph(run.graph)
+        self.split: Split = read_split(run.split, self.graph)
+
+    @cached_property
+    def view(self) -> KnowledgeGraph:
+        """The graph that the evaluation model was trained on."""
+        return self.split.view(self.graph, "train")
+
+    def embeddings(self) -> Embeddings:
+        """Of the evaluation model."""
+        return Embeddings.load(self.run.evaluation_model)
+
+    def evaluation_channel(self) -> Channel:
+        """What would serve if the training part were all there is."""
+        model = exact_channel(self.embeddings(), self.view)
+        return fused_channel(self.run.evaluation_channels, model, self.view) or model
+
+
+class Common:
+    """The ground that a new run and the one that serves share; of a first run alone, all of it.
+
+    Attributes:
+        users, items: new position -> old position, -1 for what the old run does not know, int64.
+    """
+
+    def __init__(self, new: RunData, old: RunData | None) -> None:
+        self.new = new
+        self.old = old
+        graph = new.graph
+        if old is None:
+            self.users, self.items = np.arange(len(graph.users)), np.arange(len(graph.items))
+        else:
+            self.users = old.graph.users.index(graph.users.ids, missing="negative")
+            self.items = old.graph.items.index(graph.items.ids, missing="negative")
+
+    def held_out(self, limit: int) -> Questions:
+        """Users with training in both runs and something liked that is in the new test part and new to both models.
+
+        What the old run held out may be in the new one's training, and the other way round: that is asked of nobody.
+
+        Args:
+            limit: users, at most; a seeded choice.
+        """
+        new, old = self.new, self.old
+        everything = new.graph.interactions
+        test = everything.select(new.split.mask("test") & everything.positive)
+        known = [self._pairs(everything.select(new.split.mask(*KNOWN)))]
+        warm = self._liked(everything.select(new.split.mask("train")))
+        if old is not None:
+            before = old.graph.interactions
+            known.append(self._pairs_of_old(before.select(old.split.mask(*KNOWN))))
+            warm &= self._liked_of_old(before.select(old.split.mask("train")))
+        seen = distinct(np.concatenate(known))
+        wanted = np.setdiff1d(self._pairs(test), seen)
+        return self._questions(warm, seen, wanted, limit, only_with_truth=True)
+
+    def served(self, limit: int) -> Questions:
+        """Users who liked something in both runs; what they touched in either is not shown.
+
+        Args:
+            limit: users, at most; a seeded choice.
+        """
+        interactions = self.new.graph.interactions
+        seen = [self._pairs(interactions)]
+        warm = self._liked(interactions)
+        if self.old is not None:
+            seen.append(self._pairs_of_old(self.old.graph.interactions))
+            warm &= self._liked_of_old(self.old.graph.interactions)
+        none = np.zeros(0, dtype=np.int64)
+        return self._questions(warm, distinct(np.concatenate(seen)), none, limit, only_with_truth=False)
+
+    def rank(self, channel: Channel, questions: Questions, k: int, *, of: RunData) -> IntArray:
+        """The best common items by a channel of either run, as new positions, -1 where there are fewer, int64 (n, k).
+
+        Args:
+            channel: fitted on that run's graph, or on a view of it.
+            questions: who is asked.
+            k: how many items.
+            of: the run.
+        """
+        of_old, graph = of is self.old, of.graph
+        to = (self.users, self.items) if of_old else (np.arange(len(self.users)), np.arange(len(self.items)))
+        shared = np.flatnonzero(self.items >= 0)
+        group = Group(
+            name="common",
+            user=to[0][questions.user],
+            known=True,
+            history=_no_lists(len(questions)),
+            seen=_renumbered(questions.seen, to[1]),
+            truth=_renumbered(questions.truth, to[1]),
+            candidates=None if len(shared) == len(graph.items) else np.sort(to[1][shared]),
+        )
+        ranked = rank_group(channel, group, k, graph=graph)
+        if not of_old:
+            return ranked
+        back = np.full(len(graph.items) + 1, -1, dtype=np.int64)
+        back[to[1][shared]] = shared
+        result: IntArray = back[ranked]  # the last entry stands for no item
+        return result
+
+    @property
+    def num_items(self) -> int:
+        """Items that both know."""
+        return int((self.items >= 0).sum())
+
+    @property
+    def num_users(self) -> int:
+        """Users that both know."""
+        return int((self.users >= 0).sum())
+
+    def _questions(
+        self, warm: npt.NDArray[np.bool_], seen: IntArray, wanted: IntArray, limit: int, *, only_with_truth: bool
+    ) -> Questions:
+        width = np.int64(max(len(self.items), 1))
+        chosen = warm.copy()
+        if only_with_truth:
+            chosen &= np.bincount(wanted // width, minlength=len(self.users)) > 0
+        users = np.flatnonzero(chosen)
+        users = np.sort(np.random.default_rng(0).permutation(users)[:limit])
+
+        def lists(pairs: IntArray) -> ItemLists:
+            return ItemLists.from_pairs(pairs // width, pairs % width, num_rows=len(self.users)).take(users)
+
+        return Questions(user=users, seen=lists(seen), truth=lists(wanted))
+
+    def _pairs(self, some: Interactions) -> IntArray:
+        common = (self.users[some.user] >= 0) & (self.items[some.item] >= 0)
+        width = np.int64(max(len(self.items), 1))
+        result: IntArray = distinct(some.user[common] * width + some.item[common])
+        return result
+
+    def _pairs_of_old(self, some: Interactions) -> IntArray:
+        users, items = self._back
+        user, item = users[some.user], items[some.item]
+        common = (user >= 0) & (item >= 0)
+        width = np.int64(max(len(self.items), 1))
+        result: IntArray = distinct(user[common] * width + item[common])
+        return result
+
+    def _liked(self, some: Interactions) -> npt.NDArray[np.bool_]:
+        found = np.zeros(len(self.users), dtype=bool)
+        found[some.user[some.positive]] = True
+        return found & (self.users >= 0)
+
+    def _liked_of_old(self, some: Interactions) -> npt.NDArray[np.bool_]:
+        found = np.zeros(len(self.users), dtype=bool)
+        user = self._back[0][some.user[some.positive]]
+        found[user[user >= 0]] = True
+        return found
+
+    @cached_property
+    def _back(self) -> tuple[IntArray, IntArray]:
+        """Old position -> new position of users and of items, -1 for what the new run does not know."""
+        graph: Any = None if self.old is None else self.old.graph
+        return _inverse(self.users, len(graph.users)), _inverse(self.items, len(graph.items))
+
+
+def _inverse(to: IntArray, size: int) -> IntArray:
+    back = np.full(size, -1, dtype=np.int64)
+    there = np.flatnonzero(to >= 0)
+    back[to[there]] = there
+    return back
+
+
+def _renumbered(lists: ItemLists, to: IntArray) -> ItemLists:
+    return ItemLists.from_pairs(lists.rows(), to[lists.items], num_rows=len(lists))
+
+
+def _no_lists(count: int) -> ItemLists:
+    return ItemLists(np.zeros(count + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))

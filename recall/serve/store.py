@@ -1,0 +1,94 @@
+"""Where a run's Cypher is answered: in the Neo4j of its configuration, or in the database file of the run itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from kg.cypher.query import CypherQuery
+from kg.cypher.ready import ReadyQuery, neo4j_queries, ready_queries
+from kg.errors import ArtifactError, ConfigError, StoreUnavailableError
+from kg.io.files import read_json
+from kg.io.graph_folder import load_schema
+from kg.stores.base import Row, Store
+from kg.stores.neo4j.connection import Neo4jConnection
+from recall.runs.layout import RunFolder
+
+
+def connection_of(run: RunFolder) -> Neo4jConnection | None:
+    """The Neo4j that a run was configured with, or None.
+
+    Raises:
+        ArtifactError: the run's configuration is damaged.
+    """
+    config = read_json(run.config)
+    section = config.get("neo4j") if isinstance(config, dict) else None
+    if section is None:
+        return None
+    try:
+        return Neo4jConnection(**section)
+    except (TypeError, ConfigError) as error:
+        raise ArtifactError(f"{run.config} is damaged: its section neo4j is none: {error}") from error
+
+
+def ready_queries_of(run: RunFolder, *, on_neo4j: bool) -> dict[str, ReadyQuery]:
+    """The ready queries for the graph of a run, by name.
+
+    Args:
+        run: whose graph is asked.
+        on_neo4j: also those that follow what runs write back into Neo4j.
+    """
+    schema = load_schema(run.graph)
+    return ready_queries(schema) | (neo4j_queries(schema) if on_neo4j else {})
+
+
+class RunStore:
+    """The store of a run, opened by the first query: a run serves without its database as well.
+
+    Threads can share it.
+
+    Attributes:
+        name: for messages.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self.name = str(run.path)
+        self._run = run
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+
+    def query(
+        self, query: str | CypherQuery, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> list[Row]:
+        """See `kg.stores.base.Store.query`; a store that could not be opened is tried again by the next query."""
+        return self._opened().query(query, parameters, timeout=timeout)
+
+    def close(self) -> None:
+        """Close the store; another query opens it again."""
+        with self._lock:
+            store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
+    def _opened(self) -> Store:
+        with self._lock:
+            if self._store is None:
+                connection = connection_of(self._run)
+                if connection is not None:
+                    try:
+                        self._store = connection.open(base=self._run.path)
+                    except StoreUnavailableError as error:
+                        # A refresh after the address alone was changed leaves the run as it is.
+                        raise StoreUnavailableError(
+                            f"{error} (The address is from {self._run.config}: where the database has moved, give "
+                            "--neo4j URI, or Recommender.load(run, store=...), or refresh with --full.)"
+                        ) from error
+                else:
+                    from kg.stores.embedded.store import EmbeddedStore
+
+                    self._store = EmbeddedStore(self._run.store)
+            return self._store
+
+    def __repr__(self) -> str:
+        return f"RunStore({self.name!r})"

@@ -1,0 +1,98 @@
+"""Lets a running process serve the newest run, without a pause and without an answer from two runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Self
+
+from kg.errors import ConfigError
+from kg.stores.base import Store
+from recall.runs.layout import RunFolder
+from recall.serve.recommender import Recommender
+
+_log = logging.getLogger(__name__)
+
+LONGEST_DELAY = 600.0  # seconds between two tries to load the same run
+
+
+class RunWatch:
+    """Looks every so often which run serves, and loads it beside the one in use.
+
+    Whoever asks `watch.recommender` for each request always gets a whole one: the newest that could be loaded. A run
+    that cannot be loaded is told in the log, once, and tried again at growing distances, for it may be the memory that
+    lacks; until then the one before serves on. While a new run is loaded, both are in memory.
+
+        with RunWatch("runs/current", every=5) as watch:
+            watch.recommender.recommend(["u42"])
+    """
+
+    def __init__(self, run: Path | str, *, every: float = 5.0, verify: bool = True, store: Store | None = None) -> None:
+        """Load the run that serves now and begin to watch.
+
+        Args:
+            run: the link to the run that serves, such as "runs/current".
+            every: seconds between two looks.
+            verify: compare every checksum of a run that is loaded.
+            store: what answers `cypher`; see `Recommender.load`.
+
+        Raises:
+            ArtifactError: there is no run, or it cannot be loaded.
+            ConfigError: `every` is not positive.
+        """
+        if not every > 0:
+            raise ConfigError(f"every = {every} must be a positive number of seconds")
+        self._way = Path(run).absolute()
+        self._every = every
+        self._recommender = Recommender.load(self._way, verify=verify, store=store)
+        self._bad: Path | None = None
+        self._delay = every
+        self._not_before = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=f"watch {self._way}", daemon=True)
+        self._thread.start()
+
+    @property
+    def recommender(self) -> Recommender:
+        """The newest whole one. Keep it for the length of a request, not for longer."""
+        return self._recommender
+
+    def close(self) -> None:
+        """Stop watching; what was loaded last stays usable."""
+        self._stop.set()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._every):
+            self._look()
+
+    def _look(self) -> None:
+        there = self._way
+        try:
+            there = RunFolder.open(self._way).path
+            if there == self._bad and time.monotonic() < self._not_before:
+                return
+            found = self._recommender.reload()
+        except Exception as error:  # whatever it is, the run before must serve on
+            self._put_off(there, error)
+            return
+        if found is not self._recommender:
+            _log.info("%s serves from now on", there)
+        self._recommender, self._bad = found, None
+
+    def _put_off(self, run: Path, error: Exception) -> None:
+        """Tell once that a run cannot be loaded, and look at it again after twice the time of the last try."""
+        if run == self._bad:
+            self._delay = min(2 * self._delay, LONGEST_DELAY)
+        else:
+            self._bad, self._delay = run, self._every
+            _log.warning("%s cannot be loaded, the run before serves on: %s", run, error)
+        self._not_before = time.monotonic() + self._delay

@@ -1,0 +1,63 @@
+"""The candidates and vectors of a run into the Neo4j database that its graph is from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gnn.graph.embeddings import Embeddings
+from kg import Schema
+from kg.io.files import read_json
+from kg.progress import SILENT, Progress
+from kg.stores.neo4j.client import Neo4jStore
+from kg.stores.neo4j.write.write_back import Results, WriteBackFacts, finished, write_back
+from recall.runs.layout import RunFolder
+from recall.serve.recommender import Recommender
+
+K, VECTORS = 100, ("items", "users")
+
+
+def configured(run: RunFolder) -> tuple[int, tuple[str, ...]]:
+    """How many candidates a user, and whose vectors, a run's configuration wants in its database."""
+    config = read_json(run.config)
+    section = (config.get("write_back") if isinstance(config, dict) else None) or {"k": K, "vectors": VECTORS}
+    return int(section["k"]), tuple(section["vectors"])
+
+
+def results_of(
+    run: RunFolder, *, k: int = K, vectors: Sequence[str] = VECTORS, progress: Progress = SILENT
+) -> tuple[Schema, Results]:
+    """Everybody's candidates, and the vectors, of a run, and how the database calls users and items."""
+    recommender = Recommender.load(run.path)
+    graph = recommender.graph
+    embeddings = Embeddings.load(run.model)
+    every = {"items": (graph.items.ids, embeddings.items), "users": (graph.users.ids, embeddings.users)}
+    candidates = recommender.recommend_all(k=k, progress=progress).table
+    found = Results(run=run.name, k=k, candidates=candidates, vectors={role: every[role] for role in vectors})
+    return graph.schema, found
+
+
+def write_back_run(
+    run: RunFolder,
+    store: Neo4jStore,
+    *,
+    k: int = K,
+    vectors: Sequence[str] = VECTORS,
+    progress: Progress = SILENT,
+) -> WriteBackFacts:
+    """Write the results of a run into a database and let them serve there; at once when they do.
+
+    Args:
+        run: a published run.
+        store: the database that holds the run's graph.
+        k: candidates a user.
+        vectors: whose: "items", "users" or both.
+        progress: hears of every batch.
+
+    Raises:
+        StoreError: see `kg.stores.neo4j.write.write_back.write_back`.
+        ArtifactError: the run is damaged.
+    """
+    if (facts := finished(store, run=run.name, k=k, roles=vectors)) is not None:
+        return facts
+    schema, found = results_of(run, k=k, vectors=vectors, progress=progress)
+    return write_back(store, schema, found, progress=progress)

@@ -1,0 +1,180 @@
+"""Metrics against plain loops and against PyG."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gnn.evaluation.metrics import (
+    auc,
+    auc_draws,
+    bootstrap_interval,
+    f1_score,
+    find_hits,
+    list_metrics,
+    per_user_metrics,
+)
+from kg import ItemLists
+from kg.errors import InvalidDataError
+
+ITEMS = 12
+
+
+@st.composite
+def rankings(draw: st.DrawFn) -> tuple[np.ndarray, list[set[int]], int]:
+    users = draw(st.integers(1, 5))
+    width = draw(st.integers(1, 8))
+    k = draw(st.integers(1, 10))
+    ranked, truth = [], []
+    for _ in range(users):
+        items = draw(st.permutations(range(ITEMS)))[:width]
+        filled = draw(st.integers(0, width))
+        ranked.append(items[:filled] + [-1] * (width - filled))
+        truth.append(draw(st.sets(st.integers(0, ITEMS - 1), min_size=1)))
+    return np.array(ranked), truth, k
+
+
+def lists_of(truth: list[set[int]]) -> ItemLists:
+    rows = np.concatenate([np.full(len(t), r) for r, t in enumerate(truth)])
+    return ItemLists.from_pairs(rows, np.concatenate([sorted(t) for t in truth]), num_rows=len(truth))
+
+
+def naive(ranked: list[int], truth: set[int], k: int) -> dict[str, float]:
+    top = [item for item in ranked[:k] if item >= 0]
+    hits = [rank for rank, item in enumerate(ranked[:k], 1) if item in truth]
+    recall, precision = len(hits) / len(truth), len(hits) / k
+    ideal = sum(1 / math.log2(r + 1) for r in range(1, min(len(truth), k) + 1))
+    return {
+        "recall": recall,
+        "precision": precision,
+        "f1": 2 * recall * precision / (recall + precision) if hits else 0.0,
+        "hit_rate": float(bool(set(top) & truth)),
+        "mrr": 1 / hits[0] if hits else 0.0,
+        "map": sum((n + 1) / rank for n, rank in enumerate(hits)) / min(len(truth), k),
+        "ndcg": sum(1 / math.log2(rank + 1) for rank in hits) / ideal,
+    }
+
+
+@given(rankings())
+def test_agrees_with_a_plain_loop(case: tuple[np.ndarray, list[set[int]], int]) -> None:
+    ranked, truth, k = case
+    values = per_user_metrics(ranked, lists_of(truth), k)
+    for row in range(len(ranked)):
+        for name, expected in naive(ranked[row].tolist(), truth[row], k).items():
+            assert values[name][row] == pytest.approx(expected), name
+
+
+def test_agrees_with_pyg_where_its_input_is_clean() -> None:
+    from torch_geometric.metrics import LinkPredMAP, LinkPredMRR, LinkPredNDCG, LinkPredPrecision, LinkPredRecall
+
+    random = np.random.default_rng(0)
+    ranked = np.stack([random.permutation(50)[:10] for _ in range(40)])
+    truth = [set(random.choice(50, size=random.integers(1, 15), replace=False).tolist()) for _ in range(40)]
+    lists = lists_of(truth)
+    values = per_user_metrics(ranked, lists, 10)
+    edges = torch.tensor(np.stack([lists.rows(), lists.items]))
+    for name, kind in {
+        "recall": LinkPredRecall,
+        "precision": LinkPredPrecision,
+        "ndcg": LinkPredNDCG,
+        "map": LinkPredMAP,
+        "mrr": LinkPredMRR,
+    }.items():
+        metric = kind(k=10)
+        metric.update(torch.tensor(ranked), edges)
+        assert values[name].mean() == pytest.approx(float(metric.compute()), abs=1e-6), name
+
+
+def test_padding_is_never_a_hit() -> None:
+    truth = ItemLists.from_pairs(np.array([0, 1]), np.array([11, 3]), num_rows=2)
+    assert not find_hits(np.array([[-1, -1], [-1, -1]]), truth).any()
+
+
+def test_an_item_twice_in_a_list_is_refused() -> None:
+    truth = ItemLists.from_pairs(np.array([0]), np.array([3]), num_rows=1)
+    with pytest.raises(InvalidDataError, match="twice"):
+        find_hits(np.array([[3, 3]]), truth)
+
+
+def test_users_without_truth_are_refused() -> None:
+    truth = ItemLists.from_pairs(np.array([0]), np.array([3]), num_rows=2)
+    with pytest.raises(InvalidDataError, match="1 users have nothing to find"):
+        per_user_metrics(np.zeros((2, 1), dtype=np.int64), truth, 1)
+
+
+def test_list_metrics_by_hand() -> None:
+    popularity = np.array([8, 4, 2, 1, 0])
+    values = list_metrics(np.array([[0, 1], [0, -1]]), popularity, num_users=8, k=2)
+    assert values["coverage"] == pytest.approx(2 / 5)
+    assert values["novelty"] == pytest.approx((0 + 1 + 0) / 3)
+    assert values["long_tail"] == pytest.approx(1 / 3)
+
+
+def test_bootstrap_interval_covers_the_mean_and_shrinks() -> None:
+    random = np.random.default_rng(1)
+    few, many = random.normal(size=50), random.normal(size=5000)
+    low, high = bootstrap_interval(few)
+    assert low < few.mean() < high
+    narrow = bootstrap_interval(many)
+    assert narrow[1] - narrow[0] < (high - low) / 5
+
+
+@st.composite
+def labelled(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    size = draw(st.integers(2, 30))
+    labels = [True, False, *draw(st.lists(st.booleans(), min_size=size - 2, max_size=size - 2))]
+    scores = draw(st.lists(st.sampled_from([-1.5, 0.0, 0.25, 2.0]), min_size=size, max_size=size))  # many ties
+    times = draw(st.lists(st.integers(1, 3), min_size=size, max_size=size))
+    return np.array(labels), np.array(scores), np.array(times)
+
+
+def naive_auc(labels: list[bool], scores: list[float]) -> float:
+    won = [
+        1.0 if right > wrong else 0.5 if right == wrong else 0.0
+        for right, liked in zip(scores, labels, strict=True)
+        for wrong, other in zip(scores, labels, strict=True)
+        if liked and not other
+    ]
+    return sum(won) / len(won)
+
+
+@given(labelled())
+def test_auc_agrees_with_a_plain_loop_over_all_pairs(case: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    labels, scores, times = case
+    assert auc(labels, scores) == pytest.approx(naive_auc(labels.tolist(), scores.tolist()))
+    repeated = naive_auc(np.repeat(labels, times).tolist(), np.repeat(scores, times).tolist())
+    assert auc(labels, scores, times.astype(np.float64)) == pytest.approx(repeated)
+
+
+def test_auc_of_one_label_or_of_no_numbers_is_refused() -> None:
+    with pytest.raises(InvalidDataError, match="both labels"):
+        auc(np.array([True, True]), np.array([0.0, 1.0]))
+    with pytest.raises(InvalidDataError, match="1 of 2 scores"):
+        auc(np.array([True, False]), np.array([0.0, np.nan]))
+
+
+def test_auc_draws_are_those_of_repeated_users() -> None:
+    random = np.random.default_rng(3)
+    users = np.sort(random.integers(0, 40, 300)) * 7
+    labels, scores = random.random(300) < 0.5, random.integers(0, 9, 300) / 4
+    values = auc_draws(users, labels, scores, draws=5, seed=2)
+    again, who = np.random.default_rng(2), np.unique(users)
+    for value in values:
+        rows = np.concatenate([np.flatnonzero(users == user) for user in who[again.integers(0, len(who), len(who))]])
+        assert value == pytest.approx(naive_auc(labels[rows].tolist(), scores[rows].tolist()))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=20))
+def test_f1_agrees_with_precision_and_recall(pairs: list[tuple[bool, bool]]) -> None:
+    labels, predicted = (np.array([pair[at] for pair in pairs], dtype=bool) for at in (0, 1))
+    hits = sum(1 for label, said in pairs if label and said)
+    expected = 0.0
+    if hits:
+        precision, recall = hits / sum(said for _, said in pairs), hits / sum(label for label, _ in pairs)
+        expected = 2 * precision * recall / (precision + recall)
+    assert f1_score(labels, predicted) == pytest.approx(expected)

@@ -1,0 +1,351 @@
+"""The command line: exit codes, messages, JSON and tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from gnn.graph.embeddings import Embeddings
+from recall.jobs.refresh import RefreshResult
+from recall.runs.layout import RunsFolder
+from recall.serve.recommender import Recommender
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def current(refreshed: RefreshResult) -> Path:
+    return refreshed.run.path.parent / "current"
+
+
+def one_line(err: str) -> str:
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err
+
+
+def test_refresh_says_that_nothing_changed(command: Command, deployment: Path, refreshed: RefreshResult) -> None:
+    code, out, err = command("refresh", deployment)
+    assert (code, err) == (0, "")
+    assert "nothing changed" in out
+    assert command("refresh", deployment, "--exit-code")[0] == 3
+    code, out, err = command("refresh", deployment, "--json")
+    data = json.loads(out)
+    assert (code, err) == (0, "")
+    assert data["status"] == "unchanged"
+    assert data["run"] == refreshed.run.name
+    assert data["report"]["evaluation"]["k"] == [5, 10]
+
+
+def test_refresh_tells_what_it_published_and_shows_a_user(
+    command: Command, deployment: Path, refreshed: RefreshResult, tmp_path: Path
+) -> None:
+    shutil.copytree(deployment.parent, tmp_path / "copy", symlinks=True)
+    with (tmp_path / "copy" / "ratings.csv").open("a") as stream:
+        stream.write("u1,m23,5,2000000\nu2,nonsense,5,1\n")
+    code, out, err = command("refresh", tmp_path / "copy" / "config.toml", "--show")
+    assert (code, err) == (0, "")
+    for part in (
+        "published",
+        "warm users",
+        "made ",
+        "changed",
+        "recall@5",
+        "times",
+        "user u1 likes",
+        "10 candidates",
+        "Why ",
+    ):
+        assert part in out
+    assert max(map(len, out.splitlines()[-30:])) <= 100
+
+
+def test_another_refresh_at_work_is_75(command: Command, deployment: Path, refreshed: RefreshResult) -> None:
+    with RunsFolder(deployment.parent / "runs").lock():
+        code, out, err = command("refresh", deployment)
+    assert (code, out) == (75, "")
+    assert "another refresh (process" in one_line(err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["recommend", "RUN", "--user", "u99"], 1, "unknown user id: 'u99'"),
+        (["recommend", "RUN", "--user", "u1", "--candidates", "FILE"], 1, "unknown movie id: 'm999'"),
+        (["similar", "RUN", "--item", "m999"], 1, "unknown movie id: 'm999'"),
+        (["explain", "RUN", "--user", "u1", "--item", "m999"], 1, "unknown movie id: 'm999'"),
+        (["recommend", "RUN/..", "--user", "u1"], 1, "did you mean"),
+        (["recommend", "nowhere", "--user", "u1"], 1, f"there is no run at {Path('nowhere').absolute()}"),
+        (["evaluate", "nowhere/current"], 1, "run `graphrecall refresh"),
+        (["runs", "nowhere"], 1, "there is no runs folder"),
+        (["refresh", "nowhere.toml"], 1, "there is no config file"),
+        (["recommend", "RUN", "--user", "u1", "--out", "/proc/no/file.parquet"], 1, "/proc/no"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    command: Command, current: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "file").write_text("m1\nm999\n")
+    given = [one.replace("RUN", str(current)).replace("FILE", str(tmp_path / "file")) for one in arguments]
+    for extra in ([], ["--json"]):
+        found, out, err = command(*given, *extra)
+        assert (found, out) == (code, "")
+        assert message in one_line(err)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["recomend", "RUN"],
+        ["recommend", "RUN"],
+        ["recommend", "RUN", "--all-users"],
+        ["recommend", "RUN", "--user", "u1", "--all-users", "--out", "x.parquet"],
+        ["recommend", "RUN", "--user", "u1", "-k", "0"],
+        ["recommend", "RUN", "--user", "u1", "-k", "many"],
+        ["recommend", "RUN", "--user", "u1", "--candidates", "nowhere.txt"],
+        ["recommend", "RUN", "--user", "u1", "--on-unknown", "guess"],
+        ["explain", "RUN", "--user", "u1", "--item", "m1", "--draw", "picture.bmp"],
+        ["export", "RUN"],
+        ["refresh"],
+    ],
+)
+def test_wrong_usage_is_2(command: Command, current: Path, arguments: list[str]) -> None:
+    code, out, err = command(*(one.replace("RUN", str(current)) for one in arguments))
+    assert code == 2
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; the run that serves is untouched"),
+        (MemoryError(), 1, "the memory is full"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "the memory is full"),
+        (PermissionError(13, "Permission denied", "/data/runs"), 1, "Permission denied: /data/runs"),
+    ],
+)
+def test_a_refresh_that_is_stopped_says_why(
+    command: Command,
+    deployment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    code: int,
+    message: str,
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("recall.jobs.watched.refresh", stopped)
+    found, out, err = command("refresh", deployment)
+    assert (found, out) == (code, "")
+    assert message in one_line(err)
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "from recall.cli.main import main; main(['--help'])"
+    with os.fdopen(writer, "w") as stdout:
+        done = subprocess.run([sys.executable, "-c", code], stdout=stdout, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("line", ["grumpy,m1,1,2000000\n", "grumpy,m1,5,2000000\n"])
+def test_a_history_without_likes_is_said(command: Command, make_deployment: Any, tmp_path: Path, line: str) -> None:
+    config = make_deployment(tmp_path)
+    with (tmp_path / "ratings.csv").open("a") as ratings:
+        ratings.write(line)
+    assert command("refresh", config)[0] == 0
+    code, out, _ = command("recommend", tmp_path / "runs" / "current", "--user", "grumpy", "--history", "--explain")
+    assert code == 0
+    if ",1," in line:
+        assert "user grumpy likes no item" in out
+        assert "has no positive interaction: these are the most liked items" in out
+        assert "from popular" in out
+    else:
+        assert "user grumpy likes 1 item:" in out
+
+
+def test_a_bad_config_is_told_key_by_key(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('[sources]\n[modle]\ndim = 8\n[training]\nmax_steps = "many"\n')
+    code, out, err = command("refresh", tmp_path / "c.toml")
+    assert (code, out) == (1, "")
+    assert "2 problems" in err
+    assert "modle: unknown key, did you mean 'model'?" in err
+    assert 'training.max_steps = "many"' in err
+    assert "Traceback" not in err
+
+
+def test_a_damaged_run_is_refused(command: Command, refreshed: RefreshResult, tmp_path: Path) -> None:
+    run = tmp_path / refreshed.run.name
+    shutil.copytree(refreshed.run.path, run)
+    file = run / "index" / sorted(path.name for path in (run / "index").iterdir())[0]
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.write_bytes(data)
+    for arguments in (
+        ["recommend", run, "--user", "u1"],
+        ["evaluate", run],
+        ["export", run, "--out", tmp_path / "out"],
+    ):
+        code, out, err = command(*arguments)
+        assert (code, out) == (1, "")
+        assert "is damaged: its checksum differs" in one_line(err)
+    assert not (tmp_path / "out").exists()
+    code, out, _ = command("runs", tmp_path, "--verify", "--json")
+    assert code == 1
+    assert "checksum differs" in json.loads(out)["runs"][0]["problem"]
+
+
+def test_recommend_as_json_is_what_the_recommender_says(command: Command, current: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("m1\n\nm2 \nm3\n")
+    code, out, err = command("recommend", current, "--user", "u1", "--user", "u2", "-k", "3", "--json")
+    assert (code, err) == (0, "")
+    recommender = Recommender.load(current)
+    expected = [{**row, "title": recommender.title(row["item_id"])} for row in recommender.recommend(["u1", "u2"], k=3)]
+    assert json.loads(out) == {"candidates": expected}
+    _, out, _ = command("recommend", current, "--user", "u3", "--candidates", tmp_path / "file", "--json")
+    assert {row["item_id"] for row in json.loads(out)["candidates"]} <= {"m1", "m2", "m3"}
+    _, out, _ = command("recommend", current, "--user", "u1", "--history", "--explain", "--json")
+    data = json.loads(out)
+    assert data["explanations"][0]["item_id"] == data["candidates"][0]["item_id"]
+    times = [row["timestamp"] for row in data["history"]["u1"]]
+    assert times == sorted(times, reverse=True)
+    assert all(row["rating"] >= 4 for row in data["history"]["u1"])
+
+
+def test_unknown_users_can_be_skipped_or_get_what_is_popular(command: Command, current: Path) -> None:
+    code, out, _ = command("recommend", current, "--user", "u99", "--on-unknown", "skip", "--json")
+    assert (code, json.loads(out)) == (0, {"candidates": []})
+    code, out, _ = command("recommend", current, "--user", "u99", "--on-unknown", "popular", "--explain", "--history")
+    assert code == 0
+    assert "is not in the graph: these are the most liked items" in out
+    code, out, _ = command("recommend", current, "--user", "u99", "--on-unknown", "skip")
+    assert code == 0
+    assert "no candidates for user u99" in out
+
+
+def test_titles_with_brackets_stay_as_they_are(command: Command, current: Path) -> None:
+    title = Recommender.load(current).title("m1")
+    assert "[" in title
+    for arguments in (
+        ["similar", current, "--item", "m1"],
+        ["explain", current, "--user", "u1", "--item", "m1"],
+    ):
+        assert title in command(*arguments)[1]
+
+
+def test_all_users_at_once(command: Command, current: Path, tmp_path: Path) -> None:
+    out_file = tmp_path / "all.parquet"
+    code, out, err = command("recommend", current, "--all-users", "-k", "4", "--out", out_file, "--json")
+    assert (code, err) == (0, "")
+    table = pq.read_table(out_file)
+    assert json.loads(out) == {"out": str(out_file), "users": 16, "rows": table.num_rows}
+    assert table.column_names == ["user_id", "item_id", "score", "rank", "source"]
+    assert table.num_rows == 16 * 4
+    code, _, _ = command("recommend", current, "--user", "u1", "-k", "4", "--out", tmp_path / "one.parquet", "--json")
+    one = pq.read_table(tmp_path / "one.parquet")
+    mine = table.filter([user == "u1" for user in table["user_id"].to_pylist()])
+    assert one.to_pylist() == mine.to_pylist()
+
+
+def test_explain_draws(command: Command, current: Path, tmp_path: Path) -> None:
+    code, out, _ = command("explain", current, "--user", "u1", "--item", "m1", "--draw", tmp_path / "why.svg", "--json")
+    assert code == 0
+    assert json.loads(out)["user_id"] == "u1"
+    assert "<svg" in (tmp_path / "why.svg").read_text()
+
+
+def test_evaluate_prints_any_k(command: Command, current: Path) -> None:
+    code, out, err = command("evaluate", current, "-k", "3", "-k", "7", "--no-baselines", "--json")
+    assert (code, err) == (0, "")
+    data = json.loads(out)
+    assert data["k"] == [3, 7]
+    assert {row["ranker"] for row in data["metrics"]} == {"model"}
+    code, out, _ = command("evaluate", current, "-k", "3")
+    assert code == 0
+    assert "recall@3" in out
+    assert "item_knn" in out
+    assert "bootstrap" in out
+
+
+def test_export(command: Command, current: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    formats = ["--graph", "parquet", "--graph", "rdf", "--graph", "graphml"]
+    code, text, err = command("export", current, "--out", out, *formats, "--json")
+    assert (code, err) == (0, "")
+    files = json.loads(text)["files"]
+    assert files == {str(p.relative_to(out)): p.stat().st_size for p in out.rglob("*") if p.is_file()}
+    assert {"embeddings/movie.parquet", "graph/nodes/movie.parquet", "graph/graph.nt", "graph/graph.graphml"} <= set(
+        files
+    )
+    embeddings = Embeddings.load(current / "model")
+    users, movies = pq.read_table(out / "embeddings/user.parquet"), pq.read_table(out / "embeddings/movie.parquet")
+    row = Recommender.load(current).recommend(["u1"], k=1).table.to_pylist()[0]
+    user = np.array(users["embedding"][users["id"].to_pylist().index("u1")].as_py())
+    at = movies["id"].to_pylist().index(row["item_id"])
+    score = user @ np.array(movies["embedding"][at].as_py()) * movies["scale"][at].as_py()
+    score += movies["prior"][at].as_py() * np.linalg.norm(user)
+    assert score == pytest.approx(row["score"], rel=1e-4, abs=1e-6)
+    assert len(users) == len(embeddings.users)
+    rated = pq.read_table(out / "graph/edges/user.rated.movie.parquet")
+    assert rated["src"][0].as_py().startswith("u")
+    assert rated["dst"][0].as_py().startswith("m")
+    code, _, err = command("export", current, "--out", out)
+    assert code == 1
+    assert "not empty" in one_line(err)
+
+
+def test_runs_shows_which_one_serves(command: Command, current: Path, refreshed: RefreshResult) -> None:
+    code, out, _ = command("runs", current.parent, "--json")
+    data = json.loads(out)["runs"]
+    assert code == 0
+    assert [(one["run"], one["current"], one["problem"]) for one in data] == [(refreshed.run.name, True, None)]
+    assert data[0]["metrics"].keys() == {"recall@5", "ndcg@5"}
+    code, out, _ = command("runs", current.parent, "--verify")
+    assert refreshed.run.name in out
+    assert "serves" in out
+
+
+def test_doctor(command: Command, tmp_path: Path) -> None:
+    code, out, _ = command("doctor", "--json")
+    data = json.loads(out)
+    assert code == (0 if data["sound"] else 1)
+    assert data["checks"]
+    (tmp_path / "file").write_text("")
+    code, out, _ = command("doctor", "--runs", tmp_path / "file" / "runs")
+    assert code == 1
+    assert "broken" in out
+    code, out, _ = command("doctor", "--text-model", tmp_path / "nowhere", "--json")
+    assert code == 1
+
+
+def test_help_loads_no_heavy_library_and_a_mistake_no_traceback() -> None:
+    code = (
+        "import sys; from recall.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as stop:\n    status = stop.code\n"
+        "heavy = [m for m in ('torch', 'faiss', 'transformers', 'matplotlib') if m in sys.modules]\n"
+        "print('HEAVY', heavy, status)\n"
+    )
+    for arguments in (["--help"], ["recommend", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "COLUMNS": "100"},
+        )
+        assert done.stdout.splitlines()[-1] == "HEAVY [] 0"
+        assert done.stderr == ""

@@ -1,0 +1,130 @@
+"""Config errors name every bad key, the value, and what to write instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kg.errors import ConfigError
+from recall.config.deployment import load_config, parse_config
+
+GOOD = """
+seed = 3
+[graph]
+user = "user"
+item = "movie"
+positive = "rating >= 4"
+[[sources.rdf]]
+files = ["movies.nt.gz"]
+[[sources.interactions]]
+files = ["ratings.csv"]
+columns = {user = "userId", item = "movieId", rating = "rating", timestamp = "timestamp"}
+[split]
+test = 0.2
+[model]
+dim = 32
+[index]
+kinds = ["hnsw"]
+[evaluation]
+k = [10, 20]
+[runs]
+folder = "../published"
+[demo]
+user = "1"
+"""
+
+
+def refused(tmp_path: Path, text: str) -> str:
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "c.toml")
+    assert "c.toml" in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_good_config_and_its_defaults(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "c.toml").write_text(GOOD)
+    config = load_config(tmp_path / "deep" / "c.toml")
+    assert config.seed == 3
+    assert config.model.dim == 32
+    assert config.model.layers == 2
+    assert config.index.kinds == ("hnsw",)
+    assert config.evaluation.k == (10, 20)
+    assert config.runs_folder == tmp_path / "published"
+    assert config.demo.user == "1"
+    again = parse_config(config.to_json(), base=tmp_path / "deep")
+    assert again.to_json() == config.to_json()
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("dim = 32", 'dims = 32\nlayers = "2"').replace("test = 0.2", "test = 1.5\nkind = 'random'")
+    text = text.replace("k = [10, 20]", "k = [0, 20]\nbaselines = ['popular']")
+    message = refused(tmp_path, text)
+    assert "5 problems" in message
+    assert "model.dims: unknown key, did you mean 'dim'?" in message
+    assert 'model.layers = "2": should be a valid integer' in message
+    assert "split.test = 1.5 must be at least 0 and below 1" in message
+    assert "evaluation.k.0 = 0: should be greater than or equal to 1" in message
+    assert 'evaluation.baselines.0 = "popular": should be' in message
+    assert "'popularity'" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("[split]", "[splits]", "splits: unknown key, did you mean 'split'?"),
+        ("seed = 3", "zzz = 3", "zzz: unknown key; known here: "),
+        ("seed = 3", "seed = 3.5", "seed = 3.5: should be a valid integer"),
+        ("seed = 3", f"seed = {2**63}", f"seed = {2**63} is larger than any number"),
+        ("seed = 3", "seed = true", "seed = true: should be a valid integer"),
+        ('folder = "../published"', "folder = 5", "runs.folder = 5: "),
+        ('folder = "../published"', "keep = 0", "runs.keep = 0: should be greater than or equal to 1"),
+        ('user = "1"', "user = 1", "demo.user = 1: should be a valid string"),
+        (
+            'files = ["movies.nt.gz"]',
+            'files = ["movies.nt.gz"]\nformt = "turtle"',
+            "sources.rdf.0.formt: unknown key, did you mean 'format'?",
+        ),
+        ('files = ["movies.nt.gz"]', "", "sources.rdf.0.files: missing"),
+        (
+            'item = "movieId"',
+            'items = "movieId"',
+            "sources.interactions.0.columns.items: unknown key, did you mean 'item'?",
+        ),
+        ('positive = "rating >= 4"', 'positive = "rating > 4"', "graph.positive: "),
+        ('kinds = ["hnsw"]', 'kinds = ["hnws"]', "index.kinds.0 = \"hnws\": should be 'ivf' or 'hnsw'"),
+        ("[demo]", "[training]\nseeds = 1\n[demo]", "training.seeds: unknown key"),
+        ("[demo]", "[text]\nmodl = 'x'\n[demo]", "text.modl: unknown key, did you mean 'model'?"),
+        ("[demo]", "[sources.neo4j]\n[demo]", "sources.neo4j needs the section neo4j"),
+        ("[demo]", "[neo4j]\nuri = 'h:7687'\n[demo]", "neo4j: 'h:7687' is no address of a Neo4j server"),
+        ("[demo]", "[neo4j]\nuri = 'bolt://h'\ntimeout = 0\n[demo]", "timeout = 0.0 must be above 0 seconds"),
+        (
+            "[demo]",
+            "[neo4j]\nuri = 'bolt://h'\n[sources.neo4j]\nlabel = []\n[demo]",
+            "sources.neo4j.label: unknown key, did you mean 'labels'?",
+        ),
+        (
+            "[demo]",
+            "[neo4j]\nuri = 'bolt://h'\n[sources.neo4j]\ninteractions = [{type = 'A', ratng = 'B'}]\n[demo]",
+            "sources.neo4j.interactions.0.ratng: unknown key, did you mean 'rating'?",
+        ),
+        ("[split]", "[graph.nodes.movie]\nkey = 'movieId'\n[split]", "graph.nodes.movie.key = 'movieId': write"),
+    ],
+)
+def test_each_kind_of_mistake(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    assert old in GOOD
+    message = refused(tmp_path, GOOD.replace(old, new))
+    assert expected in message
+    assert message.count("\n") == 1, "one problem, one line"
+
+
+def test_files_that_are_no_config(tmp_path: Path) -> None:
+    assert "not valid TOML" in refused(tmp_path, "[graph\n")
+    with pytest.raises(ConfigError, match="there is no config file"):
+        load_config(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+    assert "sources: missing" in refused(tmp_path, "seed = 1\n[graph]\n")
+    assert "1 problem:" in refused(tmp_path, "\ufeffseed = 1\n"), "a byte order mark is no problem"

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pyarrow as pa
+import pytest
+
+from gnn.graph.embeddings import Embeddings
+from kg import KnowledgeGraph
+from kg.errors import ConfigError
+from recall.channels import EmbeddingChannel, Popularity
+from recall.explain.drawing import _Layers, _Page, _text_width, _wrap, draw_explanation
+from recall.explain.explainer import Explainer, Explanation
+
+Model = Callable[..., Embeddings]
+
+
+@pytest.fixture(scope="module")
+def explainer(toy_graph: KnowledgeGraph, linear_model: Model) -> Explainer:
+    movies = toy_graph.nodes["movie"]
+    titles = [
+        f"{t} $x_2$ <b> -- ]]> 千と [bold]" if n % 3 else "Wordwithoutanyspace" * 9
+        for n, t in enumerate(movies["title"].to_pylist())
+    ]
+    at = movies.column_names.index("title")
+    graph = KnowledgeGraph(
+        toy_graph.schema,
+        {**toy_graph.nodes, "movie": movies.set_column(at, "title", pa.array(titles))},
+        toy_graph.edges,
+    )
+    return Explainer(graph, EmbeddingChannel.of(linear_model(graph), graph))
+
+
+@pytest.fixture(scope="module")
+def explanations(explainer: Explainer) -> dict[str, Explanation]:
+    explain = explainer.explain
+    popular = Explainer(explainer.graph, Popularity().fit(explainer.graph))
+    return {
+        "usual": explain([("u3", "m2")])[0],
+        "users named": explain([("u3", "m2")], show_users=True)[0],
+        "many hops": explain([("u3", "m4")], max_hops=4)[0],
+        "no paths": explain([("u3", "m2")], paths=0)[0],
+        "no shares": popular.explain([("u3", "m2")])[0],
+        "many paths": explain([("u3", "m2")], paths=12)[0],
+        "seen": explain([("u3", explain([("u3", "m2")])[0].history[0].node.id)])[0],  # type: ignore[union-attr]
+    }
+
+
+CASES = ("usual", "users named", "many hops", "no paths", "no shares", "many paths", "seen")
+
+
+@pytest.mark.parametrize("case", ["usual", "many hops", "no paths", "no shares"])
+def test_images_of_all_kinds_are_written(explanations: dict[str, Explanation], case: str, tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    draw_explanation(explanations[case], tmp_path / "e.png")
+    pixels = imread(tmp_path / "e.png")
+    assert pixels.shape[1] == 1200
+    assert len({tuple(p) for p in pixels[::7, ::7].reshape(-1, pixels.shape[2]).tolist()}) > 8
+    assert [path.name for path in tmp_path.iterdir()] == ["e.png"]
+
+
+def test_svg_is_well_formed_with_any_title(explanations: dict[str, Explanation], tmp_path: Path) -> None:
+    draw_explanation(explanations["usual"], str(tmp_path / "e.svg"))
+    root = ElementTree.parse(tmp_path / "e.svg").getroot()  # noqa: S314
+    assert root.tag.endswith("svg")
+    assert len(list(root.iter())) > 100
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_boxes_stay_apart_and_on_the_page(explanations: dict[str, Explanation], case: str) -> None:
+    layers = _Layers(explanations[case])
+    boxes = list(layers.boxes.values())
+    for n, a in enumerate(boxes):
+        assert 0 < a.x - a.width / 2 < a.x + a.width / 2 < 12
+        assert abs(a.y) + a.height / 2 <= layers.height / 2
+        for b in boxes[n + 1 :]:
+            apart = abs(a.y - b.y) >= (a.height + b.height) / 2 or abs(a.x - b.x) >= (a.width + b.width) / 2
+            assert apart, (a.lines, b.lines)
+        assert all(_text_width(line, 9) <= a.width for line in a.lines)
+
+
+@pytest.mark.parametrize("case", ["usual", "many hops", "no shares", "seen"])
+def test_labels_do_not_cover_one_another(explanations: dict[str, Explanation], case: str) -> None:
+    layers = _Layers(explanations[case])
+    page = _Page(layers.height)
+    layers.draw(page, top=layers.height, bottom=0)
+    overlaps = 0
+    for n, (a, b, c, d) in enumerate(page.taken):
+        for e, f, g, h in page.taken[n + 1 :]:
+            across, up = min(c, g) - max(a, e), min(d, h) - max(b, f)
+            overlaps += across > 0.02 and up > 0.02
+    assert len(page.taken) > 10
+    assert overlaps == 0
+
+
+def test_width_follows_the_share(explanations: dict[str, Explanation]) -> None:
+    explanation = explanations["usual"]
+    layers = _Layers(explanation)
+    shares = {reason.share for reason in (*explanation.history, *explanation.neighbours)}
+    solid = [line for line in layers.lines.values() if line.share is not None]
+    for line in solid:
+        if len(line.phrases) == 1:
+            assert any(line.share == pytest.approx(share) for share in shares)
+        assert line.boxes[0] is layers.user or line.boxes[-1] is layers.item
+    inner = [line for line in layers.lines.values() if line not in solid]
+    assert inner
+    assert all(line.boxes[0] is not layers.user and line.boxes[-1] is not layers.item for line in inner)
+    assert all(line.share is None for line in _Layers(explanations["no shares"]).lines.values())
+
+
+def test_nobody_else_is_drawn_by_name(explanations: dict[str, Explanation]) -> None:
+    for case in ("usual", "users named"):
+        texts = [line for box in _Layers(explanations[case]).boxes.values() for line in box.lines]
+        assert any("other users" in text for text in texts)
+        assert not [text for text in texts if text.startswith("u") and text[1:].isdigit()]
+
+
+def test_only_png_and_svg(explanations: dict[str, Explanation], tmp_path: Path) -> None:
+    for name in ("e.pdf", "e", "e.png.txt"):
+        with pytest.raises(ConfigError, match=r"must end in \.png or \.svg"):
+            draw_explanation(explanations["usual"], tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    draw_explanation(explanations["no paths"], tmp_path / "E.PNG")
+    assert (tmp_path / "E.PNG").exists()
+
+
+def test_the_plots_of_others_are_left_alone() -> None:
+    code = (
+        "import sys, recall.explain.drawing, matplotlib\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+        "def settings():  # item by item: reading the backend through rcParams would choose one\n"
+        "    return {key: dict.__getitem__(matplotlib.rcParams, key) for key in matplotlib.rcParams}\n"
+        "before = settings()\n"
+        "page = recall.explain.drawing._Page(2.0); page.text(1, 1, 'a')\n"
+        "import pathlib, tempfile\n"
+        "page.save(pathlib.Path(tempfile.mkdtemp()) / 'a.png', 'png')\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+        "assert settings() == before\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_wrapping() -> None:
+    lines = _wrap("The Lord of the Rings: The Fellowship of the Ring", 1.6, 9, 3)
+    assert len(lines) == 3
+    assert " ".join(lines) == "The Lord of the Rings: The Fellowship of the Ring"
+    cut = _wrap("Wordwithoutanyspace" * 9, 1.6, 9, 2)
+    assert len(cut) == 2
+    assert cut[-1].endswith("…")
+    assert all(_text_width(line, 9) <= 1.6 for line in [*lines, *cut])
+    assert _wrap("", 1.0, 9, 2) == [""]
+
+
+def test_scores_that_are_not_positive_show_shares_as_they_are(explanations: dict[str, Explanation]) -> None:
+    usual = explanations["usual"]
+    plain = replace(
+        usual,
+        score=-1.0,
+        history=tuple(replace(r, fraction=None) for r in usual.history),
+        neighbours=tuple(replace(r, fraction=None) for r in usual.neighbours),
+    )
+    labels = [line.label for line in _Layers(plain).lines.values() if line.share is not None]
+    assert labels
+    assert not [label for label in labels if "%" in label]

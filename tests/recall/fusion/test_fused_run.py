@@ -1,0 +1,274 @@
+"""A deployment that fuses channels: its run, what it serves and explains, and its damage."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gnn.graph.embeddings import Embeddings
+from gnn.text.features import TextFeatures
+from kg import SplitConfig, split_interactions
+from kg.errors import ArtifactError, ConfigError, InvalidDataError
+from recall.channels import ItemKNN, ItemKNNConfig, Popularity, Spectral, SpectralConfig
+from recall.config.deployment import load_config
+from recall.contracts import Queries
+from recall.fusion.fusion import Fusion, FusionConfig
+from recall.jobs.fit_channels import keep_channels
+from recall.jobs.inputs import Prepared
+from recall.jobs.refresh import RefreshResult, refresh
+from recall.quality.assess import evaluate_run, exact_channel, read_split
+from recall.serve.recommender import Recommender
+
+FUSION = """
+[channels.item_knn]
+neighbours = 7
+[channels.spectral]
+factors = 5
+[fusion]
+channels = ["embedding", "item_knn", "spectral", "popularity"]
+depth = 20
+"""
+
+
+@pytest.fixture(scope="module")
+def config(make_deployment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = make_deployment(tmp_path_factory.mktemp("fused"))
+    path.write_text(path.read_text() + "[split]\nkind = 'per_user_time'\ntest = 0.2\nvalid = 0.2\n" + FUSION)
+    return path
+
+
+@pytest.fixture(scope="module")
+def published(config: Path) -> RefreshResult:
+    return refresh(load_config(config))
+
+
+@pytest.fixture(scope="module")
+def recommender(published: RefreshResult) -> Recommender:
+    return Recommender.load(published.run.path)
+
+
+def fitted_again(published: RefreshResult, graph, model: Path) -> Fusion:
+    """The same fusion, made by hand."""
+    kinds = {
+        "embedding": exact_channel(Embeddings.load(model), graph),
+        "item_knn": ItemKNN(ItemKNNConfig(neighbours=7)).fit(graph),
+        "spectral": Spectral(SpectralConfig(factors=5)).fit(graph),
+    }
+    weights = published.report["fusion"]["weights"]
+    return Fusion.of({**kinds, "popularity": Popularity().fit(graph)}, graph, FusionConfig(weights=weights, depth=20))
+
+
+class TestRun:
+    def test_the_report_shows_the_fusion_beside_each_channel(self, published: RefreshResult) -> None:
+        weights = published.report["fusion"]["weights"]
+        assert list(weights) == ["embedding", "item_knn", "spectral", "popularity"]
+        assert sum(weights.values()) == pytest.approx(1, abs=1e-3)
+        evaluation = published.report["evaluation"]
+        warm = [row["ranker"] for row in evaluation["metrics"] if row["group"] == "warm users"]
+        assert warm == ["fusion", "model", "item_knn", "spectral", "popularity", "content_knn"]
+        assert evaluation["serves"] == "fusion"
+        assert evaluation["metrics"][0]["intervals"]
+        assert {"fit channels for evaluation", "fit channels for serving"} <= set(published.report["timings"])
+
+    def test_the_list_of_runs_shows_the_metrics_of_what_serves(self, published: RefreshResult) -> None:
+        first = published.report["evaluation"]["metrics"][0]
+        shown = published.run.manifest()["metrics"]
+        assert shown == {"recall@5": first["recall@5"], "ndcg@5": first["ndcg@5"]}
+
+    def test_evaluation_channels_have_seen_the_training_part_only(self, published: RefreshResult, recommender) -> None:
+        graph = recommender.graph
+        split = read_split(published.run.split, graph)
+        view = split.view(graph, "train")
+        again = fitted_again(published, view, published.run.evaluation_model)
+        everybody = Queries.of_users(np.arange(len(graph.users)), graph.users)
+        for name in ("item_knn", "spectral"):
+            kept = type(again.channels[name]).load(published.run.evaluation_channels / name)
+            ours, theirs = (one.recommend(everybody, k=9).table for one in (kept, again.channels[name]))
+            assert ours.drop(["score"]).equals(theirs.drop(["score"]))
+            served = type(again.channels[name]).load(published.run.channels / name)
+            assert len(served.known.liked.items) > len(kept.known.liked.items)
+
+    def test_evaluate_repeats_the_report(self, published: RefreshResult) -> None:
+        found = evaluate_run(published.run)
+        assert found["metrics"] == published.report["evaluation"]["metrics"]
+        assert found["serves"] == "fusion"
+
+    def test_the_same_inputs_change_nothing_and_other_weights_do(self, config: Path, published, tmp_path) -> None:
+        assert refresh(load_config(config)).status == "unchanged"
+        copy = tmp_path / "copy"
+        shutil.copytree(config.parent, copy, ignore=shutil.ignore_patterns("runs"))
+        text = (copy / "config.toml").read_text()
+        given = "\n[fusion.weights]\nembedding = 0\nitem_knn = 2\nspectral = 1\npopularity = 0\n"
+        (copy / "config.toml").write_text(text + given)
+        other = refresh(load_config(copy / "config.toml"))
+        assert other.run.name != published.run.name
+        assert other.report["fusion"]["weights"] == {"embedding": 0, "item_knn": 2, "spectral": 1, "popularity": 0}
+        served = Recommender.load(other.run.path)
+        sources = set(served.recommend_all(k=5).table["source"].to_pylist())
+        assert sources <= {"fusion(item_knn)", "fusion(spectral)", "fusion(item_knn+spectral)", "popular"}
+        assert served.similar(["m1"], k=3).table.num_rows == 3
+
+    def test_a_run_without_the_section_has_no_channels(self, refreshed: RefreshResult) -> None:
+        assert not refreshed.run.channels.exists()
+        assert refreshed.report["fusion"] is None
+        assert refreshed.report["evaluation"]["serves"] == "model"
+        assert Recommender.load(refreshed.run.path).channel.name == "embedding"
+
+
+class TestServed:
+    def test_it_ranks_as_the_fusion_of_its_channels(self, published: RefreshResult, recommender) -> None:
+        graph = recommender.graph
+        expected = fitted_again(published, graph, published.run.model)
+        everybody = Queries.of_users(np.arange(len(graph.users)), graph.users)
+        ours = recommender.recommend(graph.users.ids.to_pylist(), k=8).table
+        theirs = expected.recommend(everybody, k=8).table
+        assert ours.drop(["score"]).equals(theirs.drop(["score"]))
+        np.testing.assert_allclose(ours["score"].to_numpy(), theirs["score"].to_numpy(), rtol=1e-5)
+        assert all(source.startswith("fusion(") for source in ours["source"].to_pylist())
+
+    def test_people_it_does_not_know_are_served_by_history_text_and_both(self, recommender) -> None:
+        by_history = recommender.recommend_for(history=["m1", "m2", "m3"], k=5)
+        assert len(by_history) == 5
+        assert not {"m1", "m2", "m3"} & set(by_history.table["item_id"].to_pylist())
+        many = recommender.recommend_for(history=[["m1", "m2", "m3"], ["m4"]], k=5)
+        assert [row["item_id"] for row in many.of("0")] == by_history.table["item_id"].to_pylist()
+
+    def test_unknown_users_are_handled_as_without_a_fusion(self, recommender) -> None:
+        assert set(recommender.recommend(["nobody"], on_unknown="popular").table["source"].to_pylist()) <= {
+            "fusion(popularity)",
+            "popular",
+        }
+        assert len(recommender.recommend(["nobody"], on_unknown="skip")) == 0
+
+    def test_candidates_and_seen_items_are_honoured(self, recommender) -> None:
+        allowed = [f"m{n}" for n in range(0, 24, 2)]
+        found = recommender.recommend(["u1", "u2"], k=20, candidates=allowed)
+        assert set(found.table["item_id"].to_pylist()) <= set(allowed)
+        everything = recommender.recommend(["u1"], k=24, exclude_seen=False)
+        unseen = recommender.recommend(["u1"], k=24)
+        assert len(everything) > len(unseen)
+
+    def test_every_explanation_adds_up_to_the_served_score(self, recommender) -> None:
+        served = list(recommender.recommend(["u0", "u1", "u5"], k=6))
+        found = recommender.explain([(row["user_id"], row["item_id"]) for row in served])
+        for row, explanation in zip(served, found, strict=True):
+            absolute = sum(abs(reason.share) for reason in explanation.history)
+            assert explanation.source == "fusion"
+            assert explanation.score == pytest.approx(row["score"], abs=1e-4 * absolute)
+            for sides in (explanation.history, explanation.neighbours, explanation.parts):
+                total = sum(one.share for one in sides)
+                assert total == pytest.approx(explanation.score, abs=1e-9 * max(absolute, 1))
+            for part in explanation.parts:
+                if part.reason is None:
+                    assert sum(one.share for one in part.history) == pytest.approx(part.share, abs=1e-9 * absolute)
+                    assert sum(one.share for one in part.neighbours) == pytest.approx(part.share, abs=1e-9 * absolute)
+            weights = {part.channel: part.weight for part in explanation.parts}
+            assert all(weight > 0 for weight in weights.values())
+
+    def test_the_text_names_what_each_channel_brings(self, recommender) -> None:
+        (row,) = recommender.recommend(["u1"], k=1)
+        (explanation,) = recommender.explain([("u1", row["item_id"])])
+        text = explanation.text
+        assert "From the channels (their parts add up to the score):" in text
+        for part in explanation.parts:
+            assert f"  - {part.channel}" in text
+        data = json.loads(json.dumps(explanation.to_json()))
+        assert [part["channel"] for part in data["parts"]] == [part.channel for part in explanation.parts]
+        assert explanation.paths
+        assert explanation.query is not None
+
+    def test_the_command_line_tells_it_too(self, published: RefreshResult, command, tmp_path: Path) -> None:
+        code, out, _ = command("recommend", published.run.path, "--user", "u1", "--explain")
+        assert code == 0
+        assert "from the channels" in out
+        assert "fusion(" in out
+        code, out, _ = command(
+            "explain", published.run.path, "--user", "u1", "--item", "m3", "--draw", tmp_path / "a.svg"
+        )
+        assert code == 0
+        assert (tmp_path / "a.svg").stat().st_size > 1000
+        code, out, _ = command("evaluate", published.run.path)
+        assert code == 0
+        assert "interval of the fusion" in out
+
+
+def test_weights_without_anything_to_find_are_not_made_up(config: Path, published, recommender, tmp_path: Path) -> None:
+    graph = recommender.graph
+    split = split_interactions(graph, SplitConfig(kind="per_user_time", test=0.2, valid=0.0))
+    prepared = Prepared(
+        graph=graph,
+        features=TextFeatures.load(published.run.features),
+        split=split,
+        view=split.view(graph, "train"),
+        quality={},
+        texts={},
+    )
+    model = exact_channel(Embeddings.load(published.run.evaluation_model), graph)
+    with pytest.raises(InvalidDataError, match="give weights"):
+        keep_channels(load_config(config), prepared, model, tmp_path / "channels", prepared.view)
+    assert not (tmp_path / "channels").exists()
+
+
+class TestDamage:
+    @pytest.fixture
+    def run(self, published: RefreshResult, tmp_path: Path) -> Path:
+        shutil.copytree(published.run.path, tmp_path / "run")
+        return tmp_path / "run"
+
+    def test_a_changed_channel_is_noticed_before_it_serves(self, run: Path) -> None:
+        path = run / "channels" / "item_knn" / "neighbours.safetensors"
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(bytes(data))
+        with pytest.raises(ArtifactError, match="neighbours"):
+            Recommender.load(run)
+
+    def test_a_channel_that_is_gone_is_noticed_also_without_checksums(self, run: Path) -> None:
+        shutil.rmtree(run / "channels" / "spectral")
+        with pytest.raises(ArtifactError, match="'spectral'"):
+            Recommender.load(run, verify=False)
+
+
+class TestConfig:
+    def refused(self, config: Path, tmp_path: Path, section: str) -> str:
+        text = config.read_text().split("[channels.item_knn]")[0]
+        (tmp_path / "c.toml").write_text(text + section)
+        with pytest.raises(ConfigError) as caught:
+            load_config(tmp_path / "c.toml")
+        return str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("section", "told"),
+        [
+            ("[fusion]\nchannels = ['embeding']", "embeding"),
+            ("[fusion]\nchannels = []", "fusion.channels"),
+            ("[fusion]\nchannels = ['ease', 'ease']", "twice"),
+            ("[fusion]\nchanels = ['ease']", "did you mean 'channels'"),
+            ("[fusion]\nchannels = ['ease']\ndepth = 1", "fusion.depth = 1"),
+            ("[fusion]\nchannels = ['ease']\nweights = {ease = -1}", "fusion.weights.ease = -1"),
+            ("[fusion]\nchannels = ['ease']\nweights = {ease = nan}", "fusion.weights.ease"),
+            ("[fusion]\nchannels = ['ease']\nweights = {ease = inf}", "fusion.weights.ease"),
+            ("[fusion]\nchannels = ['ease']\nweights = {ease = 0}", "all 0"),
+            ("[fusion]\nchannels = ['ease']\nweights = {rp3beta = 1}", "fusion.weights.rp3beta"),
+            ("[fusion]\nchannels = ['ease', 'cheby']\nweights = {ease = 1}", "fusion.weights.cheby is missing"),
+            ("[fusion]\nchannels = ['ease']\nvalidation_users = 0", "validation_users"),
+            ("[channels.item_knn]\nneighbors = 3", "did you mean 'neighbours'"),
+            ("[channels.item_knn]\nneighbours = 0", "item_knn.neighbours = 0"),
+            ("[channels.itemknn]\nneighbours = 3", "did you mean 'item_knn'"),
+        ],
+    )
+    def test_what_cannot_be_is_refused_by_name(self, config: Path, tmp_path: Path, section: str, told: str) -> None:
+        assert told in self.refused(config, tmp_path, section)
+
+    def test_weights_need_a_validation_part_or_to_be_given(self, config: Path, tmp_path: Path) -> None:
+        text = config.read_text().replace("valid = 0.2", "valid = 0.0")
+        (tmp_path / "c.toml").write_text(text)
+        with pytest.raises(ConfigError, match=r"split\.valid is 0"):
+            load_config(tmp_path / "c.toml")
+        weights = "embedding = 1\nitem_knn = 1\nspectral = 1\npopularity = 1\n"
+        (tmp_path / "c.toml").write_text(text + "[fusion.weights]\n" + weights)
+        assert load_config(tmp_path / "c.toml").fusion.weights["spectral"] == 1

@@ -1,0 +1,123 @@
+"""The best k of a block, against sorting everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+
+from kg import ItemLists
+from kg.errors import ConfigError, InvalidDataError
+from recall.index.top_k import best_first, check_k, check_positions, contains, mask_out, top_k, top_k_sparse
+
+
+def naive(scores, k, columns):
+    rows = []
+    for row in scores:
+        order = sorted((-value, columns[at]) for at, value in enumerate(row) if value > -np.inf)[:k]
+        rows.append([item for _, item in order] + [-1] * (k - len(order)))
+    return np.array(rows).reshape(len(scores), k)
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 5), st.integers(0, 12), st.integers(1, 15), st.randoms(use_true_random=False))
+def test_equals_a_full_sort_with_many_ties(rows, width, k, random):
+    values = [random.choice([-np.inf, 0.0, 0.0, 1.0, 2.0]) for _ in range(rows * width)]
+    scores = np.array(values, dtype=np.float32).reshape(rows, width)
+    columns = np.array(sorted(random.sample(range(100), width)), dtype=np.int64)
+    top = top_k(scores, k, columns=columns)
+    np.testing.assert_array_equal(top.items, naive(scores, k, columns))
+    for row in range(rows):
+        for item, score in zip(top.items[row], top.scores[row], strict=True):
+            assert score == (-np.inf if item < 0 else scores[row, list(columns).index(item)])
+
+
+@settings(max_examples=200)
+@given(st.integers(1, 5), st.integers(0, 12), st.integers(1, 15), st.randoms(use_true_random=False))
+def test_sparse_equals_dense(rows, width, k, random):
+    values = [random.choice([0.0, 0.0, -1.0, 1.0, 2.0]) for _ in range(rows * width)]
+    scores = np.array(values, dtype=np.float32).reshape(rows, width)
+    columns = np.array(sorted(random.sample(range(100), width)), dtype=np.int64)
+    listed = [(row, item) for row in range(rows) for item in random.sample(range(100), 30)]
+    exclude = ItemLists.from_pairs(*np.array(listed).T, num_rows=rows)
+    sparse = top_k_sparse(csr_matrix(scores), k, exclude=exclude, columns=columns)
+    dense = np.where(scores == 0, -np.inf, scores).astype(np.float32)
+    mask_out(dense, exclude, columns)
+    np.testing.assert_array_equal(sparse.items, top_k(dense, k, columns=columns).items)
+
+
+def test_best_first_is_stable_and_knows_signs():
+    rows = np.array([1, 0, 0, 1, 0, 0, 0])
+    scores = np.array([2.0, -0.0, 0.0, 3.0, -2.5, 1.5, -0.1], dtype=np.float32)
+    assert best_first(rows, scores).tolist() == [5, 1, 2, 6, 4, 3, 0]
+
+
+def test_the_block_is_left_as_it_was():
+    scores = np.random.default_rng(0).normal(size=(4, 30)).astype(np.float32)
+    before = scores.copy()
+    top_k(scores, 5)
+    np.testing.assert_array_equal(scores, before)
+
+
+@pytest.mark.parametrize("columns", [None, np.array([0, 2, 3, 7])])
+def test_masks_what_is_listed(columns):
+    lists = ItemLists(np.array([0, 2, 2, 4]), np.array([2, 5, 0, 7]))
+    width = 8 if columns is None else len(columns)
+    scores = np.zeros((3, width), dtype=np.float32)
+    mask_out(scores, lists, columns)
+    names = np.arange(8) if columns is None else columns
+    for row in range(3):
+        np.testing.assert_array_equal(np.isinf(scores[row]), np.isin(names, lists[row]))
+
+
+def test_masking_nothing_from_no_columns_is_fine():
+    scores = np.zeros((1, 0), dtype=np.float32)
+    mask_out(scores, ItemLists(np.array([0, 1]), np.array([3])), np.zeros(0, dtype=np.int64))
+    assert scores.shape == (1, 0)
+
+
+def test_contains_knows_rows_apart_and_no_missing_item():
+    lists = ItemLists(np.array([0, 2, 3]), np.array([1, 4, 0]))
+    found = np.array([[4, 0, -1], [0, 1, 9]])
+    np.testing.assert_array_equal(contains(lists, found), [[True, False, False], [True, False, False]])
+
+
+def test_k_and_positions_are_checked():
+    with pytest.raises(ConfigError, match="k = 0"):
+        check_k(0)
+    with pytest.raises(InvalidDataError, match="there are 5 items"):
+        check_positions(np.array([1, 5]), 5, "candidates")
+    np.testing.assert_array_equal(check_positions(np.array([3, 1, 3]), 5, "candidates"), [1, 3])
+
+
+def wide_rows(kind, random):
+    """Rows wide enough that columns are grouped."""
+    scores = random.normal(size=(7, 3000)).astype(np.float32)
+    if kind == "many ties":
+        return np.round(scores, 1)
+    if kind == "plateau with few above":
+        return np.where(random.random(scores.shape) < 0.001, scores, 0).astype(np.float32)
+    if kind == "plateau above the bound":  # one group of columns holds all that is good
+        return np.where(np.arange(3000) % 40 == 0, np.abs(scores), 0).astype(np.float32)
+    if kind == "all equal":
+        return np.zeros_like(scores)
+    if kind == "few at all":
+        return np.where(random.random(scores.shape) < 0.001, scores, -np.inf).astype(np.float32)
+    return scores
+
+
+@pytest.mark.parametrize("k", [1, 5, 40, 3000, 4000])
+@pytest.mark.parametrize(
+    "kind",
+    ["no ties", "many ties", "plateau with few above", "plateau above the bound", "all equal", "few at all"],
+)
+def test_wide_rows_equal_a_full_sort(kind, k):
+    scores = wide_rows(kind, np.random.default_rng(0))
+    top = top_k(scores, k)
+    np.testing.assert_array_equal(top.items, naive(scores, k, list(range(3000))))
+    there = top.items >= 0
+    rows = np.nonzero(there)[0]
+    np.testing.assert_array_equal(top.scores[there], scores[rows, top.items[there]])
+    assert (top.scores[~there] == -np.inf).all()

@@ -1,0 +1,445 @@
+"""The Recommender: external ids in, candidates out, from memory and from a published run."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import recall
+import recall.serve.recommender
+from gnn.graph.embeddings import Embeddings
+from kg import ItemLists, KnowledgeGraph, NodeType, Relation, RelationKey
+from kg.errors import ArtifactError, ConfigError, UnknownIdError
+from kg.io.files import write_json, write_manifest
+from kg.io.graph_folder import save_graph
+from recall.channels import EmbeddingChannel, ItemKNN, Popularity
+from recall.contracts import CANDIDATE_SCHEMA, Candidates, Queries
+from recall.serve.recommender import Recommender
+
+RATED = RelationKey("user", "rated", "movie")
+
+
+@pytest.fixture(scope="module")
+def graph(movie_graph):
+    """The toy graph; user u9 likes nothing."""
+    made = movie_graph()
+    table = made.edges[RATED]
+    rating = table["rating"].to_numpy().copy()
+    (bored,) = made.users.index(["u9"])
+    rating[table["src"].to_numpy() == bored] = 1.0
+    table = table.set_column(table.column_names.index("rating"), "rating", pa.array(rating))
+    return KnowledgeGraph(made.schema, made.nodes, {**made.edges, RATED: table})
+
+
+@pytest.fixture(scope="module")
+def embeddings(graph, linear_model) -> Embeddings:
+    return linear_model(graph, seed=3)
+
+
+@pytest.fixture(scope="module")
+def recommender(graph, embeddings):
+    return Recommender(graph, EmbeddingChannel.of(embeddings, graph))
+
+
+@pytest.fixture
+def run(graph, embeddings, tmp_path):
+    """A run as a refresh publishes it, as far as serving reads it."""
+    folder = tmp_path / "runs" / "20260131T235959123Z-1a2b3c4d"
+    folder.mkdir(parents=True)
+    save_graph(graph, folder / "graph")
+    embeddings.save(folder / "model")
+    EmbeddingChannel.of(embeddings, graph).index.save(folder / "index")
+    write_json(folder / "config.json", {"text": {}})
+    write_manifest(folder, {"created": "2026-01-31"})
+    return folder
+
+
+def seen(graph, user):
+    (position,) = graph.users.index([user])
+    interactions = graph.interactions
+    return set(graph.items.take(interactions.item[interactions.user == position]).to_pylist())
+
+
+def items(answer):
+    return answer.table["item_id"].to_pylist()
+
+
+class TestRecommend:
+    def test_the_best_unseen_items_by_the_formula(self, recommender, graph, embeddings):
+        answer = recommender.recommend(["u4"], k=5)
+        (user,) = graph.users.index(["u4"])
+        scores = embeddings.users[user].astype("f8") @ embeddings.scaled_items.T.astype("f8")
+        names = graph.items.ids.to_pylist()
+        expected = [names[i] for i in np.argsort(-scores) if names[i] not in seen(graph, "u4")][:5]
+        assert items(answer) == expected
+        assert answer.table["rank"].to_pylist() == [1, 2, 3, 4, 5]
+        assert answer.table["source"].to_pylist() == ["embedding"] * 5
+
+    def test_users_come_in_the_order_asked_and_once(self, recommender):
+        answer = recommender.recommend(["u7", "u9", "u2", "u7"], k=2)
+        assert answer.table["user_id"].to_pylist() == ["u7", "u7", "u9", "u9", "u2", "u2"]
+
+    def test_a_user_without_positives_gets_popular_unseen_items(self, recommender, graph):
+        answer = recommender.recommend(["u9"], k=6)
+        assert set(answer.table["source"].to_pylist()) == {"popular"}
+        assert not set(items(answer)) & seen(graph, "u9")
+        queries = Queries.of_users(graph.users.index(["u9"]), graph.users)
+        assert items(answer) == items(Popularity().fit(graph).recommend(queries, k=6))
+
+    def test_unknown_users(self, recommender):
+        with pytest.raises(UnknownIdError, match=r"'nobody'.*on_unknown=.popular"):
+            recommender.recommend(["u1", "nobody"])
+        skipped = recommender.recommend(["nobody", "u1"], k=2, on_unknown="skip")
+        assert set(skipped.table["user_id"].to_pylist()) == {"u1"}
+        popular = recommender.recommend(["nobody", "u1"], k=2, on_unknown="popular").table.to_pylist()
+        assert [(row["user_id"], row["source"]) for row in popular] == [
+            ("nobody", "popular"),
+            ("nobody", "popular"),
+            ("u1", "embedding"),
+            ("u1", "embedding"),
+        ]
+        assert len(recommender.recommend(["nobody"], on_unknown="skip")) == 0
+        with pytest.raises(ConfigError, match="on_unknown = 'ignore'"):
+            recommender.recommend(["u1"], on_unknown="ignore")
+
+    def test_candidates_and_seen(self, recommender, graph):
+        allowed = ["m3", "m11", "m20", "m21", "m30"]
+        answer = recommender.recommend(["u1", "u9"], k=5, candidates=allowed)
+        assert set(items(answer)) <= set(allowed) - (seen(graph, "u1") & seen(graph, "u9"))
+        assert len(recommender.recommend(["u1"], k=100, exclude_seen=False)) == len(graph.items)
+        with pytest.raises(UnknownIdError, match="'m999'"):
+            recommender.recommend(["u1"], candidates=["m999"])
+
+    def test_mistakes_are_named(self, recommender, tmp_path):
+        with pytest.raises(ConfigError, match=r"write \['u1'\]"):
+            recommender.recommend("u1")
+        with pytest.raises(ConfigError, match="write '1'"):
+            recommender.recommend([1])
+        with pytest.raises(ConfigError, match="user_ids = 1 must be a list"):
+            recommender.recommend(1)
+        for k in (0, -1, 2.5, "5", True, None):
+            with pytest.raises(ConfigError, match=f"k = {k!r} must be"):
+                recommender.recommend(["u1"], k=k)
+            with pytest.raises(ConfigError, match=f"k = {k!r} must be"):
+                recommender.similar(["m1"], k=k)
+        for out in (tmp_path, ""):
+            with pytest.raises(ConfigError, match="name a file in it"):
+                recommender.recommend_all(out=out)
+
+    def test_more_items_than_there_are(self, recommender, graph):
+        everything = 10**12
+        assert len(recommender.recommend(["u1"], k=everything, exclude_seen=False)) == len(graph.items)
+        assert len(recommender.recommend_for(history=["m1"], k=everything)) == len(graph.items) - 1
+        assert len(recommender.similar(["m1"], k=everything)) < len(graph.items)
+        popular = recommender.recommend(["nobody"], k=everything, on_unknown="popular")
+        assert len(popular) == len(graph.items)
+
+    def test_ids_as_arrow_arrays(self, recommender):
+        ids = pa.array(["u1", "u4"])
+        assert recommender.recommend(ids).table.equals(recommender.recommend(["u1", "u4"]).table)
+        history = pa.array([["m1"], ["m2", "m3"]])
+        many = recommender.recommend_for(history=history).table
+        assert many.equals(recommender.recommend_for(history=[["m1"], ["m2", "m3"]]).table)
+
+    def test_nobody_asked(self, recommender):
+        answer = recommender.recommend([])
+        assert len(answer) == 0
+        assert answer.table.schema == CANDIDATE_SCHEMA
+
+    def test_works_with_any_channel(self, graph):
+        made = Recommender(graph, ItemKNN().fit(graph))
+        assert set(made.recommend(["u1", "u9"], k=3).table["source"].to_pylist()) == {"item_knn", "popular"}
+        with pytest.raises(ConfigError, match="no item vectors"):
+            made.similar(["m1"])
+
+
+class TestRecommendAll:
+    def test_in_memory_and_to_parquet_the_same(self, recommender, graph, tmp_path, monkeypatch):
+        whole = recommender.recommend_all(k=4)
+        assert whole.table["user_id"].to_pylist() == [name for name in graph.users.ids.to_pylist() for _ in range(4)]
+        monkeypatch.setattr(recall.serve.recommender, "_BLOCK_USERS", 7)
+        rows = recommender.recommend_all(k=4, out=tmp_path / "deep" / "candidates.parquet")
+        written = pq.read_table(tmp_path / "deep" / "candidates.parquet")
+        assert rows == len(whole) == written.num_rows
+        assert written.equals(whole.table)
+        assert whole.of("u4") == recommender.recommend(["u4"], k=4).of("u4")
+
+    def test_a_failure_leaves_the_old_file(self, recommender, tmp_path, monkeypatch):
+        out = tmp_path / "candidates.parquet"
+        recommender.recommend_all(k=1, out=out)
+        before = out.read_bytes()
+        monkeypatch.setattr(recall.serve.recommender, "_BLOCK_USERS", 10)
+        answers = iter([Candidates.concat([]), OSError("the disk is gone")])
+
+        def fail(*args, **options):
+            if isinstance(answer := next(answers), OSError):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(recommender, "_answer", fail)
+        with pytest.raises(OSError, match="gone"):
+            recommender.recommend_all(k=2, out=out)
+        assert out.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [out]
+
+
+class TestSomebodyUnknown:
+    def test_a_history(self, recommender):
+        answer = recommender.recommend_for(history=["m1", "m7"], k=5)
+        assert answer.table["user_id"].to_pylist() == ["0"] * 5
+        assert answer.table["source"].to_pylist() == ["embedding"] * 5
+        assert not set(items(answer)) & {"m1", "m7"}
+        assert {"m1", "m7"} <= set(items(recommender.recommend_for(history=["m1", "m7"], k=40, exclude_seen=False)))
+
+    def test_many_at_once_answer_as_alone(self, recommender):
+        together = recommender.recommend_for(history=[["m1", "m7"], [], ["m30"]], k=4)
+        assert together.table["user_id"].to_pylist() == [str(row) for row in range(3) for _ in range(4)]
+        assert [row["item_id"] for row in together.of("0")] == items(
+            recommender.recommend_for(history=["m1", "m7"], k=4)
+        )
+        assert {row["source"] for row in together.of("1")} == {"popular"}
+
+    def test_attributes_by_name_and_by_key(self, recommender):
+        by_name = recommender.recommend_for(attributes={"director": ["p3"]}, k=5)
+        by_key = recommender.recommend_for(attributes={RelationKey("movie", "director", "person"): ["p3"]}, k=5)
+        assert items(by_name) == items(by_key)
+        assert items(by_name) != items(recommender.recommend_for(attributes={"director": ["p5"]}, k=5))
+        mixed = recommender.recommend_for(history=["m2"], attributes={"genre": ["drama"]}, k=5)
+        assert "m2" not in items(mixed)
+
+    def test_a_name_of_several_relations(self, graph, movie_graph):
+        other = RelationKey("movie", "director", "genre")
+        schema = graph.schema.with_(relations=[Relation(key=other)])
+        edges = {**graph.edges, other: graph.edges[RelationKey("movie", "genre", "genre")]}
+        made = KnowledgeGraph(schema, graph.nodes, edges)
+        double = Recommender(made, ItemKNN().fit(made))
+        with pytest.raises(ConfigError, match="2 relations are called 'director'"):
+            double.recommend_for(attributes={"director": ["p3"]})
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"history": ["m1", "m_none"]}, "unknown movie id: 'm_none'"),
+            ({"attributes": {"director": ["p_none"]}}, "unknown person id: 'p_none'"),
+        ],
+    )
+    def test_unknown_ids_are_named_with_the_option(self, recommender, given, message):
+        with pytest.raises(UnknownIdError, match=message + '.*on_unknown="skip"'):
+            recommender.recommend_for(**given)
+        assert len(recommender.recommend_for(**given, k=3, on_unknown="skip")) == 3
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({}, "needs a history, a text or attributes"),
+            ({"history": "m1"}, r"write \['m1'\]"),
+            ({"history": [["m1"], ["m2"]], "attributes": [{"genre": ["drama"]}]}, "history for 2, attributes for 1"),
+            ({"history": [["m1"], ["m2"]], "text": "space"}, "history for 2, text for 1"),
+            ({"attributes": {"producer": ["p1"]}}, "'producer' is no attribute of 'movie'; there are"),
+            ({"attributes": {"rated": ["u1"]}}, "'rated' is no attribute"),
+            ({"attributes": {"genre": "drama"}}, r"write \['drama'\]"),
+            ({"history": ["m1"], "on_unknown": "popular"}, "'raise' or 'skip'"),
+            ({"history": 1}, "history = 1 must be a list of ids"),
+            ({"history": [1, 2]}, "history holds 1, ids are strings"),
+            ({"history": [["m1"], "m2"]}, r"write \['m2'\]"),
+            ({"text": 5}, "text = 5"),
+            ({"text": ["space", 5]}, "text holds 5"),
+            ({"attributes": "director"}, "attributes holds 'd'"),
+            ({"attributes": 5}, "attributes = 5"),
+        ],
+    )
+    def test_mistakes_are_named(self, recommender, given, message):
+        with pytest.raises(ConfigError, match=message):
+            recommender.recommend_for(**given)
+
+    def test_a_text(self, graph, linear_model):
+        rng = np.random.default_rng(0)
+        base = linear_model(graph, seed=1)
+        projection = rng.normal(size=(5, base.dim)).astype(np.float32)
+        made = Embeddings(
+            **{
+                **{name: getattr(base, name) for name in Embeddings.__dataclass_fields__},
+                "linear": type(base.linear)(
+                    **{
+                        **{name: getattr(base.linear, name) for name in type(base.linear).__dataclass_fields__},
+                        "text_projection": projection,
+                    }
+                ),
+            }
+        )
+        asked = []
+
+        def encode(texts):
+            asked.append(list(texts))
+            return np.array([[1, 0, 0, 0, 0] if text else [0] * 5 for text in texts], dtype=np.float32)
+
+        texts = Recommender(graph, EmbeddingChannel.of(made, graph, encode=encode))
+        assert len(texts.recommend_for(text="slow-burn space drama", k=3)) == 3
+        assert asked == [["slow-burn space drama"]]
+        texts.recommend_for(history=[["m1"], ["m2"]], k=3)
+        texts.recommend(["u1"], k=3)
+        assert len(asked) == 1, "the encoder is asked for texts only"
+        both = texts.recommend_for(text=["a", None], history=[[], ["m4"]], k=3)
+        assert [row["item_id"] for row in both.of("1")] == items(texts.recommend_for(history=["m4"], k=3))
+
+
+class TestSimilar:
+    def test_by_cosine_without_itself(self, recommender, graph, embeddings):
+        answer = recommender.similar(["m3", "m11"], k=6)
+        unit = embeddings.items / np.linalg.norm(embeddings.items, axis=1, keepdims=True)
+        names = graph.items.ids.to_pylist()
+        for name in ("m3", "m11"):
+            cosine = unit @ unit[names.index(name)]
+            expected = [names[i] for i in np.argsort(-cosine) if names[i] != name][:6]
+            found = answer.of(name)
+            assert [row["item_id"] for row in found] == expected
+            assert [row["rank"] for row in found] == [1, 2, 3, 4, 5, 6]
+            assert found[0]["score"] == pytest.approx(np.sort(cosine)[-2], rel=1e-5)
+        assert set(answer.table["source"].to_pylist()) == {"similar"}
+
+    def test_zero_vectors_are_like_nothing(self, graph, embeddings):
+        vectors = embeddings.items.copy()
+        vectors[5:8] = 0
+        made = Recommender(graph, ItemKNN().fit(graph), item_vectors=vectors)
+        blank, other = graph.items.take(np.array([5, 0])).to_pylist()
+        answer = made.similar([blank, other], k=100)
+        assert answer.of(blank) == []
+        assert len(answer.of(other)) == len(graph.items) - 4
+
+    def test_unknown_items(self, recommender):
+        with pytest.raises(UnknownIdError, match="'m999'"):
+            recommender.similar(["m999"])
+
+
+class TestExplain:
+    def test_the_score_is_the_one_recommended(self, recommender):
+        for row in recommender.recommend(["u4", "u9"], k=3):
+            (explanation,) = recommender.explain([(row["user_id"], row["item_id"])])
+            assert (explanation.user_id, explanation.item_id) == (row["user_id"], row["item_id"])
+            assert explanation.source == row["source"]
+            size = sum(abs(reason.share) for reason in explanation.history)
+            assert explanation.score == pytest.approx(row["score"], abs=1e-4 * size)
+            assert (explanation.reason is not None) == (row["source"] == "popular")
+
+    @pytest.mark.parametrize(
+        "pairs", ["u1", 5, None, ("u1", "m1"), [("u1",)], [("u1", "m1", "m2")], [None], [("u1", 1)]]
+    )
+    def test_what_is_no_pair_is_told(self, recommender, pairs):
+        with pytest.raises(ConfigError, match=r"\[\('u1', 'm1'\)\]"):
+            recommender.explain(pairs)
+
+    def test_pairs_keep_their_order_when_some_are_popular(self, recommender):
+        pairs = [("u9", "m1"), ("u4", "m2"), ("u9", "m3"), ("u4", "m1")]
+        found = recommender.explain(pairs)
+        assert [(one.user_id, one.item_id) for one in found] == pairs
+        assert [one.source for one in found] == ["popular", "embedding", "popular", "embedding"]
+        assert recommender.explain([]) == []
+
+    def test_titles(self, recommender, graph):
+        assert recommender.title("m0") == graph.title("movie", int(graph.items.index(["m0"])[0]))
+        with pytest.raises(UnknownIdError, match="'m999'"):
+            recommender.title("m999")
+
+
+class TestRun:
+    def test_loads_what_was_published(self, run, recommender, graph):
+        (run.parent / "current").symlink_to(run.name)
+        loaded = Recommender.load(run.parent / "current")
+        ids = graph.users.ids.to_pylist()
+        assert loaded.recommend(ids, k=10).table.equals(recommender.recommend(ids, k=10).table)
+        assert loaded.similar(["m1"], k=5).table.equals(recommender.similar(["m1"], k=5).table)
+        given = {"history": ["m1"], "attributes": {"genre": ["drama"]}}
+        assert loaded.recommend_for(**given).table.equals(recommender.recommend_for(**given).table)
+
+    @pytest.mark.parametrize("name", ["model/model.safetensors", "index/index.faiss", "graph/graph.json"])
+    def test_a_changed_byte_is_refused(self, run, name):
+        path = run / name
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(ArtifactError, match="damaged"):
+            Recommender.load(run)
+
+    def test_an_index_of_another_model_is_refused(self, run, graph, linear_model):
+        EmbeddingChannel.of(linear_model(graph, seed=8), graph).index.save(run / "index")
+        (run / "MANIFEST.json").unlink()
+        write_manifest(run, {})
+        with pytest.raises(ArtifactError, match="other item vectors"):
+            Recommender.load(run)
+
+    def test_another_format_version_is_refused(self, run):
+        path = run / "MANIFEST.json"
+        path.unlink()
+        write_manifest(run, {"format_version": 99})
+        assert json.loads(path.read_text())["format_version"] == 99
+        with pytest.raises(ArtifactError, match="format version 99"):
+            Recommender.load(run)
+
+    def test_no_run(self, tmp_path):
+        with pytest.raises(ArtifactError, match="nothing has been published"):
+            Recommender.load(tmp_path / "current")
+
+    def test_a_text_needs_a_model_with_texts(self, run):
+        with pytest.raises(ConfigError, match="without text features"):
+            Recommender.load(run).recommend_for(text="space")
+
+
+class TestShared:
+    def test_threads_get_what_one_gets(self, graph, embeddings):
+        ids = graph.users.ids.to_pylist()
+        calls = [
+            *(lambda made, i=i: made.recommend([i], k=7).table for i in ids),
+            *(lambda made, i=i: made.recommend_for(history=[f"m{i}"], k=7).table for i in range(20)),
+            *(lambda made, i=i: made.similar([f"m{i}"], k=7).table for i in range(20)),
+            *(lambda made, i=i: made.explain([(ids[i], "m3")])[0].score for i in range(10)),
+        ]
+        alone = Recommender(graph, EmbeddingChannel.of(embeddings, graph))
+        expected = [call(alone) for call in calls]
+        shared = Recommender(graph, EmbeddingChannel.of(embeddings, graph))  # nothing lazy has happened yet
+        start = threading.Barrier(8)
+
+        def work(number):
+            start.wait()
+            order = np.random.default_rng(number).permutation(len(calls))
+            return {at: calls[at](shared) for at in order}
+
+        with ThreadPoolExecutor(8) as pool:
+            for answers in pool.map(work, range(8)):
+                for at, answer in answers.items():
+                    assert answer == expected[at]
+
+    def test_exported_at_the_top(self):
+        assert recall.Recommender is Recommender
+        assert recall.Candidates is Candidates
+        with pytest.raises(AttributeError, match="Recomender"):
+            recall.Recomender  # noqa: B018
+
+
+def test_a_graph_without_attributes(movie_graph):
+    made = movie_graph()
+    schema = type(made.schema)(
+        node_types={name: NodeType(name=name) for name in ("user", "movie")},
+        relations={RATED: made.schema.relations[RATED]},
+        user_type="user",
+        item_type="movie",
+        interaction=RATED,
+        positive=made.schema.positive,
+    )
+    bare = KnowledgeGraph(schema, {n: made.nodes[n] for n in ("user", "movie")}, {RATED: made.edges[RATED]})
+    recommender = Recommender(bare, ItemKNN().fit(bare))
+    assert len(recommender.recommend(["u1"], k=3)) == 3
+    with pytest.raises(ConfigError, match="there are none"):
+        recommender.recommend_for(attributes={"genre": ["drama"]})
+
+
+def test_queries_keep_their_meaning_when_taken():
+    queries = Queries.of_histories(["a", "b"], ItemLists(np.array([0, 1, 3]), np.array([4, 2, 6])))
+    taken = queries.take(np.array([1]))
+    assert taken.key == ["b"]
+    assert taken.history.items.tolist() == [2, 6]
