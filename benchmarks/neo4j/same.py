@@ -17,7 +17,7 @@ from kg.io.graph_folder import load_graph
 from kg.stores.neo4j.write.load import load_into
 from recall.config.deployment import RefreshConfig, RunsSettings, load_config
 from recall.jobs.refresh import refresh
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 from recall.serve.recommender import Recommender
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(context: Context) -> list[dict[str, Any]]:
     demo = load_config(MOVIES / "demo.toml")
     neo4j = load_config(MOVIES / "neo4j.toml").model_copy(update={"neo4j": context.connection})
     rows: list[dict[str, Any]] = []
-    first: RunFolder | None = None
+    first: RunLayout | None = None
     for name, config in (
         ("RDF", demo),
         ("RDF, lines shuffled", _shuffled(context.folder / "shuffled")),
@@ -73,7 +73,7 @@ def _facts(report: dict[str, Any]) -> dict[str, Any]:
     return {"nodes": sum(data["nodes"].values()), "edges": sum(data["edges"].values())}
 
 
-def _beside(first: RunFolder, other: RunFolder) -> dict[str, Any]:
+def _beside(first: RunLayout, other: RunLayout) -> dict[str, Any]:
     """What of a run is what the first one has: tables, and candidates with their scores."""
     one, two = load_graph(first.graph), load_graph(other.graph)
     pairs = [(one.nodes[name], two.nodes.get(name)) for name in one.nodes]

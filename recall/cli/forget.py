@@ -12,7 +12,7 @@ from recall.cli.console import json_text, watch
 
 if TYPE_CHECKING:
     from recall.config.deployment import RefreshConfig
-    from recall.runs.layout import RunsFolder
+    from recall.runs.registry import RunsFolder
 
 
 def forget(
@@ -72,11 +72,12 @@ def forget(
 
 def _deployment(where: Path) -> tuple[RunsFolder, RefreshConfig | None]:
     from recall.config.deployment import load_config
-    from recall.runs.layout import RunFolder, RunsFolder
+    from recall.runs.layout import RunLayout
+    from recall.runs.registry import RunsFolder
 
     if not where.is_dir():
         config = load_config(where)
         return RunsFolder(config.runs_folder), config
     if where.name == "current" or (where / "MANIFEST.json").is_file():
-        return RunsFolder(RunFolder.open(where).path.parent), None
+        return RunsFolder(RunLayout.open(where).path.parent), None
     return RunsFolder(where.resolve()), None

@@ -250,10 +250,10 @@ def evaluate(
 ) -> None:
     """Test metrics at any k, from the stored evaluation model, which has seen the training part only."""
     from recall.quality.assess import evaluate_run
-    from recall.runs.layout import RunFolder
+    from recall.runs.layout import RunLayout
 
     with watch(quiet=as_json) as progress:
-        result = evaluate_run(RunFolder.open(run), ks=k, baselines=baselines, progress=progress)
+        result = evaluate_run(RunLayout.open(run), ks=k, baselines=baselines, progress=progress)
     if as_json:
         typer.echo(json_text(result))
     else:
@@ -270,12 +270,12 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Embeddings by id as Parquet, and the graph as Parquet, RDF or GraphML."""
-    from recall.runs.layout import RunFolder
+    from recall.runs.layout import RunLayout
     from recall.serve.export import export_run
 
     with watch(quiet=as_json) as progress:
         files = export_run(
-            RunFolder.open(run), out, formats=[f.value for f in graph or [GraphFormat.PARQUET]], progress=progress
+            RunLayout.open(run), out, formats=[f.value for f in graph or [GraphFormat.PARQUET]], progress=progress
         )
     if as_json:
         typer.echo(json_text({"out": str(out), "files": files}))
@@ -338,11 +338,11 @@ def write_back(
 
     Readers see the results of the run before until all of it is there. Killed, it goes on when it is started again.
     """
-    from recall.runs.layout import RunFolder
+    from recall.runs.layout import RunLayout
     from recall.serve.store import connection_of
     from recall.serve.write_back import configured, write_back_run
 
-    folder = RunFolder.open(run)
+    folder = RunLayout.open(run)
     connection = _connection(connection_of(folder), neo4j, database, user)
     wanted, vectors = configured(folder)
     with connection.open(base=folder.path) as store, watch(quiet=as_json) as progress:
@@ -387,12 +387,12 @@ def cypher(
     """
     from kg.stores.embedded.store import EmbeddedStore
     from recall.cli.render.show import print_ready, print_rows, ready_data, rows_data
-    from recall.runs.layout import RunFolder
+    from recall.runs.layout import RunLayout
     from recall.serve.store import RunStore, connection_of, ready_queries_of
 
     if query is not None and ready is not None:
         raise typer.BadParameter("give a query or --ready, not both", param_hint="--ready")
-    folder = RunFolder.open(run)
+    folder = RunLayout.open(run)
     connection = connection_of(folder)
     elsewhere = neo4j is not None or database is not None or user is not None
     if elsewhere and embedded:

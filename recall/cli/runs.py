@@ -24,7 +24,7 @@ def runs(
 ) -> None:
     """The published and the rejected runs, which one serves, and whether they are intact."""
     from recall.cli.render.runs import print_runs, runs_data
-    from recall.runs.layout import RunsFolder
+    from recall.runs.registry import RunsFolder
 
     summaries = RunsFolder(folder).summaries(verify=verify)
     if as_json:

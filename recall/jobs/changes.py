@@ -16,18 +16,18 @@ from kg.graph import column
 from kg.io.files import read_json
 from kg.io.graph_folder import load_graph
 from recall.jobs.inputs import Inputs
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 DAY = 86_400
 
 
-def difference_to(base: RunFolder | None, graph: KnowledgeGraph) -> Difference | None:
+def difference_to(base: RunLayout | None, graph: KnowledgeGraph) -> Difference | None:
     """How a graph differs from that of a run; None without a run."""
     return None if base is None else difference(load_graph(base.graph), graph)
 
 
 def describe(
-    base: RunFolder | None, inputs: Inputs, graph: KnowledgeGraph, *, found: Difference | None = None
+    base: RunLayout | None, inputs: Inputs, graph: KnowledgeGraph, *, found: Difference | None = None
 ) -> dict[str, Any]:
     """What a report says of the sources of a new run and of what they changed.
 
@@ -56,7 +56,7 @@ def describe(
     return {"sources": sources, "changes": changes, "findings": findings}
 
 
-def base_report(base: RunFolder | None) -> Mapping[str, Any]:
+def base_report(base: RunLayout | None) -> Mapping[str, Any]:
     """The report of a run; nothing where there is no run, or its report cannot be read."""
     if base is None:
         return {}

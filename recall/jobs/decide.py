@@ -11,8 +11,9 @@ from pathlib import Path
 
 from kg.errors import ArtifactError, ConfigError
 from kg.io.files import read_json
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
 from recall.runs.records import Decision
+from recall.runs.registry import RunsFolder
 from recall.serve.recommender import Recommender
 
 
@@ -27,10 +28,10 @@ class Switched:
         damaged: older runs that could not be loaded and were passed over.
     """
 
-    run: RunFolder
-    before: RunFolder | None
-    withdrawn: tuple[RunFolder, ...]
-    damaged: tuple[RunFolder, ...] = ()
+    run: RunLayout
+    before: RunLayout | None
+    withdrawn: tuple[RunLayout, ...]
+    damaged: tuple[RunLayout, ...] = ()
 
 
 def accept(run: Path | str, *, by: str, reason: str) -> Switched:
@@ -52,7 +53,7 @@ def accept(run: Path | str, *, by: str, reason: str) -> Switched:
         if not value.strip():
             raise ConfigError(f"an accepted run keeps a {name} in its record: give one")
     given = Path(run).absolute()
-    runs = RunsFolder.of(RunFolder(given))
+    runs = RunsFolder.of(RunLayout(given))
     if not runs.path.is_dir():
         raise ArtifactError(f"there is no runs folder at {runs.path}")
     with runs.lock():
@@ -100,7 +101,7 @@ def rollback(runs_folder: Path | str, *, to: str | None = None, by: str, reason:
         raise ArtifactError(f"there is no runs folder at {runs.path}")
     with runs.lock():
         before = runs.current()
-        damaged: list[RunFolder] = []
+        damaged: list[RunLayout] = []
         if to is not None:
             target = _named(Path(to).name, runs.runs(), runs)
             if target == before:
@@ -116,7 +117,7 @@ def rollback(runs_folder: Path | str, *, to: str | None = None, by: str, reason:
         return Switched(run=target, before=before, withdrawn=withdrawn, damaged=tuple(damaged))
 
 
-def _one_before(runs: RunsFolder, current: RunFolder | None, damaged: list[RunFolder]) -> RunFolder:
+def _one_before(runs: RunsFolder, current: RunLayout | None, damaged: list[RunLayout]) -> RunLayout:
     """The newest run that is older than the current one and was not withdrawn; unloadable ones go into `damaged`."""
     withdrawn = []
     for run in reversed(runs.runs()):
@@ -136,7 +137,7 @@ def _one_before(runs: RunsFolder, current: RunFolder | None, damaged: list[RunFo
     raise ArtifactError(f"there is no run before the one that serves in {runs.path}{told}")
 
 
-def _withdraw_newer(runs: RunsFolder, target: RunFolder, *, by: str, reason: str) -> tuple[RunFolder, ...]:
+def _withdraw_newer(runs: RunsFolder, target: RunLayout, *, by: str, reason: str) -> tuple[RunLayout, ...]:
     decision = Decision.now(by=by, reason=reason, run=target.name)
     newer = tuple(run for run in runs.runs() if run.name > target.name)
     for run in newer:
@@ -146,7 +147,7 @@ def _withdraw_newer(runs: RunsFolder, target: RunFolder, *, by: str, reason: str
     return newer
 
 
-def _named(name: str, there: list[RunFolder], runs: RunsFolder) -> RunFolder:
+def _named(name: str, there: list[RunLayout], runs: RunsFolder) -> RunLayout:
     for run in there:
         if run.name == name:
             return run

@@ -16,7 +16,8 @@ from recall.jobs.inputs import Inputs
 from recall.jobs.privacy import KEY
 from recall.jobs.refresh import intact_run, known_of, plan_for
 from recall.quality.gate import same_verdict
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class DryRun:
         sources: each with its `state`: "new", "changed", "unchanged" or "removed".
     """
 
-    run: RunFolder | None
+    run: RunLayout | None
     action: str
     reasons: tuple[str, ...]
     plan: dict[str, Any]

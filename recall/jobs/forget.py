@@ -32,7 +32,8 @@ from recall.config.deployment import RefreshConfig
 from recall.config.privacy import PrivacyConfig
 from recall.jobs.privacy import Privacy, forgotten_facts, marks_in_run, privacy_of
 from recall.ops.summary import SummaryLog
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 from recall.runs.studies import tuning_kept_out
 from recall.serve.store import connection_of
 
@@ -59,7 +60,7 @@ class ForgetResult:
 
     users: int
     found: int
-    run: RunFolder | None
+    run: RunLayout | None
     made_again: dict[str, str] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
     still_read: tuple[str, ...] = ()
@@ -160,7 +161,7 @@ def _connection(runs: RunsFolder, config: RefreshConfig | None) -> tuple[Neo4jCo
     return None if run is None or connection is None else (connection, run.path)
 
 
-def _newest(runs: RunsFolder) -> RunFolder | None:
+def _newest(runs: RunsFolder) -> RunLayout | None:
     """The run that serves, or where none does the newest one there is: it tells by which configuration it was made."""
     current = runs.current()
     return current or max((*runs.runs(), *runs.rejected()), key=lambda run: run.name, default=None)
@@ -235,7 +236,7 @@ class _Runs:
             still_read=still_read,
         )
 
-    def _made(self, run: RunFolder) -> RunFolder | None:
+    def _made(self, run: RunLayout) -> RunLayout | None:
         """The run itself where it names nobody, one made again without them, or None where it has to go."""
         from recall.jobs.forget_run import mentions
 
@@ -253,7 +254,7 @@ class _Runs:
             _log.warning("%s is damaged and is removed, since it may name users to be forgotten: %s", run.name, error)
             return None
 
-    def _again(self, run: RunFolder) -> RunFolder | None:
+    def _again(self, run: RunLayout) -> RunLayout | None:
         from recall.jobs.forget_run import without
 
         report = read_json(run.report)
@@ -276,9 +277,9 @@ class _Runs:
         made.verify()
         name = self.runs.name_like(run, fingerprint)
         publish_folder(staged, run.path.parent / name)
-        return RunFolder((run.path.parent / name).resolve())
+        return RunLayout((run.path.parent / name).resolve())
 
-    def _wanted(self, run: RunFolder, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def _wanted(self, run: RunLayout, names: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Which of the users of a run are on the list, bool (n,)."""
         if self.privacy.key is None:
             raise ConfigError(f"there is no key at {self.privacy.key_file}")
@@ -286,20 +287,20 @@ class _Runs:
         self.found.update(self.privacy.pending.intersection(marks))
         return np.array([mark in self.privacy.marks for mark in marks], dtype=bool)
 
-    def _take_over(self, old: RunFolder, new: RunFolder) -> None:
+    def _take_over(self, old: RunLayout, new: RunLayout) -> None:
         record = self.runs.record(old)
         if record != type(record)():
             self.runs.keep_record(new, record)
         if old == self.runs.current():
             self.runs.serve(new)
 
-    def _leave(self, gone: Collection[RunFolder]) -> None:
+    def _leave(self, gone: Collection[RunLayout]) -> None:
         """Let nothing serve rather than a run that has to go."""
         current = self.runs.current()
         if current is not None and current in gone:
             self.runs.link.unlink()
 
-    def _remove(self, gone: Iterable[RunFolder], patience: float) -> tuple[str, ...]:
+    def _remove(self, gone: Iterable[RunLayout], patience: float) -> tuple[str, ...]:
         deadline = time.monotonic() + patience
         left = [run for run in gone if not self.runs.remove(run)]
         while left and time.monotonic() < deadline:
@@ -308,7 +309,7 @@ class _Runs:
         return tuple(run.name for run in left)
 
 
-def _made_from(run: RunFolder) -> str | None:
+def _made_from(run: RunLayout) -> str | None:
     """The name of the run that this one was made from without users."""
     try:
         found = run.manifest().get("made_from")

@@ -41,7 +41,7 @@ from recall.jobs.privacy import forgotten_facts
 from recall.ops.html_report import NAME as PAGE
 from recall.ops.html_report import write_html
 from recall.quality.assess import exact_channel, read_split, write_split
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ Wanted = Callable[[Sequence[str]], Mask]
 OF_BEFORE = "the metrics were measured before these users were forgotten"
 
 
-def mentions(run: RunFolder, wanted: Wanted) -> bool:
+def mentions(run: RunLayout, wanted: Wanted) -> bool:
     """Whether a run may name one of some users: in its graph, in what its line knows, or in an example it quotes.
 
     Which users an example quotes nobody can tell from a keyed hash, so every example counts.
@@ -84,7 +84,7 @@ def unquoted(report: Any, *, here: bool = False) -> Any:
 
 
 def without(
-    run: RunFolder,
+    run: RunLayout,
     folder: Path,
     wanted: Wanted,
     *,
@@ -93,7 +93,7 @@ def without(
     names: Mapping[str, str],
     history: Sequence[Mapping[str, Any]] = (),
     progress: Progress = SILENT,
-) -> RunFolder | None:
+) -> RunLayout | None:
     """Make a run again in another folder, without some users.
 
     Args:
@@ -112,7 +112,7 @@ def without(
     Raises:
         ArtifactError: the run is damaged.
     """
-    made = RunFolder(folder)
+    made = RunLayout(folder)
     graph = load_graph(run.graph)
     gone = np.flatnonzero(wanted(graph.users.ids.to_pylist()))
     settings = read_json(run.config)
@@ -164,7 +164,7 @@ class _Again:
     """The parts of a run whose graph loses users."""
 
     def __init__(
-        self, run: RunFolder, made: RunFolder, graph: KnowledgeGraph, gone: npt.NDArray[np.int64], config: RefreshConfig
+        self, run: RunLayout, made: RunLayout, graph: KnowledgeGraph, gone: npt.NDArray[np.int64], config: RefreshConfig
     ) -> None:
         self.run, self.made, self.config = run, made, config
         self.before = graph
@@ -240,7 +240,7 @@ def _told(quality: Mapping[str, Any], users: int) -> dict[str, Any]:
     return {**quality, "findings": sorted([*others, finding], key=lambda one: str(one["kind"]))}
 
 
-def _lineage_users(run: RunFolder) -> list[str]:
+def _lineage_users(run: RunLayout) -> list[str]:
     return list(dict.fromkeys(read_table(run.lineage)["user_id"].to_pylist()))
 
 

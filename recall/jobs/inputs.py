@@ -32,7 +32,7 @@ from kg.progress import SILENT, Progress
 from kg.stores.neo4j.connection import Neo4jConnection
 from recall.config.deployment import RefreshConfig
 from recall.jobs.privacy import Privacy, forgotten_facts
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 if TYPE_CHECKING:  # torch is imported where a text is encoded, the driver where a database is read
     from gnn.evaluation.validation import Validation
@@ -82,7 +82,7 @@ class Inputs:
         *,
         fresh: bool = False,
         left_out: Collection[str] = NOT_FINGERPRINTED,
-        base: RunFolder | None = None,
+        base: RunLayout | None = None,
     ) -> Inputs:
         """Read every source once.
 
@@ -116,7 +116,7 @@ class Inputs:
         progress: Progress,
         fresh: bool,
         left_out: Collection[str],
-        base: RunFolder | None,
+        base: RunLayout | None,
         privacy: Privacy,
     ) -> Inputs:
         with progress.task("looking for changes", total=1) as task:
@@ -136,7 +136,7 @@ class Inputs:
 
     @classmethod
     def _of_files(
-        cls, config: RefreshConfig, left_out: Collection[str], base: RunFolder | None, privacy: Privacy
+        cls, config: RefreshConfig, left_out: Collection[str], base: RunLayout | None, privacy: Privacy
     ) -> Inputs:
         settings = {key: value for key, value in config.to_json().items() if key not in left_out}
         if settings["sources"]["neo4j"] is not None:
@@ -183,7 +183,7 @@ class Inputs:
             data["demo"]["user"] = self.people.name(user)
         return data
 
-    def forgotten(self, base: RunFolder | None) -> dict[str, Any]:
+    def forgotten(self, base: RunLayout | None) -> dict[str, Any]:
         """What a run's report says of the list of forgotten users; see `recall.jobs.privacy.forgotten_facts`.
 
         Args:
@@ -239,7 +239,7 @@ class Inputs:
             remove_trees([self.snapshot.folder])
 
 
-def _made_at(base: RunFolder | None) -> int:
+def _made_at(base: RunLayout | None) -> int:
     """When a run was made, UTC seconds; 0 where nobody knows."""
     try:
         return 0 if base is None else int(datetime.fromisoformat(str(base.manifest()["created"])).timestamp())
@@ -247,7 +247,7 @@ def _made_at(base: RunFolder | None) -> int:
         return 0
 
 
-def _as_of(base: RunFolder | None, now: int) -> int | None:
+def _as_of(base: RunLayout | None, now: int) -> int | None:
     """The last time from which on the sources gave another graph, as far as a run's report tells."""
     try:
         quality = {} if base is None else read_json(base.report)["quality"]
@@ -407,7 +407,7 @@ class Stages:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.run = RunFolder(folder / "run")
+        self.run = RunLayout(folder / "run")
         self.work = folder / "work"
         self.timings: dict[str, float] = {}
         if not self.run.path.is_dir():  # it was published by a refresh that was killed before the marks were gone

@@ -11,7 +11,7 @@ from gnn.graph.warm_start import FILE
 from kg.errors import ArtifactError
 from kg.io.files import read_json
 from recall.config.refresh import RefreshSettings
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 # A change there is told by the difference of the graphs.
 TOLD_BY_THE_GRAPH = ("sources", "quality")
@@ -47,7 +47,7 @@ class Plan:
 
     kind: Literal["full", "incremental"]
     reasons: tuple[str, ...]
-    base: RunFolder | None = None
+    base: RunLayout | None = None
     generation: int = 0
     reference: Reference | None = None
 
@@ -72,7 +72,7 @@ class Plan:
 
 def plan_run(
     settings: RefreshSettings,
-    current: RunFolder | None,
+    current: RunLayout | None,
     config: Mapping[str, Any],
     versions: Mapping[str, str],
     *,
@@ -107,7 +107,7 @@ def plan_run(
 
 def _reasons(
     settings: RefreshSettings,
-    current: RunFolder | None,
+    current: RunLayout | None,
     config: Mapping[str, Any],
     versions: Mapping[str, str],
     left_out: Collection[str],

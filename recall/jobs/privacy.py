@@ -16,7 +16,8 @@ from kg.errors import ArtifactError, ConfigError
 from kg.io.files import digest, read_json, write_json
 from kg.privacy.user_key import UserKey
 from recall.config.privacy import PrivacyConfig
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 
 KEY, LIST = "key", "forgotten.json"
 _FORMAT = 1
@@ -149,7 +150,7 @@ def _read(file: Path) -> tuple[str | None, tuple[Forgotten, ...]]:
         raise ArtifactError(advice) from error
 
 
-def privacy_of(run: RunFolder) -> PrivacyConfig:
+def privacy_of(run: RunLayout) -> PrivacyConfig:
     """How a run names users.
 
     Raises:
@@ -162,7 +163,7 @@ def privacy_of(run: RunFolder) -> PrivacyConfig:
         raise ArtifactError(f"{run.config} is damaged: its section privacy is none: {error}") from error
 
 
-def names_in_run(run: RunFolder | Path | str, ids: Sequence[str]) -> list[str]:
+def names_in_run(run: RunLayout | Path | str, ids: Sequence[str]) -> list[str]:
     """What a run calls users: their pseudonyms where it has any, else their ids.
 
     With them a `Recommender` of the run is asked: `rec.recommend(names_in_run("runs/current", ["u42"]))`.
@@ -175,7 +176,7 @@ def names_in_run(run: RunFolder | Path | str, ids: Sequence[str]) -> list[str]:
         ConfigError: the run has pseudonyms, and their key is not there.
         ArtifactError: its configuration is damaged.
     """
-    run = run if isinstance(run, RunFolder) else RunFolder.open(run)
+    run = run if isinstance(run, RunLayout) else RunLayout.open(run)
     config = privacy_of(run)
     if not config.pseudonyms:
         return list(ids)
@@ -184,7 +185,7 @@ def names_in_run(run: RunFolder | Path | str, ids: Sequence[str]) -> list[str]:
     return UserKey.load(file).pseudonyms(ids)
 
 
-def marks_in_run(run: RunFolder, key: UserKey, names: Sequence[str]) -> list[str]:
+def marks_in_run(run: RunLayout, key: UserKey, names: Sequence[str]) -> list[str]:
     """The marks of users by what a run calls them."""
     return key.marks(names) if privacy_of(run).pseudonyms else key.marks_of_ids(names)
 

@@ -30,7 +30,8 @@ from recall.jobs.plan import Plan, plan_run
 from recall.ops.html_report import write_html
 from recall.ops.summary import SummaryLog
 from recall.quality.gate import Verdict, judge, same_verdict
-from recall.runs.layout import RunFolder, RunsFolder, free_bytes
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder, free_bytes
 from recall.runs.versions import library_versions
 
 # Most nights find nothing changed. Importing torch and the driver of a database takes longer than to find that out, so
@@ -55,9 +56,9 @@ class RefreshResult:
     """
 
     status: Literal["published", "unchanged", "rejected"]
-    run: RunFolder | None
+    run: RunLayout | None
     report: dict[str, Any]
-    rejected: RunFolder | None = None
+    rejected: RunLayout | None = None
     reasons: tuple[str, ...] = ()
     written_back: WriteBackFacts | None = None
 
@@ -152,7 +153,7 @@ def refresh(
         return _write_back(config, result, progress)
 
 
-def intact_run(current: RunFolder | None) -> tuple[RunFolder | None, str | None]:
+def intact_run(current: RunLayout | None) -> tuple[RunLayout | None, str | None]:
     """The run that serves if it is a measure and a start for another one, else what is wrong with it."""
     if current is None:
         return None, None
@@ -163,7 +164,7 @@ def intact_run(current: RunFolder | None) -> tuple[RunFolder | None, str | None]
     return current, None
 
 
-def plan_for(config: RefreshConfig, runs: RunsFolder, current: RunFolder | None, *, full: bool) -> Plan:
+def plan_for(config: RefreshConfig, runs: RunsFolder, current: RunLayout | None, *, full: bool) -> Plan:
     """What to make, as far as it can be told before the sources are read."""
     bases = []
     for run in runs.rejected():
@@ -180,7 +181,7 @@ def plan_for(config: RefreshConfig, runs: RunsFolder, current: RunFolder | None,
     )
 
 
-def _finish(runs: RunsFolder, run: RunFolder, report: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+def _finish(runs: RunsFolder, run: RunLayout, report: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
     """Write what depends on the verdict, and the manifest last; nothing of the run is changed afterwards."""
     report = {**report, "gate": verdict.to_json()}
     write_json(run.report, report)
@@ -229,11 +230,11 @@ class Known(NamedTuple):
     """
 
     what: Literal["unchanged", "serve again", "rolled back", "rejected"]
-    run: RunFolder
+    run: RunLayout
     told: str
 
 
-def known_of(runs: RunsFolder, fingerprint: str, current: RunFolder | None) -> Known | None:
+def known_of(runs: RunsFolder, fingerprint: str, current: RunLayout | None) -> Known | None:
     """What is known of these inputs from earlier refreshes, if anything is."""
     made = runs.find(fingerprint)
     if current is not None and current in made:
@@ -257,7 +258,7 @@ def known_of(runs: RunsFolder, fingerprint: str, current: RunFolder | None) -> K
 
 
 def _settle(
-    config: RefreshConfig, runs: RunsFolder, known: Known, current: RunFolder | None, progress: Progress
+    config: RefreshConfig, runs: RunsFolder, known: Known, current: RunLayout | None, progress: Progress
 ) -> RefreshResult:
     """Do what is left to do where nothing has to be made."""
     if known.what == "rejected":
@@ -271,7 +272,7 @@ def _settle(
 
 
 def _judged_again(
-    config: RefreshConfig, runs: RunsFolder, rejected: RunFolder, current: RunFolder | None, progress: Progress
+    config: RefreshConfig, runs: RunsFolder, rejected: RunLayout, current: RunLayout | None, progress: Progress
 ) -> RefreshResult:
     """A rejected run before the gate of today; at once when neither the limits nor what serves have changed."""
     report = read_json(rejected.report)
@@ -283,7 +284,7 @@ def _judged_again(
             config.gate, rejected, current=intact, problem=problem, incremental=incremental, progress=progress
         )
         # In a copy: a kill leaves the run as it was rejected, or as it is judged now.
-        judged = RunFolder(runs.judged(rejected))
+        judged = RunLayout(runs.judged(rejected))
         report = _finish(runs, judged, report, verdict)
         if verdict.passed:
             run = runs.publish_rejected(rejected, judged=judged.path)

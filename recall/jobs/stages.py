@@ -39,7 +39,7 @@ from recall.jobs.fit_channels import keep_channels
 from recall.jobs.inputs import Inputs, Stages, prepare
 from recall.jobs.plan import Plan, Reference
 from recall.quality.assess import assess, exact_channel, write_split
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 from recall.runs.versions import library_versions
 
 FIRST = Plan(kind="full", reasons=("there is no run to go on from",))
@@ -55,7 +55,7 @@ def make_run(
     progress: Progress = SILENT,
     ranks: Ranks = ALONE,
     plan: Plan = FIRST,
-    current: RunFolder | None = None,
+    current: RunLayout | None = None,
 ) -> dict[str, Any]:
     """All stages; the staged run is complete afterwards but for its manifest.
 
@@ -251,7 +251,7 @@ class _Base:
         weights: of its fusion, which the new run keeps; None where it has none.
     """
 
-    def __init__(self, run: RunFolder, config: RefreshConfig, plan: Plan) -> None:
+    def __init__(self, run: RunLayout, config: RefreshConfig, plan: Plan) -> None:
         self.run = run
         report = read_json(run.report)
         chosen = report["training"]["evaluation"]
@@ -294,7 +294,7 @@ def _same_plan(stages: Stages, plan: Plan) -> None:
         write_json(mark, wanted)
 
 
-def _too_much(config: RefreshConfig, base: RunFolder, found: Difference, features: TextFeatures) -> Iterator[str]:
+def _too_much(config: RefreshConfig, base: RunLayout, found: Difference, features: TextFeatures) -> Iterator[str]:
     """Why what changed wants a full run."""
     if TextFeatures.load(base.features).model != features.model:
         yield "the text model was changed"

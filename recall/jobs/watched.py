@@ -20,7 +20,7 @@ from recall.jobs.refresh import RefreshResult, refresh
 from recall.ops.logs import FIELDS
 from recall.ops.metrics import exposition
 from recall.ops.summary import Status, SummaryLog, summarise
-from recall.runs.layout import RunsFolder
+from recall.runs.registry import RunsFolder
 
 if TYPE_CHECKING:  # it imports torch
     from gnn.distributed import Ranks

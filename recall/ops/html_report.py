@@ -19,7 +19,7 @@ from markupsafe import Markup
 from kg.io.files import write_text
 from recall.ops.summary import headline
 from recall.ops.words import duration
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ COLOURS = ("#2f6db5", "#c77c11", "#2e7d4f", "#8a4fa3", "#b3392b", "#4c7d8a")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
-def write_html(run: RunFolder, report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
+def write_html(run: RunLayout, report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
     """Write `report.html` into a run that is not published yet, or is being made anew.
 
     What cannot be shown is a warning in the log, and the run goes without the page: it serves all the same.

@@ -25,7 +25,7 @@ from recall.contracts import Channel
 from recall.fusion.fusion import Fusion, fused_channel
 from recall.index.item_index import IndexConfig
 from recall.quality.measure import measure
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 MODEL = "model"
 FUSED = "fusion"
@@ -105,7 +105,7 @@ def exact_channel(embeddings: Embeddings, trained_on: KnowledgeGraph) -> Embeddi
 
 
 def evaluate_run(
-    run: RunFolder, *, ks: Sequence[int] | None = None, baselines: bool = True, progress: Progress = SILENT
+    run: RunLayout, *, ks: Sequence[int] | None = None, baselines: bool = True, progress: Progress = SILENT
 ) -> dict[str, Any]:
     """Measure a published run's evaluation model, never the serving one, which has seen the test part.
 

@@ -23,7 +23,7 @@ from kg.vocabulary import IntArray, distinct
 from recall.channels import Popularity
 from recall.config.gate import ChangeLimits, FirstLimits, GateSettings
 from recall.quality.held_out import Common, Questions, RunData
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 from recall.serve.recommender import Recommender
 
 Kind = Literal["first", "incremental", "full"]
@@ -81,7 +81,7 @@ class Verdict:
 
     @classmethod
     def without_numbers(
-        cls, settings: GateSettings, reason: str, *, current: RunFolder | None, incremental: bool
+        cls, settings: GateSettings, reason: str, *, current: RunLayout | None, incremental: bool
     ) -> Verdict:
         """That of a run that could not be finished, for something in it is no number."""
         return cls(
@@ -118,7 +118,7 @@ class Verdict:
         }
 
 
-def same_verdict(told: Mapping[str, Any], settings: GateSettings, current: RunFolder | None) -> bool:
+def same_verdict(told: Mapping[str, Any], settings: GateSettings, current: RunLayout | None) -> bool:
     """Whether a verdict would still come out as it was kept: same limits and run to compare with, or a hopeless one."""
     if told.get("unfinished"):
         return True
@@ -129,9 +129,9 @@ def same_verdict(told: Mapping[str, Any], settings: GateSettings, current: RunFo
 
 def judge(
     settings: GateSettings,
-    run: RunFolder,
+    run: RunLayout,
     *,
-    current: RunFolder | None,
+    current: RunLayout | None,
     problem: str | None = None,
     incremental: bool = False,
     progress: Progress = SILENT,
@@ -215,7 +215,7 @@ def _cut(common: Common, k: int) -> int:
     return max(min(k, common.num_items), 1)
 
 
-def _sound(recommender: Recommender, run: RunFolder) -> Iterator[Reading]:
+def _sound(recommender: Recommender, run: RunLayout) -> Iterator[Reading]:
     """Ask the run for candidates before anybody else does, and look at its numbers."""
     bad = 0
     for folder in (run.evaluation_model, run.model):

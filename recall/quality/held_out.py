@@ -24,7 +24,7 @@ from recall.contracts import Channel
 from recall.fusion.fusion import fused_channel
 from recall.quality.assess import exact_channel, read_split
 from recall.quality.measure import rank_group
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 KNOWN: tuple[PartName, ...] = ("train", "valid")
 
@@ -50,7 +50,7 @@ class Questions:
 class RunData:
     """What is read of a run to judge it."""
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunLayout) -> None:
         self.run = run
         self.graph: KnowledgeGraph = load_graph(run.graph)
         self.split: Split = read_split(run.split, self.graph)

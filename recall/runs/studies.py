@@ -11,8 +11,6 @@ from filelock import FileLock, Timeout
 from kg.errors import ConfigError, TuneInProgressError
 from kg.io.files import remove_trees
 
-
-
 DATA, TRAINING = "data", "training"
 
 
@@ -69,5 +67,3 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-

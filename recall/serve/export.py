@@ -19,13 +19,13 @@ from kg.io.files import publish_folder, remove_trees, write_json
 from kg.io.graph_folder import load_graph
 from kg.io.parquet import write_table
 from kg.progress import SILENT, Progress
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 Format = Literal["parquet", "rdf", "graphml"]
 
 
 def export_run(
-    run: RunFolder, out: Path, *, formats: Sequence[Format] = ("parquet",), progress: Progress = SILENT
+    run: RunLayout, out: Path, *, formats: Sequence[Format] = ("parquet",), progress: Progress = SILENT
 ) -> dict[str, int]:
     """Write a run's embeddings and graph into a new folder, which appears whole or not at all.
 

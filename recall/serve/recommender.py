@@ -31,7 +31,7 @@ from recall.fusion.fusion import fused_channel
 from recall.index.item_index import IndexConfig, ItemIndex
 from recall.index.top_k import check_k
 from recall.runs.hold import RunHold
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 from recall.serve.store import RunStore
 
 if TYPE_CHECKING:
@@ -96,14 +96,14 @@ class Recommender:
         """
         way = Path(run).absolute()
         while True:
-            folder = RunFolder.open(way)
+            folder = RunLayout.open(way)
             try:
                 hold = folder.hold()
                 found = cls.of_run(folder, verify=verify, store=store)
             except (ArtifactError, OSError):
                 # Another run serves since, and this one may have been removed meanwhile: what is wrong with it is
                 # nobody's concern.
-                if RunFolder.open(way) == folder:
+                if RunLayout.open(way) == folder:
                     raise
             else:
                 found._opened = _Opened(way=way, run=folder, hold=hold, verify=verify, store=store)
@@ -112,7 +112,7 @@ class Recommender:
     @classmethod
     def of_run(
         cls,
-        folder: RunFolder,
+        folder: RunLayout,
         *,
         verify: bool = True,
         store: Store | None = None,
@@ -152,7 +152,7 @@ class Recommender:
         )
 
     @property
-    def run(self) -> RunFolder | None:
+    def run(self) -> RunLayout | None:
         """The run that this was loaded from; None for one made in memory."""
         return None if self._opened is None else self._opened.run
 
@@ -170,7 +170,7 @@ class Recommender:
         if self._opened is None:
             raise ConfigError("this recommender was made in memory: there is no run to load again")
         opened = self._opened
-        if RunFolder.open(opened.way) == opened.run:
+        if RunLayout.open(opened.way) == opened.run:
             return self
         return type(self).load(opened.way, verify=opened.verify, store=opened.store)
 
@@ -542,7 +542,7 @@ class _Opened:
     """How a Recommender was loaded: by which way, from which run, which it keeps on disk."""
 
     way: Path
-    run: RunFolder
+    run: RunLayout
     hold: RunHold
     verify: bool
     store: Store | None
@@ -552,7 +552,7 @@ class _Opened:
 class _RunTexts:
     """Encodes texts in the space of a run's features; the text model is loaded at the first text."""
 
-    run: RunFolder
+    run: RunLayout
 
     def encode(self, texts: Sequence[str | None]) -> FloatArray:
         return self._encoder.encode(texts)

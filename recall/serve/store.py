@@ -13,10 +13,10 @@ from kg.io.files import read_json
 from kg.io.graph_folder import load_schema
 from kg.stores.base import Row, Store
 from kg.stores.neo4j.connection import Neo4jConnection
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 
-def connection_of(run: RunFolder) -> Neo4jConnection | None:
+def connection_of(run: RunLayout) -> Neo4jConnection | None:
     """The Neo4j that a run was configured with, or None.
 
     Raises:
@@ -32,7 +32,7 @@ def connection_of(run: RunFolder) -> Neo4jConnection | None:
         raise ArtifactError(f"{run.config} is damaged: its section neo4j is none: {error}") from error
 
 
-def ready_queries_of(run: RunFolder, *, on_neo4j: bool) -> dict[str, ReadyQuery]:
+def ready_queries_of(run: RunLayout, *, on_neo4j: bool) -> dict[str, ReadyQuery]:
     """The ready queries for the graph of a run, by name.
 
     Args:
@@ -52,7 +52,7 @@ class RunStore:
         name: for messages.
     """
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunLayout) -> None:
         self.name = str(run.path)
         self._run = run
         self._lock = threading.Lock()

@@ -10,7 +10,7 @@ from typing import Self
 
 from kg.errors import ConfigError
 from kg.stores.base import Store
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 from recall.serve.recommender import Recommender
 
 _log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class RunWatch:
     def _look(self) -> None:
         there = self._way
         try:
-            there = RunFolder.open(self._way).path
+            there = RunLayout.open(self._way).path
             if there == self._bad and time.monotonic() < self._not_before:
                 return
             found = self._recommender.reload()

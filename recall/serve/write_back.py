@@ -10,13 +10,13 @@ from kg.io.files import read_json
 from kg.progress import SILENT, Progress
 from kg.stores.neo4j.client import Neo4jStore
 from kg.stores.neo4j.write.write_back import Results, WriteBackFacts, finished, write_back
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 from recall.serve.recommender import Recommender
 
 K, VECTORS = 100, ("items", "users")
 
 
-def configured(run: RunFolder) -> tuple[int, tuple[str, ...]]:
+def configured(run: RunLayout) -> tuple[int, tuple[str, ...]]:
     """How many candidates a user, and whose vectors, a run's configuration wants in its database."""
     config = read_json(run.config)
     section = (config.get("write_back") if isinstance(config, dict) else None) or {"k": K, "vectors": VECTORS}
@@ -24,7 +24,7 @@ def configured(run: RunFolder) -> tuple[int, tuple[str, ...]]:
 
 
 def results_of(
-    run: RunFolder, *, k: int = K, vectors: Sequence[str] = VECTORS, progress: Progress = SILENT
+    run: RunLayout, *, k: int = K, vectors: Sequence[str] = VECTORS, progress: Progress = SILENT
 ) -> tuple[Schema, Results]:
     """Everybody's candidates, and the vectors, of a run, and how the database calls users and items."""
     recommender = Recommender.load(run.path)
@@ -37,7 +37,7 @@ def results_of(
 
 
 def write_back_run(
-    run: RunFolder,
+    run: RunLayout,
     store: Neo4jStore,
     *,
     k: int = K,

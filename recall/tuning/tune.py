@@ -37,7 +37,7 @@ from recall.contracts import Channel
 from recall.jobs.inputs import NOT_FINGERPRINTED, Inputs, Prepared, Stages, prepare
 from recall.quality.assess import exact_channel
 from recall.quality.measure import measure
-from recall.runs.layout import RunsFolder
+from recall.runs.registry import RunsFolder
 from recall.runs.studies import DATA, TRAINING, locked, remove_leftovers_of_studies, unfinished_work
 from recall.tuning.study import History, Outcome, Study, TrialFacts, open_storage
 

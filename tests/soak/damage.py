@@ -8,12 +8,12 @@ import numpy as np
 
 from kg.errors import ArtifactError
 from kg.io.files import MANIFEST
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 from recall.serve.recommender import Recommender
 from tests.soak.journal import Journal
 
 
-def flip_bytes(run: RunFolder, state: Path, *, places: int, every: int = 1, seed: int = 0) -> Journal:
+def flip_bytes(run: RunLayout, state: Path, *, places: int, every: int = 1, seed: int = 0) -> Journal:
     """Flip a byte in each file, load, and put it back.
 
     Args:
@@ -43,7 +43,7 @@ def flip_bytes(run: RunFolder, state: Path, *, places: int, every: int = 1, seed
     return journal
 
 
-def _noticed(run: RunFolder, path: Path, at: int, flip: int) -> bool:
+def _noticed(run: RunLayout, path: Path, at: int, flip: int) -> bool:
     with path.open("r+b") as stream:
         stream.seek(at)
         byte = stream.read(1)[0]

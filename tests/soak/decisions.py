@@ -23,7 +23,8 @@ from kg.errors import GraphRecallError
 from kg.io.files import TEMPORARY, read_json
 from recall.jobs.privacy import Privacy
 from recall.ops.summary import SummaryLog
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 from tests.recall.conftest import write_deployment
 from tests.recall.decoding import places
 from tests.soak.deployments import Deployment
@@ -36,7 +37,7 @@ VICTIM = "mal.lory@example.org"
 CLOSED = "\n[gate.first]\nminimum = {ndcg = 1.0}\n"
 CLOSED += "".join(f"[gate.{kind}]\nminimum = {{ndcg = 1.0}}\n" for kind in ("incremental", "full"))
 LAST_STAGE = "store"
-# Seconds: what is younger than a minute may be somebody's who is at work (recall.runs.layout.SMALL_FILE_AGE).
+# Seconds: what is younger than a minute may be somebody's who is at work (recall.runs.registry.SMALL_FILE_AGE).
 OLD = 120.0
 RUN_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
 _NAMES = ((RUN_ID, "RUN"), (re.compile(r"[0-9a-f]{64}"), "INPUTS"), (re.compile(r"\.[0-9a-f]{8}\.tmp"), ".tmp"))
@@ -287,7 +288,7 @@ class _Killed:
             problems.append(f"{current.name} answers otherwise than before")
         return problems
 
-    def _may_serve(self, current: RunFolder) -> set[str]:
+    def _may_serve(self, current: RunLayout) -> set[str]:
         after = {
             "accept": self.rejected,
             "rollback": [self.first],

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recall.runs.layout import folder_bytes
+from recall.runs.registry import folder_bytes
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 from tests.soak.kills import KilledRefreshes

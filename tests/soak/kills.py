@@ -20,7 +20,8 @@ import numpy as np
 
 from kg.errors import GraphRecallError
 from kg.io.files import MANIFEST, TEMPORARY, read_json
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 from recall.serve.recommender import Recommender
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
@@ -33,7 +34,7 @@ STAGED = re.compile(r"mkdir \.staging/[0-9a-f]{64}")
 MANIFESTED = re.compile(r"rename \.staging/[0-9a-f]{64}/run/MANIFEST\.json$")
 PUBLISHED = re.compile(r"rename \d{8}T\d{9}Z-[0-9a-f]{8}$")
 SWITCHED = re.compile(r"rename current$")
-SPARED = 65.0  # seconds: a refresh removes only what is older, at its beginning (recall.runs.layout.SMALL_FILE_AGE)
+SPARED = 65.0  # seconds: a refresh removes only what is older, at its beginning (recall.runs.registry.SMALL_FILE_AGE)
 
 
 class KilledRefreshes:
@@ -212,7 +213,7 @@ class KilledRefreshes:
 
     # ------------------------------------------------------------------------------------------------ what must hold
 
-    def stage(self, before: RunFolder | None, published: set[str]) -> str:
+    def stage(self, before: RunLayout | None, published: set[str]) -> str:
         """Where a refresh is, or was when it was killed, by what lies on the disk.
 
         Args:
@@ -247,7 +248,7 @@ class KilledRefreshes:
         done = self._marks()
         return next((stage for stage in reversed(self.facts["stages"]) if stage in done), "")
 
-    def check_whole(self, before: RunFolder | None, published: set[str]) -> list[str]:
+    def check_whole(self, before: RunLayout | None, published: set[str]) -> list[str]:
         """The folder always loads, and always the old or the new run, whole."""
         problems = []
         current = self.runs.current()
@@ -302,7 +303,7 @@ class KilledRefreshes:
         return sum(path.lstat().st_size for path in self.runs.path.rglob("*") if path.is_file())
 
 
-def answer(run: RunFolder) -> str:
+def answer(run: RunLayout) -> str:
     """A digest of what a run recommends to the same few users, scores and all."""
     recommender = Recommender.load(run.path)
     users = sorted(recommender.graph.users.ids.to_pylist())

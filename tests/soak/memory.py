@@ -16,7 +16,7 @@ import numpy as np
 
 from recall.config.deployment import load_config
 from recall.jobs.refresh import refresh
-from recall.runs.layout import RunsFolder
+from recall.runs.registry import RunsFolder
 from recall.serve.recommender import Recommender
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal

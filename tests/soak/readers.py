@@ -24,7 +24,8 @@ from recall.config.deployment import load_config
 from recall.jobs.decide import rollback
 from recall.jobs.refresh import refresh
 from recall.jobs.schedule import refresh_command
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 from recall.serve.recommender import Recommender
 from recall.serve.watch import RunWatch
 from tests.soak.deployments import Deployment
@@ -48,7 +49,7 @@ def ask(recommender: Recommender, *, every_way: bool = False) -> list[Any]:
     return found
 
 
-def make_runs(deployment: Deployment, number: int) -> list[RunFolder]:
+def make_runs(deployment: Deployment, number: int) -> list[RunLayout]:
     """Runs of changing data, copied out of the runs folder."""
     made = []
     for place in range(number):
@@ -58,11 +59,11 @@ def make_runs(deployment: Deployment, number: int) -> list[RunFolder]:
             assert run is not None
             shutil.copytree(run.path, copy)
             deployment.change(np.random.default_rng(place))
-        made.append(RunFolder(copy))
+        made.append(RunLayout(copy))
     return made
 
 
-def prepare_answers(made: Sequence[RunFolder], state: Path) -> None:
+def prepare_answers(made: Sequence[RunLayout], state: Path) -> None:
     """Keep what each of some runs answers, by its fingerprint."""
     answers = {}
     for run in made:
@@ -73,7 +74,7 @@ def prepare_answers(made: Sequence[RunFolder], state: Path) -> None:
 
 
 def publish_among_readers(
-    made: Sequence[RunFolder],
+    made: Sequence[RunLayout],
     runs: RunsFolder,
     state: Path,
     *,

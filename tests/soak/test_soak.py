@@ -9,7 +9,8 @@ import pytest
 
 from recall.config.deployment import load_config
 from recall.jobs.refresh import refresh
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 from tests.recall.conftest import write_deployment
 from tests.soak.clock import library, set_clock
 from tests.soak.damage import flip_bytes
@@ -100,7 +101,7 @@ def test_a_flipped_byte_anywhere_in_a_run_of_the_demo() -> None:
     copy = STATE / "flipped"
     if not copy.exists():
         make_runs(Deployment.demo(STATE / "served"), 1)[0].path.rename(copy)
-    assert flip_bytes(RunFolder(copy), STATE, places=5).problems() == []
+    assert flip_bytes(RunLayout(copy), STATE, places=5).problems() == []
 
 
 def test_eight_readers_through_fifty_publishes_and_rollbacks() -> None:

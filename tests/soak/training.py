@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import safe_open
 
 from gnn.training.checkpoint import CHECKPOINT
-from recall.runs.layout import RunsFolder
+from recall.runs.registry import RunsFolder
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 from tests.soak.nursery import Nursery, one_of

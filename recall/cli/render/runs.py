@@ -13,8 +13,8 @@ from recall.ops.words import size
 
 if TYPE_CHECKING:
     from recall.jobs.decide import Switched
-    from recall.runs.layout import RunSummary
     from recall.runs.records import Decision
+    from recall.runs.registry import RunSummary
 
 
 def runs_data(summaries: Sequence[RunSummary]) -> dict[str, Any]:

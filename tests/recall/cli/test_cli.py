@@ -17,7 +17,7 @@ import pytest
 
 from gnn.graph.embeddings import Embeddings
 from recall.jobs.refresh import RefreshResult
-from recall.runs.layout import RunsFolder
+from recall.runs.registry import RunsFolder
 from recall.serve.recommender import Recommender
 
 Command = Callable[..., tuple[int, str, str]]

@@ -17,7 +17,7 @@ from kg.stores.neo4j.client import Neo4jStore
 from kg.stores.neo4j.connection import Neo4jConnection
 from kg.stores.neo4j.own_names import is_own
 from recall.jobs.refresh import RefreshResult
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 from recall.serve.recommender import Recommender
 
 pytestmark = pytest.mark.neo4j
@@ -176,7 +176,7 @@ def test_refresh_writes_back_when_the_configuration_says_so(
     assert code == 1  # the database is empty
     assert "is published and serves" in err
     assert f"graphrecall write-back {tmp_path}" in err
-    run = RunFolder.open(tmp_path / "runs" / "current")
+    run = RunLayout.open(tmp_path / "runs" / "current")
 
     assert command("load", config)[0] == 0
     code, out, _ = command("refresh", config, "--json")

@@ -19,7 +19,7 @@ from kg.io.graph_folder import save_graph
 from recall.config.deployment import load_config
 from recall.jobs.changes import describe, difference_to
 from recall.jobs.inputs import Inputs
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 RATED = RelationKey("user", "rated", "movie")
 DIRECTOR = RelationKey("movie", "director", "person")
@@ -34,7 +34,7 @@ class Deployed:
         self.config, self.folder = config, config.parent
         self.runs = 0
 
-    def read(self, base: RunFolder | None = None) -> tuple[Inputs, KnowledgeGraph]:
+    def read(self, base: RunLayout | None = None) -> tuple[Inputs, KnowledgeGraph]:
         config = load_config(self.config)
         inputs = Inputs.of(config, self.folder / "staging", base=base)
         settings = DataSettings(graph=config.graph, sources=config.sources, quality=config.quality)
@@ -42,10 +42,10 @@ class Deployed:
         self.quality = {**quality.to_json(), "as_of": inputs.as_of}
         return inputs, graph
 
-    def publish(self, base: RunFolder | None = None, *, created: str = "") -> tuple[RunFolder, dict[str, Any]]:
+    def publish(self, base: RunLayout | None = None, *, created: str = "") -> tuple[RunLayout, dict[str, Any]]:
         """A folder that holds of a run what the next one is compared with, and what its report says."""
         self.runs += 1
-        run = RunFolder(self.folder / f"run{self.runs}")
+        run = RunLayout(self.folder / f"run{self.runs}")
         inputs, graph = self.read(base)
         told = describe(base, inputs, graph)
         save_graph(graph, run.graph)
@@ -185,7 +185,7 @@ def test_a_time_of_the_future_makes_another_graph_once_it_is_past(
     clock = [float(today)]
     monkeypatch.setattr(time, "time", lambda: clock[0])
 
-    def publish(base: RunFolder | None) -> RunFolder:
+    def publish(base: RunLayout | None) -> RunLayout:
         return deployed.publish(base, created=datetime.fromtimestamp(clock[0], UTC).isoformat())[0]
 
     def early() -> list[str]:

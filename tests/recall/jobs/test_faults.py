@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from recall.jobs.refresh import RefreshResult
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 from tests.soak.clock import library, set_clock
 from tests.soak.damage import flip_bytes
 from tests.soak.decisions import CASES, kill_decisions, steps
@@ -108,7 +109,7 @@ def test_a_flipped_byte_in_any_file_is_noticed_at_load(refreshed: RefreshResult,
     assert refreshed.run is not None
     copy = tmp_path / refreshed.run.name
     shutil.copytree(refreshed.run.path, copy)
-    journal = flip_bytes(RunFolder(copy), tmp_path, places=2, every=5)
+    journal = flip_bytes(RunLayout(copy), tmp_path, places=2, every=5)
     assert journal.problems() == []
     assert {line["file"] for line in journal.lines} == {
         str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()

@@ -30,7 +30,8 @@ from recall.jobs.refresh import refresh
 from recall.ops.html_report import NAME as PAGE
 from recall.ops.summary import SummaryLog, summarise
 from recall.quality.assess import evaluate_run
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 from recall.serve.recommender import Recommender
 from recall.tuning.tune import tune
 from tests.recall.conftest import CONFIG
@@ -378,7 +379,7 @@ def small(plain: Path, tmp_path: Path) -> Path:
     return tmp_path / "small" / plain.name
 
 
-def users_of(run: RunFolder | None) -> list[str]:
+def users_of(run: RunLayout | None) -> list[str]:
     assert run is not None
     found: list[str] = load_graph(run.graph).users.ids.to_pylist()
     return found
@@ -406,7 +407,7 @@ def test_a_run_that_somebody_reads_goes_when_nobody_does(small: Path) -> None:
 
 def test_it_waits_for_a_reader_that_turns_to_the_new_run(small: Path) -> None:
     runs = runs_of(small)
-    hold = RunFolder.open(runs.link).hold()
+    hold = RunLayout.open(runs.link).hold()
     timer = threading.Timer(1.0, hold.release)
     timer.start()
     started = time.monotonic()
@@ -453,7 +454,7 @@ def test_an_item_with_the_id_of_a_user_stays(make_deployment: Callable[..., Path
     config.write_text(config.read_text().replace('user = "u1"', ""))
     refresh(load_config(config))
     forgotten(config, "3")
-    graph = load_graph(RunFolder.open(runs_of(config).link).graph)
+    graph = load_graph(RunLayout.open(runs_of(config).link).graph)
     assert "3" not in graph.users.ids.to_pylist()
     assert "3" in graph.items.ids.to_pylist()
 
@@ -565,7 +566,7 @@ def test_the_command_says_what_was_done_and_what_weights_may_remember(
     code, out, _ = command("forget", small, "--user", "u5", "--refit", "--json")
     data = json.loads(out)
     assert data["refit"]["status"] == "published"
-    report = read_json(RunFolder.open(runs.link).report)
+    report = read_json(RunLayout.open(runs.link).report)
     assert report["kind"] == "full"
     assert report["forgotten"] == {**report["forgotten"], "on_list": 4, "weights_may_remember": 0}
     assert users_of(runs.current()) == ["u0", "u1", "u2", "u6", "u7"]
@@ -606,7 +607,7 @@ def test_with_pseudonyms_no_file_names_anybody(masked: Path) -> None:
     ids = [MALLORY, *(f"u{number}" for number in range(16) if number != 3)]
     assert sorted(key.pseudonyms(ids)) == users
     assert not (runs.path / ".privacy" / "key").exists()
-    report = read_json(RunFolder.open(runs.link).report)
+    report = read_json(RunLayout.open(runs.link).report)
     (finding,) = [one for one in report["quality"]["findings"] if one["kind"] == "duplicate interactions"]
     assert finding["count"] > 0
     assert finding["examples"] == []

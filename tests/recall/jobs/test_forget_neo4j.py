@@ -14,7 +14,8 @@ from recall.config.deployment import load_config
 from recall.jobs.forget import forget
 from recall.jobs.privacy import Privacy
 from recall.jobs.refresh import refresh
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 from tests.recall.decoding import places
 from tests.recall.jobs.test_refresh_neo4j import from_neo4j, graph_of
 
@@ -85,7 +86,7 @@ def test_results_go_from_the_database_and_its_copy_from_the_runs(
     neo4j_store.write("MATCH (:User {id: 'u1'})-[r:RATED]->() SET r.rating = 5.0, r.updated_at = 2")
     second = refresh(config)
     assert second.status == "published"
-    assert MALLORY not in load_graph(RunFolder.open(runs.link).graph).users.ids.to_pylist()
+    assert MALLORY not in load_graph(RunLayout.open(runs.link).graph).users.ids.to_pylist()
     found = results(neo4j_store)
     assert found.pop(MALLORY) == (0, False)
     assert set(found.values()) == {(3, True)}
@@ -111,7 +112,7 @@ def test_what_a_database_that_is_away_holds_goes_later(
         forget(runs, ["u3"], config=load_config(file), patience=0.0)
     assert results(neo4j_store)["u3"] == (3, True)
     assert len(Privacy.open(runs.path).pending) == 1
-    assert "u3" not in load_graph(RunFolder.open(runs.link).graph).users.ids.to_pylist()
+    assert "u3" not in load_graph(RunLayout.open(runs.link).graph).users.ids.to_pylist()
     file.write_text(there)
     refresh(load_config(file))
     assert results(neo4j_store)["u3"] == (0, False)

@@ -21,7 +21,8 @@ from recall.config.deployment import load_config
 from recall.jobs.plan import lead_of
 from recall.jobs.refresh import RefreshResult, refresh
 from recall.quality.assess import read_split
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 from recall.serve.recommender import Recommender
 
 
@@ -94,7 +95,7 @@ def test_each_model_descends_from_its_own_kind_and_ids_decide_which_row_is_whose
     assert not all(np.allclose(evaluation[who], serving[who], atol=1e-3) for who in evaluation)
 
 
-def _rows(run: RunFolder, model: str) -> dict[tuple[str, str], Any]:
+def _rows(run: RunLayout, model: str) -> dict[tuple[str, str], Any]:
     """Free embeddings of taught nodes by type and id."""
     graph = load_graph(run.graph)
     found = Parameters.load(getattr(run, model), graph)

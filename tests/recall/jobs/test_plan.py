@@ -14,7 +14,7 @@ from kg.errors import ConfigError
 from kg.io.files import MANIFEST, write_manifest
 from recall.config.refresh import RefreshSettings
 from recall.jobs.plan import Plan, plan_run
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 CONFIG: dict[str, Any] = {
     "seed": 0,
@@ -30,13 +30,13 @@ REPORT: dict[str, Any] = {
     "gate": {"readings": [{"name": "ndcg@10 of popularity", "now": 0.2, "before": 0.1}]},
 }
 
-Make = Callable[..., RunFolder]
+Make = Callable[..., RunLayout]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Make:
-    def make(**changed: Any) -> RunFolder:
-        folder = RunFolder(tmp_path / "20260101T000000000Z-00000000")
+    def make(**changed: Any) -> RunLayout:
+        folder = RunLayout(tmp_path / "20260101T000000000Z-00000000")
         folder.path.mkdir(exist_ok=True)
         folder.report.write_text(json.dumps({**REPORT, **changed}))
         folder.config.write_text(json.dumps(CONFIG))
@@ -51,7 +51,7 @@ def run(tmp_path: Path) -> Make:
 
 
 def planned(
-    current: RunFolder | None, *, config: dict[str, Any] = CONFIG, settings: RefreshSettings | None = None, **more: Any
+    current: RunLayout | None, *, config: dict[str, Any] = CONFIG, settings: RefreshSettings | None = None, **more: Any
 ) -> Plan:
     return plan_run(
         settings or RefreshSettings(), current, config, more.pop("versions", VERSIONS), left_out=("runs",), **more
@@ -115,7 +115,7 @@ def test_other_versions_want_a_full_run_and_are_named(run: Make) -> None:
 
 
 def test_a_line_that_drifted_below_the_limit_is_ended(run: Make) -> None:
-    def line(ndcg: float, of_popularity: float, lead: float | None = 2.0) -> RunFolder:
+    def line(ndcg: float, of_popularity: float, lead: float | None = 2.0) -> RunLayout:
         readings = [
             {"name": "recall@20 of popularity", "now": 0.0, "before": 1.0},
             {"name": "ndcg@20 of popularity", "now": ndcg, "before": of_popularity},

@@ -24,7 +24,7 @@ from kg.stores.embedded.store import EmbeddedStore
 from recall.config.deployment import load_config
 from recall.jobs.refresh import RefreshResult, _is_disk_full, refresh
 from recall.quality.assess import assess, evaluate_run, exact_channel, read_split
-from recall.runs.layout import RunsFolder
+from recall.runs.registry import RunsFolder
 from recall.serve.recommender import Recommender
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -17,7 +17,8 @@ from recall.config.deployment import RefreshConfig, load_config
 from recall.jobs.changes import describe
 from recall.jobs.inputs import Inputs
 from recall.jobs.refresh import refresh
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 from tests.recall.jobs.test_refresh_neo4j import Deploy, StopError, Stopping, from_neo4j, graph_of, left_over, stop
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ def test_what_the_report_says_of_a_database(deployed: RefreshConfig, neo4j_store
     assert source["state"] == "new"
     assert source["read"]["nodes"] == 24 + 16 + 5
     assert "password" not in str(told)
-    run = RunFolder(tmp_path / "run")
+    run = RunLayout(tmp_path / "run")
     run.path.mkdir()
     save_graph(graph, run.graph)
     run.report.write_text(f'{{"sources": [{{"name": "{source["name"]}", "fingerprint": "{source["fingerprint"]}"}}]}}')

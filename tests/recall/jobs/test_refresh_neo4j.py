@@ -17,7 +17,8 @@ from kg.errors import ConfigError, InvalidDataError, StoreUnavailableError
 from kg.io.graph_folder import load_graph
 from recall.config.deployment import RefreshConfig, load_config
 from recall.jobs.refresh import Inputs, refresh
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
 from recall.serve.recommender import Recommender
 from tests.conftest import connect
 from tests.recall.conftest import CONFIG
@@ -57,12 +58,12 @@ def from_neo4j(folder: Path, connection: Neo4jConnection, *, source: str = SOURC
     return folder / "config.toml"
 
 
-def candidates(run: RunFolder) -> Any:
+def candidates(run: RunLayout) -> Any:
     recommender = Recommender.load(run.path)
     return recommender.recommend(recommender.graph.users.ids.to_pylist()[:100], k=10).table
 
 
-def same_graphs(one: RunFolder, other: RunFolder) -> bool:
+def same_graphs(one: RunLayout, other: RunLayout) -> bool:
     left, right = load_graph(one.graph), load_graph(other.graph)
     return left.counts() == right.counts() and all(
         table.equals(there[name])
@@ -71,7 +72,7 @@ def same_graphs(one: RunFolder, other: RunFolder) -> bool:
     )
 
 
-def ratings(run: RunFolder) -> list[float]:
+def ratings(run: RunLayout) -> list[float]:
     found: list[float] = load_graph(run.graph).edges[RelationKey("user", "rated", "movie")]["rating"].to_pylist()
     return found
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from recall.config.deployment import load_config
 from recall.jobs.inputs import Inputs
 from recall.ops.summary import SummaryLog
-from recall.runs.layout import RunsFolder
+from recall.runs.registry import RunsFolder
 
 Command = Callable[..., tuple[int, str, str]]
 

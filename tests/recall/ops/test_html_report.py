@@ -14,7 +14,7 @@ import pytest
 from recall.jobs.refresh import RefreshResult
 from recall.ops.html_report import render, write_html
 from recall.ops.summary import summarise
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -223,10 +223,10 @@ def test_characters_that_turn_text_around_are_shown_as_such(refreshed: RefreshRe
 def test_a_report_that_cannot_be_shown_keeps_no_run_from_serving(
     refreshed: RefreshResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_html(RunFolder(tmp_path), {**refreshed.report, "timings": "an hour"}, [])
+    write_html(RunLayout(tmp_path), {**refreshed.report, "timings": "an hour"}, [])
     assert not list(tmp_path.iterdir())
     assert "goes without a report.html" in caplog.text
-    write_html(RunFolder(tmp_path), {}, [{}])
+    write_html(RunLayout(tmp_path), {}, [{}])
     harmless((tmp_path / "report.html").read_text())
 
 

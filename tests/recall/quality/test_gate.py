@@ -23,8 +23,9 @@ from recall.jobs.refresh import RefreshResult, refresh
 from recall.jobs.stages import _check_numbers
 from recall.ops.summary import SummaryLog
 from recall.quality.gate import Verdict, _metric, _overlap, judge
-from recall.runs.layout import RunFolder, RunsFolder
+from recall.runs.layout import RunLayout
 from recall.runs.records import Decision, RunRecord
+from recall.runs.registry import RunsFolder
 from recall.serve.recommender import Recommender
 
 Command = Callable[..., tuple[int, str, str]]
@@ -72,16 +73,16 @@ def runs_of(config: Path) -> RunsFolder:
     return RunsFolder(config.parent / "runs")
 
 
-def serving(config: Path) -> RunFolder:
+def serving(config: Path) -> RunLayout:
     run = runs_of(config).current()
     assert run is not None
     return run
 
 
-def spoilt(run: RunFolder, folder: Path, model: str, change: Callable[[Embeddings], Embeddings]) -> RunFolder:
+def spoilt(run: RunLayout, folder: Path, model: str, change: Callable[[Embeddings], Embeddings]) -> RunLayout:
     """A copy of a run whose evaluation or serving model was changed."""
     shutil.copytree(run.path, folder)
-    made = RunFolder(folder)
+    made = RunLayout(folder)
     place = made.evaluation_model if model == "evaluation" else made.model
     changed = change(Embeddings.load(place))
     shutil.rmtree(place)
@@ -149,10 +150,10 @@ def test_a_serving_model_of_another_mind_is_rejected_where_the_lists_may_not_cha
     (bad / "index").mkdir()
     EmbeddingChannel.of(changed, RunData(run).graph).index.save(bad / "index")
     settings = GateSettings(k=5, full=FullLimits(top_changed=0.4))
-    verdict = judge(settings, RunFolder(bad), current=run)
+    verdict = judge(settings, RunLayout(bad), current=run)
     assert failed(verdict) == {"top 10 changed"}
     assert "40.0% allowed" in verdict.reasons[0]
-    assert judge(GateSettings(k=5, full=FullLimits(top_changed=1.0)), RunFolder(bad), current=run).passed
+    assert judge(GateSettings(k=5, full=FullLimits(top_changed=1.0)), RunLayout(bad), current=run).passed
 
 
 def test_vectors_that_are_no_numbers_are_noticed(tastes: Path, tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_a_run_of_a_version_that_cannot_be_read_is_no_measure(tastes: Path, tmp_
     shutil.copytree(run.path, tmp_path / "old")
     facts = tmp_path / "old" / "model" / "model.json"
     facts.write_text(facts.read_text().replace('"cold_scale"', '"warmth"'))
-    verdict = judge(GateSettings(k=5), run, current=RunFolder(tmp_path / "old"))
+    verdict = judge(GateSettings(k=5), run, current=RunLayout(tmp_path / "old"))
     assert verdict.passed
     assert verdict.kind == "first"
     assert "lacks 'cold_scale', for another version" in str(verdict.note)
@@ -395,7 +396,7 @@ def test_a_rollback_passes_over_what_cannot_be_loaded(copied: Path) -> None:
     for number in range(1, 3):
         name = f"2099010{number}T000000000Z-00000000"
         shutil.copytree(first.path, runs.path / name)
-    damaged, last = (RunFolder(runs.path / f"2099010{number}T000000000Z-00000000") for number in (1, 2))
+    damaged, last = (RunLayout(runs.path / f"2099010{number}T000000000Z-00000000") for number in (1, 2))
     runs.serve(last)
     (damaged.path / MANIFEST).write_text("{}")
     switched = rollback(runs.path, by="ada")

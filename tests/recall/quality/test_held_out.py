@@ -14,13 +14,13 @@ from kg.io.graph_folder import save_graph
 from recall.channels import Popularity
 from recall.quality.assess import write_split
 from recall.quality.held_out import Common, Questions, RunData
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 
 Pair = tuple[str, str]
 
 
 def kept(folder: Path, graph: KnowledgeGraph, *, seed: int) -> RunData:
-    run = RunFolder(folder)
+    run = RunLayout(folder)
     save_graph(graph, run.graph)
     split = split_interactions(graph, SplitConfig(kind="random", test=0.4, valid=0.1, seed=seed))
     write_split(split, graph, run.split)

@@ -19,11 +19,12 @@ import pytest
 
 from kg.errors import ArtifactError, ConfigError
 from kg.io.files import MANIFEST, write_manifest
-from recall.serve.recommender import Recommender
 from recall.jobs.refresh import RefreshResult
 from recall.runs.hold import RunHold, without_readers
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RunsFolder
+from recall.serve.recommender import Recommender
 from recall.serve.watch import RunWatch
-from recall.runs.layout import RunFolder, RunsFolder
 
 READER = """
 import sys
@@ -34,7 +35,7 @@ sys.stdin.read()
 """
 
 
-def publish(runs: RunsFolder, source: RunFolder, fingerprint: str) -> RunFolder:
+def publish(runs: RunsFolder, source: RunLayout, fingerprint: str) -> RunLayout:
     """Another run with the content of one."""
     staged = runs.staging(fingerprint) / "run"
     shutil.copytree(source.path, staged)
@@ -119,17 +120,17 @@ def test_whoever_loads_while_the_run_is_removed_gets_the_next_one(
     runs: RunsFolder, refreshed: RefreshResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = runs.current()
-    hold = RunFolder.hold
-    looked: list[RunFolder] = []
+    hold = RunLayout.hold
+    looked: list[RunLayout] = []
 
-    def late(self: RunFolder) -> RunHold:
+    def late(self: RunLayout) -> RunHold:
         looked.append(self)
         if len(looked) == 1:
             publish(runs, refreshed.run, "b" * 16)
             assert runs.prune(keep=1) == [old]
         return hold(self)
 
-    monkeypatch.setattr(RunFolder, "hold", late)
+    monkeypatch.setattr(RunLayout, "hold", late)
     rec = Recommender.load(runs.link)
     assert looked[0] == old
     assert rec.run == runs.current() == looked[-1]

@@ -14,10 +14,11 @@ import pytest
 
 from kg.errors import ArtifactError, ConfigError, RefreshInProgressError
 from kg.io.files import MANIFEST, write_manifest, write_text
-from recall.runs.layout import RUN_ID, RunFolder, RunsFolder, run_id
+from recall.runs.layout import RunLayout
+from recall.runs.registry import RUN_ID, RunsFolder, run_id
 
 
-def publish(runs: RunsFolder, *, fingerprint: str = "0123456789abcdef", text: str = "hello") -> RunFolder:
+def publish(runs: RunsFolder, *, fingerprint: str = "0123456789abcdef", text: str = "hello") -> RunLayout:
     staged = runs.staging(fingerprint) / "run"
     write_text(staged / "graph" / "nodes.txt", text)
     write_manifest(staged, {"fingerprint": fingerprint, "created": "2026-01-01T00:00:00+00:00"})
@@ -41,7 +42,7 @@ def test_publish_serves_the_new_run_and_leaves_the_old_one(tmp_path: Path) -> No
     assert runs.current() is None
     first = publish(runs, text="one")
     assert runs.current() == first
-    held = RunFolder.open(runs.link)
+    held = RunLayout.open(runs.link)
     second = publish(runs, text="two")
     assert runs.current() == second
     assert (held.graph / "nodes.txt").read_text() == "one"
@@ -52,7 +53,7 @@ def test_publish_serves_the_new_run_and_leaves_the_old_one(tmp_path: Path) -> No
 def test_a_clock_set_back_changes_no_order(tmp_path: Path) -> None:
     runs = RunsFolder(tmp_path)
     first = publish(runs, text="one")
-    future = RunFolder(first.path.rename(tmp_path / "20991231T235959999Z-01234567"))
+    future = RunLayout(first.path.rename(tmp_path / "20991231T235959999Z-01234567"))
     runs.serve(future)
     made = [publish(runs, text=text) for text in ("two", "three", "four")]
     assert runs.runs() == [future, *made]
@@ -128,15 +129,15 @@ def test_damage_is_found(tmp_path: Path, damage: str) -> None:
 def test_open_says_what_is_there(tmp_path: Path) -> None:
     runs = RunsFolder(tmp_path / "runs")
     with pytest.raises(ArtifactError, match="run `graphrecall refresh"):
-        RunFolder.open(runs.link)
+        RunLayout.open(runs.link)
     run = publish(runs)
     with pytest.raises(ArtifactError, match=r"did you mean .*current"):
-        RunFolder.open(runs.path)
-    runs.serve(RunFolder(runs.path / "gone"))
+        RunLayout.open(runs.path)
+    runs.serve(RunLayout(runs.path / "gone"))
     with pytest.raises(ArtifactError, match=r"a link whose run is gone\): graphrecall rollback .* lets the one before"):
-        RunFolder.open(runs.link)
+        RunLayout.open(runs.link)
     runs.serve(run)
-    assert RunFolder.open(str(runs.link)) == run
+    assert RunLayout.open(str(runs.link)) == run
 
 
 def test_a_folder_that_was_copied_without_its_links_is_told_before_any_work(tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_a_folder_that_was_copied_without_its_links_is_told_before_any_work(tmp_
         pass
     shutil.rmtree(copied.link)
     with copied.lock():
-        copied.serve(RunFolder(copied.path / run.name))
+        copied.serve(RunLayout(copied.path / run.name))
     current = copied.current()
     assert current is not None
     assert current.path == copied.path / run.name
@@ -194,7 +195,7 @@ def test_everything_works_through_a_link_to_the_runs_folder(tmp_path: Path) -> N
     assert runs.prune(1) == [second]
 
 
-def copy_of(run: RunFolder, runs: RunsFolder) -> Path:
+def copy_of(run: RunLayout, runs: RunsFolder) -> Path:
     staged = runs.staging("ab" * 32) / "run"
     shutil.copytree(run.path, staged)
     return staged
@@ -238,7 +239,7 @@ def test_staging_keeps_work_on_the_same_inputs_only(tmp_path: Path) -> None:
 def test_one_refresh_at_a_time_and_a_killed_one_frees_the_folder(tmp_path: Path) -> None:
     runs = RunsFolder(tmp_path)
     code = (
-        "import sys, time; from pathlib import Path; from recall.runs.layout import RunsFolder\n"
+        "import sys, time; from pathlib import Path; from recall.runs.registry import RunsFolder\n"
         "with RunsFolder(Path(sys.argv[1])).lock():\n"
         "    print('held', flush=True); time.sleep(60)\n"
     )

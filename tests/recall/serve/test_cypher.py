@@ -19,7 +19,7 @@ from kg.stores.base import Row
 from recall.cli.render.show import rows_data
 from recall.config.deployment import load_config
 from recall.jobs.refresh import RefreshResult, refresh
-from recall.runs.layout import RunFolder
+from recall.runs.layout import RunLayout
 from recall.serve.recommender import Recommender
 from recall.serve.store import RunStore, connection_of
 
@@ -35,7 +35,7 @@ def recommender(refreshed: RefreshResult) -> Recommender:
     return Recommender.load(refreshed.run.path)
 
 
-def changed(run: RunFolder, folder: Path, **config: Any) -> Path:
+def changed(run: RunLayout, folder: Path, **config: Any) -> Path:
     """A copy of a run with another configuration; its checksums no longer hold."""
     shutil.copytree(run.path, folder)
     data = json.loads((folder / "config.json").read_text())
@@ -184,7 +184,7 @@ def test_a_run_whose_neo4j_is_not_there_serves_and_tells_only_who_asks(
 def test_a_damaged_section_of_a_run_is_told(refreshed: RefreshResult, tmp_path: Path, section: Any) -> None:
     folder = changed(refreshed.run, tmp_path / "run", neo4j=section)
     with pytest.raises(ArtifactError, match=r"config.json is damaged: its section neo4j"):
-        connection_of(RunFolder(folder))
+        connection_of(RunLayout(folder))
 
 
 def test_every_kind_of_value_has_a_place_in_json() -> None:
@@ -306,7 +306,7 @@ def test_ready_queries_are_listed_and_asked_by_name(command: Command, refreshed:
 @pytest.fixture(scope="module")
 def configured(
     make_deployment: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory, neo4j_connection: Neo4jConnection
-) -> RunFolder:
+) -> RunLayout:
     """A run whose configuration names the server, with the password in a file beside it."""
     folder = tmp_path_factory.mktemp("configured")
     config = make_deployment(folder)
@@ -323,7 +323,7 @@ password_file = "password"
 
 
 @pytest.fixture
-def loaded(configured: RunFolder, neo4j_store: Neo4jStore) -> RunFolder:
+def loaded(configured: RunLayout, neo4j_store: Neo4jStore) -> RunLayout:
     """The same, its graph in the database."""
     from kg.io.graph_folder import load_graph
     from kg.stores.neo4j.write.load import load_into
@@ -333,7 +333,7 @@ def loaded(configured: RunFolder, neo4j_store: Neo4jStore) -> RunFolder:
 
 
 @pytest.mark.neo4j
-def test_a_run_with_a_server_is_answered_by_it_as_by_its_own_file(loaded: RunFolder, neo4j_store: Neo4jStore) -> None:
+def test_a_run_with_a_server_is_answered_by_it_as_by_its_own_file(loaded: RunLayout, neo4j_store: Neo4jStore) -> None:
     from kg.stores.embedded.store import EmbeddedStore
 
     recommender = Recommender.load(loaded.path)
@@ -360,7 +360,7 @@ def test_a_run_with_a_server_is_answered_by_it_as_by_its_own_file(loaded: RunFol
 
 
 @pytest.mark.neo4j
-def test_no_file_of_a_run_holds_the_password(configured: RunFolder) -> None:
+def test_no_file_of_a_run_holds_the_password(configured: RunLayout) -> None:
     secret = (configured.path.parent.parent / "password").read_text().strip().encode()
     files = [file for file in configured.path.parent.rglob("*") if file.is_file()]
     assert len(files) > 10
@@ -373,7 +373,7 @@ def test_no_file_of_a_run_holds_the_password(configured: RunFolder) -> None:
 @pytest.mark.neo4j
 def test_the_command_asks_the_server_of_the_run_or_that_of_the_option(
     command: Command,
-    loaded: RunFolder,
+    loaded: RunLayout,
     refreshed: RefreshResult,
     neo4j_connection: Neo4jConnection,
     monkeypatch: pytest.MonkeyPatch,
