@@ -41,9 +41,9 @@ from gnn.evaluation.metrics import Values, auc, auc_draws, bootstrap_interval, f
 from gnn.graph.embeddings import Embeddings
 from gnn.graph.lightgcn import LightGCNConfig
 from gnn.training.trainer import RunContext, TrainingConfig, fit
-from kg import ItemLists, KnowledgeGraph, Split
+from kg import KnowledgeGraph, RaggedArray, Split
+from kg.arrays import IntArray
 from kg.splits import TEST, TRAIN, VALID
-from kg.vocabulary import IntArray
 from recall.channels import (
     EASE,
     AttributeKNN,
@@ -131,7 +131,7 @@ class Part:
     """One seed's data: what is known, and who is asked for what."""
 
     graph: KnowledgeGraph
-    likes: ItemLists
+    likes: RaggedArray
     popularity: IntArray
     validation: Group
     groups: Sequence[Group]
@@ -143,7 +143,7 @@ class Part:
         """From a split of the labelled pairs."""
         likes, valid, test = (split.positives(graph, name) for name in ("train", "valid", "test"))
         seen = split.seen(graph, "train", "valid")
-        popularity = np.bincount(likes.items, minlength=len(graph.items))
+        popularity = np.bincount(likes.values, minlength=len(graph.items))
         cold = _restrict(test, popularity == 0)
         known = likes.counts > 0
         among = np.flatnonzero(popularity == 0)
@@ -444,16 +444,16 @@ def _fallback(part: Part) -> Channel:
     return Popularity().fit(part.graph)
 
 
-def _restrict(lists: ItemLists, allowed: npt.NDArray[np.bool_]) -> ItemLists:
-    kept = allowed[lists.items]
-    return ItemLists.from_pairs(lists.rows()[kept], lists.items[kept], num_rows=len(lists))
+def _restrict(lists: RaggedArray, allowed: npt.NDArray[np.bool_]) -> RaggedArray:
+    kept = allowed[lists.values]
+    return RaggedArray.from_pairs(lists.rows()[kept], lists.values[kept], num_rows=len(lists))
 
 
 def _group(
     name: str,
     users: npt.NDArray[np.bool_],
-    seen: ItemLists,
-    truth: ItemLists,
+    seen: RaggedArray,
+    truth: RaggedArray,
     *,
     candidates: IntArray | None = None,
 ) -> Group:

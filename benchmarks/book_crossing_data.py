@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from kg import Event, KnowledgeGraph, NodeType, Relation, RelationKey, Schema, Split
+from kg.arrays import IntArray
 from kg.errors import InvalidDataError
 from kg.io.files import checksum
 from kg.splits import TEST, TRAIN, VALID
-from kg.vocabulary import IntArray
 
 RATED = RelationKey("user", "rated", "item")
 RATINGS, TRIPLES, INDEX = "ratings_final.txt", "kg_final.txt", "item_index2entity_id.txt"

@@ -37,8 +37,8 @@ from gnn.text.encoder import TextConfig, TextEncoder
 from gnn.text.features import TextFeatures, encode_graph
 from gnn.training.trainer import RunContext, Validation, fit
 from kg import KnowledgeGraph, RelationKey, Split, SplitConfig, hide_items, split_interactions
+from kg.arrays import IntArray
 from kg.topology.adjacency import Adjacency
-from kg.vocabulary import IntArray
 from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
 from recall.channels.content_knn import ContentKNN, ContentKNNConfig
 from recall.channels.ease import EASE, EASEConfig

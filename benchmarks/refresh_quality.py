@@ -23,7 +23,7 @@ from gnn.text.features import TextFeatures, encode_graph
 from gnn.training.context import RunContext, TrainingConfig
 from gnn.training.trainer import fit
 from ingest import DataSettings, build_graph
-from kg import ItemLists, KnowledgeGraph, Split, split_interactions
+from kg import KnowledgeGraph, RaggedArray, Split, split_interactions
 from kg.lineage import Lineage
 from kg.vocabulary import stable_hash
 from recall.channels import Popularity
@@ -153,13 +153,13 @@ def quality(deployment: Deployment, work: Path, draws: int) -> tuple[list[dict[s
     return found.rows(FULL), {"draws": draws, "share": 0.01, "held out by both": found.pairs}
 
 
-def _asked(full: Part, now: Part, new: New) -> tuple[dict[str, ItemLists], ItemLists]:
+def _asked(full: Part, now: Part, new: New) -> tuple[dict[str, RaggedArray], RaggedArray]:
     """What is to be found by group, and what is not shown: held out is what both splits hold out."""
     given = full.graph.interactions
     held = full.split.mask("test") & now.split.mask("test")
 
-    def lists(mask: BoolArray) -> ItemLists:
-        return ItemLists.from_pairs(given.user[mask], given.item[mask], num_rows=len(full.graph.users))
+    def lists(mask: BoolArray) -> RaggedArray:
+        return RaggedArray.from_pairs(given.user[mask], given.item[mask], num_rows=len(full.graph.users))
 
     wanted = held & given.positive
     masks = (wanted, wanted & new.interactions, wanted & new.users[given.user], wanted & new.items[given.item])
@@ -179,8 +179,8 @@ class Readings:
         system: str,
         found: Embeddings,
         part: Part,
-        truths: Mapping[str, ItemLists],
-        seen: ItemLists,
+        truths: Mapping[str, RaggedArray],
+        seen: RaggedArray,
         *,
         graph: KnowledgeGraph | None = None,
     ) -> None:
@@ -198,22 +198,24 @@ class Readings:
                 self.pairs[name] += int(truth.counts.sum())
         self._cpu[system].append(float(found.facts["cpu"]))
 
-    def _ranked(self, found: Embeddings, view: KnowledgeGraph, users: Any, seen: ItemLists) -> Any:
-        nothing = ItemLists.from_pairs(users, np.zeros(len(users), dtype=np.int64), num_rows=len(view.users))
+    def _ranked(self, found: Embeddings, view: KnowledgeGraph, users: Any, seen: RaggedArray) -> Any:
+        nothing = RaggedArray.from_pairs(users, np.zeros(len(users), dtype=np.int64), num_rows=len(view.users))
         group = known_group("", users, seen, nothing)
         return rank_group(exact_channel(found, view), group, K, graph=view)
 
-    def _ranked_by_old(self, found: Embeddings, part: Part, graph: KnowledgeGraph, users: Any, seen: ItemLists) -> Any:
+    def _ranked_by_old(
+        self, found: Embeddings, part: Part, graph: KnowledgeGraph, users: Any, seen: RaggedArray
+    ) -> Any:
         """The lists of a model that knows nothing of what is new; new users get none."""
         old = part.graph
         user = old.users.index(graph.users.take(users), missing="negative")
         item = old.items.index(graph.items.ids, missing="negative")
-        rows, shown = seen.rows(), item[seen.items]
+        rows, shown = seen.rows(), item[seen.values]
         back = np.full(len(graph.users), -1)
         back[users] = user
         kept = (back[rows] >= 0) & (shown >= 0)
         there = user >= 0
-        hidden = ItemLists.from_pairs(back[rows][kept], shown[kept], num_rows=len(old.users))
+        hidden = RaggedArray.from_pairs(back[rows][kept], shown[kept], num_rows=len(old.users))
         lists = self._ranked(found, part.view, np.sort(user[there]), hidden)[np.argsort(np.argsort(user[there]))]
         names = np.concatenate([graph.items.index(old.items.ids), [-1]])  # -1 stays -1
         ranked = np.full((len(users), K), -1, dtype=np.int64)
@@ -286,7 +288,7 @@ def _lead(found: Embeddings, part: Part) -> float:
     """NDCG of a model on the test part, as a multiple of popularity's."""
     truth, seen = part.split.positives(part.graph, "test"), part.split.seen(part.graph, "train", "valid")
     users = np.flatnonzero((truth.counts > 0) & (part.split.positives(part.graph, "train").counts > 0))
-    nothing = ItemLists.from_pairs(users, np.zeros(len(users), dtype=np.int64), num_rows=len(part.graph.users))
+    nothing = RaggedArray.from_pairs(users, np.zeros(len(users), dtype=np.int64), num_rows=len(part.graph.users))
     group = known_group("", users, seen, nothing)
     rankers = (exact_channel(found, part.view), Popularity().fit(part.view))
     of_model, of_popularity = (

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kg.vocabulary import IntArray
+from kg.arrays import IntArray
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB

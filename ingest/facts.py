@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from kg.arrays import IntArray
 from kg.schema import NodeType, RelationKey
-from kg.vocabulary import IntArray
 
 
 @dataclass(slots=True)

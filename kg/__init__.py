@@ -2,8 +2,9 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from kg.arrays import RaggedArray
 from kg.graph import KnowledgeGraph
-from kg.interactions import Interactions, ItemLists
+from kg.interactions import Interactions
 from kg.schema import Event, NodeType, PositiveRule, Relation, RelationKey, Schema
 from kg.splits import Split, SplitConfig, hide_items, split_interactions
 from kg.vocabulary import Vocabulary
@@ -16,10 +17,10 @@ except PackageNotFoundError:  # a source tree copied to a machine without instal
 __all__ = [
     "Event",
     "Interactions",
-    "ItemLists",
     "KnowledgeGraph",
     "NodeType",
     "PositiveRule",
+    "RaggedArray",
     "Relation",
     "RelationKey",
     "Schema",

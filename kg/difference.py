@@ -22,9 +22,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kg.arrays import IntArray
 from kg.graph import KnowledgeGraph, column, node_columns
 from kg.schema import RelationKey
-from kg.vocabulary import IntArray
 
 BoolArray = npt.NDArray[np.bool_]
 Kind = Literal["added", "removed", "changed"]

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kg.arrays import IntArray, distinct
 from kg.errors import InvalidDataError
 from kg.interactions import Interactions
 from kg.schema import RESERVED_NODE_COLUMNS, TITLE_ATTRIBUTES, RelationKey, Schema
-from kg.vocabulary import IntArray, Vocabulary, distinct
+from kg.vocabulary import Vocabulary
 
 
 class KnowledgeGraph:

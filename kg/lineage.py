@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from kg.arrays import IntArray
 from kg.errors import ArtifactError
 from kg.graph import KnowledgeGraph
 from kg.io.parquet import read_table, write_table
 from kg.splits import TEST, TRAIN, VALID, Split
-from kg.vocabulary import IntArray
 
 COLUMNS = ("user_id", "item_id", "trained")
 

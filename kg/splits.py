@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from kg.arrays import IntArray, RaggedArray, distinct
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph
-from kg.interactions import NO_TIME, ItemLists
+from kg.interactions import NO_TIME
 from kg.schema import RelationKey
-from kg.vocabulary import IntArray, distinct, stable_hash
+from kg.vocabulary import stable_hash
 
 TRAIN, VALID, TEST, UNUSED = 0, 1, 2, -1
 PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
@@ -118,16 +119,16 @@ class Split:
         result: npt.NDArray[np.bool_] = known
         return result
 
-    def seen(self, graph: KnowledgeGraph, *parts: PartName) -> ItemLists:
+    def seen(self, graph: KnowledgeGraph, *parts: PartName) -> RaggedArray:
         """Items each user has touched in the given parts, positive or not: (users,) lists."""
         interactions = graph.interactions.select(self.mask(*parts))
-        return ItemLists.from_pairs(interactions.user, interactions.item, num_rows=len(graph.users))
+        return RaggedArray.from_pairs(interactions.user, interactions.item, num_rows=len(graph.users))
 
-    def positives(self, graph: KnowledgeGraph, *parts: PartName) -> ItemLists:
+    def positives(self, graph: KnowledgeGraph, *parts: PartName) -> RaggedArray:
         """Items each user liked in the given parts: (users,) lists."""
         interactions = graph.interactions
         chosen = interactions.select(self.mask(*parts) & interactions.positive)
-        return ItemLists.from_pairs(chosen.user, chosen.item, num_rows=len(graph.users))
+        return RaggedArray.from_pairs(chosen.user, chosen.item, num_rows=len(graph.users))
 
     def counts(self) -> dict[str, int]:
         """Interactions of each part."""

@@ -6,19 +6,17 @@ import hashlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kg.arrays import IntArray
 from kg.errors import InvalidDataError, UnknownIdError
 
-IntArray = npt.NDArray[np.int64]
 FEW = 16
-
-_Integer = TypeVar("_Integer", bound=np.integer[Any])
 
 
 class Vocabulary:
@@ -94,19 +92,6 @@ class Vocabulary:
             encoded = map(str.encode, chunk.to_pylist())
             digest.update(b"".join([b"%d:%b" % (len(name), name) for name in encoded]))
         return digest.hexdigest()[:32]
-
-
-def distinct(values: npt.NDArray[_Integer]) -> npt.NDArray[_Integer]:
-    """The sorted values without repeats, (m,).
-
-    As `np.unique`, which keeps a hash table since NumPy 2.3: that takes three times as long for a hundred thousand
-    integers, and fifteen times as long for a million.
-    """
-    ordered = np.sort(values, axis=None)
-    first = np.ones(len(ordered), dtype=bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    result: npt.NDArray[_Integer] = ordered[first]
-    return result
 
 
 def stable_hash(ids: Any, seed: int) -> npt.NDArray[np.uint64]:

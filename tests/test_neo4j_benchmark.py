@@ -20,7 +20,7 @@ from benchmarks.neo4j.gds import (
     tuning_task,
 )
 from benchmarks.neo4j.run import SECTIONS
-from kg import ItemLists
+from kg import RaggedArray
 from recall.channels.spectral import Spectral, SpectralConfig
 from recall.contracts import Queries
 
@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
 def pairs(lists, graph):
     users = graph.users.ids.to_pylist()
     items = graph.items.ids.to_pylist()
-    return {(users[u], items[i]) for u, i in zip(lists.rows().tolist(), lists.items.tolist(), strict=True)}
+    return {(users[u], items[i]) for u, i in zip(lists.rows().tolist(), lists.values.tolist(), strict=True)}
 
 
 def test_the_published_split_is_kept_and_validation_comes_out_of_train(folder):
@@ -61,7 +61,7 @@ def test_the_database_gets_no_test_pair_and_knows_which_ones_are_held(folder):
     held = table.filter(table["held"].to_numpy() == 1)
     valid = split.positives(graph, "valid")
     assert list(zip(held["src"].to_pylist(), held["dst"].to_pylist(), strict=True)) == list(
-        zip(valid.rows().tolist(), valid.items.tolist(), strict=True)
+        zip(valid.rows().tolist(), valid.values.tolist(), strict=True)
     )
 
 
@@ -98,7 +98,7 @@ def test_vectors_are_ranked_without_what_was_seen():
     random = np.random.default_rng(1)
     vectors = random.normal(size=(5 + 40, 8)).astype(np.float32)
     users = np.array([1, 3])
-    seen = ItemLists.from_pairs(np.array([0, 0, 1]), np.array([2, 7, 39]), num_rows=2)
+    seen = RaggedArray.from_pairs(np.array([0, 0, 1]), np.array([2, 7, 39]), num_rows=2)
     for cosine in (False, True):
         ranked = rank_by_vectors(vectors, users, seen, num_users=5, cosine=cosine)
         for row, user in enumerate(users):
@@ -112,7 +112,7 @@ def test_vectors_are_ranked_without_what_was_seen():
 def test_similarities_are_summed_over_the_history():
     random = np.random.default_rng(2)
     dense = np.where(random.random((30, 30)) < 0.5, random.random((30, 30)), 0).astype(np.float32)
-    history = ItemLists.from_pairs(np.array([0, 0, 1]), np.array([4, 9, 29]), num_rows=2)
+    history = RaggedArray.from_pairs(np.array([0, 0, 1]), np.array([4, 9, 29]), num_rows=2)
     ranked = rank_by_similarity(csr_matrix(dense), history, history)
     for row in range(2):
         scores = dense[history[row]].sum(axis=0)

@@ -13,7 +13,7 @@ from benchmarks.refresh_quality import GROUPS, K, Part, Readings, _asked, before
 from gnn.graph.lightgcn import LightGCNConfig
 from gnn.text.features import TextFeatures
 from gnn.training.trainer import RunContext, TrainingConfig, fit
-from kg import Event, ItemLists, KnowledgeGraph, NodeType, Relation, RelationKey, Schema, SplitConfig
+from kg import Event, KnowledgeGraph, NodeType, RaggedArray, Relation, RelationKey, Schema, SplitConfig
 from kg import split_interactions as split_of
 from kg.lineage import Lineage
 
@@ -51,10 +51,10 @@ def part_of(graph: KnowledgeGraph, lineage: Lineage | None = None) -> Part:
     return Part(graph, split, nothing)
 
 
-def ids_of(lists: ItemLists, graph: KnowledgeGraph) -> dict[str, set[str]]:
+def ids_of(lists: RaggedArray, graph: KnowledgeGraph) -> dict[str, set[str]]:
     names, items = graph.users.ids.to_pylist(), graph.items.ids.to_pylist()
     return {
-        names[row]: {items[at] for at in lists.items[lists.offsets[row] : lists.offsets[row + 1]]}
+        names[row]: {items[at] for at in lists.values[lists.offsets[row] : lists.offsets[row + 1]]}
         for row in range(len(lists))
     }
 

@@ -29,10 +29,10 @@ from benchmarks.neo4j.run import Context
 from gnn.evaluation.held_out import Evaluation, Group, evaluate, user_groups
 from gnn.evaluation.top_k import top_items
 from ingest import GraphBuilder, GraphSettings
-from kg import ItemLists, KnowledgeGraph, Split
+from kg import KnowledgeGraph, RaggedArray, Split
+from kg.arrays import IntArray
 from kg.stores.neo4j.client import Neo4jStore
 from kg.stores.neo4j.write.load import load_into
-from kg.vocabulary import IntArray
 from recall.channels.base import as_matrix
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
@@ -181,7 +181,7 @@ class Peer:
                 yield record.values()
 
 
-def rank_by_vectors(vectors: Vectors, users: IntArray, seen: ItemLists, *, num_users: int, cosine: bool) -> IntArray:
+def rank_by_vectors(vectors: Vectors, users: IntArray, seen: RaggedArray, *, num_users: int, cosine: bool) -> IntArray:
     """The best items of some users, int64 (n, K)."""
     if cosine:
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -189,7 +189,7 @@ def rank_by_vectors(vectors: Vectors, users: IntArray, seen: ItemLists, *, num_u
     return top_items(vectors[users], vectors[num_users:], K, seen=seen)
 
 
-def rank_by_similarity(similar: Any, history: ItemLists, seen: ItemLists) -> IntArray:
+def rank_by_similarity(similar: Any, history: RaggedArray, seen: RaggedArray) -> IntArray:
     """The best items by the sum of the similarities to the history, int64 (n, K)."""
     ranked = [np.zeros((0, K), dtype=np.int64)]
     for start in range(0, len(history), 2048):
@@ -217,7 +217,7 @@ class Task:
 
     graph: KnowledgeGraph
     group: Group
-    history: ItemLists
+    history: RaggedArray
 
     def measure(self, ranked: IntArray) -> Evaluation:
         """How good lists for the group's users are."""

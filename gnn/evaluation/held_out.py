@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from gnn.evaluation.metrics import Values, bootstrap_interval, list_metrics, per_user_metrics
-from kg import ItemLists, KnowledgeGraph, Split
+from kg import KnowledgeGraph, RaggedArray, Split
+from kg.arrays import IntArray
 from kg.errors import InvalidDataError
 from kg.splits import PartName
-from kg.vocabulary import IntArray
 
 GIVEN_TO_NEW_USERS = 5
 FEW = 5
@@ -41,9 +41,9 @@ class Group:
     name: str
     user: IntArray
     known: bool
-    history: ItemLists
-    seen: ItemLists
-    truth: ItemLists
+    history: RaggedArray
+    seen: RaggedArray
+    truth: RaggedArray
     candidates: IntArray | None = None
 
     def __len__(self) -> int:
@@ -159,7 +159,7 @@ def cold_item_groups(graph: KnowledgeGraph, split: Split) -> list[Group]:
 
 
 def known_group(
-    name: str, users: IntArray, seen: ItemLists, truth: ItemLists, candidates: IntArray | None = None
+    name: str, users: IntArray, seen: RaggedArray, truth: RaggedArray, candidates: IntArray | None = None
 ) -> Group:
     """Users that the model was trained on.
 
@@ -170,7 +170,7 @@ def known_group(
         truth: items to be found, of all users.
         candidates: positions of the only items ranked, or None for all.
     """
-    none = ItemLists(np.zeros(len(users) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    none = RaggedArray.empty(len(users))
     return Group(
         name=name,
         user=users,
@@ -182,7 +182,7 @@ def known_group(
     )
 
 
-def _new_users(graph: KnowledgeGraph, split: Split, *, part: PartName, likes: ItemLists, seen: ItemLists) -> Group:
+def _new_users(graph: KnowledgeGraph, split: Split, *, part: PartName, likes: RaggedArray, seen: RaggedArray) -> Group:
     interactions = graph.interactions
     new = likes.counts == 0
     rows = np.flatnonzero(split.mask(part) & new[interactions.user])
@@ -193,14 +193,14 @@ def _new_users(graph: KnowledgeGraph, split: Split, *, part: PartName, likes: It
     left = rows[np.arange(len(rows)) - starts >= GIVEN_TO_NEW_USERS]
     positive = interactions.positive
 
-    def lists(chosen: IntArray) -> ItemLists:
-        return ItemLists.from_pairs(interactions.user[chosen], interactions.item[chosen], num_rows=len(graph.users))
+    def lists(chosen: IntArray) -> RaggedArray:
+        return RaggedArray.from_pairs(interactions.user[chosen], interactions.item[chosen], num_rows=len(graph.users))
 
     history, truth = lists(given[positive[given]]), lists(left[positive[left]])
     before = seen.rows()
-    shown = ItemLists.from_pairs(
+    shown = RaggedArray.from_pairs(
         np.concatenate([before, interactions.user[given]]),
-        np.concatenate([seen.items, interactions.item[given]]),
+        np.concatenate([seen.values, interactions.item[given]]),
         num_rows=len(graph.users),
     )
     users = np.flatnonzero((truth.counts > 0) & (history.counts > 0))

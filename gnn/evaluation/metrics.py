@@ -24,15 +24,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kg import ItemLists
+from kg import RaggedArray
+from kg.arrays import IntArray
 from kg.errors import InvalidDataError
-from kg.vocabulary import IntArray
 
 PER_USER = ("recall", "precision", "f1", "hit_rate", "mrr", "map", "ndcg")
 Values = npt.NDArray[np.float64]
 
 
-def find_hits(ranked: IntArray, truth: ItemLists) -> npt.NDArray[np.bool_]:
+def find_hits(ranked: IntArray, truth: RaggedArray) -> npt.NDArray[np.bool_]:
     """Which ranked items are in the user's truth.
 
     Args:
@@ -52,8 +52,8 @@ def find_hits(ranked: IntArray, truth: ItemLists) -> npt.NDArray[np.bool_]:
     ordered = np.sort(ranked, axis=1)
     if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
         raise InvalidDataError("a ranked list names an item twice")
-    width = np.int64(max(int(ranked.max(initial=0)), int(truth.items.max(initial=0))) + 1)
-    relevant = truth.rows() * width + truth.items
+    width = np.int64(max(int(ranked.max(initial=0)), int(truth.values.max(initial=0))) + 1)
+    relevant = truth.rows() * width + truth.values
     keys = np.where(ranked >= 0, np.arange(len(ranked))[:, None] * width + ranked, -1)
     place = np.minimum(np.searchsorted(relevant, keys), max(len(relevant) - 1, 0))
     if not len(relevant):
@@ -62,7 +62,7 @@ def find_hits(ranked: IntArray, truth: ItemLists) -> npt.NDArray[np.bool_]:
     return result
 
 
-def per_user_metrics(ranked: IntArray, truth: ItemLists, k: int) -> dict[str, Values]:
+def per_user_metrics(ranked: IntArray, truth: RaggedArray, k: int) -> dict[str, Values]:
     """All per-user metrics at one cut-off.
 
     Args:

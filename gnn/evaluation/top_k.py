@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from kg import ItemLists
-from kg.vocabulary import IntArray
+from kg import RaggedArray
+from kg.arrays import IntArray
 
 # Scores in memory at a time: what a CPU keeps near, and what keeps a GPU busy.
 CPU_SCORES = 1 << 22
@@ -24,7 +24,7 @@ def top_items(
     item_vectors: npt.NDArray[Any] | Tensor,
     k: int,
     *,
-    seen: ItemLists | None = None,
+    seen: RaggedArray | None = None,
     block: int | None = None,
 ) -> IntArray:
     """Rank all items for every user by inner product.
@@ -46,7 +46,7 @@ def top_items(
 
 
 def score_blocks(
-    users: Tensor, items: Tensor, *, seen: ItemLists | None, block: int | None = None
+    users: Tensor, items: Tensor, *, seen: RaggedArray | None, block: int | None = None
 ) -> Iterator[tuple[slice, Tensor]]:
     """Inner products of blocks of users with all items, -inf for seen ones: (rows, scores (block, items))."""
     for rows, scores, place in _blocks(users, items, seen, block):
@@ -55,7 +55,7 @@ def score_blocks(
 
 
 def top_items_under(
-    users: Tensor, items: Tensor, ways: Sequence[tuple[Tensor, Tensor | None]], k: int, *, seen: ItemLists | None
+    users: Tensor, items: Tensor, ways: Sequence[tuple[Tensor, Tensor | None]], k: int, *, seen: RaggedArray | None
 ) -> list[IntArray]:
     """Rank all items for every user in several ways, from one product.
 
@@ -83,7 +83,7 @@ def top_items_under(
 
 
 def _blocks(
-    users: Tensor, items: Tensor, seen: ItemLists | None, block: int | None
+    users: Tensor, items: Tensor, seen: RaggedArray | None, block: int | None
 ) -> Iterator[tuple[slice, Tensor, tuple[Tensor, Tensor]]]:
     """Rows, their scores, and where in these are those of seen items."""
     size = block or max((CPU_SCORES if items.device.type == "cpu" else GPU_SCORES) // max(len(items), 1), 1)
@@ -93,7 +93,7 @@ def _blocks(
         place = none, none
         if seen is not None:
             lists = seen.take(np.arange(rows.start, rows.stop))
-            place = torch.from_numpy(lists.rows()).to(items.device), torch.from_numpy(lists.items).to(items.device)
+            place = torch.from_numpy(lists.rows()).to(items.device), torch.from_numpy(lists.values).to(items.device)
         yield rows, users[rows] @ items.T, place
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kg import ItemLists
+from kg import RaggedArray
 
 VALIDATION_K = 20
 
@@ -18,5 +18,5 @@ class Validation:
         seen: items left out of each user's ranking, (users,) lists.
     """
 
-    truth: ItemLists
-    seen: ItemLists
+    truth: RaggedArray
+    seen: RaggedArray

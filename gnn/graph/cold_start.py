@@ -27,9 +27,9 @@ from gnn.graph.embeddings import Embeddings, FloatArray
 from gnn.graph.layer0 import TextVectors
 from gnn.settings import TrainingConfig
 from kg import KnowledgeGraph, RelationKey
+from kg.arrays import IntArray
 from kg.errors import ConfigError
 from kg.topology.adjacency import Numbering
-from kg.vocabulary import IntArray
 
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-3

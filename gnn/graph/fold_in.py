@@ -21,11 +21,10 @@ from scipy.sparse import csr_matrix
 
 from gnn.graph.embeddings import Embeddings, FloatArray, LinearParts
 from gnn.graph.shares import check_numbering, relation_weights
+from kg.arrays import IntArray, RaggedArray
 from kg.errors import ConfigError, InvalidDataError
-from kg.interactions import ItemLists
 from kg.schema import RelationKey
 from kg.topology.adjacency import Adjacency
-from kg.vocabulary import IntArray
 
 Attributes = Sequence[Mapping[RelationKey, IntArray]]
 
@@ -34,7 +33,7 @@ def fold_in_users(
     embeddings: Embeddings,
     adjacency: Adjacency,
     *,
-    histories: ItemLists,
+    histories: RaggedArray,
     text: FloatArray | None = None,
     attributes: Attributes | None = None,
     interaction: RelationKey | None = None,
@@ -69,13 +68,13 @@ def fold_in_users(
     relation = adjacency.relations.index(key)
     weight = relation_weights(linear, adjacency)[relation]
     items = embeddings.numbering.span(embeddings.item_type)
-    _check_positions(histories.items, items.stop - items.start, "the histories name", embeddings.item_type)
+    _check_positions(histories.values, items.stop - items.start, "the histories name", embeddings.item_type)
     projected = _project(linear, text, rows)
     virtual_row, virtual = _virtual_items(embeddings, adjacency, linear, projected, attributes, rows)
 
     degree = histories.counts + np.bincount(virtual_row, minlength=rows)
     known = adjacency.degree[relation, items]
-    row, node = histories.rows(), histories.items + items.start
+    row, node = histories.rows(), histories.values + items.start
     coefficient = weight / np.sqrt(degree[row] * np.maximum(adjacency.degree[relation, node], 1))
     result = _receive(row, node, coefficient, linear.tail, rows)
     mean_coefficient = np.sqrt(known).sum() / known.sum() if known.any() else 1.0
@@ -207,8 +206,8 @@ def _attribute_edges(
         _check_positions(positions, span.stop - span.start, f"the attributes under {key} name", other)
         if weights[relation] == 0:
             continue
-        lists = ItemLists.from_pairs(row.astype(np.int64), positions, num_rows=rows)
-        row, node = lists.rows(), lists.items + span.start
+        lists = RaggedArray.from_pairs(row.astype(np.int64), positions, num_rows=rows)
+        row, node = lists.rows(), lists.values + span.start
         degrees = lists.counts[row] * np.maximum(adjacency.degree[relation, node], 1)
         parts.append((row, node, weights[relation] / np.sqrt(degrees)))
     row, node, coefficient = (np.concatenate(column) for column in zip(*parts, strict=True))

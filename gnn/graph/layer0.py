@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from gnn.sampling import Stream, normal
 from kg import KnowledgeGraph, RelationKey
+from kg.arrays import IntArray
 from kg.errors import InvalidDataError
 from kg.topology.adjacency import Numbering
-from kg.vocabulary import IntArray
 
 EVERY = slice(None)
 BLOCK = 1 << 13

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from kg import KnowledgeGraph, RelationKey
+from kg.arrays import IntArray
 from kg.topology.adjacency import Numbering
-from kg.vocabulary import IntArray
 
 # torch warns once a process that its CSR tensors are in beta; they do what is needed here, so it is said to nobody.
 with warnings.catch_warnings():

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gnn.graph.embeddings import Embeddings, LinearParts
+from kg.arrays import IntArray
 from kg.errors import ArtifactError, UnknownIdError
 from kg.schema import RelationKey
 from kg.topology.adjacency import Adjacency
-from kg.vocabulary import IntArray
 
 
 class Share(NamedTuple):

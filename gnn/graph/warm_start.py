@@ -20,10 +20,11 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from kg import KnowledgeGraph, RelationKey
+from kg.arrays import IntArray
 from kg.errors import ArtifactError
 from kg.io.files import atomic_path
 from kg.topology.adjacency import Numbering
-from kg.vocabulary import IntArray, Vocabulary
+from kg.vocabulary import Vocabulary
 
 FILE = "parameters.safetensors"
 FREE = "layer0.free"  # a row a node

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from gnn.text.cache import Encoder, TextCache
+from kg.arrays import IntArray
 from kg.errors import ArtifactError
 from kg.graph import KnowledgeGraph
 from kg.io.files import atomic_path, read_json, write_json
 from kg.progress import SILENT, Progress
 from kg.topology.adjacency import Numbering
-from kg.vocabulary import IntArray
 
 FORMAT_VERSION = 1
 

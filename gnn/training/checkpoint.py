@@ -122,5 +122,5 @@ def fingerprint(
         digest.update(np.ascontiguousarray(features.vectors).tobytes())
     if validation is not None:
         for lists in (validation.truth, validation.seen):
-            digest.update(lists.offsets.tobytes() + lists.items.tobytes())
+            digest.update(lists.offsets.tobytes() + lists.values.tobytes())
     return digest.hexdigest()

@@ -13,7 +13,7 @@ from gnn.evaluation.validation import Validation
 from gnn.graph.layer0 import TextVectors
 from gnn.settings import GCNConfig, LightGCNConfig, ModelConfig, TrainingConfig
 from gnn.text.features import TextFeatures
-from kg import ItemLists, KnowledgeGraph, RelationKey, Schema
+from kg import KnowledgeGraph, RaggedArray, RelationKey, Schema
 
 MODELS: dict[str, type[LightGCNConfig] | type[GCNConfig]] = {"LightGCN": LightGCNConfig, "GCN": GCNConfig}
 
@@ -42,8 +42,8 @@ class Job:
             arrays |= {"nodes": self.features.nodes, "vectors": self.features.vectors}
         if self.validation is not None:
             for name in ("truth", "seen"):
-                lists: ItemLists = getattr(self.validation, name)
-                arrays |= {f"{name}.offsets": lists.offsets, f"{name}.items": lists.items}
+                lists: RaggedArray = getattr(self.validation, name)
+                arrays |= {f"{name}.offsets": lists.offsets, f"{name}.items": lists.values}
         arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
         head = {
             "schema": self.graph.schema.to_json(),
@@ -79,7 +79,9 @@ class Job:
         if head["features"]:
             features = TextFeatures(nodes=arrays["nodes"], vectors=arrays["vectors"], model="")
         if head["validation"]:
-            truth, seen = (ItemLists(arrays[f"{name}.offsets"], arrays[f"{name}.items"]) for name in ("truth", "seen"))
+            truth, seen = (
+                RaggedArray(arrays[f"{name}.offsets"], arrays[f"{name}.items"]) for name in ("truth", "seen")
+            )
             validation = Validation(truth=truth, seen=seen)
         return cls(
             graph=KnowledgeGraph(Schema.from_json(head["schema"]), nodes, edges),

@@ -14,8 +14,8 @@ from gnn.graph.encoder import Encoded
 from gnn.sampling import NegativeSampler, Stream
 from gnn.settings import TrainingConfig
 from gnn.training.losses import bpr, sampled_softmax, squared_norm
+from kg.arrays import IntArray
 from kg.topology.adjacency import Numbering
-from kg.vocabulary import IntArray
 
 BPR_ROUNDS = 4
 

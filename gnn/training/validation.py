@@ -18,8 +18,8 @@ from gnn.graph.lightgcn import to_numpy
 from gnn.sampling import Stream, uniform
 from gnn.settings import TrainingConfig
 from kg import KnowledgeGraph
+from kg.arrays import IntArray
 from kg.errors import InvalidDataError
-from kg.vocabulary import IntArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ingest.facts import Mapped, StoreNames
 from ingest.people import People
 from ingest.report import QualityReport
 from ingest.settings import GraphSettings
+from kg.arrays import IntArray, distinct
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph, sort_edges
 from kg.schema import (
@@ -27,7 +28,6 @@ from kg.schema import (
     Schema,
     render_text,
 )
-from kg.vocabulary import IntArray, distinct
 
 PARTS = ("train", "valid", "test")
 

@@ -23,8 +23,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from ingest.report import MAX_EXAMPLES, QualityReport, Source
+from kg.arrays import IntArray
 from kg.errors import InvalidDataError
-from kg.vocabulary import IntArray
 
 _DECODED_BYTES = 1 << 24
 BoolArray = npt.NDArray[np.bool_]

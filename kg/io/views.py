@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from kg.arrays import IntArray
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph, column
 from kg.io.files import atomic_path
 from kg.schema import RelationKey
 from kg.topology.adjacency import Adjacency
-from kg.vocabulary import IntArray
 
 # What XML 1.0 cannot hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

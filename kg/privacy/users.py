@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kg.arrays import IntArray, distinct
 from kg.graph import KnowledgeGraph, column, node_columns, sort_edges
-from kg.vocabulary import IntArray, distinct
 
 Mask = npt.NDArray[np.bool_]
 IRI = "iri"

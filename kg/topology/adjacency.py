@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kg.arrays import IntArray
 from kg.graph import KnowledgeGraph
 from kg.schema import RelationKey
-from kg.vocabulary import IntArray
 
 
 @dataclass(frozen=True)

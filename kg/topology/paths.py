@@ -14,12 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kg.arrays import IntArray, RaggedArray
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph
-from kg.interactions import ItemLists
 from kg.schema import RelationKey
 from kg.topology.adjacency import Adjacency, Numbering
-from kg.vocabulary import IntArray
 
 MAX_HOPS = 4
 Shape = tuple[tuple[RelationKey, bool], ...]
@@ -360,7 +359,7 @@ class SharedUsers:
 
     history: IntArray
     counts: IntArray
-    users: ItemLists | None = None
+    users: RaggedArray | None = None
 
 
 def shared_users(
@@ -402,7 +401,7 @@ def shared_users(
     found, row = np.unique(liked, return_inverse=True)
     counts = np.bincount(row, minlength=len(found)).astype(np.int64)
     order = np.lexsort((found, -counts))
-    users = ItemLists.from_pairs(row, who, num_rows=len(found)).take(order) if with_users else None
+    users = RaggedArray.from_pairs(row, who, num_rows=len(found)).take(order) if with_users else None
     return SharedUsers(found[order], counts[order], users)
 
 

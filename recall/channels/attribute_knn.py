@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy.sparse import csr_matrix, diags
 
-from kg import ItemLists, KnowledgeGraph, RelationKey
+from kg import KnowledgeGraph, RaggedArray, RelationKey
+from kg.arrays import IntArray
 from kg.errors import ConfigError, InvalidDataError, UnknownIdError
-from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import Scores
 from recall.channels.known import Known, rows_with
@@ -109,17 +109,17 @@ class AttributeKNN(NeighbourChannel):
         return [key for key in found if key.name in self.config.relations]
 
     def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
-        liked = np.bincount(known.liked.items, minlength=known.num_items) > 0
+        liked = np.bincount(known.liked.values, minlength=known.num_items) > 0
         yield from cosine_neighbours(self._vectors, liked=liked, n=self.config.neighbours, block=_BLOCK)
 
-    def _answerable(self, queries: Queries, history: ItemLists) -> IntArray:
+    def _answerable(self, queries: Queries, history: RaggedArray) -> IntArray:
         given = [row for row, attributes in enumerate(queries.attributes or ()) if attributes]
         return np.union1d(rows_with(history), np.array(given, dtype=np.int64))
 
     def _asks_more(self, queries: Queries) -> bool:
         return any(queries.attributes or ())
 
-    def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
+    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
         scores = super()._scores(queries, history, columns)
         if queries.attributes is not None and self._asks_more(queries):
             vectors = self._vectors if columns is None else self._vectors[columns]

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from kg import ItemLists, KnowledgeGraph
+from kg import KnowledgeGraph, RaggedArray
+from kg.arrays import IntArray
 from kg.errors import ArtifactError, ConfigError, NotFittedError, UnknownIdError
 from kg.io.files import read_json, write_json
-from kg.vocabulary import IntArray
 from recall.channels.known import Known, rows_with
 from recall.channels.scored import DenseScores
 from recall.contracts import Candidates, NoShares, Queries, Scored, Share, Shares, TopK
@@ -84,7 +84,7 @@ class HistoryChannel(ABC):
         return Candidates.from_top_k(TopK(items, scores), key=queries.key, items=known.items, source=self.name)
 
     def _top(
-        self, queries: Queries, history: ItemLists, excluded: ItemLists | None, columns: IntArray | None, k: int
+        self, queries: Queries, history: RaggedArray, excluded: RaggedArray | None, columns: IntArray | None, k: int
     ) -> TopK:
         """Rank one block."""
         scores = self._scores(queries, history, columns)
@@ -155,7 +155,7 @@ class HistoryChannel(ABC):
         channel._ready(channel._known)
         return channel
 
-    def _answerable(self, queries: Queries, history: ItemLists) -> IntArray:
+    def _answerable(self, queries: Queries, history: RaggedArray) -> IntArray:
         """Rows with anything to score from, int64."""
         return rows_with(history)
 
@@ -172,7 +172,7 @@ class HistoryChannel(ABC):
         """Fit to a graph."""
 
     @abstractmethod
-    def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
+    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
         """A new array of scores, float32 (n, items or columns); -inf where there is no evidence."""
 
     @abstractmethod
@@ -189,10 +189,10 @@ class HistoryChannel(ABC):
         """A channel from what `_write` and `_facts` wrote."""
 
 
-def as_matrix(lists: ItemLists, width: int) -> Any:
+def as_matrix(lists: RaggedArray, width: int) -> Any:
     """Lists of items as a binary CSR matrix, float32 (rows, width)."""
     return csr_matrix(
-        (np.ones(len(lists.items), dtype=np.float32), lists.items, lists.offsets), shape=(len(lists), width)
+        (np.ones(len(lists.values), dtype=np.float32), lists.values, lists.offsets), shape=(len(lists), width)
     )
 
 

@@ -20,9 +20,9 @@ import numpy.typing as npt
 from numpy.polynomial import Chebyshev
 from scipy.sparse import csr_matrix, diags
 
-from kg import ItemLists, KnowledgeGraph
+from kg import KnowledgeGraph, RaggedArray
+from kg.arrays import IntArray
 from kg.errors import ConfigError
-from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import HistoryChannel, Scores, as_matrix
 from recall.channels.decomposition import degree_power, leading, normalised
@@ -112,7 +112,7 @@ class ChebyCF(HistoryChannel):
         channel._ready(self.known)
         return channel
 
-    def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
+    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
         signals = as_matrix(history, self.known.num_items) @ diags(self._before)
         after = self._after if columns is None else self._after[columns]
         scores = np.empty((len(history), len(after)), dtype=np.float32)

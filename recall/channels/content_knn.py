@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from kg import ItemLists, KnowledgeGraph
+from kg import KnowledgeGraph, RaggedArray
+from kg.arrays import IntArray
 from kg.errors import ConfigError
 from kg.topology.adjacency import Numbering
-from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import Scores, TextEncode, as_matrix, encode_texts, rows_with_text
 from recall.channels.known import Known, rows_with
@@ -92,16 +92,16 @@ class ContentKNN(NeighbourChannel):
             super()._learn(graph, known)
 
     def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
-        liked = np.bincount(known.liked.items, minlength=known.num_items) > 0
+        liked = np.bincount(known.liked.values, minlength=known.num_items) > 0
         yield from cosine_neighbours(self._unit, liked=liked, n=self.config.neighbours or 1, block=_BLOCK)
 
-    def _answerable(self, queries: Queries, history: ItemLists) -> IntArray:
+    def _answerable(self, queries: Queries, history: RaggedArray) -> IntArray:
         return np.union1d(rows_with(history), rows_with_text(queries))
 
     def _asks_more(self, queries: Queries) -> bool:
         return self.config.neighbours is None or len(rows_with_text(queries)) > 0
 
-    def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
+    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
         unit = self._unit if columns is None else self._unit[columns]
         text = encode_texts(queries, self.encode, self.name)
         if text is not None:

@@ -21,7 +21,7 @@ def normalised(known: Known) -> Any:
 
 def degree_power(known: Known, exponent: float) -> Scores:
     """Users who like each item, to a power; 0 for items that nobody likes, float32 (items,)."""
-    degree = np.bincount(known.liked.items, minlength=known.num_items).astype(np.float64)
+    degree = np.bincount(known.liked.values, minlength=known.num_items).astype(np.float64)
     result: Scores = np.power(degree, exponent, out=np.zeros_like(degree), where=degree > 0).astype(np.float32)
     return result
 

@@ -61,7 +61,7 @@ class EASE(NeighbourChannel):
         self.config = config or EASEConfig()
 
     def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
-        liked = np.flatnonzero(np.bincount(known.liked.items, minlength=known.num_items))
+        liked = np.flatnonzero(np.bincount(known.liked.values, minlength=known.num_items))
         inverse = _inverse(as_matrix(known.liked, known.num_items)[:, liked], self.config.regularisation)
         diagonal = inverse.diagonal().copy()
         row_of = np.full(known.num_items, -1, dtype=np.int64)

@@ -12,10 +12,10 @@ from gnn.graph.embeddings import Embeddings
 from gnn.graph.fold_in import fold_in_users
 from gnn.graph.shares import split_scores
 from kg import KnowledgeGraph, RelationKey
+from kg.arrays import IntArray
 from kg.errors import ArtifactError, ConfigError, NotFittedError
 from kg.io.files import read_json, write_json
 from kg.topology.adjacency import Adjacency, Numbering
-from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import Scores, TextEncode, as_matrix, encode_texts, rows_with_text
 from recall.channels.known import Known, rows_with

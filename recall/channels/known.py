@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from kg import ItemLists, KnowledgeGraph, RelationKey, Vocabulary
+from kg import KnowledgeGraph, RaggedArray, RelationKey, Vocabulary
+from kg.arrays import IntArray
 from kg.errors import ArtifactError, UnknownIdError
 from kg.io.files import read_json, write_json
 from kg.io.parquet import read_table, write_table
 from kg.topology.adjacency import Numbering
-from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.contracts import Queries
 
@@ -31,8 +31,8 @@ class Known:
     """
 
     items: Vocabulary
-    liked: ItemLists
-    seen: ItemLists
+    liked: RaggedArray
+    seen: RaggedArray
     interaction: RelationKey
     first_item: int
 
@@ -47,8 +47,8 @@ class Known:
         user, item = (np.concatenate(ends) for ends in zip(*traces, strict=True))
         return cls(
             items=graph.items,
-            liked=ItemLists.from_pairs(positive.user, positive.item, num_rows=users),
-            seen=ItemLists.from_pairs(user, item, num_rows=users),
+            liked=RaggedArray.from_pairs(positive.user, positive.item, num_rows=users),
+            seen=RaggedArray.from_pairs(user, item, num_rows=users),
             interaction=graph.schema.interaction_key,
             first_item=Numbering.of(graph).span(graph.schema.item_type).start,
         )
@@ -72,26 +72,27 @@ class Known:
         if len(queries.user) and queries.user.max() >= self.num_users:
             raise UnknownIdError(f"user {queries.user.max()} was asked for, but there are {self.num_users} users")
         for lists in (queries.history, queries.seen):
-            if lists is not None and len(lists.items) and lists.items.max() >= self.num_items:
-                raise UnknownIdError(f"item {lists.items.max()} was named, but there are {self.num_items} items")
+            if lists is not None and len(lists.values) and lists.values.max() >= self.num_items:
+                raise UnknownIdError(f"item {lists.values.max()} was named, but there are {self.num_items} items")
 
-    def history(self, queries: Queries) -> ItemLists:
+    def history(self, queries: Queries) -> RaggedArray:
         """What each row likes: a known user's positives, and what came with the request, (n,) lists."""
-        return union(self.liked.take(queries.user), queries.history)
+        return self.liked.take(queries.user).union(queries.history)
 
-    def excluded(self, queries: Queries) -> ItemLists:
+    def excluded(self, queries: Queries) -> RaggedArray:
         """What each row has seen: what the request says, else what is known and its history, (n,) lists."""
         if queries.seen is not None:
             return queries.seen
-        return union(self.seen.take(queries.user), queries.history)
+        return self.seen.take(queries.user).union(queries.history)
 
     def save(self, folder: Path) -> None:
         """Write `known.safetensors`, `known.json` and `items.parquet` into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         arrays = {
-            f"{name}_{part}": getattr(lists, part)
-            for name, lists in (("liked", self.liked), ("seen", self.seen))
-            for part in ("offsets", "items")
+            "liked_offsets": self.liked.offsets,
+            "liked_items": self.liked.values,
+            "seen_offsets": self.seen.offsets,
+            "seen_items": self.seen.values,
         }
         save_arrays(folder / "known.safetensors", arrays)
         write_table(pa.table({"id": self.items.ids}), folder / "items.parquet")
@@ -112,26 +113,13 @@ class Known:
             raise ArtifactError(f"{folder / 'items.parquet'} holds {', '.join(table.column_names)}, not ids")
         return cls(
             items=Vocabulary(facts["item_type"], table["id"]),
-            liked=ItemLists(arrays["liked_offsets"], arrays["liked_items"]),
-            seen=ItemLists(arrays["seen_offsets"], arrays["seen_items"]),
+            liked=RaggedArray(arrays["liked_offsets"], arrays["liked_items"]),
+            seen=RaggedArray(arrays["seen_offsets"], arrays["seen_items"]),
             interaction=RelationKey(*facts["interaction"]),
             first_item=int(facts["first_item"]),
         )
 
 
-def union(left: ItemLists, right: ItemLists) -> ItemLists:
-    """The items of either list of each row."""
-    if not len(right.items):
-        return left
-    if not len(left.items):
-        return right
-    return ItemLists.from_pairs(
-        np.concatenate([left.rows(), right.rows()]),
-        np.concatenate([left.items, right.items]),
-        num_rows=len(left),
-    )
-
-
-def rows_with(lists: ItemLists) -> IntArray:
+def rows_with(lists: RaggedArray) -> IntArray:
     """Rows that list anything, int64."""
     return np.flatnonzero(lists.counts)

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix, vstack
 
-from kg import ItemLists, KnowledgeGraph
-from kg.vocabulary import IntArray
+from kg import KnowledgeGraph, RaggedArray
+from kg.arrays import IntArray
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import HistoryChannel, Scores, as_matrix
 from recall.channels.known import Known
@@ -50,7 +50,7 @@ class NeighbourChannel(HistoryChannel):
         return False
 
     def _top(
-        self, queries: Queries, history: ItemLists, excluded: ItemLists | None, columns: IntArray | None, k: int
+        self, queries: Queries, history: RaggedArray, excluded: RaggedArray | None, columns: IntArray | None, k: int
     ) -> TopK:
         if self._asks_more(queries):
             return super()._top(queries, history, excluded, columns, k)
@@ -63,11 +63,11 @@ class NeighbourChannel(HistoryChannel):
         self.known.check(queries)
         return hold(self._sums(self.known.history(queries), None))
 
-    def _sums(self, history: ItemLists, columns: IntArray | None) -> Any:
+    def _sums(self, history: RaggedArray, columns: IntArray | None) -> Any:
         similar = self._similar if columns is None else self._similar[:, columns]
         return as_matrix(history, self.known.num_items) @ similar
 
-    def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
+    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
         scores: Scores = self._sums(history, columns).toarray()
         scores[scores == 0] = -np.inf
         return scores

@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from kg import ItemLists, KnowledgeGraph
+from kg import KnowledgeGraph, RaggedArray
+from kg.arrays import IntArray
 from kg.errors import UnknownIdError
-from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import HistoryChannel, Scores
 from recall.channels.known import Known
@@ -39,14 +39,14 @@ class Popularity(HistoryChannel):
             result.append(NoShares(float(likes), f"{people} it; what is popular does not depend on the user's history"))
         return result
 
-    def _answerable(self, queries: Queries, history: ItemLists) -> IntArray:
+    def _answerable(self, queries: Queries, history: RaggedArray) -> IntArray:
         return np.arange(len(queries))
 
     def _learn(self, graph: KnowledgeGraph, known: Known) -> None:
-        self._likes = np.bincount(known.liked.items, minlength=known.num_items).astype(np.float32)
+        self._likes = np.bincount(known.liked.values, minlength=known.num_items).astype(np.float32)
 
     def _top(
-        self, queries: Queries, history: ItemLists, excluded: ItemLists | None, columns: IntArray | None, k: int
+        self, queries: Queries, history: RaggedArray, excluded: RaggedArray | None, columns: IntArray | None, k: int
     ) -> TopK:
         # All rows have the same scores, so nobody needs more than the first k items and as many as are left out.
         need = k + (0 if excluded is None else int(excluded.counts.max(initial=0)))
@@ -56,7 +56,7 @@ class Popularity(HistoryChannel):
             columns = head if columns is None else columns[head]
         return super()._top(queries, history, excluded, columns, k)
 
-    def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
+    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
         likes = self._likes if columns is None else self._likes[columns]
         return np.tile(likes, (len(queries), 1))
 

@@ -66,7 +66,7 @@ class RP3Beta(NeighbourChannel):
 
     def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
         liked = as_matrix(known.liked, known.num_items)
-        degree = np.maximum(np.bincount(known.liked.items, minlength=known.num_items), 1)
+        degree = np.maximum(np.bincount(known.liked.values, minlength=known.num_items), 1)
         by_user = np.maximum(known.liked.counts, 1).astype(np.float64)
         to_users = (diags(degree**-self.config.beta) @ liked.T).tocsr().astype(np.float32)
         from_users = diags(by_user**-self.config.alpha) @ liked @ diags(degree**-self.config.alpha)

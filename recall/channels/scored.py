@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kg import ItemLists
-from kg.vocabulary import IntArray
+from kg import RaggedArray
+from kg.arrays import IntArray
 from recall.contracts import TopK
 from recall.index.item_index import ItemIndex
 from recall.index.top_k import is_crowded, mask_out, top_k, top_k_sparse
@@ -31,7 +31,7 @@ class DenseScores:
         self._rows = rows
         self._count = count
 
-    def top(self, k: int, *, exclude: ItemLists | None = None, only: IntArray | None = None) -> TopK:
+    def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
         """See `recall.contracts.Scored`."""
         scores = self._scores if only is None else self._scores[:, only]
         if exclude is None:
@@ -39,11 +39,11 @@ class DenseScores:
         left_out = exclude.take(self._rows)
         # The block is large: what is left out is put back, which is cheaper than a copy of everything.
         row = left_out.rows()
-        kept = None if only is not None else self._scores[row, left_out.items]
+        kept = None if only is not None else self._scores[row, left_out.values]
         mask_out(scores, left_out, only)
         top = top_k(scores, k, columns=only)
         if kept is not None:
-            self._scores[row, left_out.items] = kept
+            self._scores[row, left_out.values] = kept
         return _spread_out(top, self._rows, self._count)
 
     def at(self, items: IntArray) -> Scores:
@@ -64,7 +64,7 @@ class SparseScores:
         scores.sort_indices()
         self._scores = scores
 
-    def top(self, k: int, *, exclude: ItemLists | None = None, only: IntArray | None = None) -> TopK:
+    def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
         """See `recall.contracts.Scored`."""
         scores = self._scores if only is None else self._scores[:, only]
         return top_k_sparse(scores, k, exclude=exclude, columns=only)
@@ -101,7 +101,7 @@ class IndexScores:
         self._vectors = vectors
         self._rows = np.flatnonzero(vectors.any(axis=1))
 
-    def top(self, k: int, *, exclude: ItemLists | None = None, only: IntArray | None = None) -> TopK:
+    def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
         """See `recall.contracts.Scored`."""
         left_out = None if exclude is None else exclude.take(self._rows)
         top = self._index.search(self._vectors[self._rows], k, exclude=left_out, only=only)

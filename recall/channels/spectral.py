@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix, diags
 
-from kg import ItemLists, KnowledgeGraph
+from kg import KnowledgeGraph, RaggedArray
+from kg.arrays import IntArray
 from kg.errors import ConfigError
-from kg.vocabulary import IntArray
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import HistoryChannel, Scores, as_matrix
 from recall.channels.decomposition import degree_power, leading, normalised
@@ -72,7 +72,7 @@ class Spectral(HistoryChannel):
         self._normalised = normalised(known)
         self._by_item = self._normalised.T.tocsr()
 
-    def _scores(self, queries: Queries, history: ItemLists, columns: IntArray | None) -> Scores:
+    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
         rows = as_matrix(history, self.known.num_items)
         through_users = rows @ self._by_item
         normalised, factors, root = self._normalised, self._factors, self._root

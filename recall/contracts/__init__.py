@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gnn.graph.shares import NoShares, Share, Shares
-from kg import ItemLists, KnowledgeGraph, RelationKey, Vocabulary
-from kg.vocabulary import IntArray
+from kg import KnowledgeGraph, RaggedArray, RelationKey, Vocabulary
+from kg.arrays import IntArray
 
 CANDIDATE_SCHEMA = pa.schema(
     [
@@ -43,19 +43,19 @@ class Queries:
 
     key: Sequence[str]
     user: IntArray
-    history: ItemLists
-    seen: ItemLists | None = None
+    history: RaggedArray
+    seen: RaggedArray | None = None
     text: Sequence[str | None] | None = None
     attributes: Sequence[Mapping[RelationKey, IntArray]] | None = None
 
     @classmethod
-    def of_users(cls, users: IntArray, vocabulary: Vocabulary, *, seen: ItemLists | None = None) -> Queries:
+    def of_users(cls, users: IntArray, vocabulary: Vocabulary, *, seen: RaggedArray | None = None) -> Queries:
         """Requests of known users, by position."""
-        none = ItemLists(np.zeros(len(users) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        none = RaggedArray.empty(len(users))
         return cls(key=vocabulary.take(users).to_pylist(), user=users, history=none, seen=seen)
 
     @classmethod
-    def of_histories(cls, key: Sequence[str], history: ItemLists, *, seen: ItemLists | None = None) -> Queries:
+    def of_histories(cls, key: Sequence[str], history: RaggedArray, *, seen: RaggedArray | None = None) -> Queries:
         """Requests of unknown people who liked some items."""
         return cls(key=key, user=np.full(len(key), -1, dtype=np.int64), history=history, seen=seen)
 
@@ -187,7 +187,7 @@ class Scored(Protocol):
     It may hold a dense block, (requests, items): keep blocks small.
     """
 
-    def top(self, k: int, *, exclude: ItemLists | None = None, only: IntArray | None = None) -> TopK:
+    def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
         """The best k items of each request, ties by position.
 
         Args:

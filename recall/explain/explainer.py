@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kg.arrays import IntArray, RaggedArray
 from kg.cypher.query import CypherQuery, pair_query, path_query, shared_users_query
 from kg.errors import ConfigError
 from kg.graph import KnowledgeGraph
-from kg.interactions import ItemLists
 from kg.schema import RelationKey
 from kg.topology.adjacency import Adjacency
 from kg.topology.paths import Path, PathArrays, PathFinder, shared_users
-from kg.vocabulary import IntArray
 from recall.contracts import Channel, FusedShares, NoShares, Part, Share, Shares
 from recall.explain.explanation import Because, ChannelPart, Connection, Explanation, Hop, Node
 from recall.explain.wording import clean, plural
@@ -427,10 +426,10 @@ class _PairShares:
         values[known] = self.pairs[self.left_row[left[known]], self.right_row[right[known]]]
         return values
 
-    def totals(self, first: IntArray, lasts: ItemLists, relation: RelationKey) -> list[float]:
+    def totals(self, first: IntArray, lasts: RaggedArray, relation: RelationKey) -> list[float]:
         """For each of some first hops of the user its shares with a list of the item's, summed."""
         offset = self.relations.index(relation) * self.nodes
-        row, left, right = lasts.rows(), _find(self.left, offset + first), _find(self.right, offset + lasts.items)
+        row, left, right = lasts.rows(), _find(self.left, offset + first), _find(self.right, offset + lasts.values)
         known = (left[row] >= 0) & (right >= 0)
         row, right = row[known], right[known]
         values = self.pairs[self.left_row[left[row]], self.right_row[right]]

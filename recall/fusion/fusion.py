@@ -30,15 +30,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gnn.evaluation.metrics import per_user_metrics
-from kg import ItemLists, KnowledgeGraph, RelationKey
+from kg import KnowledgeGraph, RaggedArray, RelationKey
+from kg.arrays import IntArray
 from kg.errors import ArtifactError, ConfigError, InvalidDataError, NotFittedError, UnknownIdError
 from kg.io.files import read_json, write_json
-from kg.vocabulary import IntArray
 from recall.channels import CHANNELS
 from recall.channels.base import TextEncode
 from recall.channels.known import Known
 from recall.contracts import Candidates, Channel, FusedShares, NoShares, Part, Queries, Scored, Share, Shares, TopK
-from recall.index.top_k import BLOCK_SCORES, check_k, check_positions, contains, top_k
+from recall.index.top_k import BLOCK_SCORES, check_k, check_positions, top_k
 
 Values = npt.NDArray[np.float64]
 
@@ -180,7 +180,7 @@ class Fusion:
             top, lists = block.ranked(k, exclude=block.seen if exclude_seen else None, only=only)
             items[rows], scores[rows] = top.items, top.scores
             for bit, listed in enumerate(lists):
-                given[rows] |= contains(listed, top.items).astype(np.int64) << bit
+                given[rows] |= listed.contains(top.items).astype(np.int64) << bit
         answer = Candidates.from_top_k(TopK(items, scores), key=queries.key, items=known.items, source=self.name)
         return _with_sources(answer, given[items >= 0], list(self._active()))
 
@@ -219,7 +219,7 @@ class Fusion:
                 raise UnknownIdError(f"the pair ({user}, {item}) points outside the tables of users and items")
         weights = self._active()
         users, row_of = np.unique(np.array([user for user, _ in pairs], dtype=np.int64), return_inverse=True)
-        none = ItemLists(np.zeros(len(users) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        none = RaggedArray.empty(len(users))
         queries = Queries(key=[""] * len(users), user=users, history=none)
         factors = [np.zeros((len(weights), 0))] + [block.factors for _, block in self._blocks(queries)]
         factor = np.concatenate(factors, axis=1)[:, row_of]
@@ -263,7 +263,7 @@ class FusedScores:
             channel that knows nothing of the request.
     """
 
-    def __init__(self, channels: Sequence[Scored], weights: Sequence[float], *, seen: ItemLists, depth: int) -> None:
+    def __init__(self, channels: Sequence[Scored], weights: Sequence[float], *, seen: RaggedArray, depth: int) -> None:
         """Look at each channel's best items.
 
         Args:
@@ -280,13 +280,13 @@ class FusedScores:
         self.factors: Values = np.array(weights)[:, None] / np.stack([spread(top.scores) for top in best])
 
     def ranked(
-        self, k: int, *, exclude: ItemLists | None = None, only: IntArray | None = None
-    ) -> tuple[TopK, list[ItemLists]]:
+        self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None
+    ) -> tuple[TopK, list[RaggedArray]]:
         """The best k of what the channels put forward, and each channel's list."""
         items, lists = self.union(k, exclude=exclude, only=only)
         return _best(items, self._sum(items), k), lists
 
-    def top(self, k: int, *, exclude: ItemLists | None = None, only: IntArray | None = None) -> TopK:
+    def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
         """See `recall.contracts.Scored`."""
         return self.ranked(k, exclude=exclude, only=only)[0]
 
@@ -295,8 +295,8 @@ class FusedScores:
         return self._sum(items).astype(np.float32)
 
     def union(
-        self, k: int, *, exclude: ItemLists | None = None, only: IntArray | None = None
-    ) -> tuple[IntArray, list[ItemLists]]:
+        self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None
+    ) -> tuple[IntArray, list[RaggedArray]]:
         """What any of the channels puts forward: positions ascending, then -1, int64 (n, m); and each one's list."""
         if k <= self._depth and only is None and exclude is self.seen:
             best = self._best
@@ -348,9 +348,9 @@ def _merged(lists: Sequence[IntArray]) -> IntArray:
     return items
 
 
-def _lists(items: IntArray) -> ItemLists:
+def _lists(items: IntArray) -> RaggedArray:
     row, place = np.nonzero(items >= 0)
-    return ItemLists.from_pairs(row, items[row, place], num_rows=len(items))
+    return RaggedArray.from_pairs(row, items[row, place], num_rows=len(items))
 
 
 def _best(items: IntArray, scores: Values, k: int) -> TopK:
@@ -441,7 +441,7 @@ def _summed(sides: Sequence[Sequence[Share]]) -> tuple[tuple[Share, ...], list[I
 
 
 def fit_weights(
-    fusion: Fusion, queries: Queries, truth: ItemLists, *, k: int = 20, exclude_seen: bool = True
+    fusion: Fusion, queries: Queries, truth: RaggedArray, *, k: int = 20, exclude_seen: bool = True
 ) -> dict[str, float]:
     """The weights with the best NDCG@k, one channel's weight changed at a time (coordinate search) until none helps.
 
@@ -510,7 +510,7 @@ class _Objective:
     """Mean NDCG@k of weights."""
 
     def __init__(
-        self, found: Sequence[tuple[slice, IntArray, npt.NDArray[np.float32]]], truth: ItemLists, k: int
+        self, found: Sequence[tuple[slice, IntArray, npt.NDArray[np.float32]]], truth: RaggedArray, k: int
     ) -> None:
         self._found = found
         self._truth = truth

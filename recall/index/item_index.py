@@ -17,12 +17,12 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from kg import ItemLists
+from kg import RaggedArray
+from kg.arrays import IntArray
 from kg.errors import ArtifactError, ConfigError, InvalidDataError
 from kg.io.files import atomic_path, read_json, write_json
-from kg.vocabulary import IntArray
 from recall.contracts import TopK
-from recall.index.top_k import BLOCK_SCORES, check_k, check_positions, contains, mask_out
+from recall.index.top_k import BLOCK_SCORES, check_k, check_positions, mask_out
 
 FloatArray = npt.NDArray[np.float32]
 Kind = Literal["flat", "ivf", "hnsw"]
@@ -158,7 +158,7 @@ class ItemIndex:
         return int(self.vectors.shape[1])
 
     def search(
-        self, queries: FloatArray, k: int, *, exclude: ItemLists | None = None, only: IntArray | None = None
+        self, queries: FloatArray, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None
     ) -> TopK:
         """The k items with the largest inner product for each query.
 
@@ -202,14 +202,14 @@ class ItemIndex:
         return TopK(items, scores)
 
     def _indexed(
-        self, queries: FloatArray, k: int, fetch: int, exclude: ItemLists | None, only: IntArray | None
+        self, queries: FloatArray, k: int, fetch: int, exclude: RaggedArray | None, only: IntArray | None
     ) -> TopK:
         """Over-fetch by the number of excluded items, drop those, score the rest again."""
         raw, found = self._index.search(queries, fetch, params=self._search_parameters(fetch, only))
         found = found.astype(np.int64, copy=False)
         kept = found >= 0
         if exclude is not None:
-            kept &= ~contains(exclude, found)
+            kept &= ~exclude.contains(found)
         exact = np.matmul(
             self.vectors[np.maximum(found, 0)].astype(np.float64), queries.astype(np.float64)[:, :, None]
         )[:, :, 0].astype(np.float32)
@@ -244,7 +244,7 @@ class ItemIndex:
         result[row, place] = _inner_products(queries, self.vectors, row, items[row, place])
         return result
 
-    def _exact(self, queries: FloatArray, k: int, exclude: ItemLists | None, only: IntArray | None) -> TopK:
+    def _exact(self, queries: FloatArray, k: int, exclude: RaggedArray | None, only: IntArray | None) -> TopK:
         """Score all allowed items; those that rounding could bring into the top k are scored again in float64."""
         vectors = self.vectors if only is None else self.vectors[only]
         items = np.full((len(queries), k), -1, dtype=np.int64)

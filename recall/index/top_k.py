@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kg import ItemLists
+from kg import RaggedArray
+from kg.arrays import IntArray, distinct
 from kg.errors import ConfigError, InvalidDataError
-from kg.vocabulary import IntArray, distinct
 from recall.contracts import TopK
 
 BLOCK_SCORES = 2**24  # scores held at once, 64 MiB: a dense user x item matrix never exists
@@ -43,7 +43,7 @@ def check_positions(positions: IntArray, count: int, what: str) -> IntArray:
     return result
 
 
-def mask_out(scores: npt.NDArray[np.float32], lists: ItemLists, columns: IntArray | None = None) -> None:
+def mask_out(scores: npt.NDArray[np.float32], lists: RaggedArray, columns: IntArray | None = None) -> None:
     """Set the scores of listed items to -inf, in place.
 
     Args:
@@ -51,24 +51,12 @@ def mask_out(scores: npt.NDArray[np.float32], lists: ItemLists, columns: IntArra
         lists: items of each row.
         columns: item position of each column, sorted; None: column c is item c.
     """
-    rows, items = lists.rows(), lists.items
+    rows, items = lists.rows(), lists.values
     if columns is not None:
         place = np.minimum(np.searchsorted(columns, items), max(len(columns) - 1, 0))
         there = columns[place] == items if len(columns) else np.zeros(len(items), dtype=bool)
         rows, items = rows[there], place[there]
     scores[rows, items] = -np.inf
-
-
-def contains(lists: ItemLists, items: IntArray) -> npt.NDArray[np.bool_]:
-    """Whether row r lists the item, for each of (rows, m) positions; -1 counts as not listed."""
-    if not len(lists.items):
-        return np.zeros(items.shape, dtype=bool)
-    width = np.int64(max(lists.items.max(), items.max(initial=0)) + 1)
-    listed = lists.rows() * width + lists.items
-    wanted = np.arange(len(lists))[:, None] * width + items
-    place = np.minimum(np.searchsorted(listed, wanted), len(listed) - 1)
-    result: npt.NDArray[np.bool_] = (listed[place] == wanted) & (items >= 0)
-    return result
 
 
 def best_first(rows: IntArray, scores: npt.NDArray[np.float32]) -> IntArray:
@@ -95,7 +83,7 @@ def is_crowded(scores: Any) -> bool:
     return bool(scores.nnz > _DENSE * scores.shape[0] * scores.shape[1])
 
 
-def top_k_sparse(scores: Any, k: int, *, exclude: ItemLists | None, columns: IntArray | None = None) -> TopK:
+def top_k_sparse(scores: Any, k: int, *, exclude: RaggedArray | None, columns: IntArray | None = None) -> TopK:
     """The best k stored entries of each row of a sparse matrix; entries of 0 are never chosen.
 
     Args:
@@ -117,9 +105,9 @@ def top_k_sparse(scores: Any, k: int, *, exclude: ItemLists | None, columns: Int
     row = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
     item = scores.indices.astype(np.int64) if columns is None else columns[scores.indices]
     kept = scores.data != 0
-    if exclude is not None and len(exclude.items):
-        width = np.int64(max(exclude.items.max(), item.max(initial=0)) + 1)
-        kept &= ~np.isin(row * width + item, exclude.rows() * width + exclude.items, kind="sort")
+    if exclude is not None and len(exclude.values):
+        width = np.int64(max(exclude.values.max(), item.max(initial=0)) + 1)
+        kept &= ~np.isin(row * width + item, exclude.rows() * width + exclude.values, kind="sort")
     row, item, value = row[kept], item[kept], scores.data[kept]
     order = best_first(row, value)
     order = order[first_of_rows(row[order], k)]

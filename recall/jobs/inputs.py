@@ -329,7 +329,7 @@ class Prepared:
         from gnn.evaluation.validation import Validation
 
         found = Validation(truth=self.split.positives(self.graph, "valid"), seen=self.split.seen(self.graph, "train"))
-        return found if len(found.truth.items) else None
+        return found if len(found.truth.values) else None
 
 
 def prepare(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, progress: Progress) -> Prepared:
@@ -380,7 +380,7 @@ def prepare(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, 
 
     texts = stages.do("encode", run.features, encode)
     split = split_interactions(graph, config.split)
-    if graph.interactions.positive.any() and not len(split.positives(graph, "train").items):
+    if graph.interactions.positive.any() and not len(split.positives(graph, "train").values):
         raise InvalidDataError(
             f"split.kind = {config.split.kind!r} leaves no positive interaction to train on: give more interactions, "
             "lower split.test and split.valid, or use another split.kind"

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from gnn.evaluation.metrics import Values, bootstrap_interval, per_user_metrics
 from gnn.graph.embeddings import Embeddings
+from kg.arrays import IntArray, distinct
 from kg.errors import ArtifactError
 from kg.io.files import read_json
 from kg.progress import SILENT, Progress
-from kg.vocabulary import IntArray, distinct
 from recall.channels import Popularity
 from recall.config.gate import ChangeLimits, FirstLimits, GateSettings
 from recall.quality.held_out import Common, Questions, RunData

@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from gnn.evaluation.held_out import Group
 from gnn.graph.embeddings import Embeddings
-from kg import ItemLists, KnowledgeGraph, Split
+from kg import KnowledgeGraph, RaggedArray, Split
+from kg.arrays import IntArray, distinct
 from kg.interactions import Interactions
 from kg.io.graph_folder import load_graph
 from kg.splits import PartName
-from kg.vocabulary import IntArray, distinct
 from recall.contracts import Channel
 from recall.fusion.fusion import fused_channel
 from recall.quality.assess import exact_channel, read_split
@@ -40,8 +40,8 @@ class Questions:
     """
 
     user: IntArray
-    seen: ItemLists
-    truth: ItemLists
+    seen: RaggedArray
+    truth: RaggedArray
 
     def __len__(self) -> int:
         return len(self.user)
@@ -139,7 +139,7 @@ class Common:
             name="common",
             user=to[0][questions.user],
             known=True,
-            history=_no_lists(len(questions)),
+            history=RaggedArray.empty(len(questions)),
             seen=_renumbered(questions.seen, to[1]),
             truth=_renumbered(questions.truth, to[1]),
             candidates=None if len(shared) == len(graph.items) else np.sort(to[1][shared]),
@@ -172,8 +172,8 @@ class Common:
         users = np.flatnonzero(chosen)
         users = np.sort(np.random.default_rng(0).permutation(users)[:limit])
 
-        def lists(pairs: IntArray) -> ItemLists:
-            return ItemLists.from_pairs(pairs // width, pairs % width, num_rows=len(self.users)).take(users)
+        def lists(pairs: IntArray) -> RaggedArray:
+            return RaggedArray.from_pairs(pairs // width, pairs % width, num_rows=len(self.users)).take(users)
 
         return Questions(user=users, seen=lists(seen), truth=lists(wanted))
 
@@ -216,9 +216,5 @@ def _inverse(to: IntArray, size: int) -> IntArray:
     return back
 
 
-def _renumbered(lists: ItemLists, to: IntArray) -> ItemLists:
-    return ItemLists.from_pairs(lists.rows(), to[lists.items], num_rows=len(lists))
-
-
-def _no_lists(count: int) -> ItemLists:
-    return ItemLists(np.zeros(count + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
+def _renumbered(lists: RaggedArray, to: IntArray) -> RaggedArray:
+    return RaggedArray.from_pairs(lists.rows(), to[lists.values], num_rows=len(lists))

@@ -8,7 +8,7 @@ import numpy as np
 
 from gnn.evaluation.held_out import Evaluation, Group, evaluate
 from kg import KnowledgeGraph
-from kg.vocabulary import IntArray, distinct
+from kg.arrays import IntArray, distinct
 from recall.contracts import Channel, Queries
 
 

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gnn.graph.embeddings import Embeddings
-from kg import ItemLists, KnowledgeGraph, RelationKey
+from kg import KnowledgeGraph, RaggedArray, RelationKey
+from kg.arrays import IntArray
 from kg.cypher.query import CypherQuery
 from kg.errors import ArtifactError, ConfigError, UnknownIdError
 from kg.io.files import atomic_path, read_json
@@ -23,7 +24,6 @@ from kg.io.graph_folder import load_graph
 from kg.progress import SILENT, Progress
 from kg.stores.base import Store
 from kg.topology.adjacency import Adjacency
-from kg.vocabulary import IntArray
 from recall.channels import EmbeddingChannel, Popularity
 from recall.contracts import CANDIDATE_SCHEMA, Candidates, Channel, Queries
 from recall.explain.explainer import Explainer, Explanation
@@ -213,7 +213,7 @@ class Recommender:
             if on_unknown == "skip":
                 wanted = [wanted[row] for row in np.flatnonzero(~unknown)]
                 position = position[~unknown]
-        queries = Queries(key=wanted, user=position, history=_no_lists(len(wanted)))
+        queries = Queries(key=wanted, user=position, history=RaggedArray.empty(len(wanted)))
         return self._answer(queries, k=k, exclude_seen=exclude_seen, allowed=self._allowed(candidates))
 
     @overload
@@ -325,7 +325,7 @@ class Recommender:
         queries = Queries(
             key=[str(row) for row in range(count)],
             user=np.full(count, -1, dtype=np.int64),
-            history=ItemLists.from_pairs(rows[known], items[known], num_rows=count),
+            history=RaggedArray.from_pairs(rows[known], items[known], num_rows=count),
             text=texts,
             attributes=None if described is None else [self._attributes(one, on_unknown) for one in described],
         )
@@ -357,7 +357,7 @@ class Recommender:
         k = min(k, len(self.graph.items))
         vectors = index.vectors[position]
         known = np.flatnonzero(vectors.any(axis=1))
-        itself = ItemLists(np.arange(len(known) + 1), position[known])
+        itself = RaggedArray(np.arange(len(known) + 1), position[known])
         top = index.search(vectors[known], k, exclude=itself, only=self._with_direction)
         return Candidates.from_top_k(top, key=[wanted[row] for row in known], items=self.graph.items, source="similar")
 
@@ -570,10 +570,6 @@ class _RunTexts:
                 "trained with: its vectors cannot be compared; run the refresh again"
             )
         return encoder
-
-
-def _no_lists(count: int) -> ItemLists:
-    return ItemLists(np.zeros(count + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 
 def _strings(ids: Iterable[str], what: str) -> list[str]:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kg import Vocabulary
+from kg.arrays import distinct
 from kg.errors import InvalidDataError, UnknownIdError
-from kg.vocabulary import distinct, stable_hash
+from kg.vocabulary import stable_hash
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 

@@ -28,10 +28,10 @@ from ingest.report import MAX_EXAMPLES, QualityReport, Source
 from ingest.settings import GraphSettings, Neo4jEvents, Neo4jInteractions, Neo4jSource, QualitySettings
 from ingest.sources.neo4j.plan import ROLES, key_property, label_names, type_names
 from ingest.sources.tables import Cleaner, Rows, to_ids
+from kg.arrays import IntArray
 from kg.errors import ConfigError, InvalidDataError
 from kg.schema import RelationKey, snake_case
 from kg.stores.neo4j.own_names import is_own
-from kg.vocabulary import IntArray
 
 if TYPE_CHECKING:  # the driver is imported where a database is read
     from kg.stores.neo4j.read.snapshot import Snapshot

@@ -29,8 +29,8 @@ from ingest.facts import EdgeTable, Mapped, NodeTable
 from ingest.report import MAX_EXAMPLES, QualityReport, Source
 from ingest.settings import GraphSettings
 from ingest.sources.rdf.reader import Triples
+from kg.arrays import IntArray, distinct
 from kg.schema import TITLE_ATTRIBUTES, NodeType, RelationKey, local_name, snake_case
-from kg.vocabulary import IntArray, distinct
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -24,9 +24,9 @@ import pyarrow as pa
 
 from ingest.report import QualityReport, Source
 from ingest.sources.rdf.ntriples import cut_lines
+from kg.arrays import IntArray
 from kg.errors import InvalidDataError
 from kg.progress import SILENT, Progress, Task
-from kg.vocabulary import IntArray
 
 FORMATS = {
     ".nt": "ntriples",

@@ -65,7 +65,7 @@ def test_cold_items_are_ranked_among_all_and_among_themselves(toy_graph: Knowled
     assert everything.candidates is None
     assert split.hidden_items is not None
     assert set(among.candidates) == set(np.flatnonzero(split.hidden_items))
-    assert all(split.hidden_items[item] for item in everything.truth.items)
+    assert all(split.hidden_items[item] for item in everything.truth.values)
 
 
 def test_cold_items_need_a_mask(toy_graph: KnowledgeGraph) -> None:

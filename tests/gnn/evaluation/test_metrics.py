@@ -19,7 +19,7 @@ from gnn.evaluation.metrics import (
     list_metrics,
     per_user_metrics,
 )
-from kg import ItemLists
+from kg import RaggedArray
 from kg.errors import InvalidDataError
 
 ITEMS = 12
@@ -39,9 +39,9 @@ def rankings(draw: st.DrawFn) -> tuple[np.ndarray, list[set[int]], int]:
     return np.array(ranked), truth, k
 
 
-def lists_of(truth: list[set[int]]) -> ItemLists:
+def lists_of(truth: list[set[int]]) -> RaggedArray:
     rows = np.concatenate([np.full(len(t), r) for r, t in enumerate(truth)])
-    return ItemLists.from_pairs(rows, np.concatenate([sorted(t) for t in truth]), num_rows=len(truth))
+    return RaggedArray.from_pairs(rows, np.concatenate([sorted(t) for t in truth]), num_rows=len(truth))
 
 
 def naive(ranked: list[int], truth: set[int], k: int) -> dict[str, float]:
@@ -77,7 +77,7 @@ def test_agrees_with_pyg_where_its_input_is_clean() -> None:
     truth = [set(random.choice(50, size=random.integers(1, 15), replace=False).tolist()) for _ in range(40)]
     lists = lists_of(truth)
     values = per_user_metrics(ranked, lists, 10)
-    edges = torch.tensor(np.stack([lists.rows(), lists.items]))
+    edges = torch.tensor(np.stack([lists.rows(), lists.values]))
     for name, kind in {
         "recall": LinkPredRecall,
         "precision": LinkPredPrecision,
@@ -91,18 +91,18 @@ def test_agrees_with_pyg_where_its_input_is_clean() -> None:
 
 
 def test_padding_is_never_a_hit() -> None:
-    truth = ItemLists.from_pairs(np.array([0, 1]), np.array([11, 3]), num_rows=2)
+    truth = RaggedArray.from_pairs(np.array([0, 1]), np.array([11, 3]), num_rows=2)
     assert not find_hits(np.array([[-1, -1], [-1, -1]]), truth).any()
 
 
 def test_an_item_twice_in_a_list_is_refused() -> None:
-    truth = ItemLists.from_pairs(np.array([0]), np.array([3]), num_rows=1)
+    truth = RaggedArray.from_pairs(np.array([0]), np.array([3]), num_rows=1)
     with pytest.raises(InvalidDataError, match="twice"):
         find_hits(np.array([[3, 3]]), truth)
 
 
 def test_users_without_truth_are_refused() -> None:
-    truth = ItemLists.from_pairs(np.array([0]), np.array([3]), num_rows=2)
+    truth = RaggedArray.from_pairs(np.array([0]), np.array([3]), num_rows=2)
     with pytest.raises(InvalidDataError, match="1 users have nothing to find"):
         per_user_metrics(np.zeros((2, 1), dtype=np.int64), truth, 1)
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gnn.evaluation.top_k import top_items, top_items_under
-from kg import ItemLists
+from kg import RaggedArray
 
 
 def naive(users: np.ndarray, items: np.ndarray, k: int, seen: list[set[int]]) -> np.ndarray:
@@ -44,7 +44,7 @@ def test_rankings_are_those_of_a_sort_with_ties_by_position(data: st.DataObject)
     user_vectors, item_vectors = draw(n), draw(items)
     seen = [data.draw(st.sets(st.integers(0, items - 1))) for _ in range(n)]
     pairs = [(row, item) for row, own in enumerate(seen) for item in own]
-    lists = ItemLists.from_pairs(
+    lists = RaggedArray.from_pairs(
         np.array([p[0] for p in pairs], dtype=np.int64), np.array([p[1] for p in pairs], dtype=np.int64), num_rows=n
     )
     block = data.draw(st.sampled_from([None, 1, 2, 5]))
@@ -68,7 +68,7 @@ def test_many_columns_are_ranked_as_by_a_sort_also_where_most_are_equal_or_seen(
     )
     seen = [set(random.integers(0, 700, 30).tolist()) for _ in range(8)] + [set(range(5, 700))]
     pairs = np.array([(row, item) for row, own in enumerate(seen) for item in sorted(own)])
-    lists = ItemLists.from_pairs(pairs[:, 0], pairs[:, 1], num_rows=9)
+    lists = RaggedArray.from_pairs(pairs[:, 0], pairs[:, 1], num_rows=9)
     for k in (1, 5, 20):
         assert top_items(users, items, k, seen=lists).tolist() == naive(users, items, k, seen).tolist()
 
@@ -78,7 +78,7 @@ def test_several_scales_rank_as_each_alone() -> None:
     users, items = random.integers(-3, 4, (9, 3)).astype(np.float32), random.integers(-2, 3, (50, 3)).astype(np.float32)
     # A scale of 0 must not make a number of the minus infinity of a seen item.
     scales = [np.ones(50, np.float32), random.integers(0, 3, 50).astype(np.float32)]
-    seen = ItemLists.from_pairs(np.repeat(np.arange(9), 3), random.integers(0, 50, 27), num_rows=9)
+    seen = RaggedArray.from_pairs(np.repeat(np.arange(9), 3), random.integers(0, 50, 27), num_rows=9)
     added = [None, random.integers(0, 3, 50).astype(np.float32)]
     ways = [
         (torch.from_numpy(s), None if a is None else torch.from_numpy(a)) for s, a in zip(scales, added, strict=True)

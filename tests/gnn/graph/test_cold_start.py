@@ -16,7 +16,7 @@ from gnn.graph.fold_in import fold_in_items, fold_in_users
 from gnn.graph.lightgcn import LightGCNConfig, chosen_relations
 from gnn.graph.shares import Shares, split_scores
 from gnn.training.trainer import RunContext, TrainingConfig, Validation, fit
-from kg import ItemLists, KnowledgeGraph, RelationKey, hide_items
+from kg import KnowledgeGraph, RaggedArray, RelationKey, hide_items
 from kg.errors import ConfigError
 from kg.topology.adjacency import Adjacency, Numbering
 
@@ -121,7 +121,7 @@ def test_what_places_an_item_folds_one_in_and_splits_its_score(
         assert shares.item_own + sum(s.value for s in shares.neighbours) == pytest.approx(shares.score, abs=1e-9)
         kinds = {share.relation.name for share in shares.neighbours}
         assert kinds <= ({"rated"} if item == touched else set(PLACING))
-    likes = ItemLists.from_pairs(np.zeros(1, dtype=np.int64), cold[:1], num_rows=1)
+    likes = RaggedArray.from_pairs(np.zeros(1, dtype=np.int64), cold[:1], num_rows=1)
     assert fold_in_users(placed, adjacency, histories=likes).any()
 
 
@@ -162,8 +162,8 @@ def test_the_factor_is_the_largest_that_costs_no_more_than_allowed(movie_graph: 
     cold = interactions.item % 5 == 0
     view = whole.keep_edges({whole.schema.interaction_key: ~later & ~cold})
 
-    def lists(rows: np.ndarray) -> ItemLists:
-        return ItemLists.from_pairs(interactions.user[rows], interactions.item[rows], num_rows=len(whole.users))
+    def lists(rows: np.ndarray) -> RaggedArray:
+        return RaggedArray.from_pairs(interactions.user[rows], interactions.item[rows], num_rows=len(whole.users))
 
     validation = Validation(truth=lists(interactions.positive & later & ~cold), seen=lists(~later))
     training = replace(TRAINING, cold_cost=0.1)
@@ -176,8 +176,8 @@ def test_the_factor_is_the_largest_that_costs_no_more_than_allowed(movie_graph: 
         if not scale:
             pairs = [(row, item) for row in range(len(asked)) for item in np.flatnonzero(found.cold).tolist()]
             rows, items = np.array(pairs).T
-            seen = ItemLists.from_pairs(
-                np.concatenate([seen.rows(), rows]), np.concatenate([seen.items, items]), num_rows=len(asked)
+            seen = RaggedArray.from_pairs(
+                np.concatenate([seen.rows(), rows]), np.concatenate([seen.values, items]), num_rows=len(asked)
             )
         vectors = found.with_cold_scale(scale or 1.0).scaled_items
         ranked = top_items(found.users[asked], vectors, 20, seen=seen)

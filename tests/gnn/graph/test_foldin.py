@@ -8,7 +8,7 @@ import pytest
 
 from gnn.graph.embeddings import Embeddings
 from gnn.graph.fold_in import fold_in_items, fold_in_users
-from kg import ItemLists, KnowledgeGraph, RelationKey
+from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.errors import ConfigError, InvalidDataError
 from kg.topology.adjacency import Adjacency
 
@@ -19,12 +19,12 @@ GENRE = RelationKey("movie", "genre", "genre")
 DIRECTOR = RelationKey("movie", "director", "person")
 SEQUEL = RelationKey("movie", "sequel_of", "movie")
 KNOWLEDGE = (RATED, GENRE, DIRECTOR)
-NOBODY = ItemLists(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int64))
+NOBODY = RaggedArray.empty(1)
 
 
-def lists(*rows: list[int]) -> ItemLists:
+def lists(*rows: list[int]) -> RaggedArray:
     row = np.repeat(np.arange(len(rows)), [len(r) for r in rows])
-    return ItemLists.from_pairs(row, np.array([i for r in rows for i in r], dtype=np.int64), num_rows=len(rows))
+    return RaggedArray.from_pairs(row, np.array([i for r in rows for i in r], dtype=np.int64), num_rows=len(rows))
 
 
 def base_without(graph: KnowledgeGraph, node_type: str, *, seed: int = 0, dim: int = 6) -> np.ndarray:
@@ -49,7 +49,7 @@ def test_a_user_without_free_embedding_is_folded_in_to_the_trained_vector(
 ) -> None:
     embeddings = linear_model(toy_graph, relations=KNOWLEDGE, alphas=alphas, base=base_without(toy_graph, "user"))
     user, item = toy_graph.positive_edges(RATED)
-    histories = ItemLists.from_pairs(user, item, num_rows=toy_graph.num_nodes("user"))
+    histories = RaggedArray.from_pairs(user, item, num_rows=toy_graph.num_nodes("user"))
     placed = fold_in_users(embeddings, Adjacency.of(toy_graph), histories=histories)
     assert placed.dtype == np.float32
     np.testing.assert_allclose(placed, embeddings.users, rtol=1e-5, atol=1e-6)

@@ -18,7 +18,7 @@ from gnn.graph.gcn import GCNConfig
 from gnn.graph.lightgcn import LightGCNConfig
 from gnn.text.features import TextFeatures
 from gnn.training.trainer import TrainingConfig
-from kg import ItemLists, KnowledgeGraph, RelationKey
+from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.errors import ArtifactError, ConfigError, InvalidDataError, NotFittedError, UnknownIdError
 from kg.topology.adjacency import Numbering
 from recall.channels import (
@@ -122,12 +122,12 @@ def everybody(graph):
 
 def seen_by(graph):
     interactions = graph.interactions
-    return ItemLists.from_pairs(interactions.user, interactions.item, num_rows=len(graph.users))
+    return RaggedArray.from_pairs(interactions.user, interactions.item, num_rows=len(graph.users))
 
 
 def liked_by(graph):
     chosen = graph.interactions.select(graph.interactions.positive)
-    return ItemLists.from_pairs(chosen.user, chosen.item, num_rows=len(graph.users))
+    return RaggedArray.from_pairs(chosen.user, chosen.item, num_rows=len(graph.users))
 
 
 def by_user(candidates):
@@ -141,7 +141,7 @@ def histories(graph, *lists):
     rows = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
     items = np.array([item for one in lists for item in one], dtype=np.int64)
     return Queries.of_histories(
-        [f"q{n}" for n in range(len(lists))], ItemLists.from_pairs(rows, items, num_rows=len(lists))
+        [f"q{n}" for n in range(len(lists))], RaggedArray.from_pairs(rows, items, num_rows=len(lists))
     )
 
 
@@ -196,7 +196,7 @@ class TestContract:
 
     def test_the_request_can_say_what_is_seen(self, channel, graph):
         users = np.arange(5)
-        seen = ItemLists.from_pairs(np.repeat(users, 3), np.tile([0, 1, 2], 5), num_rows=5)
+        seen = RaggedArray.from_pairs(np.repeat(users, 3), np.tile([0, 1, 2], 5), num_rows=5)
         queries = Queries.of_users(users, graph.users, seen=seen)
         full = by_user(channel.recommend(queries, k=100, exclude_seen=False))
         for user, found in by_user(channel.recommend(queries, k=100)).items():
@@ -229,7 +229,7 @@ class TestContract:
         queries = Queries(
             key=["new", "u_last"],
             user=np.array([-1, len(graph.users) - 1]),
-            history=ItemLists(np.zeros(3, dtype=np.int64), np.zeros(0, dtype=np.int64)),
+            history=RaggedArray.empty(2),
         )
         answer = channel.recommend(queries, k=5)
         assert len(answer) == (10 if isinstance(channel, Popularity) else 0)
@@ -310,9 +310,7 @@ class TestContract:
             channel.recommend(everybody, k=0)
         with pytest.raises(UnknownIdError, match="999"):
             channel.recommend(
-                Queries(
-                    key=["x"], user=np.array([999]), history=ItemLists(np.array([0, 0]), np.zeros(0, dtype=np.int64))
-                ),
+                Queries(key=["x"], user=np.array([999]), history=RaggedArray.empty(1)),
                 k=5,
             )
         with pytest.raises(UnknownIdError, match="999"):
@@ -469,7 +467,7 @@ class TestOracles:
         monkeypatch.setattr("recall.channels.ease._BLOCK", 7)
         liked = liked_by(graph)
         X = np.zeros((len(graph.users), len(graph.items)))
-        X[liked.rows(), liked.items] = 1
+        X[liked.rows(), liked.values] = 1
         P = np.linalg.inv(X.T @ X + 5.0 * np.eye(X.shape[1]))
         B = -P / np.diag(P)
         np.fill_diagonal(B, 0)
@@ -649,7 +647,9 @@ class TestOracles:
 
 
 def asking(history=(), text=None, attributes=None):
-    lists = ItemLists.from_pairs(np.zeros(len(history), dtype=np.int64), np.array(history, dtype=np.int64), num_rows=1)
+    lists = RaggedArray.from_pairs(
+        np.zeros(len(history), dtype=np.int64), np.array(history, dtype=np.int64), num_rows=1
+    )
     return Queries(
         key=["somebody"],
         user=np.array([-1]),

@@ -90,7 +90,7 @@ class TestRun:
             ours, theirs = (one.recommend(everybody, k=9).table for one in (kept, again.channels[name]))
             assert ours.drop(["score"]).equals(theirs.drop(["score"]))
             served = type(again.channels[name]).load(published.run.channels / name)
-            assert len(served.known.liked.items) > len(kept.known.liked.items)
+            assert len(served.known.liked.values) > len(kept.known.liked.values)
 
     def test_evaluate_repeats_the_report(self, published: RefreshResult) -> None:
         found = evaluate_run(published.run)

@@ -13,7 +13,7 @@ import recall.fusion.fusion
 from gnn.evaluation.metrics import per_user_metrics
 from gnn.graph.lightgcn import LightGCNConfig
 from gnn.training.trainer import TrainingConfig
-from kg import ItemLists, SplitConfig, split_interactions
+from kg import RaggedArray, SplitConfig, split_interactions
 from kg.errors import ArtifactError, ConfigError, InvalidDataError, UnknownIdError
 from recall.channels import (
     AttributeKNN,
@@ -197,7 +197,7 @@ class TestScores:
             {"item_knn": ItemKNN(), "popularity": Popularity()},
             FusionConfig(weights={"item_knn": 1.0, "popularity": 0.1}),
         ).fit(graph)
-        none = ItemLists(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        none = RaggedArray.empty(1)
         queries = Queries(key=["new"], user=np.array([-1]), history=none)
         alone = Popularity().fit(graph).recommend(queries, k=10).table
         answer = fusion.recommend(queries, k=10).table
@@ -211,7 +211,7 @@ class TestScores:
         queries = Queries(
             key=["new"],
             user=np.array([-1]),
-            history=ItemLists(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int64)),
+            history=RaggedArray.empty(1),
             attributes=[{key: np.array([1])}],
         )
         assert set(fusion.recommend(queries, k=5).table["source"].to_pylist()) == {"fusion(attribute_knn)"}
@@ -335,7 +335,7 @@ class TestExplain:
         pairs = [(user, item) for user, rows in enumerate(served) for item, _, _ in rows]
         scores = [score for rows in served for _, score, _ in rows]
         tables = {name: table_of(channel, everybody, graph) for name, channel in channels.items()}
-        seen = ItemLists.from_pairs(graph.interactions.user, graph.interactions.item, num_rows=len(graph.users))
+        seen = RaggedArray.from_pairs(graph.interactions.user, graph.interactions.item, num_rows=len(graph.users))
         plain = {name: channel.explain(pairs) for name, channel in channels.items()}
         for at, ((user, item), split) in enumerate(zip(pairs, fusion.explain(pairs), strict=True)):
             assert isinstance(split, FusedShares)
@@ -465,7 +465,7 @@ class TestWeights:
         best = fusion.channels["spectral"].recommend(queries, k=3).table
         row = {key: at for at, key in enumerate(queries.key)}
         rows = np.array([row[key] for key in best["user_id"].to_pylist()])
-        truth = ItemLists.from_pairs(rows, graph.items.index(best["item_id"]), num_rows=len(queries))
+        truth = RaggedArray.from_pairs(rows, graph.items.index(best["item_id"]), num_rows=len(queries))
 
         class Noise(Popularity):
             def _scores(self, queries, history, columns):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recall.index.item_index
-from kg import ItemLists
+from kg import RaggedArray
 from kg.errors import ArtifactError, ConfigError, InvalidDataError
 from recall.index.item_index import IndexConfig, ItemIndex, vectors_fingerprint
 
@@ -32,7 +32,7 @@ def lists_of(rows, rng, count, most):
     sizes = rng.integers(0, most + 1, size=rows)
     pairs = [(row, item) for row in range(rows) for item in rng.choice(count, size=sizes[row], replace=False)]
     row, item = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return ItemLists.from_pairs(row, item, num_rows=rows)
+    return RaggedArray.from_pairs(row, item, num_rows=rows)
 
 
 def clustered(count, dim, seed):
@@ -80,7 +80,7 @@ class TestExact:
         rng = np.random.default_rng(0)
         vectors = rng.normal(size=(4000, 8)).astype(np.float32)
         queries = rng.normal(size=(3, 8)).astype(np.float32)
-        exclude = ItemLists.from_pairs(np.ones(3995, dtype=np.int64), np.arange(3995), num_rows=3)
+        exclude = RaggedArray.from_pairs(np.ones(3995, dtype=np.int64), np.arange(3995), num_rows=3)
         top = ItemIndex.build(vectors).search(queries, 10, exclude=exclude)
         np.testing.assert_array_equal(top.items, brute_force(vectors, queries, 10, exclude))
         assert (top.items[1] >= 0).sum() == 5
@@ -124,7 +124,7 @@ class TestEveryKind:
     def test_excluded_items_never_come_back_and_k_are_found(self, each_kind):
         index, _, queries = each_kind
         plain = index.search(queries, 30)
-        exclude = ItemLists.from_pairs(
+        exclude = RaggedArray.from_pairs(
             np.repeat(np.arange(len(queries)), 25), plain.items[:, :25].ravel(), num_rows=len(queries)
         )
         top = index.search(queries, 20, exclude=exclude)
@@ -144,7 +144,7 @@ class TestEveryKind:
 
     def test_more_than_there_are(self, each_kind):
         index, vectors, queries = each_kind
-        exclude = ItemLists.from_pairs(
+        exclude = RaggedArray.from_pairs(
             np.zeros(len(vectors) - 7, dtype=np.int64), np.arange(len(vectors) - 7), num_rows=1
         )
         top = index.search(queries[:1], 20, exclude=exclude)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from kg import ItemLists
+from kg import RaggedArray
 from kg.errors import ConfigError, InvalidDataError
-from recall.index.top_k import best_first, check_k, check_positions, contains, mask_out, top_k, top_k_sparse
+from recall.index.top_k import best_first, check_k, check_positions, mask_out, top_k, top_k_sparse
 
 
 def naive(scores, k, columns):
@@ -41,7 +41,7 @@ def test_sparse_equals_dense(rows, width, k, random):
     scores = np.array(values, dtype=np.float32).reshape(rows, width)
     columns = np.array(sorted(random.sample(range(100), width)), dtype=np.int64)
     listed = [(row, item) for row in range(rows) for item in random.sample(range(100), 30)]
-    exclude = ItemLists.from_pairs(*np.array(listed).T, num_rows=rows)
+    exclude = RaggedArray.from_pairs(*np.array(listed).T, num_rows=rows)
     sparse = top_k_sparse(csr_matrix(scores), k, exclude=exclude, columns=columns)
     dense = np.where(scores == 0, -np.inf, scores).astype(np.float32)
     mask_out(dense, exclude, columns)
@@ -63,7 +63,7 @@ def test_the_block_is_left_as_it_was():
 
 @pytest.mark.parametrize("columns", [None, np.array([0, 2, 3, 7])])
 def test_masks_what_is_listed(columns):
-    lists = ItemLists(np.array([0, 2, 2, 4]), np.array([2, 5, 0, 7]))
+    lists = RaggedArray(np.array([0, 2, 2, 4]), np.array([2, 5, 0, 7]))
     width = 8 if columns is None else len(columns)
     scores = np.zeros((3, width), dtype=np.float32)
     mask_out(scores, lists, columns)
@@ -74,14 +74,14 @@ def test_masks_what_is_listed(columns):
 
 def test_masking_nothing_from_no_columns_is_fine():
     scores = np.zeros((1, 0), dtype=np.float32)
-    mask_out(scores, ItemLists(np.array([0, 1]), np.array([3])), np.zeros(0, dtype=np.int64))
+    mask_out(scores, RaggedArray(np.array([0, 1]), np.array([3])), np.zeros(0, dtype=np.int64))
     assert scores.shape == (1, 0)
 
 
 def test_contains_knows_rows_apart_and_no_missing_item():
-    lists = ItemLists(np.array([0, 2, 3]), np.array([1, 4, 0]))
+    lists = RaggedArray(np.array([0, 2, 3]), np.array([1, 4, 0]))
     found = np.array([[4, 0, -1], [0, 1, 9]])
-    np.testing.assert_array_equal(contains(lists, found), [[True, False, False], [True, False, False]])
+    np.testing.assert_array_equal(lists.contains(found), [[True, False, False], [True, False, False]])
 
 
 def test_k_and_positions_are_checked():

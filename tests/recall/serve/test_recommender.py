@@ -14,7 +14,7 @@ import pytest
 import recall
 import recall.serve.recommender
 from gnn.graph.embeddings import Embeddings
-from kg import ItemLists, KnowledgeGraph, NodeType, Relation, RelationKey
+from kg import KnowledgeGraph, NodeType, RaggedArray, Relation, RelationKey
 from kg.errors import ArtifactError, ConfigError, UnknownIdError
 from kg.io.files import write_json, write_manifest
 from kg.io.graph_folder import save_graph
@@ -439,7 +439,7 @@ def test_a_graph_without_attributes(movie_graph):
 
 
 def test_queries_keep_their_meaning_when_taken():
-    queries = Queries.of_histories(["a", "b"], ItemLists(np.array([0, 1, 3]), np.array([4, 2, 6])))
+    queries = Queries.of_histories(["a", "b"], RaggedArray(np.array([0, 1, 3]), np.array([4, 2, 6])))
     taken = queries.take(np.array([1]))
     assert taken.key == ["b"]
-    assert taken.history.items.tolist() == [2, 6]
+    assert taken.history.values.tolist() == [2, 6]

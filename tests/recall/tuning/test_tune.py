@@ -401,7 +401,7 @@ def test_channels_are_searched_each_alone_and_the_refresh_fuses_the_best(searcha
         name = prepared.graph.users.take(np.array([user])).to_pylist()[0]
         ranked = [row["item_id"] for row in answer if row["user_id"] == name]
         items = prepared.graph.items.index(ranked).tolist()
-        values.append(ndcg_by_hand(items, set(truth.take(np.array([user])).items.tolist()), 5))
+        values.append(ndcg_by_hand(items, set(truth.take(np.array([user])).values.tolist()), 5))
     assert found["ease"].best.value == pytest.approx(np.mean(values))
     assert set(refresh(settings).report["fusion"]["weights"]) == {"embedding", "item_knn", "ease"}
 

@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from kg.arrays import IntArray
 from kg.cypher.guard import check_read_only
 from kg.io.files import atomic_path, fsync, link_or_copy, remove_trees, write_json
 from kg.progress import SILENT, Progress
@@ -49,7 +50,6 @@ from kg.stores.neo4j.read.snapshot import (
     page_records,
 )
 from kg.stores.neo4j.read.watermarks import all_ids, changed_ids, highest, is_comparable, went_back
-from kg.vocabulary import IntArray
 
 if TYPE_CHECKING:
     from kg.stores.neo4j.client import Neo4jStore

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from kg.arrays import IntArray
 from kg.stores.neo4j.read.catalog import Catalog, label_pattern, type_pattern
 from kg.stores.neo4j.read.pages import Reader
 from kg.stores.neo4j.read.snapshot import ReadPlan
-from kg.vocabulary import IntArray
 
 _NUMBERS = {"Long", "Integer", "Double", "Float"}
 # Equal moments in two zones have an order of their own in Cypher, so a little before the watermark is taken as well.
