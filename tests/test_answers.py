@@ -64,7 +64,8 @@ def test_a_tiny_deployment_is_answered_as_before(name: str, extra: str, tmp_path
     assert run is not None
     before = json.loads((RECORDED / "tiny.json").read_text(encoding="utf-8"))[name]
     counts = compared(answers_of(run.path, users=16, pairs=16), before)
-    print(name, counts)
+    assert counts["candidates"] == 200
+    assert counts["explanations"] == 16
     assert min(counts.values()) > 0
 
 
@@ -76,5 +77,5 @@ def test_the_demo_is_answered_as_before(tmp_path: Path) -> None:
     assert run is not None
     before = json.loads((RECORDED / "demo.json").read_text(encoding="utf-8"))
     counts = compared(answers_of(run.path, users=100, pairs=20), before)
-    print("demo", counts)
+    assert counts["candidates"] == 2040
     assert min(counts.values()) > 0

@@ -6,8 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from kg import Event, KnowledgeGraph, NodeType, Relation, RelationKey, Schema, files
+from kg import Event, KnowledgeGraph, NodeType, Relation, RelationKey, Schema
 from kg.errors import ArtifactError
+from kg.io import files
 from kg.io.files import digest, read_json, write_json
 from kg.io.graph_folder import INDEX, load_graph, save_graph
 from kg.io.parquet import read_table, write_table

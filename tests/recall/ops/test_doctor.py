@@ -21,7 +21,7 @@ def diagnose(site: Path, *, cwd: Path | None = None) -> dict[str, tuple[str, str
     code = (
         "import json, sys; sys.path.insert(0, sys.argv[1])\n"
         "import importlib.util as u\n"
-        f"spec = u.spec_from_file_location('doctor', {str(REPOSITORY / 'recall' / 'doctor.py')!r})\n"
+        f"spec = u.spec_from_file_location('doctor', {str(REPOSITORY / 'recall' / 'ops' / 'doctor.py')!r})\n"
         "module = u.module_from_spec(spec); sys.modules['doctor'] = module; spec.loader.exec_module(module)\n"
         "print(json.dumps([[c.name, c.status, c.detail] for c in "
         "module.package_checks(packages=['gnn'], owner='graphrecall')]))"
@@ -95,7 +95,7 @@ def test_a_folder_that_comes_first_is_found(tmp_path: Path) -> None:
         """
     )
     done = subprocess.run(
-        [sys.executable, "-S", "-c", code, str(site), str(work), str(REPOSITORY / "recall" / "doctor.py")],
+        [sys.executable, "-S", "-c", code, str(site), str(work), str(REPOSITORY / "recall" / "ops" / "doctor.py")],
         capture_output=True,
         text=True,
         check=True,

@@ -266,7 +266,7 @@ def test_nodes_are_found_by_the_property_that_the_schema_names(tmp_path: Path) -
 
 
 def test_tables_larger_than_a_part_go_in_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kg.stores import embedded_build
+    from kg.stores.embedded import build as embedded_build
 
     monkeypatch.setattr(embedded_build, "ROWS", 7)
     count = 50
@@ -408,7 +408,7 @@ def test_threads_share_a_store(store: EmbeddedStore) -> None:
 def test_the_plans_that_are_kept_are_few(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import ladybug
 
-    from kg.stores import embedded
+    from kg.stores.embedded import store as embedded
 
     made: list[Any] = []
     real = ladybug.Connection

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from neo4j.spatial import CartesianPoint, WGS84Point
 from neo4j.time import Date, DateTime, Duration, Time
 
-from kg.stores import columns
+from kg.stores.neo4j.read import columns
 from kg.stores.neo4j.read.columns import SCALARS, TYPES, ContentDigest, cast, column, meet, type_name
 
 BIG = 2**63 - 1

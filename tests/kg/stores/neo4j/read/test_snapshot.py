@@ -20,9 +20,9 @@ from neo4j.exceptions import Forbidden
 
 from kg.errors import ArtifactError, InvalidDataError, QueryRefusedError, QueryTimeoutError, StoreError
 from kg.progress import Task
-from kg.stores import pages
 from kg.stores.neo4j.client import Neo4jStore, told
 from kg.stores.neo4j.connection import Neo4jConnection
+from kg.stores.neo4j.read import pages
 from kg.stores.neo4j.read.catalog import discover
 from kg.stores.neo4j.read.reading import read_snapshot
 from kg.stores.neo4j.read.snapshot import INDEX, ReadPlan, Snapshot
@@ -503,7 +503,7 @@ import os, signal, sys
 from pathlib import Path
 from contextlib import contextmanager
 from dataclasses import replace
-from kg.stores import pages
+from kg.stores.neo4j.read import pages
 from kg.stores.neo4j.connection import Neo4jConnection
 from kg.stores.neo4j.read.reading import read_snapshot
 from kg.stores.neo4j.read.snapshot import ReadPlan

@@ -13,8 +13,8 @@ import pytest
 
 from kg.errors import StoreUnavailableError
 from kg.progress import Task
-from kg.stores import pages
 from kg.stores.neo4j.client import Neo4jStore
+from kg.stores.neo4j.read import pages
 from kg.stores.neo4j.read.reading import read_snapshot
 from kg.stores.neo4j.read.snapshot import INDEX, ReadPlan, Snapshot
 from tests.conftest import connect

@@ -19,9 +19,9 @@ import pytest
 
 from kg.errors import ArtifactError
 from kg.progress import Task
-from kg.stores import pages, update
 from kg.stores.neo4j.client import Neo4jStore
 from kg.stores.neo4j.connection import Neo4jConnection
+from kg.stores.neo4j.read import pages, update
 from kg.stores.neo4j.read.catalog import discover
 from kg.stores.neo4j.read.reading import read_snapshot
 from kg.stores.neo4j.read.snapshot import GONE, ReadPlan, Snapshot, page_groups
@@ -416,7 +416,7 @@ KILLED = """
 import os, signal, sys
 from contextlib import contextmanager
 from pathlib import Path
-from kg.stores import pages
+from kg.stores.neo4j.read import pages
 from kg.stores.neo4j.read.catalog import discover
 from kg.stores.neo4j.connection import Neo4jConnection
 from kg.stores.neo4j.read.snapshot import Snapshot
