@@ -1,1 +1,1 @@
-"""The command line: one module a group of commands, what they print in `render`."""
+"""The command line: one module for each group of commands; `render` prints their results."""

@@ -1,4 +1,4 @@
-"""What every part of the command line shares: exit codes, common options, where tables go."""
+"""What the commands share: exit codes, common arguments and options, where tables go."""
 
 from __future__ import annotations
 
@@ -14,16 +14,25 @@ from kg.errors import RefreshInProgressError, TuneInProgressError
 FAILED, USAGE, UNCHANGED, REFUSED, LOCKED = 1, 2, 3, 4, 75
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or a link such as runs/current.")]
 
 
 def screen() -> Console:
-    """Tables are laid out for the terminal, or for 100 columns where there is none."""
+    """A console on stdout as wide as the terminal, or 100 columns without one."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=100)
 
 
 def ids_in(file: Path, *, option: str) -> list[str]:
-    """The ids in a text file with one a line, which an option names."""
+    """Read ids from a text file with one id a line; blank lines are left out.
+
+    Args:
+        file: the file.
+        option: the option that named it, for the error message.
+
+    Raises:
+        typer.BadParameter: the file is not UTF-8 text.
+    """
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -32,13 +41,13 @@ def ids_in(file: Path, *, option: str) -> list[str]:
 
 
 def exit_code_of(error: Exception) -> int:
-    """The exit code that tells a scheduler what went wrong."""
+    """The exit code for an error: 75 when another process holds the lock, else 1."""
     if isinstance(error, RefreshInProgressError | TuneInProgressError):
         return LOCKED
     return FAILED
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """End the process with one message on stderr."""
+    """Print one error message on stderr and end the process with an exit code."""
     Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"error: {message}")
     sys.exit(code)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recall.cli.common import FAILED, AsJson, ids_in, screen
-from recall.cli.console import json_text, watch
+from recall.cli.console import print_json, progress_bars
 
 if TYPE_CHECKING:
     from recall.config.deployment import RefreshConfig
@@ -49,23 +49,24 @@ def forget(
     if refit and config is None:
         raise typer.BadParameter(f"{where} is a runs folder: --refit needs the CONFIG", param_hint="--refit")
     ids = [*(user or []), *([] if users is None else ids_in(users, option="--users"))]
-    with watch(quiet=as_json) as progress:
+    with progress_bars(quiet=as_json) as progress:
         result = forget_users(runs, ids, config=config, patience=wait, progress=progress)
     report = result.to_json()
     if not as_json:
         print_forgotten(result, refit=refit, console=screen())
     if refit and config is not None:
-        from recall.jobs.watched import watched_refresh
+        from recall.jobs.reporting import reported_refresh
 
-        with watch(quiet=as_json) as progress:
-            made = watched_refresh(config, progress=progress, full=True)
-        report["refit"] = {"status": made.status, "run": None if made.run is None else made.run.name}
+        with progress_bars(quiet=as_json) as progress:
+            refit_result = reported_refresh(config, progress=progress, full=True)
+        refit_run = refit_result.run
+        report["refit"] = {"status": refit_result.status, "run": None if refit_run is None else refit_run.name}
         if not as_json:
             from recall.cli.render.refresh import print_refresh
 
-            print_refresh(made, console=screen())
+            print_refresh(refit_result, console=screen())
     if as_json:
-        typer.echo(json_text(report))
+        print_json(report)
     if not result.done:
         raise typer.Exit(FAILED)
 

@@ -1,4 +1,4 @@
-"""The command that refreshes, once or again and again."""
+"""The command that refreshes, once or on a schedule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from kg.errors import ConfigError
 from recall.cli.common import REFUSED, UNCHANGED, AsJson, exit_code_of, fail, screen
-from recall.cli.console import json_text, watch
+from recall.cli.console import print_json, progress_bars
 
 if TYPE_CHECKING:
     from gnn.distributed import Ranks
@@ -53,8 +53,8 @@ def refresh(
     if every is not None:
         if show or exit_code or dry_run:
             raise typer.BadParameter("--show, --exit-code and --dry-run are for a single refresh", param_hint="--every")
-        given = [("--full", full), ("--log", log), ("--json", as_json)]
-        _again_and_again(config, every, [name for name, wanted in given if wanted], log=log)
+        flags = {"--full": full, "--log": log, "--json": as_json}
+        _refresh_on_schedule(config, every, [name for name, is_set in flags.items() if is_set], log=log)
         return
     from recall.config.deployment import load_config
 
@@ -64,19 +64,19 @@ def refresh(
     if dry_run:
         if show:
             raise typer.BadParameter("there is nothing to --show after a --dry-run", param_hint="--dry-run")
-        _say_what_would_be_done(settings, full=full, exit_code=exit_code, quiet=as_json)
+        _print_dry_run(settings, full=full, exit_code=exit_code, quiet=as_json)
         return
-    result = _once(settings, full=full, log=log, quiet=as_json)
+    result = _refresh_once(settings, full=full, log=log, quiet=as_json)
     if result is None:
         return
     if as_json:
-        typer.echo(json_text(result.to_json()))
+        print_json(result.to_json())
     elif not log:
         from recall.cli.render.refresh import print_refresh
 
         print_refresh(result, console=screen())
     if show and not as_json and not log and result.run is not None:
-        from recall.cli.render.show import print_user
+        from recall.cli.render.candidates import print_user
         from recall.jobs.privacy import names_in_run
         from recall.serve.recommender import Recommender
 
@@ -94,32 +94,32 @@ def refresh(
         raise typer.Exit(UNCHANGED)
 
 
-def _say_what_would_be_done(settings: RefreshConfig, *, full: bool, exit_code: bool, quiet: bool) -> None:
+def _print_dry_run(settings: RefreshConfig, *, full: bool, exit_code: bool, quiet: bool) -> None:
     from recall.cli.render.refresh import print_dry_run
     from recall.jobs.dry_run import dry_run
 
-    with watch(quiet=quiet) as progress:
-        found = dry_run(settings, progress=progress, full=full)
+    with progress_bars(quiet=quiet) as progress:
+        result = dry_run(settings, progress=progress, full=full)
     if quiet:
-        typer.echo(json_text(found.to_json()))
+        print_json(result.to_json())
     else:
-        print_dry_run(found, console=screen())
-    if exit_code and found.action == "unchanged":
+        print_dry_run(result, console=screen())
+    if exit_code and result.action == "unchanged":
         raise typer.Exit(UNCHANGED)
 
 
-def _once(settings: RefreshConfig, *, full: bool, log: bool, quiet: bool) -> RefreshResult | None:
-    """One refresh; None in a process that only helped another one."""
-    from recall.jobs.watched import Stopped, stoppable, watched_refresh
+def _refresh_once(settings: RefreshConfig, *, full: bool, log: bool, quiet: bool) -> RefreshResult | None:
+    """One refresh; None in a process that only took part in the training of another one."""
+    from recall.jobs.reporting import Stopped, reported_refresh, stoppable
 
     try:
-        with stoppable(), _joined() as ranks, _listening(log=log, quiet=quiet) as progress:
+        with stoppable(), _joined() as ranks, _progress(log=log, quiet=quiet) as progress:
             if ranks is not None and not ranks.first:
                 from gnn.training.trainer import assist
 
                 assist(ranks)
                 return None
-            return watched_refresh(settings, progress=progress, full=full, ranks=ranks)
+            return reported_refresh(settings, progress=progress, full=full, ranks=ranks)
     except KeyboardInterrupt as error:
         code = 128 + error.args[0] if isinstance(error, Stopped) else 130
         message = "interrupted; the run that serves is untouched, and the next refresh goes on where this one stopped"
@@ -127,14 +127,14 @@ def _once(settings: RefreshConfig, *, full: bool, log: bool, quiet: bool) -> Ref
             raise typer.Exit(code) from error
         fail(message, code)
     except Exception as error:
-        if log:  # the summary in the log tells it: a line that is no JSON would only break the reader
+        if log:  # the log holds the summary; a line that is no JSON would break its readers
             raise typer.Exit(exit_code_of(error)) from error
         raise
 
 
 @contextmanager
 def _joined() -> Iterator[Ranks | None]:
-    """The ranks that torchrun started; None without it, and then torch need not be imported to ask for them."""
+    """The ranks that torchrun started; None without torchrun, found out without importing torch."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:  # as torch.distributed.is_torchelastic_launched
         yield None
         return
@@ -145,25 +145,25 @@ def _joined() -> Iterator[Ranks | None]:
 
 
 @contextmanager
-def _listening(*, log: bool, quiet: bool) -> Iterator[Progress]:
+def _progress(*, log: bool, quiet: bool) -> Iterator[Progress]:
     if log:
         from recall.ops.logs import json_log
 
         with json_log() as progress:
             yield progress
     else:
-        with watch(quiet=quiet) as progress:
+        with progress_bars(quiet=quiet) as progress:
             yield progress
 
 
-def _again_and_again(config: Path, every: str, options: list[str], *, log: bool) -> None:
+def _refresh_on_schedule(config: Path, every: str, options: list[str], *, log: bool) -> None:
     from recall.jobs.schedule import Schedule, check_config, parse_interval, refresh_command
 
     try:
         interval = parse_interval(every)
     except ConfigError as error:
         raise typer.BadParameter(str(error), param_hint="--every") from error
-    check_config(config)  # a wrong one shall be known now, and not at night
+    check_config(config)  # report a wrong config now, not at the first refresh at night
     schedule = Schedule(refresh_command([str(config.resolve()), *options]), interval)
     if log:
         from recall.ops.logs import json_log

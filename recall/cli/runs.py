@@ -1,4 +1,4 @@
-"""Commands about the runs of a folder."""
+"""Commands about the runs of a folder: list them, accept a rejected one, go back to an older one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from typing import Annotated
 import typer
 
 from recall.cli.common import FAILED, AsJson, screen
-from recall.cli.console import json_text
-
-app = typer.Typer()
+from recall.cli.console import print_json
 
 Decider = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who decides; default: the user's name.")]
 
 
-@app.command()
 def runs(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The runs folder.")],
     verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare its checksum.")] = False,
@@ -28,14 +25,13 @@ def runs(
 
     summaries = RunsFolder(folder).summaries(verify=verify)
     if as_json:
-        typer.echo(json_text(runs_data(summaries)))
+        print_json(runs_data(summaries))
     else:
         print_runs(summaries, console=screen())
     if any(summary.problem for summary in summaries):
         raise typer.Exit(FAILED)
 
 
-@app.command()
 def accept(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, runs/.rejected/ID.")],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it may serve all the same.")],
@@ -47,17 +43,16 @@ def accept(
     Exits with 75 when a refresh is at work. Where the results go into a database, `graphrecall write-back` or the next
     refresh writes them.
     """
-    from recall.cli.render.runs import print_switched, switched_data
+    from recall.cli.render.runs import print_switch, switch_data
     from recall.jobs.decide import accept as accept_run
 
-    switched = accept_run(run, by=by or _me(), reason=reason)
+    switched = accept_run(run, by=by or _user_name(), reason=reason)
     if as_json:
-        typer.echo(json_text(switched_data(switched)))
+        print_json(switch_data(switched))
     else:
-        print_switched(switched, console=screen())
+        print_switch(switched, console=screen())
 
 
-@app.command()
 def rollback(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The runs folder.")],
     to: Annotated[
@@ -72,17 +67,17 @@ def rollback(
     A refresh of the same sources leaves the older run serving and says so; changed sources, or --full, make a new run.
     Exits with 75 when a refresh is at work.
     """
-    from recall.cli.render.runs import print_switched, switched_data
+    from recall.cli.render.runs import print_switch, switch_data
     from recall.jobs.decide import rollback as roll_back
 
-    switched = roll_back(folder, to=to, by=by or _me(), reason=reason)
+    switched = roll_back(folder, to=to, by=by or _user_name(), reason=reason)
     if as_json:
-        typer.echo(json_text(switched_data(switched)))
+        print_json(switch_data(switched))
     else:
-        print_switched(switched, console=screen())
+        print_switch(switched, console=screen())
 
 
-def _me() -> str:
+def _user_name() -> str:
     try:
         return getuser()
     except (KeyError, OSError) as error:  # a container whose user has no name

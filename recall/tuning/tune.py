@@ -48,7 +48,7 @@ ALWAYS_MEASURED = ("recall", "ndcg")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Searched:
+class Search:
     """One search.
 
     Attributes:
@@ -82,12 +82,12 @@ class TuneResult:
 
     metric: str
     users: int
-    searches: tuple[Searched, ...]
+    searches: tuple[Search, ...]
     study: Path
     out: Path
     max_steps: int
 
-    def __getitem__(self, name: str) -> Searched:
+    def __getitem__(self, name: str) -> Search:
         """The search of a name."""
         return next(one for one in self.searches if one.name == name)
 
@@ -188,14 +188,14 @@ def tune(
     )
 
 
-def _searched(name: str, trials: tuple[TrialFacts, ...]) -> Searched:
+def _searched(name: str, trials: tuple[TrialFacts, ...]) -> Search:
     finished = [trial for trial in trials if trial.value is not None]
     if not finished:
         raise TrainingError(
             f"none of {len(trials)} trials of {name} finished, so nothing was written; the last one: {trials[-1].error}"
         )
     best = max(finished, key=lambda trial: (trial.value or 0.0, -trial.number))
-    return Searched(name=name, trials=trials, best=best)
+    return Search(name=name, trials=trials, best=best)
 
 
 class _Tuning:

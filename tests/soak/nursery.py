@@ -24,9 +24,10 @@ PROGRAM = """
 import json, os, re, signal, sys
 import faiss, ladybug, safetensors.torch, torch
 from transformers import AutoModel, AutoTokenizer
-import recall.cli.main, recall.config.deployment, recall.serve.recommender, recall.jobs.refresh, recall.cli.render.show
+import recall.cli.main, recall.config.deployment, recall.serve.recommender, recall.jobs.refresh
+import recall.cli.render.candidates
 import recall.jobs.decide, recall.jobs.forget_run, recall.ops.html_report, recall.jobs.stages
-import recall.cli.render.refresh, recall.jobs.watched
+import recall.cli.render.refresh, recall.jobs.reporting
 # What torch and others import when they first work: two of three seconds of a small refresh.
 import torch._dynamo, matplotlib.backends.backend_svg, pandas, polars
 

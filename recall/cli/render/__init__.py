@@ -1,1 +1,1 @@
-"""Results of commands as people read them."""
+"""Results of commands as tables and text for people, and as plain data for `--json`."""

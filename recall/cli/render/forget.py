@@ -1,4 +1,4 @@
-"""A forgetting as people read it."""
+"""The outcome of forgetting users."""
 
 from __future__ import annotations
 

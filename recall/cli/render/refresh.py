@@ -1,4 +1,4 @@
-"""What a refresh came to, as people read it."""
+"""The outcome of a refresh."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from recall.cli.render.show import labelled, near, print_metrics, print_write_back
+from recall.cli.render.metrics import print_metrics
+from recall.cli.render.stores import print_write_back
+from recall.cli.render.tables import labelled, near
 from recall.ops.words import duration
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def print_refresh(result: RefreshResult, *, console: Console) -> None:
-    """What a refresh did: how it was made, counts, changes, findings, metrics, times, and what the gate refused."""
+    """What a refresh did: kind and reasons, counts, changes, findings, metrics, times, and what the gate refused."""
     report = result.report
     if result.status == "unchanged" and result.run is not None:
         console.print(Text.assemble(("nothing changed", "bold"), f": {near(result.run.path)} serves"), soft_wrap=True)
@@ -67,22 +69,22 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
 
 def _changes(changes: Mapping[str, Any]) -> str:
     """`3 movie added, 12 (user)-[rated]->(movie) added`, or that nothing did."""
-    told = [
+    parts = [
         f"{facts[kind]:,} {name} {kind}"
-        for part in ("nodes", "edges")
-        for name, facts in changes.get(part, {}).items()
+        for group in ("nodes", "edges")
+        for name, facts in changes.get(group, {}).items()
         for kind in ("added", "removed", "changed")
         if facts.get(kind)
     ]
-    return ", ".join(told) or "nothing in the graph"
+    return ", ".join(parts) or "nothing in the graph"
 
 
-def print_dry_run(found: DryRun, *, console: Console) -> None:
+def print_dry_run(dry_run: DryRun, *, console: Console) -> None:
     """What a refresh would do: the action, why, and what is new in the sources."""
-    kind = f"make a run, {found.plan['kind']}" if found.action == "make" else found.action
+    kind = f"make a run, {dry_run.plan['kind']}" if dry_run.action == "make" else dry_run.action
     console.print(labelled("would", kind))
-    for reason in found.reasons:
+    for reason in dry_run.reasons:
         console.print(labelled("because", reason))
-    told = [f"{source['name']} {source['state']}" for source in found.sources if source["state"] != "unchanged"]
-    console.print(labelled("sources", ", ".join(told) or "none changed"))
-    console.print(labelled("serves", "nothing yet" if found.run is None else str(near(found.run.path))))
+    changed = [f"{source['name']} {source['state']}" for source in dry_run.sources if source["state"] != "unchanged"]
+    console.print(labelled("sources", ", ".join(changed) or "none changed"))
+    console.print(labelled("serves", "nothing yet" if dry_run.run is None else str(near(dry_run.run.path))))

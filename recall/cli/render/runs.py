@@ -1,4 +1,4 @@
-"""The runs of a folder as people read them."""
+"""The runs of a folder, and which of them serves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from recall.cli.render.show import table
+from recall.cli.render.tables import table
 from recall.ops.words import size
 
 if TYPE_CHECKING:
@@ -22,47 +22,47 @@ def runs_data(summaries: Sequence[RunSummary]) -> dict[str, Any]:
     return {
         "runs": [
             {
-                "run": one.run.name,
-                "path": str(one.run.path),
-                "current": one.current,
-                "rejected": list(one.rejected),
-                **one.record.to_json(),
-                "created": one.created,
-                "bytes": one.bytes,
-                "metrics": one.metrics,
-                "problem": one.problem,
+                "run": summary.run.name,
+                "path": str(summary.run.path),
+                "current": summary.current,
+                "rejected": list(summary.rejected),
+                **summary.record.to_json(),
+                "created": summary.created,
+                "bytes": summary.bytes,
+                "metrics": summary.metrics,
+                "problem": summary.problem,
             }
-            for one in summaries
+            for summary in summaries
         ]
     }
 
 
 def print_runs(summaries: Sequence[RunSummary], *, console: Console) -> None:
     """A line a run."""
-    made = table("", "run", "size", "metrics on test", "state", right=["size"])
-    for one in summaries:
-        metrics = ", ".join(f"{name} {value:.3f}" for name, value in one.metrics.items())
-        state = Text(one.problem, style="red") if one.problem else _state(one)
-        made.add_row("→" if one.current else "", one.run.name, size(one.bytes), metrics, state)
-    console.print(made if summaries else "no runs have been published here")
+    rows = table("", "run", "size", "metrics on test", "state", right=["size"])
+    for summary in summaries:
+        metrics = ", ".join(f"{name} {value:.3f}" for name, value in summary.metrics.items())
+        state = Text(summary.problem, style="red") if summary.problem else _state(summary)
+        rows.add_row("→" if summary.current else "", summary.run.name, size(summary.bytes), metrics, state)
+    console.print(rows if summaries else "no runs have been published here")
 
 
-def _state(one: RunSummary) -> Text:
-    said = ["serves"] if one.current else []
-    if one.rejected:
-        said.append(f"rejected: {'; '.join(one.rejected)}")
-    if one.record.accepted is not None:
-        said.append(f"accepted {_decision(one.record.accepted)}")
-    if one.record.rolled_back is not None:
-        said.append(f"rolled back {_decision(one.record.rolled_back)}")
-    return Text(", ".join(said), style="yellow" if one.rejected else "")
+def _state(summary: RunSummary) -> Text:
+    states = ["serves"] if summary.current else []
+    if summary.rejected:
+        states.append(f"rejected: {'; '.join(summary.rejected)}")
+    if summary.record.accepted is not None:
+        states.append(f"accepted {_decision(summary.record.accepted)}")
+    if summary.record.rolled_back is not None:
+        states.append(f"rolled back {_decision(summary.record.rolled_back)}")
+    return Text(", ".join(states), style="yellow" if summary.rejected else "")
 
 
 def _decision(decision: Decision) -> str:
     return f"by {decision.by} at {decision.at}" + (f": {decision.reason}" if decision.reason else "")
 
 
-def switched_data(switched: Switched) -> dict[str, Any]:
+def switch_data(switched: Switched) -> dict[str, Any]:
     """What a decision did, as plain data."""
     return {
         "run": switched.run.name,
@@ -73,9 +73,9 @@ def switched_data(switched: Switched) -> dict[str, Any]:
     }
 
 
-def print_switched(switched: Switched, *, console: Console) -> None:
+def print_switch(switched: Switched, *, console: Console) -> None:
     """Which run serves now, in a line or two."""
     console.print(Text(f"{switched.run.name} serves", style="green"), soft_wrap=True)
-    for runs, what in ((switched.withdrawn, "withdrawn"), (switched.damaged, "passed over, for it cannot be loaded")):
+    for runs, state in ((switched.withdrawn, "withdrawn"), (switched.damaged, "passed over, for it cannot be loaded")):
         for run in runs:
-            console.print(Text(f"{run.name} {what}"), soft_wrap=True)
+            console.print(Text(f"{run.name} {state}"), soft_wrap=True)

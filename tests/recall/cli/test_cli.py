@@ -147,7 +147,7 @@ def test_a_refresh_that_is_stopped_says_why(
     def stopped(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("recall.jobs.watched.refresh", stopped)
+    monkeypatch.setattr("recall.jobs.reporting.refresh", stopped)
     found, out, err = command("refresh", deployment)
     assert (found, out) == (code, "")
     assert message in one_line(err)

@@ -8,13 +8,13 @@ import pytest
 from rich.console import Console
 
 from kg.progress import SILENT
-from recall.cli.console import Bars, json_text, watch
+from recall.cli.console import ProgressBars, json_text, progress_bars
 from recall.ops.words import duration, size
 
 
 def test_bars_show_tasks_that_end_or_fail() -> None:
     text = io.StringIO()
-    with Bars(Console(file=text, force_terminal=True, width=100)) as bars:
+    with ProgressBars(Console(file=text, force_terminal=True, width=100)) as bars:
         with bars.task("reading", total=3) as task:
             task.advance(2)
             task.note("halfway")
@@ -28,10 +28,10 @@ def test_bars_show_tasks_that_end_or_fail() -> None:
         assert part in shown
 
 
-def test_nobody_watches_a_pipe() -> None:
-    with watch(quiet=False) as progress:
+def test_a_pipe_gets_no_bars() -> None:
+    with progress_bars(quiet=False) as progress:
         assert progress is SILENT
-    with watch(quiet=True) as progress:
+    with progress_bars(quiet=True) as progress:
         assert progress is SILENT
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from kg.errors import ArtifactError, ConfigError, QueryRefusedError, StoreError, StoreUnavailableError
 from kg.stores.base import Row
-from recall.cli.render.show import rows_data
+from recall.cli.render.cypher import rows_data
 from recall.config.deployment import load_config
 from recall.jobs.refresh import RefreshResult, refresh
 from recall.runs.layout import RunLayout

@@ -29,7 +29,7 @@ from recall.contracts import Queries
 from recall.jobs.inputs import Inputs, Prepared, Stages, prepare
 from recall.jobs.refresh import RefreshResult, refresh
 from recall.tuning.study import Outcome, Reporter, Study, TrialFacts, open_storage, suggest
-from recall.tuning.tune import Searched, _Tuning, tune
+from recall.tuning.tune import Search, _Tuning, tune
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -71,7 +71,7 @@ def searchable(deployment: Path, refreshed: RefreshResult, tmp_path_factory: pyt
 
 
 @pytest.fixture(scope="module")
-def tuned(searchable: Path) -> Searched:
+def tuned(searchable: Path) -> Search:
     """Six trials of the model of `searchable`."""
     return tune(searchable, trials=6)[MODEL]
 
@@ -101,7 +101,7 @@ def ndcg_by_hand(ranked: list[int], truth: set[int], k: int) -> float:
 
 
 def test_the_best_is_a_config_that_a_refresh_takes_and_trains_in_the_same_way(
-    tuned: Searched, searchable: Path, tmp_path: Path
+    tuned: Search, searchable: Path, tmp_path: Path
 ) -> None:
     assert [trial.number for trial in tuned.trials] == [1, 2, 3, 4, 5, 6]
     assert tuned.configured.settings["model.dim"] == 8
@@ -152,7 +152,7 @@ def test_the_value_is_the_mean_over_the_validation_part_of_a_plain_loop(searchab
     assert found[MODEL].best.value == pytest.approx(np.mean(values), abs=1e-6)
 
 
-def test_the_test_part_changes_nothing(searchable: Path, tuned: Searched, tmp_path: Path) -> None:
+def test_the_test_part_changes_nothing(searchable: Path, tuned: Search, tmp_path: Path) -> None:
     """Other ratings, of other movies, in everybody's last fifth."""
     config = copy(searchable, tmp_path / "copy")
     file = config.parent / "ratings.csv"
@@ -171,7 +171,7 @@ def test_the_test_part_changes_nothing(searchable: Path, tuned: Searched, tmp_pa
     assert timeless(tune(config, trials=3)[MODEL].trials) == timeless(tuned.trials[:3])
 
 
-def test_trials_in_two_goes_are_those_of_one(searchable: Path, tuned: Searched, tmp_path: Path) -> None:
+def test_trials_in_two_goes_are_those_of_one(searchable: Path, tuned: Search, tmp_path: Path) -> None:
     config = copy(searchable, tmp_path / "copy")
     first = tune(config, trials=2)[MODEL]
     assert timeless(first.trials) == timeless(tuned.trials[:2])
@@ -212,7 +212,7 @@ tune(sys.argv[1], trials=6, progress=Listener())
 """
 
 
-def test_killed_in_the_middle_of_a_trial_it_loses_nothing(searchable: Path, tuned: Searched, tmp_path: Path) -> None:
+def test_killed_in_the_middle_of_a_trial_it_loses_nothing(searchable: Path, tuned: Search, tmp_path: Path) -> None:
     config = copy(searchable, tmp_path / "copy")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     killed = subprocess.run(
@@ -514,7 +514,7 @@ def test_one_at_a_time(searchable: Path, tmp_path: Path, command: Command) -> No
         assert refresh(load_config(config)).status == "unchanged", "a refresh may go on meanwhile"
 
 
-def test_a_damaged_study_is_told(searchable: Path, tuned: Searched, tmp_path: Path) -> None:
+def test_a_damaged_study_is_told(searchable: Path, tuned: Search, tmp_path: Path) -> None:
     config = copy(searchable, tmp_path / "copy", studies=True)
     (study,) = (config.parent / "runs" / ".tune").glob("*/study.db")
     study.write_bytes(b"no database" * 1000)
@@ -524,7 +524,7 @@ def test_a_damaged_study_is_told(searchable: Path, tuned: Searched, tmp_path: Pa
     assert timeless(tune(config, trials=1)[MODEL].trials) == timeless(tuned.trials[:1])
 
 
-def test_other_data_or_another_space_is_another_search(searchable: Path, tuned: Searched, tmp_path: Path) -> None:
+def test_other_data_or_another_space_is_another_search(searchable: Path, tuned: Search, tmp_path: Path) -> None:
     config = copy(searchable, tmp_path / "copy", studies=True)
 
     def count(*, metric: str | None = None) -> int:
@@ -548,7 +548,7 @@ def test_other_data_or_another_space_is_another_search(searchable: Path, tuned: 
 
 
 def test_the_command_prints_the_best_trials_and_json(
-    searchable: Path, tuned: Searched, tmp_path: Path, command: Command
+    searchable: Path, tuned: Search, tmp_path: Path, command: Command
 ) -> None:
     config = copy(searchable, tmp_path / "copy", studies=True)
     out_file = tmp_path / "elsewhere" / "best.toml"

@@ -54,7 +54,7 @@ def stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def watched_refresh(
+def reported_refresh(
     config: RefreshConfig, *, progress: Progress = SILENT, full: bool = False, ranks: Ranks | None = None
 ) -> RefreshResult:
     """A refresh, with a summary however it ends: logged, kept in the runs folder, and for Prometheus.

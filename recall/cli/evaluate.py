@@ -1,0 +1,30 @@
+"""The command that measures a run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from recall.cli.common import AsJson, RunPath, screen
+from recall.cli.console import print_json, progress_bars
+
+
+def evaluate(
+    run: RunPath,
+    k: Annotated[list[int] | None, typer.Option("-k", min=1, max=1000, help="May be repeated.")] = None,
+    baselines: Annotated[bool, typer.Option(help="Also fit and measure the baselines.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Test metrics at any k, from the stored evaluation model, which has seen the training part only."""
+    from recall.quality.assess import evaluate_run
+    from recall.runs.layout import RunLayout
+
+    with progress_bars(quiet=as_json) as progress:
+        result = evaluate_run(RunLayout.open(run), ks=k, baselines=baselines, progress=progress)
+    if as_json:
+        print_json(result)
+    else:
+        from recall.cli.render.metrics import print_metrics
+
+        print_metrics(result, console=screen())

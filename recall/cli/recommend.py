@@ -1,0 +1,141 @@
+"""Commands about candidates: recommend, similar, explain."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recall.cli.common import AsJson, RunPath, ids_in, screen
+from recall.cli.console import print_json, progress_bars
+
+if TYPE_CHECKING:
+    from recall.serve.recommender import Recommender
+
+Count = Annotated[int, typer.Option("-k", min=1, max=10_000, help="Candidates per user or item.")]
+
+
+class OnUnknown(StrEnum):
+    """What to do with a user id that is not in the graph."""
+
+    RAISE = "raise"
+    POPULAR = "popular"
+    SKIP = "skip"
+
+
+def recommend(
+    run: RunPath,
+    user: Annotated[list[str] | None, typer.Option("--user", metavar="ID", help="May be repeated.")] = None,
+    k: Count = 20,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why, for the best candidate.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Show what the user liked, too.")] = False,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            "--candidates", exists=True, dir_okay=False, help="Rank only these items: a text file with an id a line."
+        ),
+    ] = None,
+    on_unknown: Annotated[OnUnknown, typer.Option(help="What to do with unknown users.")] = OnUnknown.RAISE,
+    all_users: Annotated[bool, typer.Option("--all-users", help="Everybody in the graph, to --out.")] = False,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Parquet file to write candidates to.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The best items for some users, or for all of them at once."""
+    if bool(user) == all_users:
+        raise typer.BadParameter("give --user ID (one or more), or --all-users", param_hint="--user")
+    if all_users and out is None:
+        raise typer.BadParameter("--all-users needs --out FILE.parquet", param_hint="--out")
+    if all_users and (explain or history):
+        raise typer.BadParameter("--explain and --history show single users", param_hint="--all-users")
+    recommender = _load(run)
+    only_items = None if candidates is None else _candidate_ids(candidates)
+    if all_users:
+        with progress_bars(quiet=as_json) as progress:
+            rows = recommender.recommend_all(k=k, out=str(out), candidates=only_items, progress=progress)
+        users_count = len(recommender.graph.users)
+        if as_json:
+            print_json({"out": str(out), "users": users_count, "rows": rows})
+        else:
+            screen().print(f"{rows:,} candidates for {users_count:,} users in {out}", markup=False)
+        return
+    from recall.cli.render.candidates import print_user, user_data
+
+    user_ids = _ids_in_run(recommender, run, list(dict.fromkeys(user or [])))
+    query: dict[str, Any] = {"k": k, "candidates": only_items, "on_unknown": on_unknown.value}
+    if out is not None:
+        from kg.io.parquet import write_table
+
+        write_table(recommender.recommend(user_ids, **query).table, out)
+    if as_json:
+        print_json(user_data(recommender, user_ids, history=history, explain=explain, **query))
+        return
+    for user_id in user_ids:
+        print_user(recommender, user_id, history=history, explain=explain, console=screen(), **query)
+
+
+def similar(
+    run: RunPath,
+    item: Annotated[list[str], typer.Option("--item", metavar="ID", help="May be repeated.")],
+    k: Count = 10,
+    as_json: AsJson = False,
+) -> None:
+    """The items most like an item."""
+    from recall.cli.render.candidates import print_similar, similar_data
+
+    recommender = _load(run)
+    if as_json:
+        print_json(similar_data(recommender, item, k=k))
+    else:
+        print_similar(recommender, item, k=k, console=screen())
+
+
+def explain(
+    run: RunPath,
+    user: Annotated[str, typer.Option("--user", metavar="ID")],
+    item: Annotated[str, typer.Option("--item", metavar="ID")],
+    draw: Annotated[Path | None, typer.Option(dir_okay=False, help="Draw it: a file .svg or .png.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Why an item is a candidate for a user: exact shares of the score, and the paths that connect the two."""
+    if draw is not None and draw.suffix.lower() not in (".svg", ".png"):
+        raise typer.BadParameter(f"{draw} must end in .svg or .png", param_hint="--draw")
+    from recall.cli.render.explanation import print_explanation
+
+    recommender = _load(run)
+    (user_id,) = _ids_in_run(recommender, run, [user])
+    (explanation,) = recommender.explain([(user_id, item)])
+    if draw is not None:
+        from recall.explain.drawing import draw_explanation
+
+        draw_explanation(explanation, draw)
+    if as_json:
+        print_json(explanation.to_json())
+    else:
+        print_explanation(explanation, console=screen())
+        if draw is not None:
+            screen().print(f"drawn to {draw}")
+
+
+def _load(run: Path) -> Recommender:
+    from recall.serve.recommender import Recommender
+
+    return Recommender.load(run)
+
+
+def _ids_in_run(recommender: Recommender, run: Path, users: list[str]) -> list[str]:
+    """The ids by which the run's graph has users: their pseudonyms, where the run was made with pseudonyms."""
+    if (recommender.graph.users.index(users, missing="negative") >= 0).all():
+        return users
+    from recall.jobs.privacy import names_in_run
+
+    ids = set(recommender.graph.users.ids.to_pylist())
+    return [user if user in ids else name for user, name in zip(users, names_in_run(run, users), strict=True)]
+
+
+def _candidate_ids(file: Path) -> list[str]:
+    ids = ids_in(file, option="--candidates")
+    if not ids:
+        raise typer.BadParameter(f"{file} names no items", param_hint="--candidates")
+    return ids

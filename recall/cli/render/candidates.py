@@ -1,0 +1,161 @@
+"""Candidates of users, their histories, and similar items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+from rich.text import Text
+
+from recall.cli.render.explanation import print_explanation
+from recall.cli.render.tables import table
+
+if TYPE_CHECKING:
+    from recall.contracts import Candidates
+    from recall.serve.recommender import OnUnknown, Recommender
+
+MOST_LIKED_SHOWN = 10
+
+
+def liked(recommender: Recommender, user: str) -> list[dict[str, Any]]:
+    """What a user likes, latest first: id, title, timestamp and rating where there are any.
+
+    Raises:
+        UnknownIdError: the user is not in the graph.
+    """
+    graph = recommender.graph
+    (position,) = graph.users.index([user])
+    interactions = graph.interactions
+    rows = np.flatnonzero((interactions.user == position) & interactions.positive)
+    rows = rows[np.argsort(-interactions.timestamp[rows], kind="stable")]
+    edges = graph.edges[graph.schema.interaction_key].take(pa.array(rows))
+    ids = graph.items.take(interactions.item[rows]).to_pylist()
+    columns = {name: edges[name].to_pylist() for name in ("rating", "timestamp") if name in edges.column_names}
+    return [
+        {"item_id": item, "title": recommender.title(item), **{name: values[row] for name, values in columns.items()}}
+        for row, item in enumerate(ids)
+    ]
+
+
+def user_data(
+    recommender: Recommender,
+    users: Sequence[str],
+    *,
+    k: int,
+    history: bool = False,
+    explain: bool = False,
+    candidates: Sequence[str] | None = None,
+    on_unknown: OnUnknown = "raise",
+) -> dict[str, Any]:
+    """Candidates with titles, and on request each user's history and the reasons for the best candidate."""
+    recommended = recommender.recommend(users, k=k, candidates=candidates, on_unknown=on_unknown)
+    rows = [{**row, "title": recommender.title(row["item_id"])} for row in recommended]
+    data: dict[str, Any] = {"candidates": rows}
+    in_graph = [user for user in users if _in_graph(recommender, user)]
+    if history:
+        data["history"] = {user: liked(recommender, user) for user in in_graph}
+    if explain:
+        best = {row["user_id"]: row["item_id"] for row in rows if row["rank"] == 1 and row["user_id"] in in_graph}
+        data["explanations"] = [explanation.to_json() for explanation in recommender.explain(list(best.items()))]
+    return data
+
+
+def print_user(
+    recommender: Recommender,
+    user: str,
+    *,
+    k: int,
+    console: Console,
+    history: bool = False,
+    explain: bool = False,
+    candidates: Sequence[str] | None = None,
+    on_unknown: OnUnknown = "raise",
+) -> None:
+    """A user's candidates, and on request the history before them and the reasons for the best one after them."""
+    recommended = recommender.recommend([user], k=k, candidates=candidates, on_unknown=on_unknown)
+    in_graph = _in_graph(recommender, user)
+    if history and in_graph:
+        _print_liked(liked(recommender, user), user, console=console)
+    if not len(recommended):
+        why = "has seen all of them" if in_graph else "is not in the graph"
+        console.print(Text(f"no candidates for user {user}, who {why}"))
+        return
+    _print_ranked(recommender, recommended, title=f"{len(recommended)} candidates for user {user}", console=console)
+    if "popular" in recommended.table["source"].to_pylist():
+        why = "has no positive interaction" if in_graph else "is not in the graph"
+        console.print(Text(f"user {user} {why}: these are the most liked items", style="yellow"))
+    if explain and in_graph:
+        (explanation,) = recommender.explain([(user, recommended.table["item_id"][0].as_py())])
+        print_explanation(explanation, console=console)
+
+
+def similar_data(recommender: Recommender, items: Sequence[str], *, k: int) -> dict[str, Any]:
+    """Similar items as plain data."""
+    return {
+        "similar": [
+            {
+                "item_id": row["user_id"],
+                "similar_id": row["item_id"],
+                "title": recommender.title(row["item_id"]),
+                "score": row["score"],
+                "rank": row["rank"],
+            }
+            for row in recommender.similar(items, k=k)
+        ]
+    }
+
+
+def print_similar(recommender: Recommender, items: Sequence[str], *, k: int, console: Console) -> None:
+    """A table of similar items for each item."""
+    similar = list(recommender.similar(items, k=k))
+    for item in dict.fromkeys(items):
+        of_item = [row for row in similar if row["user_id"] == item]
+        if not of_item:
+            console.print(Text(f"nothing was learned about {item}, so nothing is similar to it"))
+            continue
+        heading = f"like {recommender.title(item)} ({item})"
+        rows = table("", "title", "cosine", "id", right=["", "cosine"], title=heading)
+        for row in of_item:
+            title = Text(recommender.title(row["item_id"]))
+            rows.add_row(str(row["rank"]), title, f"{row['score']:.3f}", Text(row["item_id"]))
+        console.print(rows)
+
+
+def _print_liked(rows: Sequence[Mapping[str, Any]], user: str, *, console: Console) -> None:
+    if not rows:
+        console.print(Text(f"user {user} likes no item", style="bold"))
+        return
+    shown = rows[:MOST_LIKED_SHOWN]
+    columns = [name for name in ("rating", "timestamp") if any(row.get(name) is not None for row in shown)]
+    cut = f", {'the latest' if 'timestamp' in columns else 'some of them'}:" if len(rows) > len(shown) else ":"
+    console.print(Text(f"user {user} likes {len(rows)} item{'s' if len(rows) > 1 else ''}{cut}", style="bold"))
+    headings = ["on" if name == "timestamp" else name for name in columns]
+    items = table("title", *headings, "id", right=["rating"])
+    for row in shown:
+        values = [_day(row[name]) if name == "timestamp" else _number(row[name]) for name in columns]
+        items.add_row(Text(row["title"]), *values, Text(row["item_id"]))
+    console.print(items)
+
+
+def _print_ranked(recommender: Recommender, candidates: Candidates, *, title: str, console: Console) -> None:
+    rows = table("", "title", "score", "id", "source", right=["", "score"], title=title)
+    for row in candidates:
+        name = Text(recommender.title(row["item_id"]))
+        rows.add_row(str(row["rank"]), name, f"{row['score']:.4f}", Text(row["item_id"]), Text(row["source"], "dim"))
+    console.print(rows)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def _day(seconds: int | None) -> str:
+    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
+def _in_graph(recommender: Recommender, user: str) -> bool:
+    return bool(recommender.graph.users.index([user], missing="negative")[0] >= 0)

@@ -1,0 +1,229 @@
+"""Commands about graph stores: load a graph into Neo4j, write results back, ask a query in Cypher."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kg.errors import StoreError
+from recall.cli.common import AsJson, RunPath, screen
+from recall.cli.console import print_json, progress_bars
+
+if TYPE_CHECKING:
+    from kg.cypher.ready import ReadyQuery
+    from kg.stores.base import Store
+    from kg.stores.neo4j.connection import Neo4jConnection
+    from recall.runs.layout import RunLayout
+
+Server = Annotated[
+    str | None,
+    typer.Option("--neo4j", metavar="URI", help="Address of the server; default: that of the configuration."),
+]
+Database = Annotated[str | None, typer.Option(help="Its database; default: the server's own default.")]
+Account = Annotated[
+    str | None, typer.Option("--user", help="Account there; its password is in NEO4J_PASSWORD. Default: neo4j.")
+]
+
+
+def load(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="TOML file of a deployment whose sources are files.")
+    ],
+    neo4j: Server = None,
+    database: Database = None,
+    user: Account = None,
+    as_json: AsJson = False,
+) -> None:
+    """The graph of a configuration into an empty Neo4j database, without any training.
+
+    Killed, it goes on where it stopped when it is started again; finished, it changes nothing.
+    """
+    from ingest.builder import build_graph
+    from ingest.settings import DataSettings
+    from kg.stores.neo4j.write.load import load_into
+    from recall.config.deployment import load_config
+
+    settings = load_config(config)
+    if settings.sources.neo4j is not None:
+        raise typer.BadParameter(f"{config} itself reads from a Neo4j database", param_hint="CONFIG")
+    connection = _connection(settings.neo4j, neo4j, database, user)
+    with connection.open(base=settings.base) as store, progress_bars(quiet=as_json) as progress:
+        graph, _ = build_graph(
+            DataSettings(graph=settings.graph, sources=settings.sources, quality=settings.quality),
+            base=settings.base,
+            progress=progress,
+        )
+        facts = load_into(store, graph, progress=progress)
+    if as_json:
+        print_json({"neo4j": store.name, **facts.to_json()})
+    else:
+        from recall.cli.render.stores import print_load
+
+        print_load(store.name, facts, console=screen())
+
+
+def write_back(
+    run: RunPath,
+    neo4j: Server = None,
+    database: Database = None,
+    user: Account = None,
+    k: Annotated[
+        int | None, typer.Option("-k", min=1, max=10_000, help="Candidates a user; default: as configured, else 100.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The candidates and vectors of a run into the Neo4j database that holds its graph.
+
+    Readers see the results of the run before until all of it is there. Killed, it goes on when it is started again.
+    """
+    from recall.runs.layout import RunLayout
+    from recall.serve.store import connection_of
+    from recall.serve.write_back import configured, write_back_run
+
+    folder = RunLayout.open(run)
+    connection = _connection(connection_of(folder), neo4j, database, user)
+    configured_k, vectors = configured(folder)
+    with connection.open(base=folder.path) as store, progress_bars(quiet=as_json) as progress:
+        facts = write_back_run(folder, store, k=k or configured_k, vectors=vectors, progress=progress)
+    if as_json:
+        print_json({"neo4j": store.name, **facts.to_json()})
+    else:
+        from recall.cli.render.stores import print_write_back
+
+        print_write_back(facts, console=screen())
+
+
+def cypher(
+    run: RunPath,
+    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="Cypher that only reads.")] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param",
+            metavar="NAME=VALUE",
+            help="Value of $NAME, a text; NAME:=VALUE is JSON, such as count:=5. May be repeated.",
+        ),
+    ] = None,
+    ready: Annotated[
+        str | None, typer.Option("--ready", metavar="NAME", help="Ask a ready query; without a QUERY they are listed.")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that the query may take.")] = None,
+    neo4j: Server = None,
+    database: Database = None,
+    user: Account = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Ask the database file of the run, also where the run has a server.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the graph of a run in Cypher; nothing can be changed by it.
+
+    The query goes to the server of the run's configuration, or to the database file of the run, or to --neo4j.
+    Interactions that were made of nodes in between or of queries are in the database file alone: --embedded.
+    Without a query, those that are ready are listed.
+    """
+    from recall.cli.render.cypher import print_rows, rows_data
+    from recall.runs.layout import RunLayout
+    from recall.serve.store import connection_of, ready_queries_of
+
+    if query is not None and ready is not None:
+        raise typer.BadParameter("give a query or --ready, not both", param_hint="--ready")
+    has_server_option = neo4j is not None or database is not None or user is not None
+    if has_server_option and embedded:
+        raise typer.BadParameter(
+            "asks the run's own file: leave out --neo4j, --database and --user", param_hint="--embedded"
+        )
+    folder = RunLayout.open(run)
+    connection = connection_of(folder)
+    if has_server_option:
+        connection = _connection(connection, neo4j, database, user)
+    parameters = _parameters(param or [])
+    if query is None:
+        ready_queries = ready_queries_of(folder, on_neo4j=connection is not None and not embedded)
+        if ready is None:
+            _list_ready(ready_queries, as_json=as_json)
+            return
+        if ready not in ready_queries:
+            raise typer.BadParameter(f"{ready!r} is none of {', '.join(ready_queries)}", param_hint="--ready")
+    with closing(_store_of(folder, connection if has_server_option else None, embedded=embedded)) as store:
+        if query is not None:
+            rows = store.query(query, parameters, timeout=timeout)
+        else:
+            rows = store.query(ready_queries[str(ready)].query(**parameters), timeout=timeout)
+            if not rows and ready not in ready_queries_of(folder, on_neo4j=False):
+                _check_written_back(store, run)
+    if as_json:
+        print_json({"rows": rows_data(rows)})
+    else:
+        print_rows(rows, console=screen())
+
+
+def _list_ready(queries: Mapping[str, ReadyQuery], *, as_json: bool) -> None:
+    from recall.cli.render.cypher import print_ready, ready_data
+
+    if as_json:
+        print_json(ready_data(queries))
+    else:
+        print_ready(queries, console=screen())
+
+
+def _store_of(folder: RunLayout, connection: Neo4jConnection | None, *, embedded: bool) -> Store:
+    """The store to ask: the run's database file, a server of the command line, or what the run is configured with."""
+    if embedded:
+        from kg.stores.embedded.store import EmbeddedStore
+
+        return EmbeddedStore(folder.store)
+    if connection is not None:
+        return connection.open(base=folder.path)
+    from recall.serve.store import RunStore
+
+    return RunStore(folder)
+
+
+def _check_written_back(store: Store, run: Path) -> None:
+    """Raise a StoreError when a database has no results of any run, which a query about results needs."""
+    from kg.stores.neo4j.write.write_back import POINTER
+
+    if not store.query(f"MATCH (p:{POINTER}) RETURN p LIMIT 1"):
+        raise StoreError(f"{store.name} holds nothing that was written back: graphrecall write-back {run}")
+
+
+def _connection(
+    configured: Neo4jConnection | None, uri: str | None, database: str | None, user: str | None
+) -> Neo4jConnection:
+    """The server that the command line names, else that of the configuration."""
+    from kg.stores.neo4j.connection import Neo4jConnection
+
+    if uri is not None:
+        return Neo4jConnection(uri=uri, database=database, user="neo4j" if user is None else user)
+    if configured is None:
+        raise typer.BadParameter("there is no section [neo4j] in the configuration: give --neo4j", param_hint="--neo4j")
+    return replace(
+        configured,
+        database=configured.database if database is None else database,
+        user=configured.user if user is None else user,
+    )
+
+
+def _parameters(options: Sequence[str]) -> dict[str, Any]:
+    """The values of `--param NAME=VALUE` and `--param NAME:=JSON`."""
+    values: dict[str, Any] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        is_json = name.endswith(":")
+        name = name.removesuffix(":")
+        if not equals or not name.isidentifier():
+            raise typer.BadParameter(f"{option!r}: write NAME=VALUE, or NAME:=JSON", param_hint="--param")
+        if name in values:
+            raise typer.BadParameter(f"{name} is given twice", param_hint="--param")
+        try:
+            values[name] = json.loads(value) if is_json else value
+        except (ValueError, RecursionError) as error:
+            raise typer.BadParameter(f"{option!r}: {value!r} is no JSON: {error}", param_hint="--param") from error
+    return values
