@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME [--data DIR]`."""
+"""`python -m benchmarks NAME [--data DIR]`: one command a table, and `numbers` for the pages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ NAMES = {
     "faults": "how often each fault was tried by the soak, and how often anything was lost",
     "movies": "recall and NDCG on the bundled movies: baselines, ablations, cold items",
     "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",
+    "numbers": "write the numbers of docs/ and the README from the results; --check compares",
     "profile": "where a training step and an evaluation on gowalla spend their time",
     "rdf": "triples a second into the graph, beside rdflib",
     "refresh": "what a refresh costs by the size of the change, and what an incremental one reaches",
