@@ -1,9 +1,9 @@
-"""What an explanation says: its parts, their text, and the same as plain data."""
+"""What an explanation holds, and its text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from kg.schema import RelationKey
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node as a person sees it.
+    """A node of the graph with its title.
 
     Attributes:
         type: node type.
@@ -42,7 +42,7 @@ class Hop(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Because:
+class Reason:
     """A share of the score on one first hop, or on a group of other users.
 
     Attributes:
@@ -85,8 +85,8 @@ class ChannelPart:
     share: float
     fraction: float | None
     reason: str | None
-    history: tuple[Because, ...]
-    neighbours: tuple[Because, ...]
+    history: tuple[Reason, ...]
+    neighbours: tuple[Reason, ...]
 
     @property
     def text(self) -> str:
@@ -133,7 +133,7 @@ class Connection:
 
     @property
     def line(self) -> str:
-        """The text, and what its outer hops carry."""
+        """The text, and the share of its outer hops."""
         if self.share is None:
             return self.text
         if self.repeats is not None:
@@ -162,7 +162,7 @@ class Explanation:
         cross: the three cross terms: user own with item own, user own with the item's neighbours, history with item
             own.
         paths: paths first, then those through other users, each ordered by the share of the outer hops.
-        found: how many paths (not through other users) there are in all, within the hub rule of the search.
+        paths_found: how many paths (not through other users) there are in all, within the hub rule of the search.
         query: one query of the two ids that finds all those paths; None when there are none.
         parts: what each of several fused channels adds, largest first; empty for a single channel. A first hop that
             several of them count has the sum in `history` and `neighbours`.
@@ -173,13 +173,13 @@ class Explanation:
     source: str
     score: float
     reason: str | None
-    history: tuple[Because, ...]
-    neighbours: tuple[Because, ...]
+    history: tuple[Reason, ...]
+    neighbours: tuple[Reason, ...]
     linked: float | None
     linked_fraction: float | None
     cross: tuple[float, float, float] | None
     paths: tuple[Connection, ...]
-    found: int
+    paths_found: int
     query: CypherQuery | None
     parts: tuple[ChannelPart, ...] = ()
 
@@ -204,6 +204,11 @@ class Explanation:
         return tuple(path.line for path in self.paths)
 
     @property
+    def more_paths(self) -> int:
+        """How many paths there are beside those in `paths`."""
+        return max(self.paths_found - sum(not path.users for path in self.paths), 0)
+
+    @property
     def text(self) -> str:
         """All of it in English, on several lines; long lists are cut and the rest is summed up."""
         return self.render()
@@ -219,15 +224,14 @@ class Explanation:
             lines.append(f"No shares: {self.reason}.")
         else:
             lines.append("Because of, from the user's side (the shares add up to the score):")
-            lines += _cut(self.history, top)
+            lines += _lines(self.history, top)
             lines.append("Because of, from the item's side (the same score, split again):")
-            lines += _cut(self.neighbours, top)
+            lines += _lines(self.neighbours, top)
         if self.paths:
             lines.append("Connected by (paths of the graph, not causes of the score):")
             lines += [f"  {number}. {path.line}" for number, path in enumerate(self.paths, start=1)]
-            single = sum(not path.users for path in self.paths)
-            if self.found > single:
-                lines.append(f"  and {self.found - single} more paths")
+            if self.more_paths:
+                lines.append(f"  and {self.more_paths} more paths")
         else:
             lines.append("Connected by: no path of the graph within the hops asked for.")
         if self.linked_fraction is not None:
@@ -241,8 +245,8 @@ class Explanation:
         shares = None
         if self.reason is None:
             shares = {
-                "history": [_reason_json(reason) for reason in self.history],
-                "neighbours": [_reason_json(reason) for reason in self.neighbours],
+                "history": _plain(self.history),
+                "neighbours": _plain(self.neighbours),
                 "cross": list(self.cross or ()),
                 "linked": self.linked,
                 "linked_fraction": self.linked_fraction,
@@ -254,16 +258,47 @@ class Explanation:
             "source": self.source,
             "score": self.score,
             "reason": self.reason,
-            "parts": [_part_json(part) for part in self.parts],
+            "parts": _plain(self.parts),
             "shares": shares,
-            "paths": [_connection_json(path) for path in self.paths],
-            "paths_found": self.found,
-            "query": _query_json(self.query),
+            "paths": _plain(self.paths),
+            "paths_found": self.paths_found,
+            "query": _plain(self.query),
             "text": self.text,
         }
 
     def __str__(self) -> str:
         return self.text
+
+
+def shortened(reasons: Sequence[Reason], top: int) -> tuple[Sequence[Reason], Reason | None, Sequence[Reason]]:
+    """Cut one side of an explanation to its largest reasons.
+
+    Args:
+        reasons: of one side, largest first and the own embedding last; may be empty.
+        top: how many first hops to keep.
+
+    Returns:
+        The first hops kept; the sum of the others, "and 3 more", or None; and the own embedding, if there is one.
+    """
+    hops, own = reasons[:-1], reasons[-1:]
+    if len(hops) <= top:
+        return hops, None, own
+    rest = hops[top:]
+    fractions = [reason.fraction for reason in rest if reason.fraction is not None]
+    total = Reason(
+        share=float(np.sum([reason.share for reason in rest])),
+        fraction=float(np.sum(fractions)) if fractions else None,
+        text=f"and {len(rest)} more",
+    )
+    return hops[:top], total, own
+
+
+def _lines(reasons: Sequence[Reason], top: int) -> list[str]:
+    hops, rest, own = shortened(reasons, top)
+    lines = [f"  - {reason.line}" for reason in hops]
+    if rest is not None:
+        lines.append(f"  - {rest.text} ({_amount(rest.share, rest.fraction)})")
+    return lines + [f"  - {reason.line}" for reason in own]
 
 
 def _amount(share: float, fraction: float | None) -> str:
@@ -274,59 +309,12 @@ def _amount(share: float, fraction: float | None) -> str:
     return f"{fraction:.1%} of the score"
 
 
-def _cut(reasons: Sequence[Because], top: int) -> list[str]:
-    """The largest reasons and the own embedding, the others summed by relation."""
-    hops, own = reasons[:-1], reasons[-1]
-    shown, rest = hops[:top], hops[top:]
-    lines = [f"  - {reason.line}" for reason in shown]
-    if rest:
-        share = float(np.sum([reason.share for reason in rest]))
-        fractions = [reason.fraction for reason in rest if reason.fraction is not None]
-        amount = _amount(share, float(np.sum(fractions)) if fractions else None)
-        lines.append(f"  - and {len(rest)} more ({amount})")
-    return [*lines, f"  - {own.line}"]
-
-
-def _reason_json(reason: Because) -> dict[str, Any]:
-    return {
-        "share": reason.share,
-        "fraction": reason.fraction,
-        "text": reason.text,
-        "relation": None if reason.relation is None else list(reason.relation),
-        "node": None if reason.node is None else _node_json(reason.node),
-        "users": reason.users,
-    }
-
-
-def _part_json(part: ChannelPart) -> dict[str, Any]:
-    return {
-        "channel": part.channel,
-        "weight": part.weight,
-        "share": part.share,
-        "fraction": part.fraction,
-        "reason": part.reason,
-        "history": [_reason_json(reason) for reason in part.history],
-        "neighbours": [_reason_json(reason) for reason in part.neighbours],
-    }
-
-
-def _connection_json(path: Connection) -> dict[str, Any]:
-    return {
-        "share": path.share,
-        "fraction": path.fraction,
-        "repeats": path.repeats,
-        "text": path.text,
-        "nodes": [_node_json(node) for node in path.nodes],
-        "steps": [{"relation": list(h.relation), "forward": h.forward, "phrase": h.phrase} for h in path.steps],
-        "users": path.users,
-        "user_ids": list(path.user_ids),
-        "cypher": _query_json(path.cypher),
-    }
-
-
-def _node_json(node: Node) -> dict[str, str]:
-    return {"type": node.type, "id": node.id, "title": node.title}
-
-
-def _query_json(query: CypherQuery | None) -> dict[str, Any] | None:
-    return None if query is None else {"text": query.text, "parameters": dict(query.parameters)}
+def _plain(value: Any) -> Any:
+    """Dataclasses and hops as dictionaries by field, other tuples as lists."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Hop):
+        return {name: _plain(field) for name, field in value._asdict().items()}
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return dict(value) if isinstance(value, Mapping) else value

@@ -26,7 +26,8 @@ from kg.stores.base import Store
 from kg.topology.adjacency import Adjacency
 from recall.channels import EmbeddingChannel, Popularity
 from recall.contracts import CANDIDATE_SCHEMA, Candidates, Channel, Queries
-from recall.explain.explainer import Explainer, Explanation
+from recall.explain.explainer import Explainer
+from recall.explain.explanation import Explanation
 from recall.fusion.fusion import fused_channel
 from recall.index.item_index import IndexConfig, ItemIndex
 from recall.index.top_k import check_k

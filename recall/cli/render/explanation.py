@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from recall.cli.render.tables import print_bars
+from recall.explain.explanation import shortened
 
 if TYPE_CHECKING:
-    from recall.explain.explanation import Because, ChannelPart, Connection, Explanation
+    from recall.explain.explanation import ChannelPart, Connection, Explanation, Reason
 
 TOP_REASONS = 5
 
@@ -48,16 +49,11 @@ def _print_parts(parts: Sequence[ChannelPart], console: Console) -> None:
     print_bars([(part.text, part.share, part.fraction) for part in parts], console)
 
 
-def _print_reasons(heading: str, reasons: Sequence[Because], console: Console) -> None:
+def _print_reasons(heading: str, reasons: Sequence[Reason], console: Console) -> None:
     console.print(Text(heading, style="bold"))
-    hops, own = reasons[:-1], reasons[-1]
-    rest = hops[TOP_REASONS:]
-    lines = [(reason.text, reason.share, reason.fraction) for reason in hops[:TOP_REASONS]]
-    if rest:
-        fractions = [reason.fraction for reason in rest if reason.fraction is not None]
-        lines.append((f"and {len(rest)} more", sum(r.share for r in rest), sum(fractions) if fractions else None))
-    lines.append((own.text.removeprefix("of "), own.share, own.fraction))
-    print_bars(lines, console)
+    hops, rest, own = shortened(reasons, TOP_REASONS)
+    shown = [*hops, *([] if rest is None else [rest]), *own]
+    print_bars([(reason.text.removeprefix("of "), reason.share, reason.fraction) for reason in shown], console)
 
 
 def _print_paths(explanation: Explanation, console: Console) -> None:
@@ -68,9 +64,8 @@ def _print_paths(explanation: Explanation, console: Console) -> None:
     rows.add_column(justify="right", no_wrap=True, style="dim")
     for number, path in enumerate(explanation.paths, start=1):
         rows.add_row(str(number), Text(path.text), _outer_share(path))
-    single = sum(not path.users for path in explanation.paths)
-    if explanation.found > single:
-        rows.add_row("", Text(f"and {explanation.found - single} more paths", style="dim"), "")
+    if explanation.more_paths:
+        rows.add_row("", Text(f"and {explanation.more_paths} more paths", style="dim"), "")
     console.print(rows)
     console.print(Text("right: what the outer hops of a path carry of the score", style="dim"))
 

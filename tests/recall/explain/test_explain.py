@@ -20,7 +20,8 @@ from kg.topology.adjacency import Adjacency
 from kg.topology.paths import Path, PathFinder, Step, path_exists
 from recall.channels import EmbeddingChannel, Popularity
 from recall.contracts import NoShares, Queries, Shares
-from recall.explain.explainer import Explainer, Explanation
+from recall.explain.explainer import Explainer
+from recall.explain.explanation import Explanation
 
 Model = Callable[..., Embeddings]
 
@@ -171,7 +172,7 @@ def test_paths_are_all_there_are_and_exist_in_the_tables(toy_graph: KnowledgeGra
         source = numbering.span("user").start + int(toy_graph.users.index([explanation.user_id])[0])
         target = numbering.span("movie").start + int(toy_graph.items.index([explanation.item_id])[0])
         assert found == set(finder.between(source, target))
-        assert len(found) == len(single) == explanation.found
+        assert len(found) == len(single) == explanation.paths_found
         assert (explanation.query is None) == (not found)
 
 
@@ -452,14 +453,14 @@ def test_channels_without_shares_give_the_reason_and_the_paths(toy_graph: Knowle
 def test_limits(explainer: Explainer) -> None:
     (few,) = explainer.explain([("u3", "m2")], paths=2)
     assert [path.users > 0 for path in few.paths].count(False) == 2
-    assert f"and {few.found - 2} more paths" in few.text
+    assert f"and {few.paths_found - 2} more paths" in few.text
     (none,) = explainer.explain([("u3", "m2")], paths=0)
     assert none.paths == ()
-    assert none.found == few.found
+    assert none.paths_found == few.paths_found
     (near,) = explainer.explain([("u3", "m2")], max_hops=2)
     assert all(len(path.steps) <= 2 for path in near.paths)
     (far,) = explainer.explain([("u3", "m2")], max_hops=4)
-    assert far.found > few.found
+    assert far.paths_found > few.paths_found
     assert explainer.explain([]) == []
     cut = few.render(top=1)
     assert re.search(r"- and \d+ more \(", cut)

@@ -23,7 +23,8 @@ from kg.topology.adjacency import Adjacency
 from kg.topology.paths import PathFinder, shared_users
 from recall.channels import EmbeddingChannel
 from recall.contracts import Queries
-from recall.explain.explainer import Explainer, Explanation
+from recall.explain.explainer import Explainer
+from recall.explain.explanation import Explanation
 
 if TYPE_CHECKING:
     pass
@@ -87,7 +88,7 @@ def test_what_is_enumerated_is_what_the_store_holds(
             expected = by_shape([(path.shape, tuple(names)) for path, names in zip(paths, along, strict=True)])
             # Ladybug loses rows now and then when it is given a timeout.
             rows = [(row["shape"], tuple(row["ids"])) for row in store.query(explanation.query)]
-            assert len(rows) == len(set(rows)) == explanation.found == len(paths)
+            assert len(rows) == len(set(rows)) == explanation.paths_found == len(paths)
             assert by_shape(rows) == expected
             seen["pairs"] += 1
 
@@ -122,8 +123,11 @@ def test_threads_that_share_an_embedded_store_get_whole_answers(
 
     def ask(store: Store, first: int) -> None:
         for explanation in explanations[first::3]:
-            if explanation.query is not None and (rows := len(store.query(explanation.query))) != explanation.found:
-                wrong.append((rows, explanation.found))
+            if (
+                explanation.query is not None
+                and (rows := len(store.query(explanation.query))) != explanation.paths_found
+            ):
+                wrong.append((rows, explanation.paths_found))
 
     with EmbeddedStore(tmp_path / "g") as store:
         threads = [threading.Thread(target=ask, args=(store, number)) for number in range(3)]

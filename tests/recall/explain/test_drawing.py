@@ -14,8 +14,12 @@ from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph
 from kg.errors import ConfigError
 from recall.channels import EmbeddingChannel, Popularity
-from recall.explain.drawing import _Layers, _Page, _text_width, _wrap, draw_explanation
-from recall.explain.explainer import Explainer, Explanation
+from recall.explain.drawing import draw_explanation
+from recall.explain.drawing.layers import Layers
+from recall.explain.drawing.page import Page, text_width, wrap
+from recall.explain.drawing.paths import draw_paths
+from recall.explain.explainer import Explainer
+from recall.explain.explanation import Explanation
 
 Model = Callable[..., Embeddings]
 
@@ -74,7 +78,7 @@ def test_svg_is_well_formed_with_any_title(explanations: dict[str, Explanation],
 
 @pytest.mark.parametrize("case", CASES)
 def test_boxes_stay_apart_and_on_the_page(explanations: dict[str, Explanation], case: str) -> None:
-    layers = _Layers(explanations[case])
+    layers = Layers(explanations[case])
     boxes = list(layers.boxes.values())
     for n, a in enumerate(boxes):
         assert 0 < a.x - a.width / 2 < a.x + a.width / 2 < 12
@@ -82,26 +86,26 @@ def test_boxes_stay_apart_and_on_the_page(explanations: dict[str, Explanation], 
         for b in boxes[n + 1 :]:
             apart = abs(a.y - b.y) >= (a.height + b.height) / 2 or abs(a.x - b.x) >= (a.width + b.width) / 2
             assert apart, (a.lines, b.lines)
-        assert all(_text_width(line, 9) <= a.width for line in a.lines)
+        assert all(text_width(line, 9) <= a.width for line in a.lines)
 
 
 @pytest.mark.parametrize("case", ["usual", "many hops", "no shares", "seen"])
 def test_labels_do_not_cover_one_another(explanations: dict[str, Explanation], case: str) -> None:
-    layers = _Layers(explanations[case])
-    page = _Page(layers.height)
-    layers.draw(page, top=layers.height, bottom=0)
+    layers = Layers(explanations[case])
+    page = Page(layers.height)
+    draw_paths(page, layers, top=layers.height, bottom=0)
     overlaps = 0
-    for n, (a, b, c, d) in enumerate(page.taken):
-        for e, f, g, h in page.taken[n + 1 :]:
+    for n, (a, b, c, d) in enumerate(page.occupied):
+        for e, f, g, h in page.occupied[n + 1 :]:
             across, up = min(c, g) - max(a, e), min(d, h) - max(b, f)
             overlaps += across > 0.02 and up > 0.02
-    assert len(page.taken) > 10
+    assert len(page.occupied) > 10
     assert overlaps == 0
 
 
 def test_width_follows_the_share(explanations: dict[str, Explanation]) -> None:
     explanation = explanations["usual"]
-    layers = _Layers(explanation)
+    layers = Layers(explanation)
     shares = {reason.share for reason in (*explanation.history, *explanation.neighbours)}
     solid = [line for line in layers.lines.values() if line.share is not None]
     for line in solid:
@@ -111,12 +115,12 @@ def test_width_follows_the_share(explanations: dict[str, Explanation]) -> None:
     inner = [line for line in layers.lines.values() if line not in solid]
     assert inner
     assert all(line.boxes[0] is not layers.user and line.boxes[-1] is not layers.item for line in inner)
-    assert all(line.share is None for line in _Layers(explanations["no shares"]).lines.values())
+    assert all(line.share is None for line in Layers(explanations["no shares"]).lines.values())
 
 
 def test_nobody_else_is_drawn_by_name(explanations: dict[str, Explanation]) -> None:
     for case in ("usual", "users named"):
-        texts = [line for box in _Layers(explanations[case]).boxes.values() for line in box.lines]
+        texts = [line for box in Layers(explanations[case]).boxes.values() for line in box.lines]
         assert any("other users" in text for text in texts)
         assert not [text for text in texts if text.startswith("u") and text[1:].isdigit()]
 
@@ -137,7 +141,7 @@ def test_the_plots_of_others_are_left_alone() -> None:
         "def settings():  # item by item: reading the backend through rcParams would choose one\n"
         "    return {key: dict.__getitem__(matplotlib.rcParams, key) for key in matplotlib.rcParams}\n"
         "before = settings()\n"
-        "page = recall.explain.drawing._Page(2.0); page.text(1, 1, 'a')\n"
+        "page = recall.explain.drawing.page.Page(2.0); page.text(1, 1, 'a')\n"
         "import pathlib, tempfile\n"
         "page.save(pathlib.Path(tempfile.mkdtemp()) / 'a.png', 'png')\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
@@ -147,14 +151,14 @@ def test_the_plots_of_others_are_left_alone() -> None:
 
 
 def test_wrapping() -> None:
-    lines = _wrap("The Lord of the Rings: The Fellowship of the Ring", 1.6, 9, 3)
+    lines = wrap("The Lord of the Rings: The Fellowship of the Ring", 1.6, 9, 3)
     assert len(lines) == 3
     assert " ".join(lines) == "The Lord of the Rings: The Fellowship of the Ring"
-    cut = _wrap("Wordwithoutanyspace" * 9, 1.6, 9, 2)
+    cut = wrap("Wordwithoutanyspace" * 9, 1.6, 9, 2)
     assert len(cut) == 2
     assert cut[-1].endswith("…")
-    assert all(_text_width(line, 9) <= 1.6 for line in [*lines, *cut])
-    assert _wrap("", 1.0, 9, 2) == [""]
+    assert all(text_width(line, 9) <= 1.6 for line in [*lines, *cut])
+    assert wrap("", 1.0, 9, 2) == [""]
 
 
 def test_scores_that_are_not_positive_show_shares_as_they_are(explanations: dict[str, Explanation]) -> None:
@@ -165,6 +169,6 @@ def test_scores_that_are_not_positive_show_shares_as_they_are(explanations: dict
         history=tuple(replace(r, fraction=None) for r in usual.history),
         neighbours=tuple(replace(r, fraction=None) for r in usual.neighbours),
     )
-    labels = [line.label for line in _Layers(plain).lines.values() if line.share is not None]
+    labels = [line.label for line in Layers(plain).lines.values() if line.share is not None]
     assert labels
     assert not [label for label in labels if "%" in label]

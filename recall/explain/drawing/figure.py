@@ -1,0 +1,57 @@
+"""One image: the heading, the paths, and the shares below them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kg.errors import ConfigError
+from kg.io.files import atomic_path
+from recall.explain.drawing.layers import Layers
+from recall.explain.drawing.page import MARGIN, MUTED, WIDTH, Page, text_width, wrap
+from recall.explain.drawing.paths import draw_legend, draw_paths
+from recall.explain.drawing.shares import bars_height, draw_shares
+from recall.explain.explanation import Explanation
+
+FORMATS = {".png": "png", ".svg": "svg"}
+
+
+def draw_explanation(explanation: Explanation, path: Path | str) -> None:
+    """Draw one explanation as an image, about 1200 points wide.
+
+    Left the user, then history items, what they share with the item, and right the item. The width of a solid line is
+    a share of the score: of the history item on the user's side, of the neighbour on the item's side. Dashed lines are
+    edges of the graph that carry no share of their own. Below are the shares of both sides as bars.
+
+    Args:
+        explanation: what `Explainer.explain` returned.
+        path: where to write it; the suffix `.svg` or `.png` says what.
+
+    Raises:
+        ConfigError: the suffix is another one.
+    """
+    target = Path(path)
+    kind = FORMATS.get(target.suffix.lower())
+    if kind is None:
+        raise ConfigError(f"{target} cannot be drawn: the name must end in {' or '.join(FORMATS)}")
+    layers = Layers(explanation)
+    graph_height = max(layers.height, 1.0)
+    shares_height = bars_height(explanation)
+    top, notes = 1.25, 0.75
+    height = top + graph_height + notes + shares_height + MARGIN
+    page = Page(height)
+    _heading(page, explanation)
+    draw_paths(page, layers, top=height - top, bottom=height - top - graph_height)
+    draw_legend(page, layers, explanation, y=height - top - graph_height - 0.35)
+    draw_shares(page, explanation, top=shares_height + MARGIN)
+    with atomic_path(target) as temporary:
+        page.save(temporary, kind)
+
+
+def _heading(page: Page, explanation: Explanation) -> None:
+    title = f"Why {explanation.item.title} is a candidate for user {explanation.user.title}"
+    page.text(MARGIN, page.height - 0.38, wrap(title, WIDTH - 2 * MARGIN, 15, 1, "bold")[0], size=15, weight="bold")
+    subtitle = f"score {explanation.score:.4g} from {explanation.source}"
+    page.text(MARGIN, page.height - 0.68, subtitle, size=9, color=MUTED)
+    page.text(MARGIN, page.height - 1.05, "Connected by", size=11, weight="bold")
+    note = "paths of the graph; they are evidence, not causes of the score"
+    page.text(MARGIN + text_width("Connected by", 11, "bold") + 0.12, page.height - 1.06, note, size=8, color=MUTED)
