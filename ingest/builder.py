@@ -317,6 +317,8 @@ class GraphBuilder:
                 cleaner.numbers(column)
         self._check(source, rows)
         table = cleaner.result()
+        if rows.ordered:
+            table = table.append_column("order", pa.array(np.arange(table.num_rows)))
         if value is None:
             return table, None
         values = pc.replace_substring_regex(pc.utf8_lower(table["value"]), r"\s+", " ")

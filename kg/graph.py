@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kg.arrays import IntArray, distinct
+from kg.arrays import IntArray, PairIndex, distinct
 from kg.errors import InvalidDataError
 from kg.interactions import Interactions
 from kg.schema import RESERVED_NODE_COLUMNS, TITLE_ATTRIBUTES, RelationKey, Schema
@@ -29,14 +29,25 @@ class KnowledgeGraph:
         nodes: node type -> Arrow table with `id` (string, unique), optionally `text`, and attributes; sorted by id
             when made by `build`, so that the order in which a source hands over its facts changes nothing.
         edges: relation key -> Arrow table with `src` and `dst` (int64 positions in the two node tables), optionally
-            `weight`, `timestamp` (UTC seconds) and attributes.
+            `weight`, `timestamp` (UTC seconds), `order` (place among the user's interactions in the source) and
+            attributes.
+        repeats: relation key -> Arrow table of the same columns: what a user did to an item before the edge of `edges`
+            that stands for the pair. Only the sequence of a user's interactions (`kg.history`) looks at them; splits,
+            the model, paths, counts and stores see one edge a pair.
     """
 
-    def __init__(self, schema: Schema, nodes: Mapping[str, Any], edges: Mapping[RelationKey, Any]) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        nodes: Mapping[str, Any],
+        edges: Mapping[RelationKey, Any],
+        repeats: Mapping[RelationKey, Any] | None = None,
+    ) -> None:
         self.schema = schema
         self.nodes: dict[str, Any] = {name: nodes[name] for name in schema.node_types if name in nodes}
         self.edges: dict[RelationKey, Any] = {key: edges[key] for key in schema.relations if key in edges}
-        unknown = [str(k) for k in edges if RelationKey(*k) not in schema.relations] + [
+        self.repeats: dict[RelationKey, Any] = {key: table for key, table in (repeats or {}).items() if table.num_rows}
+        unknown = [str(k) for k in (*edges, *self.repeats) if RelationKey(*k) not in schema.relations] + [
             name for name in nodes if name not in schema.node_types
         ]
         if unknown:
@@ -99,7 +110,7 @@ class KnowledgeGraph:
                 counts = pc.value_counts(ids)
                 twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0].as_py()
                 raise InvalidDataError(f"node table {name!r} has ids more than once, the first is {twice!r}")
-        for key, table in self.edges.items():
+        for key, table in (*self.edges.items(), *self.repeats.items()):
             for column, node_type in node_columns(self.schema, key).items():
                 if column not in table.column_names or not pa.types.is_int64(table.schema.field(column).type):
                     raise InvalidDataError(f"edge table {key} needs an int64 column {column!r}")
@@ -184,9 +195,17 @@ class KnowledgeGraph:
         return pairs // self.num_nodes(key.target), pairs % self.num_nodes(key.target)
 
     def keep_edges(self, kept: Mapping[RelationKey, npt.NDArray[np.bool_]]) -> KnowledgeGraph:
-        """The same nodes with only the marked edges of the given relations; the others stay whole."""
+        """The same nodes with only the marked edges of the given relations; the others stay whole.
+
+        Repeats of an edge stay or go with it.
+        """
         edges = {key: table.filter(pa.array(kept[key])) if key in kept else table for key, table in self.edges.items()}
-        return KnowledgeGraph(self.schema, self.nodes, edges)
+        repeats = dict(self.repeats)
+        for key in kept.keys() & repeats.keys():
+            pairs = PairIndex.of(column(edges[key], "src"), column(edges[key], "dst"), self.num_nodes(key.target))
+            stays = pairs.contains(column(repeats[key], "src"), column(repeats[key], "dst"))
+            repeats[key] = repeats[key].filter(pa.array(stays))
+        return KnowledgeGraph(self.schema, self.nodes, edges, repeats)
 
     def keep_nodes(self, kept: Mapping[str, npt.NDArray[np.bool_]]) -> KnowledgeGraph:
         """The graph among the marked nodes of the given types; the other types stay whole.
@@ -207,16 +226,20 @@ class KnowledgeGraph:
                 raise InvalidDataError(f"the mask of {name!r} has shape {mask.shape}, not ({self.num_nodes(name)},)")
         position = {name: np.where(mask, np.cumsum(mask) - 1, -1) for name, mask in kept.items()}
         nodes = {n: table.filter(pa.array(kept[n])) if n in kept else table for n, table in self.nodes.items()}
-        edges = {}
-        for key, table in self.edges.items():
+
+        def moved(key: RelationKey, table: Any) -> Any:
             stays = np.ones(table.num_rows, dtype=bool)
             for end, node_type in node_columns(self.schema, key).items():
                 if node_type in position:
                     new = position[node_type][column(table, end)]
                     table = table.set_column(table.column_names.index(end), end, pa.array(new))
                     stays &= new >= 0
-            edges[key] = table.filter(pa.array(stays))
-        return KnowledgeGraph(self.schema, nodes, edges)
+            return table.filter(pa.array(stays))
+
+        edges, repeats = (
+            {key: moved(key, table) for key, table in tables.items()} for tables in (self.edges, self.repeats)
+        )
+        return KnowledgeGraph(self.schema, nodes, edges, repeats)
 
     def connected(self) -> dict[str, npt.NDArray[np.bool_]]:
         """Which nodes have an edge: node type -> bool (nodes,); with `keep_nodes` the others are left out."""
@@ -231,7 +254,10 @@ class KnowledgeGraph:
         relations = {key: r for key, r in self.schema.relations.items() if key not in dropped}
         interaction = None if self.schema.interaction in dropped else self.schema.interaction
         schema = replace(self.schema, relations=relations, interaction=interaction)
-        return KnowledgeGraph(schema, self.nodes, {k: t for k, t in self.edges.items() if k in relations})
+        edges, repeats = (
+            {key: table for key, table in tables.items() if key in relations} for tables in (self.edges, self.repeats)
+        )
+        return KnowledgeGraph(schema, self.nodes, edges, repeats)
 
     def title(self, node_type: str, index: int) -> str:
         """What to call a node before a person: its title attribute, else its id."""

@@ -4,8 +4,9 @@ A split gives every interaction a part. A view of the graph keeps only some part
 held-out ones with it: tags and reviews are events too and follow the interaction they belong to.
 
 Ties: users often rate several items in the same second (a sixth of the MovieLens users at the boundary). Equal
-timestamps are ordered by a seeded hash of the user's and the item's external ids, so the order favours neither old nor
-new items, and adding nodes changes it for nobody.
+timestamps keep the order of a source that lists a user's items in order; otherwise they are ordered by a seeded hash of
+the user's and the item's external ids, so the order favours neither old nor new items, and adding nodes changes it for
+nobody.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kg.arrays import IntArray, RaggedArray, distinct
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph
 from kg.interactions import NO_TIME
 from kg.schema import RelationKey
-from kg.vocabulary import stable_hash
+from kg.vocabulary import pair_hash, stable_hash
 
 TRAIN, VALID, TEST, UNUSED = 0, 1, 2, -1
 PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
@@ -87,7 +89,9 @@ class Split:
         for key in graph.schema.events():
             if key != graph.schema.interaction_key and key in graph.edges:
                 masks[key] = self._known_events(graph, key, kept)
-        return graph.keep_edges(masks)
+        view = graph.keep_edges(masks)
+        repeats = {key: _of_parts(table, parts) for key, table in view.repeats.items()}
+        return KnowledgeGraph(view.schema, view.nodes, view.edges, repeats) if repeats else view
 
     def _known_events(
         self, graph: KnowledgeGraph, key: RelationKey, kept: npt.NDArray[np.bool_]
@@ -199,15 +203,15 @@ def hide_items(graph: KnowledgeGraph, *, fraction: float = 0.1, seed: int = 0) -
     return Split(part=part, hidden_items=hidden)
 
 
+def _of_parts(repeats: Any, parts: tuple[PartName, ...]) -> Any:
+    """Repeats that the sources do not name as of another part."""
+    if "part" not in repeats.column_names:
+        return repeats
+    return repeats.filter(pc.or_(pc.is_null(repeats["part"]), pc.is_in(repeats["part"], value_set=pa.array(parts))))
+
+
 def _pair_hash(graph: KnowledgeGraph, seed: int) -> npt.NDArray[np.uint64]:
-    users, items = stable_hash(graph.users.ids, seed), stable_hash(graph.items.ids, seed + 1)
-    mixed: npt.NDArray[np.uint64] = users[graph.interactions.user] ^ (
-        items[graph.interactions.item] * np.uint64(0x9E3779B97F4A7C15)
-    )
-    # One round of splitmix64 (Steele et al. 2014): two hashes joined by xor alone would share their high bits.
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    return pair_hash(graph.users, graph.items, graph.interactions.user, graph.interactions.item, seed)
 
 
 def _uniform(graph: KnowledgeGraph, seed: int) -> npt.NDArray[np.float64]:
@@ -215,7 +219,7 @@ def _uniform(graph: KnowledgeGraph, seed: int) -> npt.NDArray[np.float64]:
 
 
 def _time_order(graph: KnowledgeGraph, seed: int) -> IntArray:
-    return np.lexsort((_pair_hash(graph, seed), graph.interactions.timestamp))
+    return np.lexsort((_pair_hash(graph, seed), graph.interactions.order, graph.interactions.timestamp))
 
 
 def _moment(times: IntArray, fraction: float) -> int:

@@ -103,3 +103,33 @@ def stable_hash(ids: Any, seed: int) -> npt.NDArray[np.uint64]:
     values = ids.to_pylist() if hasattr(ids, "to_pylist") else list(ids)
     digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8, key=key).digest() for name in values)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def pair_hash(
+    users: Vocabulary, items: Vocabulary, user: IntArray, item: IntArray, seed: int
+) -> npt.NDArray[np.uint64]:
+    """64-bit hashes of pairs of a user and an item by their external ids, (n,).
+
+    Args:
+        users: ids of the users.
+        items: ids of the items.
+        user: positions, (n,).
+        item: positions, (n,).
+        seed: another one gives other hashes.
+    """
+    mixed = _hash_of(users, user, seed) ^ (_hash_of(items, item, seed + 1) * np.uint64(0x9E3779B97F4A7C15))
+    # One round of splitmix64 (Steele et al. 2014): two hashes joined by xor alone would share their high bits.
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    result: npt.NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return result
+
+
+def _hash_of(names: Vocabulary, index: IntArray, seed: int) -> npt.NDArray[np.uint64]:
+    """The stable hash of each id that occurs."""
+    occurs = np.zeros(len(names), dtype=bool)
+    occurs[index] = True
+    hashes = np.zeros(len(names), dtype=np.uint64)
+    hashes[occurs] = stable_hash(names.ids.filter(pa.array(occurs)), seed)
+    result: npt.NDArray[np.uint64] = hashes[index]
+    return result

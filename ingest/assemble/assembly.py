@@ -109,6 +109,7 @@ class _Assembly:
         first = next(iter(interactions), None)
         self.interaction = self._interaction(first)
         self.ids: dict[str, Any] = {}
+        self.repeats: dict[RelationKey, Any] = {}
         self.rdf_row: dict[str, IntArray] = {}
 
     def _interaction(self, first: str | None) -> RelationKey | None:
@@ -138,7 +139,7 @@ class _Assembly:
         for name, node_type in schema.node_types.items():
             if node_type.text is not None:
                 nodes[name] = self._with_text(node_type, nodes, tables)
-        graph = KnowledgeGraph(schema, nodes, {key: tables[key] for key in schema.relations})
+        graph = KnowledgeGraph(schema, nodes, {key: tables[key] for key in schema.relations}, self.repeats)
         self._check_overrides(graph)
         if self.people is not None:
             graph = self.people.admit(graph, self.report)
@@ -277,8 +278,25 @@ class _Assembly:
             for key, tables in parts.items()
         }
 
+    def _in_order(self, table: Any) -> Any:
+        """Rows of sources that list a user's items in order: `order` becomes the place among the user's rows."""
+        rows = np.flatnonzero(pc.is_valid(table["order"]).to_numpy())
+        user = table["src"].to_numpy()[rows]
+        by_user = np.argsort(user, kind="stable")
+        first = np.searchsorted(user[by_user], user[by_user])
+        places = np.empty(len(rows), dtype=np.int64)
+        places[by_user] = np.arange(len(rows)) - first
+        order = np.full(table.num_rows, -1, dtype=np.int64)
+        order[rows] = places
+        return table.set_column(table.column_names.index("order"), "order", pa.array(order, mask=order < 0))
+
     def _without_repeats(self, key: RelationKey, table: Any) -> Any:
-        """One edge a pair (or a pair and user, value or graph): the latest, then train first, then the highest."""
+        """One edge a pair (or a pair and user, value or graph): the latest, then train first, then the highest.
+
+        What users did to the same items before stays in `repeats`.
+        """
+        if "order" in table.column_names:
+            table = self._in_order(table)
         identity = [table["src"].to_numpy(), table["dst"].to_numpy()]
         there = table.column_names
         identity += [_codes(table[name]) for name in ("user", "value", "graph") if name in there]
@@ -295,6 +313,7 @@ class _Assembly:
             again[1:] = np.logical_and.reduce([c[order][1:] == c[order][:-1] for c in identity])
         if again.any():
             kind = "duplicate interactions" if key in self.events else "repeated edges"
+            ends = (self.user, self.item)
             rows = order[again][:5]
             examples = [
                 f"{key.source} {self.ids[key.source][int(identity[0][i])].as_py()} {key.name} "
@@ -304,10 +323,12 @@ class _Assembly:
             self.report.add(
                 kind,
                 int(again.sum()),
-                "the latest is kept",
+                "the latest stands for the pair" if (key.source, key.target) == ends else "the latest is kept",
                 examples,
                 severity="warning" if key in self.events else "info",
             )
+            if key in self.events and (key.source, key.target) == ends and "value" not in there:
+                self.repeats[key] = sort_edges(table.take(pa.array(order[again])))
             table = table.take(pa.array(order[~again]))
         if key in self.events and "value" in table.column_names:
             table = table.drop_columns(["value"])

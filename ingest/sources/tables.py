@@ -41,12 +41,14 @@ class Rows:
         name: for messages.
         place: the place of a row, "ratings.csv:17".
         bad_rows: places of rows that could not even be split into cells, with the reason.
+        ordered: the rows of a user are in an order that means something.
     """
 
     table: Any
     name: str
     place: Callable[[int], str]
     bad_rows: list[str] = field(default_factory=list)
+    ordered: bool = False
 
 
 def frame_table(frame: Any, name: str) -> Any:
@@ -215,7 +217,7 @@ def read_lists(path: Path, *, name: str) -> Rows:
     """Read a file of lists: a line a user, user id and then the ids of the items, separated by blanks.
 
     Returns:
-        Rows of `user_id`, `item_id` (strings).
+        Rows of `user_id`, `item_id` (strings), those of a user in the order of the file.
 
     Raises:
         InvalidDataError: the file is missing, empty or damaged.
@@ -237,7 +239,7 @@ def read_lists(path: Path, *, name: str) -> Rows:
     number = np.repeat(np.arange(len(lines)), counts)
     items = pa.array([item for line in lines for item in line[1:]], type=pa.string())
     table = pa.table({"user_id": users.take(pa.array(number)), "item_id": items})
-    return Rows(table, name, lambda row: f"{name}:{int(number[row]) + 1}")
+    return Rows(table, name, lambda row: f"{name}:{int(number[row]) + 1}", ordered=True)
 
 
 def pick(rows: Rows, wanted: Mapping[str, str | None], optional: Mapping[str, str] | None = None) -> Any:

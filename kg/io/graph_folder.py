@@ -40,12 +40,17 @@ def save_graph(graph: KnowledgeGraph, folder: Path) -> None:
             {"key": list(key), **_write(staging, f"edges-{number:03d}-{_slug(key.name)}.parquet", table)}
             for number, (key, table) in enumerate(graph.edges.items())
         ]
+        repeats = [
+            {"key": list(key), **_write(staging, f"repeats-{number:03d}-{_slug(key.name)}.parquet", table)}
+            for number, (key, table) in enumerate(graph.repeats.items())
+        ]
         body = {
             "format_version": FORMAT_VERSION,
             "library_version": __version__,
             "schema": graph.schema.to_json(),
             "nodes": nodes,
             "edges": edges,
+            "repeats": repeats,
         }
         write_json(staging / INDEX, {**body, "digest": digest(body)})
         if folder.exists():
@@ -55,19 +60,26 @@ def save_graph(graph: KnowledgeGraph, folder: Path) -> None:
         remove_trees([staging])
 
 
-def load_graph(folder: Path) -> KnowledgeGraph:
+def load_graph(folder: Path, *, verify: bool = True) -> KnowledgeGraph:
     """Read what `save_graph` wrote; executes no code.
 
+    Args:
+        folder: the graph's.
+        verify: compare the checksum of every file. They detect damage, not forgery. A caller that has compared those of
+            the whole run need not do it again.
+
     Raises:
-        ArtifactError: a file is missing, changed or of other counts, or the format version is another. Checksums
-            detect damage, not forgery.
+        ArtifactError: a file is missing, changed or of other counts, or the format version is another.
     """
     index = _index(folder)
     try:
         schema = Schema.from_json(index["schema"])
-        nodes = {entry["type"]: _read(folder, entry) for entry in index["nodes"]}
-        edges = {RelationKey(*entry["key"]): _read(folder, entry) for entry in index["edges"]}
-        return KnowledgeGraph(schema, nodes, edges)
+        nodes = {entry["type"]: _read(folder, entry, verify) for entry in index["nodes"]}
+        edges, repeats = (
+            {RelationKey(*entry["key"]): _read(folder, entry, verify) for entry in index.get(tables, [])}
+            for tables in ("edges", "repeats")
+        )
+        return KnowledgeGraph(schema, nodes, edges, repeats)
     except ArtifactError:
         raise
     except (GraphRecallError, KeyError, TypeError) as error:
@@ -108,14 +120,14 @@ def _write(folder: Path, name: str, table: Any) -> dict[str, Any]:
     return {"file": name, "rows": int(table.num_rows), "sha256": checksum(folder / name)}
 
 
-def _read(folder: Path, entry: dict[str, Any]) -> Any:
+def _read(folder: Path, entry: dict[str, Any], verify: bool) -> Any:
     name = entry["file"]
     path = folder / name
     if Path(name).name != name:
         raise ArtifactError(f"{folder / INDEX} names the file {name!r}, which is not in its folder")
     if not path.is_file():
         raise ArtifactError(f"{path} is missing")
-    if checksum(path) != entry["sha256"]:
+    if verify and checksum(path) != entry["sha256"]:
         raise ArtifactError(f"{path} is damaged: its checksum differs from the one in {INDEX}")
     table = read_table(path)
     if table.num_rows != entry["rows"]:

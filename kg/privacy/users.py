@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from kg.arrays import IntArray, distinct
 from kg.graph import KnowledgeGraph, column, node_columns, sort_edges
+from kg.schema import RelationKey
 
 Mask = npt.NDArray[np.bool_]
 IRI = "iri"
@@ -95,18 +96,22 @@ def rename_users(graph: KnowledgeGraph, names: Sequence[str]) -> KnowledgeGraph:
     order = pc.sort_indices(table["id"]).to_numpy().astype(np.int64)
     position = np.empty(len(order), dtype=np.int64)
     position[order] = np.arange(len(order))
-    edges = {}
-    for key, edge_table in graph.edges.items():
-        moved = edge_table
-        for end, node_type in node_columns(graph.schema, key).items():
-            if node_type == user_type:
-                moved = moved.set_column(moved.column_names.index(end), end, pa.array(position[column(moved, end)]))
-        edges[key] = moved if moved is edge_table else sort_edges(moved)
+
+    def moved(key: RelationKey, table: Any) -> Any:
+        ends = [end for end, node_type in node_columns(graph.schema, key).items() if node_type == user_type]
+        for end in ends:
+            table = table.set_column(table.column_names.index(end), end, pa.array(position[column(table, end)]))
+        return sort_edges(table) if ends else table
+
+    edges, repeats = (
+        {key: moved(key, table) for key, table in tables.items()} for tables in (graph.edges, graph.repeats)
+    )
     # A name that is a hash is no number, whatever the ids were in the database they came from.
     node_types = {**graph.schema.node_types}
     node_types[user_type] = replace(node_types[user_type], key_type="string")
     schema = replace(graph.schema, node_types=node_types)
-    return KnowledgeGraph(schema, {**graph.nodes, user_type: table.take(pa.array(order)).combine_chunks()}, edges)
+    nodes = {**graph.nodes, user_type: table.take(pa.array(order)).combine_chunks()}
+    return KnowledgeGraph(schema, nodes, edges, repeats)
 
 
 def _renamed(values: Any, ids: Sequence[str], names: Sequence[str], *, iri: bool) -> Any:

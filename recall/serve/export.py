@@ -46,7 +46,7 @@ def export_run(
         raise ArtifactError(f"{out} is there already and not empty: name a new folder")
     with run.hold():  # nobody removes it meanwhile
         run.verify()
-        graph = load_graph(run.graph)
+        graph = load_graph(run.graph, verify=False)
         embeddings = Embeddings.load(run.model)
     staging = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:

@@ -133,7 +133,7 @@ class Recommender:
         if verify:
             folder.verify()
         if graph is None:
-            graph = load_graph(folder.graph)
+            graph = load_graph(folder.graph, verify=False)
         adjacency = Adjacency.of(graph)
         texts = _RunTexts(folder)
         channel = EmbeddingChannel.of(

@@ -5,12 +5,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ingest import DataSettings, GraphBuilder, GraphSettings, QualityReport, build_graph, validate
 from ingest.builder import source_files
 from kg import KnowledgeGraph, RelationKey, SplitConfig, split_interactions
 from kg.errors import ConfigError, InvalidDataError
+from kg.history import InteractionHistory
 
 CONFIG = """
 [graph]
@@ -105,6 +107,61 @@ def test_too_much_set_aside_names_the_numbers_and_the_key(tmp_path: Path) -> Non
     for word in ("more.nt: 1 of 2 (50%)", "quality.max_set_aside = 0.1", "more.nt:1: "):
         assert word in str(caught.value)
     assert build(folder, CONFIG + "\n[quality]\nmax_set_aside = 0.5\n")[1].sources[2].set_aside == 1
+
+
+def names_in_order(graph: KnowledgeGraph) -> dict[str, list[str]]:
+    history = InteractionHistory.of(graph)
+    return {
+        user: graph.items.take(history.sequence(np.array([at]))[0]).to_pylist()
+        for at, user in enumerate(graph.users.ids.to_pylist())
+    }
+
+
+def test_repeats_stay_in_the_sequence_of_a_user(tmp_path: Path) -> None:
+    rows = ["ann,b,5,30", "ann,a,1,20", "bob,a,5,7", "ann,a,5,40", "ann,a,5,10", "ann,a,5,10"]
+    (tmp_path / "r.csv").write_text("\n".join(["user,book,rating,timestamp", *rows]))
+    config = """
+    [graph]
+    item = "book"
+    positive = "rating >= 4"
+    [[sources.interactions]]
+    relation = "read"
+    files = ["r.csv"]
+    columns = {user = "user", item = "book"}
+    """
+    graph, report = build(tmp_path, config)
+    assert names_in_order(graph) == {"ann": ["a", "a", "a", "b", "a"], "bob": ["a"]}
+    assert len(graph.interactions) == 3
+    assert graph.interactions.timestamp.tolist() == [40, 30, 7], "the latest stands for the pair"
+    assert report.findings["duplicate interactions"].count == 3
+    assert InteractionHistory.of(graph).sequence(np.array([0])).positive.tolist() == [True, True, False, True, True]
+    (tmp_path / "r.csv").write_text("\n".join(["user,book,rating,timestamp", *reversed(rows)]))
+    again, _ = build(tmp_path, config)
+    assert again.repeats.keys() == graph.repeats.keys()
+    assert all(table.equals(again.repeats[key]) for key, table in graph.repeats.items())
+
+
+def test_lists_keep_their_order_and_their_repeats(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("0 12 10 11 10\n1 13 10\n")
+    (tmp_path / "test.txt").write_text("1 12 10\n0 9\n")
+    config = """
+    [graph]
+    item = "place"
+    [[sources.interactions]]
+    relation = "visited"
+    format = "lists"
+    train = ["train.txt"]
+    test = ["test.txt"]
+    """
+    graph, _ = build(tmp_path, config)
+    assert names_in_order(graph) == {"0": ["12", "10", "11", "10", "9"], "1": ["13", "10", "12", "10"]}
+    split = split_interactions(graph, SplitConfig(kind="files", valid=0))
+    assert names_in_order(split.view(graph, "train")) == {"0": ["12", "10", "11", "10"], "1": ["13", "10"]}
+    longer = "0 12 10 11 10 13\n"
+    (tmp_path / "train.txt").write_text(longer + "1 13 10\n")
+    edges = build(tmp_path, config)[0].edges
+    (key,) = edges
+    assert edges[key]["order"].to_pylist()[-3:] == graph.edges[key]["order"].to_pylist()[-3:], "those of others stay"
 
 
 def test_parts_given_by_files(tmp_path: Path) -> None:

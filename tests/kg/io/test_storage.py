@@ -8,7 +8,7 @@ import pytest
 
 from kg import Event, KnowledgeGraph, NodeType, Relation, RelationKey, Schema
 from kg.errors import ArtifactError
-from kg.io import files
+from kg.io import files, graph_folder
 from kg.io.files import digest, read_json, write_json
 from kg.io.graph_folder import INDEX, load_graph, save_graph
 from kg.io.parquet import read_table, write_table
@@ -42,6 +42,31 @@ def test_round_trip(toy_graph: KnowledgeGraph, saved: Path) -> None:
     assert index["library_version"]
     assert sum(entry["rows"] for entry in index["nodes"]) == sum(toy_graph.counts()["nodes"].values())
     assert {path.name for path in saved.iterdir()} == {INDEX} | {e["file"] for e in index["nodes"] + index["edges"]}
+
+
+def test_repeats_are_stored_and_old_folders_have_none(toy_graph: KnowledgeGraph, tmp_path: Path) -> None:
+    key = toy_graph.schema.interaction_key
+    graph = KnowledgeGraph(toy_graph.schema, toy_graph.nodes, toy_graph.edges, {key: toy_graph.edges[key].slice(0, 2)})
+    save_graph(graph, tmp_path / "g")
+    again = load_graph(tmp_path / "g")
+    assert again.repeats[key].equals(graph.repeats[key])
+    assert_same(again, toy_graph)
+    body = {
+        name: value for name, value in read_json(tmp_path / "g" / INDEX).items() if name not in ("digest", "repeats")
+    }
+    write_json(tmp_path / "g" / INDEX, {**body, "digest": digest(body)})
+    assert load_graph(tmp_path / "g").repeats == {}
+
+
+def test_checksums_are_left_out_where_the_caller_has_compared_them(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+    monkeypatch.setattr(graph_folder, "checksum", lambda path: hashed.append(path) or files.checksum(path))
+    load_graph(saved, verify=False)
+    assert hashed == []
+    load_graph(saved)
+    assert len(hashed) == len(list(saved.iterdir())) - 1
 
 
 def test_methods_do_the_same(toy_graph: KnowledgeGraph, tmp_path: Path) -> None:

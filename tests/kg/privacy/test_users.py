@@ -156,6 +156,17 @@ def test_renamed_users_keep_what_is_theirs_and_no_attribute_tells_who_they_were(
     assert found["age"] == [31, 32, 30]
 
 
+def test_repeats_go_and_are_renamed_with_their_user() -> None:
+    table = pa.table({"src": [0, 1, 1], "dst": [0, 0, 1]})
+    graph = build({RATED: [("ann", "m1"), ("bob", "m1"), ("bob", "m2")]})
+    graph = KnowledgeGraph(SCHEMA, graph.nodes, graph.edges, {RATED: table})
+    left, _ = without_users(graph, np.array([0]))
+    assert left.repeats[RATED].to_pydict() == {"src": [0, 0], "dst": [0, 1]}
+    assert without_users(graph, np.array([0, 1]))[0].repeats == {}
+    renamed = rename_users(graph, ["z", "y", "x"])
+    assert renamed.repeats[RATED].to_pydict() == {"src": [1, 1, 2], "dst": [0, 1, 0]}
+
+
 def test_a_number_that_is_the_id_is_no_attribute_under_another_name() -> None:
     schema = Schema(
         node_types={"user": NodeType(name="user", key="userId", key_type="integer"), "item": NodeType(name="item")},
