@@ -39,8 +39,10 @@ from gnn.evaluation.calibration import Logistic
 from gnn.evaluation.held_out import Group, known_group
 from gnn.evaluation.metrics import Values, auc, auc_draws, bootstrap_interval, f1_score, user_means
 from gnn.graph.embeddings import Embeddings
+from gnn.graph.fit import fit
 from gnn.graph.lightgcn import LightGCNConfig
-from gnn.training.trainer import RunContext, TrainingConfig, fit
+from gnn.settings import TrainingConfig
+from gnn.training.context import RunContext
 from kg import KnowledgeGraph, RaggedArray, Split
 from kg.arrays import IntArray
 from kg.splits import TEST, TRAIN, VALID

@@ -26,9 +26,11 @@ import numpy as np
 from benchmarks.gowalla_data import checksums, load, split
 from benchmarks.results import record
 from benchmarks.scaling import Clock
-from gnn.distributed import joined
+from gnn.distributed import process_group
+from gnn.graph.fit import fit, run_worker
 from gnn.graph.lightgcn import LightGCNConfig
-from gnn.training.trainer import RunContext, TrainingConfig, assist, fit
+from gnn.settings import TrainingConfig
+from gnn.training.context import RunContext
 
 MODEL = LightGCNConfig(dim=64, layers=3, relations=())
 TRAINING = TrainingConfig(batch_size=32_768, negatives=2048, negative_power=1.0)
@@ -39,9 +41,9 @@ TABLES = 16  # of nodes x columns that a step holds: parameters, optimiser, laye
 
 def measure(data: Path, result: Path) -> None:
     """Train some steps; the first rank writes what they took."""
-    with joined() as ranks:
+    with process_group() as ranks:
         if not ranks.first:
-            assist(ranks)
+            run_worker(ranks)
             return
         graph = load(data / "gowalla")
         clock = Clock()

@@ -27,7 +27,9 @@ from benchmarks.recipes import GOWALLA
 from benchmarks.results import FOLDER, commit, record
 from gnn.evaluation.held_out import Evaluation, Group, user_groups
 from gnn.evaluation.metrics import bootstrap_interval
-from gnn.training.trainer import RunContext, Validation, fit
+from gnn.evaluation.validation import Validation
+from gnn.graph.fit import fit
+from gnn.training.context import RunContext
 from kg import KnowledgeGraph, Split
 from kg.io.files import digest, read_json, write_json
 from recall.channels import (

@@ -28,14 +28,16 @@ from benchmarks.recipes import COLD, GLOBAL, MAIN, PER_USER, RECIPES, Recipe
 from benchmarks.results import record, show
 from gnn.evaluation.held_out import Evaluation, Group, cold_item_groups, user_groups
 from gnn.evaluation.metrics import Values, bootstrap_interval, user_means
+from gnn.evaluation.validation import Validation
 from gnn.graph.cold_start import place_cold_items
 from gnn.graph.embeddings import Embeddings
+from gnn.graph.fit import fit
 from gnn.graph.fold_in import fold_in_items
 from gnn.graph.lightgcn import chosen_relations
 from gnn.text.cache import TextCache
 from gnn.text.encoder import TextConfig, TextEncoder
 from gnn.text.features import TextFeatures, encode_graph
-from gnn.training.trainer import RunContext, Validation, fit
+from gnn.training.context import RunContext
 from kg import KnowledgeGraph, RelationKey, Split, SplitConfig, hide_items, split_interactions
 from kg.arrays import IntArray
 from kg.topology.adjacency import Adjacency

@@ -23,9 +23,14 @@ from benchmarks.gowalla_data import checksums, load, split
 from benchmarks.recipes import GOWALLA
 from benchmarks.results import record
 from gnn.evaluation.top_k import top_items
+from gnn.evaluation.validation import Validation
+from gnn.graph.fit import schedule_of
+from gnn.graph.job import TrainingJob
+from gnn.graph.tasks import make_task
 from gnn.sampling import Stream
-from gnn.training.handover import Job
-from gnn.training.trainer import RunContext, TrainingConfig, Validation, _Fit
+from gnn.settings import TrainingConfig
+from gnn.training.context import RunContext
+from gnn.training.trainer import Trainer
 from kg import KnowledgeGraph, Split
 
 ROUNDS = 5
@@ -42,47 +47,39 @@ def cpu_ms(work: Callable[[], Any]) -> tuple[Any, float]:
 def profile(graph: KnowledgeGraph, parts: Split, name: str, training: TrainingConfig) -> dict[str, Any]:
     """One row: the parts of a step and of a validation."""
     validation = Validation(truth=parts.positives(graph, "valid"), seen=parts.seen(graph, "train"))
-    job = Job(
-        graph=parts.view(graph, "train"),
-        model=GOWALLA.model,
-        training=training,
-        features=None,
-        validation=validation,
-        steps=None,
-        beta=None,
-        device="cpu",
-        seed=0,
-        precision="float32",
+    job = TrainingJob(
+        graph=parts.view(graph, "train"), model=GOWALLA.model, training=training, validation=validation, device="cpu"
     )
-    fit = _Fit(job, RunContext(device="cpu"))
+    context = RunContext(device="cpu")
+    task = make_task(job, context)
+    optimizer = Trainer(task, schedule_of(job), context).optimizer
     rounds: dict[str, list[float]] = {}
     for step in range(ROUNDS + 1):
-        fit.step = step
-        fit.optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         ms: dict[str, float] = {}
-        edges, ms["sampling"] = cpu_ms(lambda step=step: fit.batches(step))
-        users, items = fit.pair_users[edges].long(), fit.pair_items[edges].long()
-        encoded, ms["products"] = cpu_ms(lambda: fit.encoder())
+        edges, ms["sampling"] = cpu_ms(lambda step=step: task.batches(step))
+        users, items = task.pair_users[edges].long(), task.pair_items[edges].long()
+        encoded, ms["products"] = cpu_ms(lambda: task.encoder())
         final = encoded.final.detach().requires_grad_()
         passed = type(encoded)(final, encoded.base.detach())
         loss, ms["loss"] = cpu_ms(
-            lambda passed=passed, users=users, items=items, step=step: fit.objective(
-                passed, users, items, cold=fit.untouched, step=step, stream=Stream.NEGATIVES
+            lambda passed=passed, users=users, items=items, step=step: task.objective(
+                passed, users, items, cold=task.cold, step=step, stream=Stream.NEGATIVES
             )
         )
         _, back = cpu_ms(lambda loss=loss: loss.backward())
         ms["loss"] += back
         _, back = cpu_ms(lambda encoded=encoded, final=final: encoded.final.backward(final.grad))
         ms["products"] += back
-        _, ms["optimiser"] = cpu_ms(fit.optimizer.step)
+        _, ms["optimiser"] = cpu_ms(optimizer.step)
         for part, value in ms.items():
             rounds.setdefault(part, []).append(value)
     row = {f"{part}_ms": round(float(np.median(values[1:])), 1) for part, values in rounds.items()}
     row["step_ms"] = round(sum(row.values()), 1)
     with torch.no_grad():
-        final = fit.encoder().final
-    _, row["validation_ms"] = cpu_ms(lambda: fit._record(0.0))
-    everyone, everything = final[fit.users].detach(), final[fit.items].detach()
+        final = task.encoder().final
+    _, row["validation_ms"] = cpu_ms(task.validate)
+    everyone, everything = final[task.users].detach(), final[task.items].detach()
     seen = parts.seen(graph, "train")
     _, row["all_users_ms"] = cpu_ms(lambda: top_items(everyone, everything, 20, seen=seen))
     return {

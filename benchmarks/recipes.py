@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gnn.graph.gcn import GCNConfig
 from gnn.graph.lightgcn import LightGCNConfig
-from gnn.training.trainer import TrainingConfig
+from gnn.settings import TrainingConfig
 
 PER_USER, GLOBAL, COLD = "per_user_time", "global_time", "cold_items"
 WARM = TrainingConfig(negative_power=0.5, drop_batch_edges=True, cold_weight=0.0, max_steps=300)

@@ -17,11 +17,12 @@ from gnn.evaluation.held_out import known_group
 from gnn.evaluation.metrics import per_user_metrics
 from gnn.evaluation.validation import Validation
 from gnn.graph.embeddings import Embeddings
+from gnn.graph.fit import fit
+from gnn.settings import TrainingConfig
 from gnn.text.cache import TextCache
 from gnn.text.encoder import TextEncoder
 from gnn.text.features import TextFeatures, encode_graph
-from gnn.training.context import RunContext, TrainingConfig
-from gnn.training.trainer import fit
+from gnn.training.context import RunContext
 from ingest import DataSettings, build_graph
 from kg import KnowledgeGraph, RaggedArray, Split, split_interactions
 from kg.lineage import Lineage

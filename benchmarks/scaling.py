@@ -96,8 +96,10 @@ class Clock:
 
 
 def train(folder: Path, _: int) -> dict[str, float]:
+    from gnn.graph.fit import fit
     from gnn.graph.lightgcn import LightGCNConfig
-    from gnn.training.trainer import RunContext, TrainingConfig, fit
+    from gnn.settings import TrainingConfig
+    from gnn.training.context import RunContext
     from kg.io.graph_folder import load_graph
 
     def work() -> dict[str, float]:

@@ -39,9 +39,12 @@ from benchmarks.results import FOLDER, record, show
 from gnn.distributed import ALONE
 from gnn.evaluation.held_out import Evaluation, evaluate, user_groups
 from gnn.evaluation.top_k import top_items
+from gnn.evaluation.validation import Validation
 from gnn.graph.embeddings import Embeddings
-from gnn.training.trainer import RunContext, TrainingConfig, Validation, fit
-from gnn.training.validation import Validator
+from gnn.graph.fit import fit
+from gnn.graph.validator import Validator
+from gnn.settings import TrainingConfig
+from gnn.training.context import RunContext
 from kg import KnowledgeGraph, Split
 from kg.io.files import atomic_path, checksum, write_text
 from kg.progress import Task

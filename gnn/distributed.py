@@ -1,12 +1,13 @@
-"""Training in several processes, each of which holds some columns of every embedding.
+"""Training in several processes (torch.distributed): collective operations on tensors, and on plain data.
 
-Propagation acts on each column alone, so a rank propagates its own columns over the whole graph and hears of nobody.
-Only the loss mixes columns, and only those of a batch's rows. A rank gets whole rows of its share of the pairs
-(`Ranks.spread`) and of all negatives (`Ranks.whole`), computes the loss of that share, and gradients go back the way
-the rows came. Against gathering the whole batch everywhere and computing one loss in all ranks, which would need no
-way back, this divides the loss, the dearest part of a step, by the ranks, and sends each row to one rank instead of
-all. A step with b pairs and m negatives of d columns in n ranks sends from each of them
-2 (2 b / n + m) (d / n) (n - 1) numbers, and twice the few parameters that all ranks share, whose gradients are summed.
+Graph models are sharded by columns: each rank holds some columns of every embedding. Propagation acts on each column
+alone, so a rank propagates its own columns over the whole graph without any exchange. Only the loss mixes columns, and
+only those of a batch's rows. A rank gets all columns of its share of the pairs (`Ranks.all_to_all`) and of all
+negatives (`Ranks.all_gather`), computes the loss of that share, and gradients go back the same way. Compared with
+gathering the whole batch in every rank, this divides the loss, the most expensive part of a step, by the ranks, and
+sends each row to one rank instead of all. A step with b pairs and m negatives of d columns in n ranks sends from each
+of them 2 (2 b / n + m) (d / n) (n - 1) numbers, and twice the few parameters that all ranks hold, whose gradients are
+summed.
 
 Every random number is a function of (seed, step, row, column), so that any number of ranks trains the same model.
 """
@@ -29,34 +30,34 @@ from torch import Tensor
 from gnn.device import resolve_device
 from kg.errors import ConfigError, TrainingError
 
-# A rank waits as long for another one in a training: longer than any step and any write of a checkpoint takes.
-PATIENCE = timedelta(minutes=10)
-# And as long between trainings, while the first rank reads sources and writes runs.
-LONG = timedelta(days=7)
-PIECE = 1 << 26
+# How long a rank waits for another one in a training: longer than any step and any write of a checkpoint takes.
+TIMEOUT = timedelta(minutes=10)
+# How long between trainings, while the first rank reads sources and writes runs.
+LONG_TIMEOUT = timedelta(days=7)
+PIECE = 1 << 26  # bytes sent at a time
 
 
 class Ranks:
-    """The processes of a training, as one of them sees them; one alone needs no others.
+    """The processes of a training, from the point of view of one of them; with one process nothing is exchanged.
 
     Attributes:
-        rank: of this process, from 0.
-        count: of all.
+        rank: number of this process, from 0.
+        count: number of processes.
         sent: bytes that this process has sent to others in trainings.
     """
 
-    def __init__(self, rank: int = 0, count: int = 1, local: int = 0, waiting: Any = None) -> None:
+    def __init__(self, rank: int = 0, count: int = 1, local: int = 0, patient_group: Any = None) -> None:
         self.rank, self.count, self.sent = rank, count, 0
         self._local = local
-        self._waiting = waiting
+        self._patient_group = patient_group
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that reads, writes and reports."""
+        """Whether this is the process that reads, writes and reports."""
         return self.rank == 0
 
     def device(self, name: str) -> torch.device:
-        """The device of this rank: each of a machine has a GPU of its own, where there are any.
+        """The device of this rank: each rank of a machine has a GPU of its own, where there are any.
 
         Raises:
             ConfigError: the name is unknown or numbers a GPU, or there are fewer GPUs than ranks on this machine.
@@ -65,9 +66,9 @@ class Ranks:
             return resolve_device(name)
         if name.startswith("cuda:"):
             raise ConfigError(f"device {name!r} is one device for {self.count} ranks: use cuda, auto or cpu")
-        found = resolve_device(name)
-        if found.type == "cpu":
-            return found
+        device = resolve_device(name)
+        if device.type == "cpu":
+            return device
         if self._local >= torch.cuda.device_count():
             raise ConfigError(
                 f"rank {self.rank} is number {self._local} of its machine, which has {torch.cuda.device_count()} GPUs: "
@@ -79,21 +80,24 @@ class Ranks:
         """The columns of this rank.
 
         Raises:
-            ConfigError: they cannot be shared out evenly.
+            ConfigError: `dim` is no multiple of the number of ranks.
         """
         if dim % self.count:
-            raise ConfigError(f"model.dim = {dim} columns cannot be shared out evenly to {self.count} ranks")
+            raise ConfigError(
+                f"dim = {dim} columns cannot be divided evenly among {self.count} ranks: choose a multiple of "
+                f"{self.count}"
+            )
         width = dim // self.count
         return slice(self.rank * width, (self.rank + 1) * width)
 
     def share(self, length: int, rank: int | None = None) -> slice:
-        """The share of a list that is a rank's, this one's without a number."""
+        """The part of a list that a rank works on; this rank without a number."""
         rank = self.rank if rank is None else rank
         return slice(rank * length // self.count, (rank + 1) * length // self.count)
 
     # ------------------------------------------------------------------------------------------------ in a step
 
-    def spread(self, rows: Tensor) -> Tensor:
+    def all_to_all(self, rows: Tensor) -> Tensor:
         """From own columns of all rows to all columns of the own share of the rows; differentiable.
 
         Args:
@@ -104,10 +108,10 @@ class Ranks:
         """
         if self.count == 1:
             return rows
-        result: Tensor = _Spread.apply(rows, self)
+        result: Tensor = _AllToAll.apply(rows, self)
         return result
 
-    def whole(self, rows: Tensor) -> Tensor:
+    def all_gather(self, rows: Tensor) -> Tensor:
         """From own columns to all columns of the same rows; differentiable, gradients of all ranks added.
 
         Args:
@@ -118,11 +122,11 @@ class Ranks:
         """
         if self.count == 1:
             return rows
-        result: Tensor = _Whole.apply(rows, self)
+        result: Tensor = _AllGather.apply(rows, self)
         return result
 
     @torch.no_grad()
-    def add(self, *tensors: Tensor) -> None:
+    def all_reduce(self, *tensors: Tensor) -> None:
         """Replace each tensor by its sum over the ranks, the same to the last bit in all of them."""
         if self.count == 1 or not tensors:
             return
@@ -134,31 +138,33 @@ class Ranks:
 
     # ------------------------------------------------------------------------------------------------ between steps
 
-    def gather(self, tensor: Tensor) -> Tensor | None:
+    def gather(self, tensor: Tensor, *, split: bool) -> Tensor | None:
         """All columns of a tensor, on the CPU of the first rank; None in the others.
 
         Args:
-            tensor: with own columns; one without columns is the same in all ranks.
+            tensor: this rank's part.
+            split: each rank holds some columns (the last dimension); otherwise all ranks hold the same.
         """
         mine = tensor.detach().cpu().contiguous()
-        if self.count == 1 or not by_columns(mine):
+        if self.count == 1 or not split:
             return mine if self.first else None
         parts = [torch.empty_like(mine) for _ in range(self.count)] if self.first else None
         self._do(lambda: dist.gather(mine, parts))
         return None if parts is None else torch.cat(parts, dim=-1)
 
-    def scatter(self, tensor: Tensor | None, like: Tensor) -> Tensor:
-        """Own columns of a tensor of the first rank, on the CPU; all of it where it has no columns.
+    def scatter(self, tensor: Tensor | None, like: Tensor, *, split: bool) -> Tensor:
+        """This rank's part of a tensor of the first rank, on the CPU.
 
         Args:
             tensor: with all columns, in the first rank; None in the others.
             like: of the shape and type of the result.
+            split: as in `gather`.
         """
         if self.count == 1:
             assert tensor is not None  # noqa: S101 (the one rank is the first)
             return tensor
         mine = torch.empty(like.shape, dtype=like.dtype)
-        if not by_columns(mine):
+        if not split:
             if tensor is not None:
                 mine.copy_(tensor)
             self._do(lambda: dist.broadcast(mine, 0))
@@ -167,25 +173,25 @@ class Ranks:
         self._do(lambda: dist.scatter(mine, parts))
         return mine
 
-    def tell(self, data: Any, *, patience: bool = True) -> Any:
-        """What the first rank says, in all ranks; plain data, no pickles.
+    def broadcast(self, data: Any, *, wait: bool = False) -> Any:
+        """Plain data of the first rank, in all ranks; sent as JSON, no pickles.
 
         Args:
-            data: in the first rank; what the others give does not matter.
-            patience: whether to give up after a while; the first one may be busy for hours before it says something.
+            data: in the first rank; ignored in the others.
+            wait: wait for hours if need be: between trainings the first rank does other work.
         """
         if self.count == 1:
             return data
-        return json.loads(bytes(self.hand(json.dumps(data).encode() if self.first else None, patience=patience)))
+        return json.loads(bytes(self.broadcast_bytes(json.dumps(data).encode() if self.first else None, wait=wait)))
 
-    def hand(self, body: Any, *, patience: bool = True) -> Any:
-        """Bytes of the first rank, in all ranks.
+    def broadcast_bytes(self, body: Any, *, wait: bool = False) -> Any:
+        """A buffer of the first rank, in all ranks.
 
         Args:
             body: a buffer in the first rank, None in the others.
-            patience: as in `tell`.
+            wait: as in `broadcast`.
         """
-        group = None if patience else self._waiting
+        group = self._patient_group if wait else None
         mine = memoryview(b"" if body is None else body)
         size = torch.tensor([mine.nbytes])
         self._do(lambda: dist.broadcast(size, 0, group=group))
@@ -193,7 +199,7 @@ class Ranks:
             mine = memoryview(bytearray(int(size)))
         for start in range(0, mine.nbytes, PIECE):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the buffer of the first rank is read only, and only read
+                warnings.simplefilter("ignore")  # the first rank's buffer is read only, and is only read
                 piece = torch.frombuffer(mine[start : start + PIECE], dtype=torch.uint8)
             self._do(partial(dist.broadcast, piece, 0))
         return mine
@@ -204,7 +210,7 @@ class Ranks:
         except RuntimeError as error:
             raise TrainingError(
                 f"rank {self.rank} of {self.count} lost another one, which was killed, failed or did not answer for "
-                f"{PATIENCE.seconds} s: look for the first error of the job, then start it again, with any number of "
+                f"{TIMEOUT.seconds} s: look for the first error of the job, then start it again, with any number of "
                 f"ranks; it goes on from its last checkpoint ({str(error).splitlines()[0]})"
             ) from error
 
@@ -212,17 +218,12 @@ class Ranks:
 ALONE = Ranks()
 
 
-def by_columns(parameter: Tensor) -> bool:
-    """Whether ranks hold this by columns; numbers, and lists of one a layer or relation, are the same in all ranks."""
-    return parameter.dim() > 1
-
-
 @contextmanager
-def joined() -> Iterator[Ranks]:
-    """The ranks that torchrun started this process among; `ALONE` without torchrun.
+def process_group() -> Iterator[Ranks]:
+    """Join the ranks that torchrun started; `ALONE` without torchrun.
 
-    The first one goes about its work, whose trainings it shares by `RunContext.ranks`; the others call
-    `gnn.training.trainer.assist`, which ends when the first one leaves.
+    The first rank runs the program and passes the ranks to its trainings by `RunContext.ranks`; the others call
+    `gnn.graph.fit.run_worker`, which returns when the first one leaves the group.
 
     gloo carries tensors on CPUs and NCCL those on GPUs; torchrun's rendezvous finds the hosts.
 
@@ -233,25 +234,27 @@ def joined() -> Iterator[Ranks]:
         yield ALONE
         return
     if dist.is_initialized():
-        raise ConfigError("torch.distributed is initialised already: leave that to gnn.distributed.joined")
+        raise ConfigError("torch.distributed is initialised already: leave that to gnn.distributed.process_group")
     local = int(os.environ["LOCAL_RANK"])
     if torch.cuda.is_available() and local < torch.cuda.device_count():
         torch.cuda.set_device(local)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
     try:
-        ranks = Ranks(dist.get_rank(), dist.get_world_size(), local, dist.new_group(backend="gloo", timeout=LONG))
+        ranks = Ranks(
+            dist.get_rank(), dist.get_world_size(), local, dist.new_group(backend="gloo", timeout=LONG_TIMEOUT)
+        )
         try:
             yield ranks
         finally:
             if ranks.first:
-                with suppress(TrainingError):  # of a training that failed they know already
-                    ranks.tell(None, patience=False)
+                with suppress(TrainingError):  # after a failed training the others are gone already
+                    ranks.broadcast(None, wait=True)
     finally:
         dist.destroy_process_group()
 
 
-class _Spread(torch.autograd.Function):
-    """See `Ranks.spread`."""
+class _AllToAll(torch.autograd.Function):
+    """See `Ranks.all_to_all`."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, ranks: Ranks) -> Tensor:
@@ -276,8 +279,8 @@ class _Spread(torch.autograd.Function):
         return received, None
 
 
-class _Whole(torch.autograd.Function):
-    """See `Ranks.whole`."""
+class _AllGather(torch.autograd.Function):
+    """See `Ranks.all_gather`."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, ranks: Ranks) -> Tensor:

@@ -13,8 +13,9 @@ from benchmarks.ablations import shuffled
 from benchmarks.book_crossing import pair_scores, with_popularity
 from benchmarks.book_crossing_data import RATED, around_items
 from benchmarks.book_crossing_data import book_crossing as read
+from gnn.graph.fit import fit
 from gnn.graph.lightgcn import LightGCNConfig
-from gnn.training.trainer import TrainingConfig, fit
+from gnn.settings import TrainingConfig
 from kg import RelationKey
 from kg.errors import InvalidDataError
 from kg.splits import TEST, TRAIN, VALID

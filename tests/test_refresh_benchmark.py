@@ -10,9 +10,11 @@ import pytest
 
 from benchmarks.refresh_data import BundledMovies
 from benchmarks.refresh_quality import GROUPS, K, Part, Readings, _asked, before
+from gnn.graph.fit import fit
 from gnn.graph.lightgcn import LightGCNConfig
+from gnn.settings import TrainingConfig
 from gnn.text.features import TextFeatures
-from gnn.training.trainer import RunContext, TrainingConfig, fit
+from gnn.training.context import RunContext
 from kg import Event, KnowledgeGraph, NodeType, RaggedArray, Relation, RelationKey, Schema, SplitConfig
 from kg import split_interactions as split_of
 from kg.lineage import Lineage

@@ -99,7 +99,7 @@ class LightGCN(nn.Module):
         tables = [encoded.base, encoded.tail, encoded.tail2]
         if self.layer0.projection is not None:
             tables.append(self.layer0.projection)
-        base, tail, tail2, *projection = (ranks.gather(table) for table in tables)
+        base, tail, tail2, *projection = (ranks.gather(table, split=True) for table in tables)
         if base is None or tail is None or tail2 is None:
             return None
         return LinearParts(

@@ -60,7 +60,7 @@ class Parameters:
         digest.update(self.taught.tobytes())
         return digest.hexdigest()
 
-    def known(self, graph: KnowledgeGraph) -> npt.NDArray[np.bool_]:
+    def learned(self, graph: KnowledgeGraph) -> npt.NDArray[np.bool_]:
         """Nodes of another graph whose free embedding was taught, bool (nodes,)."""
         before = self._matched(graph)
         result: npt.NDArray[np.bool_] = (before >= 0) & self.taught[before]
@@ -81,8 +81,8 @@ class Parameters:
             result[RELATIONS] = self.tensors[RELATIONS]
         if FREE in self.tensors:
             before = self._matched(graph)
-            known = self.known(graph)
-            result[FREE] = np.where(known[:, None], self.tensors[FREE][before], np.float32(0))
+            learned = self.learned(graph)
+            result[FREE] = np.where(learned[:, None], self.tensors[FREE][before], np.float32(0))
         return result
 
     def _matched(self, graph: KnowledgeGraph) -> IntArray:
@@ -136,7 +136,7 @@ class Parameters:
         return json.dumps({"relations": [list(key) for key in self.relations], "nodes": nodes})
 
 
-def foretold(
+def predict_free(
     received: FloatArray, free: FloatArray, *, taught: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_]
 ) -> FloatArray:
     """Free embeddings of new nodes, from what they receive, by a ridge regression over taught nodes of their type.

@@ -1,1 +1,1 @@
-"""The trainer and what it works with: losses, validation, checkpoints, several ranks."""
+"""The one trainer of every model with weights: task, schedule, context, checkpoints, and losses to share."""

@@ -1,4 +1,4 @@
-"""What is told to the trainer: how to train, and where."""
+"""Where a training runs, and who follows it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from gnn.distributed import ALONE, Ranks
-from gnn.settings import ModelConfig, TrainingConfig
 from kg.progress import SILENT, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """Where and how loudly to train; nothing in here changes what is learned but the seed and the precision.
+    """Where to train and what to report; only the seed and the precision change what is learned.
 
     Attributes:
         device: "auto", "cpu", "cuda" or "cuda:N".
         seed: of the start, the batches, the negatives and the masks.
         precision: of all parameters and products.
-        progress: who listens.
-        checkpoints: folder of the checkpoint that a killed training goes on from; None: no checkpoints.
+        progress: shown while training.
+        checkpoints: folder of the checkpoint that an interrupted training resumes from; None: no checkpoints.
         log: JSON lines, one a validation; None: no log.
-        on_validation: hears the log's lines so far after each validation, also those of before a kill; what it raises
-            ends the training.
-        ranks: the processes that train together (gnn.distributed.joined): the first calls `gnn.training.trainer.fit`,
-            the others `gnn.training.trainer.assist`.
+        on_validation: called with the log's entries so far after each validation, those of before a resume included; an
+            exception of it ends the training.
+        ranks: the processes that train together (gnn.distributed.process_group): the first calls `fit`, the others
+            `run_worker` (gnn.graph.fit).
     """
 
     device: str = "auto"
@@ -38,5 +39,16 @@ class RunContext:
     on_validation: Callable[[Sequence[Mapping[str, Any]]], None] | None = None
     ranks: Ranks = ALONE
 
+    @property
+    def torch_device(self) -> torch.device:
+        """The device of this rank.
 
-__all__ = ["ModelConfig", "RunContext", "TrainingConfig"]
+        Raises:
+            ConfigError: it is unknown or not there, or there are fewer GPUs than ranks on this machine.
+        """
+        return self.ranks.device(self.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision as torch names it."""
+        return {"float32": torch.float32, "float64": torch.float64}[self.precision]

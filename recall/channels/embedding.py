@@ -25,8 +25,10 @@ from recall.index.item_index import IndexConfig, ItemIndex, vectors_fingerprint
 from recall.index.top_k import check_k
 
 if TYPE_CHECKING:
+    from gnn.evaluation.validation import Validation
     from gnn.graph.layer0 import TextVectors
-    from gnn.training.trainer import ModelConfig, RunContext, TrainingConfig, Validation
+    from gnn.settings import ModelConfig, TrainingConfig
+    from gnn.training.context import RunContext
 
 _FORMAT = 1
 _SAMPLED_USERS = 4096
@@ -61,7 +63,7 @@ class EmbeddingChannel:
         index: IndexConfig | None = None,
         encode: TextEncode | None = None,
     ) -> None:
-        """Say how `fit` trains; see `gnn.training.trainer.fit`. `of` takes vectors that are trained already.
+        """Say how `fit` trains; see `gnn.graph.fit.fit`. `of` takes vectors that are trained already.
 
         Args:
             model: which encoder, and its hyper-parameters; the default is the linear model.
@@ -115,8 +117,9 @@ class EmbeddingChannel:
 
     def fit(self, graph: KnowledgeGraph) -> Self:
         """Train on a graph and index its items; returns itself."""
+        from gnn.graph.fit import fit
         from gnn.graph.lightgcn import LightGCNConfig
-        from gnn.training.trainer import TrainingConfig, fit
+        from gnn.settings import TrainingConfig
 
         embeddings = fit(
             graph,

@@ -115,9 +115,9 @@ def _refresh_once(settings: RefreshConfig, *, full: bool, log: bool, quiet: bool
     try:
         with stoppable(), _joined() as ranks, _progress(log=log, quiet=quiet) as progress:
             if ranks is not None and not ranks.first:
-                from gnn.training.trainer import assist
+                from gnn.graph.fit import run_worker
 
-                assist(ranks)
+                run_worker(ranks)
                 return None
             return reported_refresh(settings, progress=progress, full=full, ranks=ranks)
     except KeyboardInterrupt as error:
@@ -138,9 +138,9 @@ def _joined() -> Iterator[Ranks | None]:
     if "TORCHELASTIC_RUN_ID" not in os.environ:  # as torch.distributed.is_torchelastic_launched
         yield None
         return
-    from gnn.distributed import joined
+    from gnn.distributed import process_group
 
-    with joined() as ranks:
+    with process_group() as ranks:
         yield ranks
 
 

@@ -21,9 +21,11 @@ import numpy as np
 from gnn.device import resolve_device
 from gnn.distributed import ALONE, Ranks
 from gnn.graph.embeddings import Embeddings
+from gnn.graph.fit import fit
 from gnn.graph.warm_start import Parameters
+from gnn.settings import TrainingConfig
 from gnn.text.features import TextFeatures
-from gnn.training.trainer import RunContext, TrainingConfig, fit
+from gnn.training.context import RunContext
 from kg.difference import Difference
 from kg.errors import GateError, StoreError
 from kg.io.files import read_json, remove_trees, write_json

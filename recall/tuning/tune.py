@@ -25,8 +25,10 @@ from torch.distributed import is_torchelastic_launched
 
 from gnn.device import resolve_device
 from gnn.evaluation.held_out import Group, user_groups
+from gnn.evaluation.validation import Validation
+from gnn.graph.fit import fit
 from gnn.graph.lightgcn import chosen_relations
-from gnn.training.trainer import RunContext, Validation, fit
+from gnn.training.context import RunContext
 from kg.errors import ConfigError, InvalidDataError, TrainingError
 from kg.io.files import digest, remove_trees
 from kg.progress import SILENT, Progress, Task

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from gnn.graph.embeddings import Embeddings
+from gnn.graph.fit import fit
 from gnn.graph.lightgcn import LightGCNConfig
-from gnn.training.trainer import TrainingConfig, fit
+from gnn.settings import TrainingConfig
 from kg import KnowledgeGraph, RelationKey, split_interactions
 from kg.splits import Split, SplitConfig
 

@@ -19,12 +19,16 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from gnn.distributed import ALONE, Ranks, joined
+from gnn.distributed import ALONE, Ranks, process_group
+from gnn.evaluation.validation import Validation
 from gnn.graph.embeddings import Embeddings
+from gnn.graph.fit import fit, run_worker
 from gnn.graph.gcn import GCNConfig
 from gnn.graph.lightgcn import LightGCNConfig
+from gnn.settings import ModelConfig, TrainingConfig
 from gnn.text.features import TextFeatures
-from gnn.training.trainer import CHECKPOINT, ModelConfig, RunContext, TrainingConfig, Validation, assist, fit
+from gnn.training.checkpoint import CHECKPOINT
+from gnn.training.context import RunContext
 from kg import (
     Event,
     KnowledgeGraph,
@@ -183,9 +187,9 @@ def finish(processes: list[subprocess.Popen[str]]) -> list[str]:
 
 def whole_trainings(folder: Path) -> None:
     """All trainings with two ranks, and one that a single process began."""
-    with joined() as ranks:
+    with process_group() as ranks:
         if not ranks.first:
-            assist(ranks)
+            run_worker(ranks)
             return
         with pytest.raises(ConfigError, match="a GCN's layers mix columns"):
             fit(graph_of(), GCNConfig(dim=8), TRAINING, context=RunContext(device="cpu", ranks=ranks))
@@ -198,20 +202,20 @@ def whole_trainings(folder: Path) -> None:
 
 def killed_training(folder: Path) -> None:
     """A training whose second rank is killed after the first checkpoint."""
-    with joined() as ranks:
+    with process_group() as ranks:
         if ranks.first:
             train("softmax", ranks, folder)
             return
-        add, calls = ranks.add, [0]
+        all_reduce, calls = ranks.all_reduce, [0]
 
         def deadly(*tensors: torch.Tensor) -> None:
             calls[0] += 1
             if calls[0] == 16:
                 os.kill(os.getpid(), signal.SIGKILL)
-            add(*tensors)
+            all_reduce(*tensors)
 
-        ranks.add = deadly  # type: ignore[method-assign]
-        assist(ranks)
+        ranks.all_reduce = deadly  # type: ignore[method-assign]
+        run_worker(ranks)
 
 
 TASKS = {"whole": whole_trainings, "killed": killed_training}
@@ -291,7 +295,7 @@ def test_a_killed_rank_ends_the_others_with_one_error_and_any_number_goes_on(tmp
 
 
 def test_what_ranks_cannot_share_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"model.dim = 8 columns cannot be shared out evenly to 3 ranks"):
+    with pytest.raises(ConfigError, match=r"dim = 8 columns cannot be divided evenly among 3 ranks"):
         train("softmax", Ranks(0, 3))
     with pytest.raises(ConfigError, match="only the first rank calls fit"):
         train("softmax", Ranks(1, 2))
@@ -309,5 +313,5 @@ def test_shares_are_every_row_once() -> None:
 def test_without_torchrun_there_is_one_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     monkeypatch.setenv("WORLD_SIZE", "8")
-    with joined() as ranks:
+    with process_group() as ranks:
         assert ranks is ALONE

@@ -10,12 +10,15 @@ import pytest
 
 from gnn.evaluation.metrics import per_user_metrics
 from gnn.evaluation.top_k import top_items
+from gnn.evaluation.validation import Validation
 from gnn.graph.cold_start import SCALES, choose_scale, place_cold_items, untouched_items
 from gnn.graph.embeddings import Embeddings
+from gnn.graph.fit import fit
 from gnn.graph.fold_in import fold_in_items, fold_in_users
 from gnn.graph.lightgcn import LightGCNConfig, chosen_relations
 from gnn.graph.shares import Shares, split_scores
-from gnn.training.trainer import RunContext, TrainingConfig, Validation, fit
+from gnn.settings import TrainingConfig
+from gnn.training.context import RunContext
 from kg import KnowledgeGraph, RaggedArray, RelationKey, hide_items
 from kg.errors import ConfigError
 from kg.topology.adjacency import Adjacency, Numbering

@@ -11,8 +11,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from gnn.graph.embeddings import Embeddings, item_prior, item_scale
+from gnn.graph.fit import fit
 from gnn.graph.lightgcn import LightGCNConfig
-from gnn.training.trainer import RunContext, TrainingConfig, fit
+from gnn.settings import TrainingConfig
+from gnn.training.context import RunContext
 from kg import KnowledgeGraph
 from kg.errors import ArtifactError
 

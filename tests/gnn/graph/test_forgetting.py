@@ -10,12 +10,14 @@ import pytest
 
 from gnn.graph.cold_start import untouched_items
 from gnn.graph.embeddings import Embeddings, item_prior, item_scale
+from gnn.graph.fit import fit
 from gnn.graph.forgetting import forget_in_embeddings, forget_in_features, forget_in_parameters, kept_rows
 from gnn.graph.gcn import GCNConfig
 from gnn.graph.lightgcn import LightGCNConfig
 from gnn.graph.shares import split_scores
+from gnn.settings import TrainingConfig
 from gnn.text.features import TextFeatures
-from gnn.training.trainer import RunContext, TrainingConfig, fit
+from gnn.training.context import RunContext
 from kg import KnowledgeGraph, RelationKey
 from kg.privacy.users import without_users
 from kg.topology.adjacency import Adjacency, Numbering

@@ -10,9 +10,11 @@ import pyarrow as pa
 import pytest
 
 from gnn.graph.embeddings import Embeddings
+from gnn.graph.fit import fit
 from gnn.graph.lightgcn import LightGCNConfig
-from gnn.graph.warm_start import FILE, FREE, RIDGE, Parameters, foretold
-from gnn.training.trainer import RunContext, TrainingConfig, fit
+from gnn.graph.warm_start import FILE, FREE, RIDGE, Parameters, predict_free
+from gnn.settings import TrainingConfig
+from gnn.training.context import RunContext
 from kg import Event, KnowledgeGraph, NodeType, PositiveRule, Relation, RelationKey, Schema
 from kg.errors import ArtifactError
 from kg.topology.adjacency import Numbering
@@ -95,7 +97,7 @@ def test_new_nodes_begin_where_a_ridge_regression_over_taught_ones_puts_them() -
     free = received @ truth
     taught, new = np.arange(200) < 150, np.arange(200) >= 190
     free[~taught] = 1e9  # of these nothing is learned
-    found = foretold(received, free, taught=taught, new=new)
+    found = predict_free(received, free, taught=taught, new=new)
     x, y = received[taught].astype(np.float64), free[taught].astype(np.float64)
     penalty = RIDGE * np.mean(np.sum(x * x, axis=0))
     # The naive way: a penalty is as many more rows to fit.
@@ -104,8 +106,8 @@ def test_new_nodes_begin_where_a_ridge_regression_over_taught_ones_puts_them() -
     assert np.allclose(found, received[new] @ weights, atol=1e-5)
     assert np.allclose(found, received[new] @ truth, rtol=0.1, atol=0.1)
     nothing = np.zeros(200, dtype=bool)
-    assert not foretold(received, free, taught=nothing, new=new).any()
-    assert foretold(received, free, taught=taught, new=nothing).shape == (0, 6)
+    assert not predict_free(received, free, taught=nothing, new=new).any()
+    assert predict_free(received, free, taught=taught, new=nothing).shape == (0, 6)
 
 
 def test_a_new_item_with_likes_begins_as_long_as_the_others_and_an_untouched_one_at_nothing(base: Embeddings) -> None:

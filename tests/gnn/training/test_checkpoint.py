@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from gnn.graph.fit import fit
 from gnn.graph.lightgcn import LightGCNConfig
+from gnn.settings import TrainingConfig
 from gnn.training.checkpoint import CHECKPOINT, Checkpoint
-from gnn.training.trainer import RunContext, TrainingConfig, fit
+from gnn.training.context import RunContext
 from kg import KnowledgeGraph
 
 FINGERPRINT = "ab" * 32

@@ -1,392 +1,147 @@
-"""Training: it learns, it stops, it resumes after a kill to the same numbers, and it says when it diverges."""
+"""The trainer with a task that has nothing to do with graphs: a line through points."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
 import torch
+from torch import Tensor, nn
 
-from gnn.evaluation.metrics import per_user_metrics
-from gnn.evaluation.top_k import top_items
-from gnn.graph.embeddings import Embeddings
-from gnn.graph.gcn import GCNConfig
-from gnn.graph.lightgcn import LightGCNConfig
-from gnn.training.trainer import CHECKPOINT, ModelConfig, RunContext, TrainingConfig, Validation, fit
-from kg import (
-    Event,
-    KnowledgeGraph,
-    NodeType,
-    PositiveRule,
-    Relation,
-    RelationKey,
-    Schema,
-    SplitConfig,
-    hide_items,
-    split_interactions,
-)
-from kg.errors import ConfigError, InvalidDataError, TrainingError
-from kg.splits import Split
-from kg.topology.adjacency import Numbering
+from gnn.sampling import Stream, uniform
+from gnn.training.checkpoint import CHECKPOINT
+from gnn.training.context import RunContext
+from gnn.training.schedule import Schedule
+from gnn.training.task import Measured, Outcome, Weight
+from gnn.training.trainer import Trainer
+from kg.errors import TrainingError
 
-LIKED = RelationKey("user", "liked", "item")
-KIND = RelationKey("item", "kind", "kind")
 CPU = RunContext(device="cpu")
-QUICK = TrainingConfig(batch_size=256, negatives=64, max_steps=60, eval_every=10, learning_rate=0.02)
+SCHEDULE = Schedule(max_steps=60, eval_every=5, patience=100, learning_rate=0.05)
 
 
-def planted(*, users: int = 80, items: int = 60, likes: int = 10, seed: int = 0) -> KnowledgeGraph:
-    """Two communities of users, each of which likes the items of its own kind; every item tells its kind."""
-    random = np.random.default_rng(seed)
-    rows = []
-    for user in range(users):
-        own = np.arange(user % 2, items, 2)
-        rows += [(f"u{user:02}", f"i{item:02}") for item in random.choice(own, size=likes, replace=False)]
-    schema = Schema(
-        node_types={name: NodeType(name=name) for name in ("user", "item", "kind")},
-        relations={LIKED: Relation(key=LIKED, event=Event()), KIND: Relation(key=KIND)},
-        item_type="item",
-        interaction=LIKED,
-        positive=PositiveRule(),
-    )
-    nodes = {
-        "user": pa.table({"id": [f"u{n:02}" for n in range(users)]}),
-        "item": pa.table({"id": [f"i{n:02}" for n in range(items)]}),
-        "kind": pa.table({"id": [f"k{n:02}" for n in range(6)]}),
-    }
-    kinds = pa.table({"src": [f"i{n:02}" for n in range(items)], "dst": [f"k{n % 6:02}" for n in range(items)]})
-    liked = pa.table({"src": [user for user, _ in rows], "dst": [item for _, item in rows]})
-    return KnowledgeGraph.build(schema, nodes, {LIKED: liked, KIND: kinds})
+@dataclass(frozen=True)
+class Line:
+    slope: float
+    offset: float
+    outcome: Outcome
 
 
-def split_of(graph: KnowledgeGraph) -> Split:
-    return split_interactions(graph, SplitConfig(kind="random", test=0.2, valid=0.1))
+class LineTask:
+    """y = 3 x - 1 from noisy points drawn for each step; validation measures how far the slope is off."""
+
+    def __init__(self, *, best_at: float = 3.0, validated: bool = True, broken_at: int | None = None) -> None:
+        self.slope, self.offset = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
+        self.best_at, self.validated, self.broken_at = best_at, validated, broken_at
+
+    def parameters(self) -> Mapping[str, Weight]:
+        return {"slope": Weight(self.slope), "offset": Weight(self.offset)}
+
+    def loss(self, step: int) -> Tensor:
+        draw = uniform(torch.arange(64), seed=0, step=step, stream=Stream.NEGATIVES).float().view(2, 32)
+        x, noise = 2 * draw[0] - 1, draw[1] - 0.5
+        loss = (self.slope * x + self.offset - (3 * x - 1 + noise)).pow(2).mean()
+        return loss * math.nan if step == self.broken_at else loss
+
+    def validate(self) -> Measured | None:
+        if not self.validated:
+            return None
+        error = abs(self.slope.item() - self.best_at)
+        return Measured("closeness", {"closeness": -error, "error": error}, {"rounded": round(self.slope.item())})
+
+    def result(self, outcome: Outcome) -> Line:
+        return Line(self.slope.item(), self.offset.item(), outcome)
+
+    def fingerprint(self) -> str:
+        return f"line {self.best_at} {self.validated}"
+
+    def advice(self) -> Sequence[str]:
+        return ["draw more points"]
 
 
-def validation_of(graph: KnowledgeGraph, split: Split) -> Validation:
-    return Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
+def train(task: LineTask, schedule: Schedule = SCHEDULE, context: RunContext = CPU) -> Line:
+    line = Trainer(task, schedule, context).run()
+    assert line is not None
+    return line
 
 
-def recall(graph: KnowledgeGraph, split: Split, users: np.ndarray, items: np.ndarray, k: int = 20) -> float:
-    truth, seen = split.positives(graph, "test"), split.seen(graph, "train", "valid")
-    who = np.flatnonzero(truth.counts)
-    ranked = top_items(users[who], items, k, seen=seen.take(who))
-    return float(per_user_metrics(ranked, truth.take(who), k)["recall"].mean())
+def test_it_trains_whatever_the_task_is() -> None:
+    line = train(LineTask(validated=False), replace(SCHEDULE, max_steps=400))
+    assert line.slope == pytest.approx(3, abs=0.1)
+    assert line.offset == pytest.approx(-1, abs=0.1)
+    assert line.outcome.steps == 400
+    assert line.outcome.best is None
 
 
-MODELS: list[tuple[ModelConfig, TrainingConfig]] = [
-    (LightGCNConfig(dim=16), QUICK),
-    (LightGCNConfig(dim=16, relations=()), replace(QUICK, loss="bpr", l2=1e-4)),
-    (LightGCNConfig(dim=16, learn_layer_weights=True), replace(QUICK, negatives=0, learn_temperature=True)),
-    (LightGCNConfig(dim=16, user_embedding=False), replace(QUICK, negative_power=0.5, touched_only=True)),
-    (LightGCNConfig(dim=16, relations=()), replace(QUICK, whole_users=True, batch_size=100)),
-    (LightGCNConfig(dim=16), replace(QUICK, similarity="dot", temperature=1.0, node_dropout=0.1)),
-    (GCNConfig(dim=16), replace(QUICK, cold_weight=0.5)),
-]
+def test_it_stops_early_and_returns_the_weights_of_the_best_step() -> None:
+    line = train(LineTask(best_at=1.0), replace(SCHEDULE, patience=3))
+    best, history = line.outcome.best, line.outcome.history
+    assert best is not None
+    assert line.outcome.steps == max(history, key=lambda entry: entry["closeness"])["step"]
+    assert history[-1]["step"] == line.outcome.steps + 15
+    assert abs(line.slope - 1.0) == pytest.approx(best.values["error"])
+    assert best.choices == {"rounded": 1}
 
 
-@pytest.mark.parametrize(("model", "training"), MODELS)
-def test_training_finds_the_planted_structure(model: ModelConfig, training: TrainingConfig) -> None:
-    graph = planted()
-    split = split_of(graph)
-    view = split.view(graph, "train")
-    found = fit(view, model, training, validation=validation_of(graph, split), context=CPU)
-    trained = recall(graph, split, found.query_vectors(found.users), found.index_vectors)
-    popularity = np.bincount(view.interactions.item, minlength=len(graph.items)).astype(np.float32)
-    popular = recall(graph, split, np.ones((len(graph.users), 1), dtype=np.float32), popularity[:, None])
-    # 30 items of the own kind, some 8 of them seen: a perfect community model finds nearly nine tenths within 20.
-    assert trained > 0.7
-    assert popular < 0.5
-    assert (found.linear is None) == isinstance(model, GCNConfig)
-    assert found.facts["steps"] <= training.max_steps
+def test_the_log_holds_what_the_task_measures(tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    line = train(LineTask(), context=replace(CPU, log=file))
+    entries = [json.loads(text) for text in file.read_text().splitlines()]
+    assert entries == line.outcome.history
+    assert set(entries[0]) == {"step", "loss", "seconds", "closeness", "error", "rounded"}
+    assert [entry["step"] for entry in entries] == list(range(5, 61, 5))
 
 
-def test_simulated_cold_start_places_items_nobody_touched() -> None:
-    graph = planted(likes=14)
-    split = hide_items(graph, fraction=0.2)
-    view = split.view(graph, "train")
-    hidden = np.flatnonzero(split.hidden_items)
-    truth = split.positives(graph, "test")
-    who = np.flatnonzero(truth.counts)
-    margins = []
-    for weight in (0.0, 1.0):
-        training = replace(QUICK, cold_weight=weight)
-        found = fit(view, LightGCNConfig(dim=16, interaction_weight=0.7), training, steps=80, context=CPU)
-        scores = found.users[who] @ found.scaled_items[hidden].T
-        own = hidden[None, :] % 2 == who[:, None] % 2
-        margins.append(float(scores[own].mean() - scores[~own].mean()))
-    assert margins[1] > 0.2
-    assert margins[1] > margins[0]
-
-
-WAYS: list[dict[str, Any]] = [{}, {"betas": (), "priors": (0.02, 0.1)}, {"priors": ()}]
-
-
-@pytest.mark.parametrize("ways", WAYS)
-def test_stopping_keeps_the_best_step_and_its_way_to_rank(ways: dict[str, Any]) -> None:
-    graph = planted()
-    split = split_of(graph)
-    training = replace(QUICK, learning_rate=0.2, max_steps=400, patience=3, eval_every=5, **ways)
-    found = fit(
-        split.view(graph, "train"),
-        LightGCNConfig(dim=16),
-        training,
-        validation=validation_of(graph, split),
-        context=CPU,
-    )
-    history = found.facts["history"]
-    best = max(history, key=lambda line: (line["ndcg@20"], -line["step"]))
-    assert found.facts["steps"] == best["step"]
-    assert (found.beta, found.prior) == (best["beta"], best["prior"])
-    assert found.prior == 0 or found.beta == 0
-    likes = np.bincount(split.view(graph, "train").interactions.item, minlength=len(graph.items))
-    assert found.item_prior == pytest.approx(found.prior * np.log(1 + likes), rel=1e-6)
-    assert history[-1]["step"] == best["step"] + 15  # three validations without a better one
-    truth, seen = split.positives(graph, "valid"), split.seen(graph, "train")
-    who = np.flatnonzero(truth.counts)
-    ranked = top_items(found.query_vectors(found.users[who]), found.index_vectors, 20, seen=seen.take(who))
-    again = per_user_metrics(ranked, truth.take(who), 20)["ndcg"].mean()
-    assert again == pytest.approx(best["ndcg@20"], abs=1e-4)
-
-
-def test_the_recipe_retraces_the_run_that_found_it() -> None:
-    """`steps`, `beta` and `prior` of a validated run, on the same graph, give the same vectors."""
-    graph = planted()
-    split = split_of(graph)
-    view = split.view(graph, "train")
-    first = fit(view, LightGCNConfig(dim=16), QUICK, validation=validation_of(graph, split), context=CPU)
-    known = {name: first.facts[name] for name in ("steps", "beta", "prior")}
-    second = fit(view, LightGCNConfig(dim=16), QUICK, **known, context=CPU)
-    np.testing.assert_array_equal(first.final, second.final)
-    np.testing.assert_array_equal(first.index_vectors, second.index_vectors)
-
-
-def test_a_seed_decides_everything() -> None:
-    graph = planted()
-    training = replace(QUICK, cold_weight=0.5, node_dropout=0.2)
-    runs = [
-        fit(graph, LightGCNConfig(dim=8), training, steps=6, context=replace(CPU, seed=seed)).final
-        for seed in (1, 1, 2)
-    ]
-    np.testing.assert_array_equal(runs[0], runs[1])
-    assert not np.allclose(runs[0], runs[2])
-
-
-def test_a_listener_hears_every_validation_and_may_end_the_training(tmp_path: Path) -> None:
-    graph = planted()
-    split = split_of(graph)
-    heard: list[list[tuple[int, float]]] = []
-
-    class Enough(Exception):  # noqa: N818 (no error)
+def test_it_resumes_to_the_same_result(tmp_path: Path) -> None:
+    class KilledError(Exception):
         pass
 
-    def listen(history: Sequence[Mapping[str, Any]], *, patience: int) -> None:
-        heard.append([(line["step"], line["ndcg@20"]) for line in history])
-        if len(history) == patience:
-            raise Enough
+    def kill(history: Sequence[Mapping[str, float]]) -> None:
+        if history[-1]["step"] == 25:
+            raise KilledError
 
-    def run(patience: int) -> Embeddings:
-        context = replace(CPU, checkpoints=tmp_path, on_validation=partial(listen, patience=patience))
-        return fit(
-            split.view(graph, "train"),
-            LightGCNConfig(dim=8),
-            replace(QUICK, max_steps=40),
-            validation=validation_of(graph, split),
-            context=context,
-        )
-
-    with pytest.raises(Enough):
-        run(2)
-    assert [[step for step, _ in lines] for lines in heard] == [[10], [10, 20]]
-    found = run(100)  # goes on from the checkpoint, and tells what was heard before
-    assert [step for step, _ in heard[2]] == [10, 20, 30]
-    assert heard[3][:3] == heard[2]
-    assert heard[2][:2] == heard[1]
-    assert [(line["step"], line["ndcg@20"]) for line in found.facts["history"]] == heard[3]
-
-
-PROGRAM = """
-    import sys
-    from pathlib import Path
-    sys.path.insert(0, sys.argv[2])
-    import importlib.util
-    spec = importlib.util.spec_from_file_location("planted_training", sys.argv[3])
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.train(Path(sys.argv[1]), announce=True)
-"""
-
-
-def train(folder: Path | None, *, announce: bool = False) -> np.ndarray:
-    """A training that is long enough to be killed in the middle; with `announce` it says every validation."""
-    graph = planted()
-    split = split_of(graph)
-    training = replace(QUICK, cold_weight=0.3, max_steps=120, patience=100, learn_temperature=True)
-    context = CPU if folder is None else replace(CPU, checkpoints=folder, log=folder / "log.jsonl")
-    if announce:
-        context = replace(context, progress=Announcing())
-    model = LightGCNConfig(dim=16)
-    return fit(
-        split.view(graph, "train"), model, training, validation=validation_of(graph, split), context=context
-    ).final
-
-
-class Announcing:
-    """A listener that prints each note: the parent kills when it has read some."""
-
-    def task(self, description: str, *, total: int | None = None) -> Any:
-        return self
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def advance(self, steps: int = 1) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        print(text, flush=True)  # noqa: T201
-
-
-def test_a_killed_training_resumes_to_the_same_embeddings(tmp_path: Path) -> None:
-    root = Path(__file__).parents[3]
-    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path), str(root), __file__]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        for _ in range(3):
-            assert process.stdout.readline()
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    killed_at = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert 30 <= killed_at[-1] < 120
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        resumed, whole = train(tmp_path), train(None)
-    finally:
-        torch.set_num_threads(threads)
-    np.testing.assert_array_equal(resumed, whole)
-    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert steps == list(range(10, 121, 10))
-
-
-def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path: Path) -> None:
-    graph = planted()
     context = replace(CPU, checkpoints=tmp_path)
-    model = LightGCNConfig(dim=8)
-    fit(graph, model, QUICK, steps=20, context=context)
-    fresh = fit(graph, model, replace(QUICK, temperature=0.3), steps=20, context=CPU)
-    other = fit(graph, model, replace(QUICK, temperature=0.3), steps=20, context=context)
-    np.testing.assert_array_equal(other.final, fresh.final)
-    (tmp_path / CHECKPOINT).write_bytes(b"damaged")
-    again = fit(graph, model, replace(QUICK, temperature=0.3), steps=20, context=context)
-    np.testing.assert_array_equal(again.final, fresh.final)
+    with pytest.raises(KilledError):
+        train(LineTask(), context=replace(context, on_validation=kill))
+    lengths: list[int] = []
+    resumed = train(LineTask(), context=replace(context, on_validation=lambda history: lengths.append(len(history))))
+    whole = train(LineTask())
+    assert lengths[0] == 6, "the checkpoint was not used"
+    assert (resumed.slope, resumed.offset) == (whole.slope, whole.offset)
+    assert resumed.outcome.best == whole.outcome.best
 
 
-def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
-    graph = planted()
-    training = replace(QUICK, similarity="dot", learning_rate=1e30, eval_every=1, max_steps=50)
-    with pytest.raises(TrainingError, match=r"diverged at step \d+.*lower training.learning_rate \(now 1e\+30\)"):
-        fit(graph, LightGCNConfig(dim=8), training, context=replace(CPU, checkpoints=tmp_path))
-    good = replace(QUICK, eval_every=10)
-    fit(graph, LightGCNConfig(dim=8), good, steps=10, context=replace(CPU, checkpoints=tmp_path))
-    kept = (tmp_path / CHECKPOINT).read_bytes()
-    with pytest.raises(TrainingError, match="last good checkpoint"):
-        fit(graph, LightGCNConfig(dim=8), replace(training, eval_every=40), context=replace(CPU, checkpoints=tmp_path))
-    assert (tmp_path / CHECKPOINT).read_bytes() == kept
+def test_a_checkpoint_of_another_task_schedule_or_seed_is_not_resumed(tmp_path: Path) -> None:
+    others = [
+        (LineTask(best_at=2.0), SCHEDULE, CPU),
+        (LineTask(), replace(SCHEDULE, learning_rate=0.06), CPU),
+        (LineTask(), SCHEDULE, replace(CPU, seed=1)),
+    ]
+    for number, (task, schedule, context) in enumerate(others):
+        folder, lengths = tmp_path / str(number), []
+        train(LineTask(), replace(SCHEDULE, max_steps=5), replace(CPU, checkpoints=folder))
+        train(task, schedule, replace(context, checkpoints=folder, on_validation=lambda h, n=lengths: n.append(len(h))))
+        assert lengths[0] == 1
 
 
-def test_float64_is_trained_in_float64_and_close_to_float32() -> None:
-    graph = planted()
-    narrow, wide = (
-        fit(graph, LightGCNConfig(dim=8), QUICK, steps=5, context=replace(CPU, precision=precision))
-        for precision in ("float32", "float64")
-    )
-    np.testing.assert_allclose(narrow.final, wide.final, atol=2e-3)
-    assert not np.array_equal(narrow.final, wide.final)
+def test_a_loss_that_is_not_finite_is_named_with_the_advice_of_the_task(tmp_path: Path) -> None:
+    message = r"diverged at step 13: the loss is nan; lower training.learning_rate \(now 0.05\) or draw more points; "
+    with pytest.raises(TrainingError, match=message + "the last good checkpoint"):
+        train(LineTask(broken_at=12), context=replace(CPU, checkpoints=tmp_path))
+    assert (tmp_path / CHECKPOINT).exists()
 
 
-def test_every_validation_is_a_line_of_the_log(tmp_path: Path) -> None:
-    graph = planted()
-    split = split_of(graph)
-    log = tmp_path / "train.jsonl"
-    fit(
-        split.view(graph, "train"),
-        LightGCNConfig(dim=8),
-        replace(QUICK, max_steps=25),
-        validation=validation_of(graph, split),
-        context=replace(CPU, log=log),
-    )
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [line["step"] for line in lines] == [10, 20, 25]
-    assert all({"step", "loss", "seconds", "ndcg@20", "recall@20", "beta", "prior"} == set(line) for line in lines)
+def test_a_weight_that_is_not_finite_is_named() -> None:
+    class Broken(LineTask):
+        def loss(self, step: int) -> Tensor:
+            loss = super().loss(step)
+            with torch.no_grad():
+                self.offset.fill_(torch.inf)
+            return loss
 
-
-def test_vectors_survive_a_file(tmp_path: Path) -> None:
-    from gnn.graph.embeddings import Embeddings
-
-    found = fit(planted(), LightGCNConfig(dim=8), QUICK, steps=3, context=CPU)
-    found.save(tmp_path)
-    loaded = Embeddings.load(tmp_path)
-    np.testing.assert_array_equal(loaded.final, found.final)
-    assert loaded.facts["training_config"]["temperature"] == QUICK.temperature
-    assert len(Numbering.of(planted())) == len(loaded.final)
-
-
-def test_arguments_that_contradict_are_refused() -> None:
-    graph = planted()
-    split = split_of(graph)
-    validation = validation_of(graph, split)
-    with pytest.raises(ConfigError, match="not both"):
-        fit(graph, LightGCNConfig(), QUICK, validation=validation, steps=3, context=CPU)
-    with pytest.raises(ConfigError, match="steps = 0"):
-        fit(graph, LightGCNConfig(), QUICK, steps=0, context=CPU)
-    short = Validation(truth=validation.truth.take(np.arange(3)), seen=validation.seen)
-    with pytest.raises(InvalidDataError, match=r"validation.truth has 3 rows, the graph 80 users"):
-        fit(graph, LightGCNConfig(), QUICK, validation=short, context=CPU)
-    bare = graph.keep_edges({LIKED: np.zeros(len(graph.interactions), dtype=bool)})
-    with pytest.raises(InvalidDataError, match="no positive interaction"):
-        fit(bare, LightGCNConfig(), QUICK, context=CPU)
-
-
-def test_whole_users_whose_edges_are_all_dropped_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"whole_users and training.drop_batch_edges"):
-        TrainingConfig(whole_users=True, drop_batch_edges=True)
-
-
-def test_training_needs_a_way_to_rank() -> None:
-    with pytest.raises(ConfigError, match=r"training.betas and training.priors are both empty"):
-        TrainingConfig(betas=(), priors=())
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"loss": "hinge"},
-        {"temperature": 0.0},
-        {"learning_rate": float("nan")},
-        {"batch_size": 0},
-        {"cold_fraction": 1.0},
-        {"negatives": -1},
-        {"betas": (float("nan"),)},
-        {"priors": (0.0,)},
-    ],
-)
-def test_training_values_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=f"training.{next(iter(wrong))} = "):
-        TrainingConfig(**wrong)
+    with pytest.raises(TrainingError, match="offset holds values that are not finite"):
+        train(Broken(), replace(SCHEDULE, eval_every=1))

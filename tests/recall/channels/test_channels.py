@@ -16,8 +16,8 @@ import recall.channels.base
 import recall.index.item_index
 from gnn.graph.gcn import GCNConfig
 from gnn.graph.lightgcn import LightGCNConfig
+from gnn.settings import TrainingConfig
 from gnn.text.features import TextFeatures
-from gnn.training.trainer import TrainingConfig
 from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.errors import ArtifactError, ConfigError, InvalidDataError, NotFittedError, UnknownIdError
 from kg.topology.adjacency import Numbering

@@ -13,7 +13,8 @@ import pytest
 from gnn.graph.embeddings import Embeddings
 from gnn.graph.lightgcn import LightGCNConfig
 from gnn.graph.shares import split_scores
-from gnn.training.trainer import RunContext, TrainingConfig
+from gnn.settings import TrainingConfig
+from gnn.training.context import RunContext
 from kg import KnowledgeGraph, RelationKey
 from kg.errors import ConfigError, UnknownIdError
 from kg.topology.adjacency import Adjacency

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from gnn.graph.lightgcn import LightGCNConfig
-from gnn.training.trainer import RunContext, TrainingConfig
+from gnn.settings import TrainingConfig
+from gnn.training.context import RunContext
 from ingest import DataSettings, build_graph, validate
 from kg import KnowledgeGraph
 from kg.cypher.query import path_query

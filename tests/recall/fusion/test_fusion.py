@@ -12,7 +12,7 @@ import recall.channels.base
 import recall.fusion.fusion
 from gnn.evaluation.metrics import per_user_metrics
 from gnn.graph.lightgcn import LightGCNConfig
-from gnn.training.trainer import TrainingConfig
+from gnn.settings import TrainingConfig
 from kg import RaggedArray, SplitConfig, split_interactions
 from kg.errors import ArtifactError, ConfigError, InvalidDataError, UnknownIdError
 from recall.channels import (

@@ -20,7 +20,8 @@ import optuna
 import pytest
 from filelock import FileLock
 
-from gnn.training.trainer import RunContext, fit
+from gnn.graph.fit import fit
+from gnn.training.context import RunContext
 from kg.errors import ArtifactError, ConfigError, InvalidDataError, TrainingError, TuneInProgressError
 from kg.io.files import write_text
 from recall.config.deployment import load_config, parse_config

@@ -106,7 +106,7 @@ class Objective(nn.Module):
         ends = [users + self._users.start, items + self._items.start]
         if training.loss == "bpr":
             ends.append(self._bpr_negatives(users, step, stream) + self._items.start)
-            rows = ranks.spread(_rows(encoded.final, torch.stack(ends, dim=1)))
+            rows = ranks.all_to_all(_rows(encoded.final, torch.stack(ends, dim=1)))
             loss = bpr(rows[:, 0], rows[:, 1], rows[:, 2], total=batch)
         else:
             everything = training.negatives == 0
@@ -114,8 +114,8 @@ class Objective(nn.Module):
                 wrong = self._competing
             else:
                 wrong = self._sampler(training.negatives, seed=self._seed, step=step, stream=stream)
-            rows = ranks.spread(_rows(encoded.final, torch.stack(ends, dim=1)))
-            negatives = ranks.whole(_rows(encoded.final, wrong + self._items.start))
+            rows = ranks.all_to_all(_rows(encoded.final, torch.stack(ends, dim=1)))
+            negatives = ranks.all_gather(_rows(encoded.final, wrong + self._items.start))
             _, counts = users[mine].unique_consecutive(return_counts=True)  # type: ignore[no-untyped-call]
             left, right = rows[:, 0].index_select(0, counts.cumsum(0) - counts), rows[:, 1]
             if training.similarity == "cosine":

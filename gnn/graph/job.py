@@ -1,4 +1,4 @@
-"""What a training is made of, from the rank that has it to those that help: plain data and arrays, no pickles."""
+"""The arguments of a training, and their way from the first rank to the others: plain data and arrays, no pickles."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ from gnn.settings import GCNConfig, LightGCNConfig, ModelConfig, TrainingConfig
 from gnn.text.features import TextFeatures
 from kg import KnowledgeGraph, RaggedArray, RelationKey, Schema
 
-MODELS: dict[str, type[LightGCNConfig] | type[GCNConfig]] = {"LightGCN": LightGCNConfig, "GCN": GCNConfig}
+CONFIGS: dict[str, type[LightGCNConfig] | type[GCNConfig]] = {"LightGCN": LightGCNConfig, "GCN": GCNConfig}
+_PLAIN = ("steps", "beta", "prior", "cold_scale", "device", "seed", "precision")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """The arguments of a training; see `gnn.training.trainer.fit`."""
+class TrainingJob:
+    """The arguments of a training; see `gnn.graph.fit.fit`."""
 
     graph: KnowledgeGraph
     model: ModelConfig
     training: TrainingConfig
-    features: TextVectors | None
-    validation: Validation | None
-    steps: int | None
-    beta: float | None
-    prior: float | None
-    device: str
-    seed: int
-    precision: Literal["float32", "float64"]
+    features: TextVectors | None = None
+    validation: Validation | None = None
+    steps: int | None = None
+    beta: float | None = None
+    prior: float | None = None
+    cold_scale: float | None = None
+    device: str = "auto"
+    seed: int = 0
+    precision: Literal["float32", "float64"] = "float32"
 
-    def give(self, ranks: Ranks) -> None:
+    def send(self, ranks: Ranks) -> None:
         """Send it to all other ranks; of nodes only the ids, without texts and attributes."""
         nodes = {name: table.select(["id"]) for name, table in self.graph.nodes.items()}
         arrays: dict[str, Any] = {}
@@ -45,68 +47,68 @@ class Job:
                 lists: RaggedArray = getattr(self.validation, name)
                 arrays |= {f"{name}.offsets": lists.offsets, f"{name}.items": lists.values}
         arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-        head = {
+        header = {
             "schema": self.graph.schema.to_json(),
             "nodes": list(nodes),
             "edges": [list(key) for key in self.graph.edges],
-            "model": next(name for name, kind in MODELS.items() if isinstance(self.model, kind)),
+            "model": next(name for name, kind in CONFIGS.items() if type(self.model) is kind),
             "model_config": asdict(self.model),
             "training": asdict(self.training),
             "features": self.features is not None,
             "validation": self.validation is not None,
             "arrays": [[name, value.dtype.str, list(value.shape)] for name, value in arrays.items()],
-            **{name: getattr(self, name) for name in ("steps", "beta", "prior", "device", "seed", "precision")},
+            **{name: getattr(self, name) for name in _PLAIN},
         }
-        ranks.tell(head, patience=False)
+        ranks.broadcast(header, wait=True)
         for table in (*nodes.values(), *self.graph.edges.values()):
-            ranks.hand(_written(table))
+            ranks.broadcast_bytes(_to_bytes(table))
         for value in arrays.values():
-            ranks.hand(memoryview(value).cast("B") if value.size else b"")
+            ranks.broadcast_bytes(memoryview(value).cast("B") if value.size else b"")
 
     @classmethod
-    def take(cls, ranks: Ranks) -> Job | None:
-        """Wait for what the first rank gives next; None when it has no more."""
-        head = ranks.tell(None, patience=False)
-        if head is None:
+    def receive(cls, ranks: Ranks) -> TrainingJob | None:
+        """Wait for the next job of the first rank; None when there are no more."""
+        header = ranks.broadcast(None, wait=True)
+        if header is None:
             return None
-        nodes = {name: _read(ranks.hand(None)) for name in head["nodes"]}
-        edges = {RelationKey(*key): _read(ranks.hand(None)) for key in head["edges"]}
+        nodes = {name: _to_table(ranks.broadcast_bytes(None)) for name in header["nodes"]}
+        edges = {RelationKey(*key): _to_table(ranks.broadcast_bytes(None)) for key in header["edges"]}
         arrays = {
-            name: np.frombuffer(ranks.hand(None), dtype=np.dtype(kind)).reshape(shape)
-            for name, kind, shape in head["arrays"]
+            name: np.frombuffer(ranks.broadcast_bytes(None), dtype=np.dtype(kind)).reshape(shape)
+            for name, kind, shape in header["arrays"]
         }
         features = validation = None
-        if head["features"]:
+        if header["features"]:
             features = TextFeatures(nodes=arrays["nodes"], vectors=arrays["vectors"], model="")
-        if head["validation"]:
+        if header["validation"]:
             truth, seen = (
                 RaggedArray(arrays[f"{name}.offsets"], arrays[f"{name}.items"]) for name in ("truth", "seen")
             )
             validation = Validation(truth=truth, seen=seen)
         return cls(
-            graph=KnowledgeGraph(Schema.from_json(head["schema"]), nodes, edges),
-            model=_config(MODELS[head["model"]], head["model_config"]),
-            training=_config(TrainingConfig, head["training"]),
+            graph=KnowledgeGraph(Schema.from_json(header["schema"]), nodes, edges),
+            model=_config(CONFIGS[header["model"]], header["model_config"]),
+            training=_config(TrainingConfig, header["training"]),
             features=features,
             validation=validation,
-            **{name: head[name] for name in ("steps", "beta", "prior", "device", "seed", "precision")},
+            **{name: header[name] for name in _PLAIN},
         )
 
 
 def _config(kind: type[Any], values: dict[str, Any]) -> Any:
     """A config from JSON, which has no tuples."""
-    known = {field.name for field in fields(kind)}
+    names = {field.name for field in fields(kind)}
     return kind(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in known}
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in names}
     )
 
 
-def _written(table: Any) -> Any:
+def _to_bytes(table: Any) -> Any:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()
 
 
-def _read(body: Any) -> Any:
+def _to_table(body: Any) -> Any:
     return pa.ipc.open_stream(pa.py_buffer(body)).read_all()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,25 +15,12 @@ from gnn.graph.embeddings import item_prior, item_scale
 from gnn.graph.lightgcn import to_numpy
 from gnn.sampling import Stream, uniform
 from gnn.settings import TrainingConfig
+from gnn.training.task import Measured
 from kg import KnowledgeGraph
 from kg.arrays import IntArray
 from kg.errors import InvalidDataError
 
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One validation, in its best way to rank.
-
-    Attributes:
-        beta: the popularity exponent.
-        prior: weight of the popularity.
-        ndcg, recall: at 20, means over the users asked.
-    """
-
-    beta: float
-    prior: float
-    ndcg: float
-    recall: float
+METRIC, RECALL = f"ndcg@{VALIDATION_K}", f"recall@{VALIDATION_K}"
 
 
 class Validator:
@@ -87,7 +72,7 @@ class Validator:
             cold: items that nobody liked in training, bool (items,).
             cold_scale: their factor; see `gnn.graph.embeddings.item_scale`.
         """
-        users, items = self._ranks.whole(users)[self._mine], self._ranks.whole(items)
+        users, items = self._ranks.all_gather(users)[self._mine], self._ranks.all_gather(items)
         vectors = to_numpy(items)
         ways: list[tuple[Tensor, Tensor | None]] = []
         for beta, prior in self._ways:
@@ -101,7 +86,8 @@ class Validator:
             found = per_user_metrics(lists, self._truth, VALIDATION_K)
             for row, name in enumerate(("ndcg", "recall")):
                 values[row, place, self._mine] = torch.from_numpy(found[name]).to(values)
-        self._ranks.add(values)
+        self._ranks.all_reduce(values)
         ndcgs, recalls = values.mean(dim=2).tolist()
         top = int(np.argmax(ndcgs))
-        return Measured(*self._ways[top], ndcgs[top], recalls[top])
+        beta, prior = self._ways[top]
+        return Measured(METRIC, {METRIC: ndcgs[top], RECALL: recalls[top]}, {"beta": beta, "prior": prior})
