@@ -1,4 +1,4 @@
-"""Training of LightGCN and GCN: both learn, stop early, resume after a kill, and report divergence."""
+"""Training of LightGCN and GCN: both learn, stop early, resume after a kill and report divergence."""
 
 from __future__ import annotations
 
