@@ -1,4 +1,4 @@
-"""A refresh that leaves word of how it ended: in the log, in the runs folder, for Prometheus."""
+"""A refresh that reports how it ended: in the log, in the runs folder, for Prometheus."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGTERM stop the block as Ctrl+C does, by an exception, so that it tidies up and tells how it ended.
+    """Let SIGTERM stop the block as Ctrl+C does, by an exception, so that it cleans up and reports how it ended.
 
     Raises:
         Stopped: the signal came.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the business of the main thread alone
+        yield  # only the main thread can handle signals
         return
 
     def stop(number: int, _: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break the tidying up
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the cleaning up
         raise Stopped(number)
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -74,8 +74,8 @@ def reported_refresh(
     """
     started, start = datetime.now(UTC), time.monotonic()
 
-    def tell(status: Status, exit_code: int, error: BaseException | None = None, **more: Any) -> None:
-        _tell(
+    def report(status: Status, exit_code: int, error: BaseException | None = None, **more: Any) -> None:
+        _report(
             config,
             status=status,
             started=started,
@@ -88,38 +88,38 @@ def reported_refresh(
     try:
         result = refresh(config, progress=progress, full=full, ranks=ranks)
     except RefreshInProgressError as error:
-        tell("locked", 75, error)
+        report("locked", 75, error)
         raise
     except KeyboardInterrupt as error:
         number = error.args[0] if isinstance(error, Stopped) else signal.SIGINT
-        tell("interrupted", 128 + number)
+        report("interrupted", 128 + number)
         raise
     except Exception as error:
-        tell("failed", 1, error)
+        report("failed", 1, error)
         raise
     if result.status == "rejected":
-        tell("rejected", 4, reasons=list(result.reasons), rejected=result.rejected and result.rejected.name)
+        report("rejected", 4, reasons=list(result.reasons), rejected=result.rejected and result.rejected.name)
     else:
-        tell(result.status, 0, reasons=list(result.reasons))
+        report(result.status, 0, reasons=list(result.reasons))
     return result
 
 
-def _tell(config: RefreshConfig, *, error: BaseException | None, **facts: Any) -> None:
-    told = None if error is None else (str(error) or type(error).__name__)
-    unforeseen = None if error is None or isinstance(error, GraphRecallError | KeyboardInterrupt) else error
-    summary: dict[str, Any] = {**facts, "started": facts["started"].isoformat(timespec="seconds"), "error": told}
+def _report(config: RefreshConfig, *, error: BaseException | None, **facts: Any) -> None:
+    message = None if error is None else (str(error) or type(error).__name__)
+    unexpected = None if error is None or isinstance(error, GraphRecallError | KeyboardInterrupt) else error
+    summary: dict[str, Any] = {**facts, "started": facts["started"].isoformat(timespec="seconds"), "error": message}
     try:
         runs = RunsFolder(config.runs_folder)
-        run, report = _serving(runs)
-        summary = summarise(runs=runs.path, run=run, report=report, error=told, **facts)
+        run, run_report = _serving(runs)
+        summary = summarise(runs=runs.path, run=run, report=run_report, error=message, **facts)
         summary = SummaryLog(runs.path).add(summary, keep=config.watch.history)
         if config.watch.prometheus is not None:
             write_text(config.base / config.watch.prometheus.expanduser(), exposition(summary))
     except Exception as problem:
-        # Whatever it is: the run is published, or refused, already.
+        # Any error: the run is published or rejected already.
         _log.warning("the summary of this refresh is not kept: %s: %s", type(problem).__name__, problem)
     level = logging.INFO if summary["exit_code"] == 0 else logging.ERROR
-    _log.log(level, "refresh %s", summary["status"], extra={FIELDS: summary}, exc_info=unforeseen)
+    _log.log(level, "refresh %s", summary["status"], extra={FIELDS: summary}, exc_info=unexpected)
 
 
 def _serving(runs: RunsFolder) -> tuple[str | None, dict[str, Any] | None]:

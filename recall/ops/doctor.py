@@ -1,7 +1,7 @@
-"""Is this installation sound? Libraries, devices, whose code is imported, the text model, the runs folder.
+"""Checks of an installation: libraries, devices, which files are imported, the text model, the runs folder.
 
 The four import names are common words: PyPI has other distributions with a package `gnn`, and installing one of them
-overwrites files of ours without a word from pip. So it is checked whose files they are, not only that they import.
+overwrites files of this one without a message from pip. So the checks look at the files behind each name.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Status = Literal["ok", "warning", "broken"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at.
+    """The result of one check.
 
     Attributes:
         group: heading it stands under.
-        name: what was looked at.
-        status: "broken" things keep graphrecall from working; a "warning" may bite later.
-        detail: what was found, and what to do about it.
+        name: what was checked.
+        status: "broken" keeps graphrecall from working; "warning" may cause trouble later.
+        detail: the finding, and what to do about it.
     """
 
     group: str
@@ -46,10 +46,10 @@ class Check:
 
 
 def examine(*, runs: Path | None = None, text_model: str | None = None) -> list[Check]:
-    """Look at everything.
+    """Run all checks.
 
     Args:
-        runs: a runs folder (or one yet to be made) to test for writing and room.
+        runs: a runs folder, or one yet to be made, to test for permission to write and for free space.
         text_model: name or folder of the text model; None: the default one.
     """
     checks = [*_libraries(), *_devices(), *package_checks(), *_text_model(text_model)]
@@ -65,19 +65,19 @@ def _libraries() -> Iterator[Check]:
     except PackageNotFoundError:
         requirements = []
     for line in [DISTRIBUTION, *requirements]:
-        found = re.match(r"([\w.-]+)\s*(?:>=\s*([\d.]+))?", line)
-        if found is None or "extra ==" in line:
+        requirement = re.match(r"([\w.-]+)\s*(?:>=\s*([\d.]+))?", line)
+        if requirement is None or "extra ==" in line:
             continue
-        name, least = found[1], found[2]
+        name, least = requirement[1], requirement[2]
         try:
-            have = version(name)
+            installed = version(name)
         except PackageNotFoundError:
             yield Check("libraries", name, "broken", f"not installed: pip install {DISTRIBUTION}")
             continue
-        if least and _numbers(have) < _numbers(least):
-            yield Check("libraries", name, "broken", f"{have} is older than {least}: pip install -U {name}")
+        if least and _numbers(installed) < _numbers(least):
+            yield Check("libraries", name, "broken", f"{installed} is older than {least}: pip install -U {name}")
         else:
-            yield Check("libraries", name, "ok", have)
+            yield Check("libraries", name, "ok", installed)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -103,7 +103,7 @@ def package_checks(
     owner: str = DISTRIBUTION,
     working_folder: Path | None = None,
 ) -> Iterator[Check]:
-    """Whose code the import names stand for.
+    """Which distribution the import names belong to.
 
     A package is sound when Python finds it where the distribution put it, its files have the checksums that were
     installed, and no other distribution claims the name.
@@ -111,7 +111,7 @@ def package_checks(
     Args:
         packages: import names.
         owner: the distribution they should belong to.
-        working_folder: where a `python` is likely to be started; None: here.
+        working_folder: where Python is likely to be started; None: the current one.
     """
     group = "packages"
     try:
@@ -211,16 +211,16 @@ def _editable_root(owned: Distribution) -> Path | None:
 
 
 def runs_folder_checks(runs: Path) -> Iterator[Check]:
-    """Whether runs can be written to a folder, and whether there is room."""
-    there = next(path for path in (runs.absolute(), *runs.absolute().parents) if path.exists())
-    if not there.is_dir():
-        yield Check("runs folder", str(runs), "broken", f"{there} is a file: name a folder")
+    """Whether runs can be written to a folder, and whether it has free space."""
+    existing = next(path for path in (runs.absolute(), *runs.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        yield Check("runs folder", str(runs), "broken", f"{existing} is a file: name a folder")
         return
-    if os.access(there, os.W_OK | os.X_OK):
-        yield Check("runs folder", str(runs), "ok", "can be written" if there == runs.absolute() else "can be made")
+    if os.access(existing, os.W_OK | os.X_OK):
+        yield Check("runs folder", str(runs), "ok", "can be written" if existing == runs.absolute() else "can be made")
     else:
-        yield Check("runs folder", str(runs), "broken", f"no permission to write to {there}")
-    free = shutil.disk_usage(there).free
+        yield Check("runs folder", str(runs), "broken", f"no permission to write to {existing}")
+    free = shutil.disk_usage(existing).free
     status: Status = "warning" if free < LOW_DISK else "ok"
     yield Check("runs folder", "free disk", status, f"{free / 1e9:.1f} GB")
 

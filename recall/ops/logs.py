@@ -1,4 +1,4 @@
-"""A log for machines: one JSON object a line on stderr, for the journal, a container's log or a file."""
+"""A log as JSON: one object a line on stderr, for the journal, a container's log or a file."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class JsonFormatter(logging.Formatter):
 def json_log() -> Iterator[Progress]:
     """Log to stderr while the block runs; yields a listener that logs every task.
 
-    Our own packages log from level info on, everybody else's from warning on; Python's warnings are logged, too.
+    The packages of this project log from level info on, all others from warning on; Python's warnings are logged, too.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    handler.addFilter(_wanted)
+    handler.addFilter(_is_logged)
     root = logging.getLogger()
-    before = root.level
+    level_before = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
@@ -52,25 +52,25 @@ def json_log() -> Iterator[Progress]:
         yield LoggedTasks()
     finally:
         logging.captureWarnings(False)
-        root.setLevel(before)
+        root.setLevel(level_before)
         root.removeHandler(handler)
 
 
-def _wanted(record: logging.LogRecord) -> bool:
+def _is_logged(record: logging.LogRecord) -> bool:
     ours = record.name.partition(".")[0] in ("kg", "ingest", "gnn", "recall")
     return ours or record.levelno >= logging.WARNING
 
 
-class _Counted:
+class _CountedTask:
     def __init__(self) -> None:
         self.done = 0
-        self.told = ""
+        self.last_note = ""
 
     def advance(self, steps: int = 1) -> None:
         self.done += steps
 
     def note(self, text: str) -> None:
-        self.told = text
+        self.last_note = text
 
 
 class LoggedTasks:
@@ -79,7 +79,7 @@ class LoggedTasks:
     @contextmanager
     def task(self, description: str, *, total: int | None = None) -> Iterator[Task]:
         """Log a task; an exception that passes is logged as its end, too."""
-        counted, start = _Counted(), time.monotonic()
+        counted, start = _CountedTask(), time.monotonic()
         facts: dict[str, Any] = {"task": description}
         _log.info("begun: %s", description, extra={FIELDS: {"event": "task begun", **facts, "total": total}})
         event = "task stopped"
@@ -88,6 +88,6 @@ class LoggedTasks:
             event = "task done"
         finally:
             facts |= {"done": counted.done, "seconds": round(time.monotonic() - start, 3)}
-            if counted.told:
-                facts["note"] = counted.told
+            if counted.last_note:
+                facts["note"] = counted.last_note
             _log.info("%s: %s", event.removeprefix("task "), description, extra={FIELDS: {"event": event, **facts}})

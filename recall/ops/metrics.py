@@ -1,19 +1,22 @@
 """A summary as metrics in Prometheus' text format, for the textfile collector of node_exporter or a push gateway.
 
-The format: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format. A refresh is not a server
-that could be scraped, and a counter must outlive the process, so the numbers come from the summary, which carries them.
+A refresh is not a server that could be scraped, and a counter must outlive the process, so the numbers come from the
+summary, which carries them from one refresh to the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recall.ops.summary import GOOD, STATUSES
 
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
 PREFIX = "graphrecall"
-Sample = tuple[dict[str, str], float]
+Samples = Sequence[tuple[Mapping[str, str], float]]
 
 
 def exposition(summary: Mapping[str, Any]) -> str:
@@ -24,86 +27,88 @@ def exposition(summary: Mapping[str, Any]) -> str:
 
     Returns:
         Every sample has the label `runs`, the runs folder, so that the files of several deployments can lie side by
-        side. What the summary does not tell has no sample.
+        side. A number that the summary lacks has no sample.
     """
-    lines: list[str] = []
-    for name, kind, help_text, samples in _families(summary):
-        if not samples:
-            continue
-        lines += [f"# HELP {PREFIX}_{name} {_escaped(help_text, quotes=False)}", f"# TYPE {PREFIX}_{name} {kind}"]
-        for labels, value in samples:
-            every = {"runs": str(summary["runs"]), **labels}
-            told = ",".join(f'{label}="{_escaped(text)}"' for label, text in every.items())
-            lines.append(f"{PREFIX}_{name}{{{told}}} {_number(value)}")
-    return "\n".join(lines) + "\n"
+    # Imported here: it takes 0.2 s, and few refreshes write the file.
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.registry import Collector
+
+    class Summary(Collector):
+        def collect(self) -> Iterator[Metric]:
+            yield from _metrics(summary)
+
+    registry = CollectorRegistry()
+    registry.register(Summary())
+    return generate_latest(registry).decode("utf-8")
 
 
-def _families(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str, list[Sample]]]:
-    def one(value: float | None) -> list[Sample]:
-        return [] if value is None else [({}, float(value))]
+def _metrics(summary: Mapping[str, Any]) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    status, counts = summary["status"], summary.get("counts", {})
-    statuses: list[Sample] = [({"status": name}, float(name == status)) for name in STATUSES]
-    totals: list[Sample] = [({"status": name}, float(summary["totals"][name])) for name in STATUSES]
-    yield "refreshes_total", "counter", "Refreshes by outcome since the runs folder was made.", totals
-    yield "refresh_last_status", "gauge", "1 for the outcome of the last refresh, 0 for the others.", statuses
-    yield "refresh_last_exit_code", "gauge", "Exit code of the last refresh.", one(summary["exit_code"])
-    yield "refresh_last_good", "gauge", "1 when the last refresh published or found nothing new.", one(status in GOOD)
-    yield (
-        "refresh_failures_in_a_row",
-        "gauge",
-        "Refreshes failed or rejected since the last good one.",
-        one(summary["failures_in_a_row"]),
+    runs = str(summary["runs"])
+    refreshes = CounterMetricFamily(
+        f"{PREFIX}_refreshes", "Refreshes by outcome since the runs folder was made.", labels=["runs", "status"]
     )
+    for status in STATUSES:
+        refreshes.add_metric([runs, status], summary["totals"][status])
+    yield refreshes
+    for name, help_text, samples in _gauges(summary):
+        if samples:
+            gauge = GaugeMetricFamily(f"{PREFIX}_{name}", help_text, labels=["runs", *samples[0][0]])
+            for labels, value in samples:
+                gauge.add_metric([runs, *labels.values()], float(value))
+            yield gauge
+
+
+def _gauges(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, Samples]]:
+    status = summary["status"]
+    statuses = [({"status": name}, float(name == status)) for name in STATUSES]
+    yield "refresh_last_status", "1 for the outcome of the last refresh, 0 for the others.", statuses
+    yield "refresh_last_exit_code", "Exit code of the last refresh.", _single(summary["exit_code"])
+    yield "refresh_last_good", "1 when the last refresh published or found nothing new.", _single(status in GOOD)
+    failures = _single(summary["failures_in_a_row"])
+    yield "refresh_failures_in_a_row", "Refreshes failed or rejected since the last good one.", failures
     for name, key, help_text in (
-        ("refresh_last_start_timestamp_seconds", "started", "When the last refresh began."),
-        ("refresh_last_end_timestamp_seconds", "finished", "When the last refresh ended."),
-        ("refresh_last_good_timestamp_seconds", "last_good", "When a refresh last published or found nothing new."),
-        ("refresh_last_published_timestamp_seconds", "last_published", "When a refresh last published a run."),
-        ("run_created_timestamp_seconds", "created", "When the run of the other numbers was made."),
+        ("refresh_last_start", "started", "When the last refresh began."),
+        ("refresh_last_end", "finished", "When the last refresh ended."),
+        ("refresh_last_good", "last_good", "When a refresh last published or found nothing new."),
+        ("refresh_last_published", "last_published", "When a refresh last published a run."),
+        ("run_created", "created", "When the run of the other numbers was made."),
     ):
-        yield name, "gauge", help_text, one(_seconds(summary.get(key)))
-    yield "refresh_last_duration_seconds", "gauge", "How long the last refresh took.", one(summary["seconds"])
-    yield (
-        "refresh_last_peak_memory_bytes",
-        "gauge",
-        "Most memory the last refresh had resident.",
-        one(summary["peak_memory_bytes"]),
-    )
-    run: list[Sample] = [] if summary["run"] is None else [({"run": summary["run"]}, 1.0)]
-    yield "run_info", "gauge", "Always 1; its label is the run that serves.", run
-    if "counts" not in summary:
-        return
-    yield "run_generation", "gauge", "Incremental refreshes since the last full rebuild.", one(summary["generation"])
+        moment = summary.get(key)
+        seconds = None if moment is None else datetime.fromisoformat(moment).timestamp()
+        yield f"{name}_timestamp_seconds", help_text, _single(seconds)
+    yield "refresh_last_duration_seconds", "How long the last refresh took.", _single(summary["seconds"])
+    memory = _single(summary["peak_memory_bytes"])
+    yield "refresh_last_peak_memory_bytes", "Most memory the last refresh had resident.", memory
+    run = [] if summary["run"] is None else [({"run": summary["run"]}, 1.0)]
+    yield "run_info", "Always 1; its label is the run that serves.", run
+    if "counts" in summary:
+        yield from _run_gauges(summary)
+
+
+def _run_gauges(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, Samples]]:
+    """The numbers from the report of the run that serves."""
+    counts = summary["counts"]
+    yield "run_generation", "Incremental refreshes since the last full rebuild.", _single(summary["generation"])
     for name in ("interactions", "positives", "users", "items"):
-        yield f"run_{name}", "gauge", f"Number of {name} of the run.", one(counts.get(name))
-    nodes: list[Sample] = [({"type": str(name)}, float(count)) for name, count in counts.get("nodes", {}).items()]
-    yield "run_nodes", "gauge", "Number of nodes by type.", nodes
-    edges: list[Sample] = [({"relation": str(name)}, float(count)) for name, count in counts.get("edges", {}).items()]
-    yield "run_edges", "gauge", "Number of edges by relation.", edges
-    findings: list[Sample] = [
-        ({"severity": str(name)}, float(summary["findings"].get(name, 0)))
-        for name in sorted({"info", "warning", *summary["findings"]})
-    ]
-    yield "run_findings", "gauge", "Kinds of findings in the sources, by severity.", findings
-    metrics: list[Sample] = []
+        yield f"run_{name}", f"Number of {name} of the run.", _single(counts.get(name))
+    yield "run_nodes", "Number of nodes by type.", _by("type", counts.get("nodes", {}))
+    yield "run_edges", "Number of edges by relation.", _by("relation", counts.get("edges", {}))
+    findings = {name: summary["findings"].get(name, 0) for name in sorted({"info", "warning", *summary["findings"]})}
+    yield "run_findings", "Kinds of findings in the sources, by severity.", _by("severity", findings)
+    metrics: list[tuple[dict[str, str], float]] = []
     for group, values in summary["metrics"].items():
         for name, value in values.items():
             metric, _, k = name.partition("@")
-            metrics.append(({"group": str(group), "metric": metric, "k": k}, float(value)))
-    yield "run_metric", "gauge", "Test metrics of what serves, by group of users or items.", metrics
-    stages: list[Sample] = [({"stage": str(name)}, float(value)) for name, value in summary["timings"].items()]
-    yield "run_stage_seconds", "gauge", "How long each stage of making the run took.", stages
+            metrics.append(({"group": str(group), "metric": metric, "k": k}, value))
+    yield "run_metric", "Test metrics of what serves, by group of users or items.", metrics
+    yield "run_stage_seconds", "How long each stage of making the run took.", _by("stage", summary["timings"])
 
 
-def _seconds(moment: str | None) -> float | None:
-    return None if moment is None else datetime.fromisoformat(moment).timestamp()
+def _single(value: float | None) -> Samples:
+    return [] if value is None else [({}, value)]
 
 
-def _escaped(text: str, *, quotes: bool = True) -> str:
-    text = text.replace("\\", r"\\").replace("\n", r"\n")
-    return text.replace('"', r"\"") if quotes else text
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+def _by(label: str, values: Mapping[str, float]) -> Samples:
+    return [({label: str(name)}, value) for name, value in values.items()]

@@ -1,7 +1,7 @@
-"""One JSON line a refresh: what it came to, how long it took, what it measured. The last ones are kept.
+"""Summaries of refreshes, one JSON line each: outcome, duration, metrics. The last ones are kept.
 
-They lie in `.refreshes.jsonl` in the runs folder, oldest first. Each line carries what has to survive the lines before
-it: how often each outcome has been, how many refreshes in a row failed, when the last good one ended.
+They lie in `.refreshes.jsonl` in the runs folder, oldest first. Each line repeats what must not be lost with older
+lines: how often each outcome occurred, how many refreshes in a row failed, when the last good one ended.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ LOG = ".refreshes.jsonl"
 LOCK = ".refreshes.lock"
 REDACTED = "taken out when somebody was forgotten"
 STATUS = Path("/proc/self/status")
-PATIENCE = 10.0  # seconds to wait for another refresh that writes its line
+LOCK_TIMEOUT = 10.0  # seconds to wait for another refresh that writes its line
 
 
 def headline(evaluation: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The metrics of what serves, by group of users: every number that stands in its rows.
+    """The metrics of the ranker that serves, by group of users: every number in its rows.
 
     Args:
         evaluation: the part of a report.
     """
-    found: dict[str, dict[str, float]] = {}
+    groups: dict[str, dict[str, float]] = {}
     for row in evaluation.get("metrics", ()):
         if row["ranker"] == evaluation.get("serves", "model"):
             numbers = {name: value for name, value in row.items() if "@" in name and isinstance(value, int | float)}
-            found.setdefault(row["group"], {}).update(numbers)
-    return found
+            groups.setdefault(row["group"], {}).update(numbers)
+    return groups
 
 
 def summarise(
@@ -56,20 +56,20 @@ def summarise(
     error: str | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """What a refresh came to, as plain data.
+    """The summary of a refresh as plain data.
 
     Args:
         status: how it ended.
-        started: wall clock at its beginning, UTC.
-        seconds: how long it took, by a clock that nobody turns back.
-        exit_code: that tells it to a scheduler; the 3 of `--exit-code` is a 0 here.
+        started: wall clock time at its start, UTC.
+        seconds: how long it took, by a monotonic clock.
+        exit_code: of the process; the 3 of `--exit-code` is a 0 here.
         runs: the runs folder.
-        run: id of the run that serves now, or None.
-        report: report.json of the run that was made or that serves.
-        error: what went wrong, one message.
+        run: id of the run that serves after it, or None.
+        report: report.json of that run.
+        error: the error message, if it failed.
         more: further facts.
     """
-    facts: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "event": "refresh",
         "status": status,
         "exit_code": exit_code,
@@ -82,16 +82,16 @@ def summarise(
         **more,
     }
     if report is not None:
-        facts |= _of_report(report)
+        summary |= _of_report(report)
     if error is not None:
-        facts["error"] = error
-    return facts
+        summary["error"] = error
+    return summary
 
 
 def peak_memory() -> int:
-    """The most bytes that this process has had resident."""
+    """The peak of the resident memory of this process, bytes."""
     with suppress(OSError, ValueError):
-        # On Linux ru_maxrss begins with the peak of the process that started this one.
+        # On Linux ru_maxrss starts with the peak of the parent process.
         (line,) = [line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:")]
         return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
@@ -126,7 +126,7 @@ class SummaryLog:
         self._lock = runs / LOCK
 
     def read(self) -> list[dict[str, Any]]:
-        """All there are, oldest first; a line that is no JSON object is left out."""
+        """The summaries, oldest first; a line that is no JSON object is left out."""
         try:
             lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
         except FileNotFoundError:
@@ -134,7 +134,7 @@ class SummaryLog:
         return list(_objects(lines))
 
     def add(self, summary: Mapping[str, Any], *, keep: int) -> dict[str, Any]:
-        """Write a summary behind the others, and drop the oldest.
+        """Append a summary, and drop the oldest ones.
 
         Args:
             summary: from `summarise`.
@@ -149,13 +149,13 @@ class SummaryLog:
         """
         with self._locked():
             before = self.read()
-            whole = (one for one in reversed(before) if isinstance(one.get("totals"), dict))
-            line = _carried(summary, next(whole, {}))
+            complete = (older for older in reversed(before) if isinstance(older.get("totals"), dict))
+            line = _with_totals(summary, next(complete, {}))
             self._write([*before, line][-keep:])
         return line
 
     def redact_errors(self) -> int:
-        """Take the errors out of all lines: what they quote, the id of a user perhaps, nobody can tell afterwards.
+        """Remove the error messages from all lines: they may quote the id of a user.
 
         Returns:
             How many lines were changed.
@@ -163,8 +163,8 @@ class SummaryLog:
         if not self.path.parent.is_dir():
             return 0
         with self._locked():
-            for left in self.path.parent.glob(f".{LOG}.*.tmp"):  # by a writer that was killed
-                left.unlink()
+            for leftover in self.path.parent.glob(f".{LOG}.*.tmp"):  # of a writer that was killed
+                leftover.unlink()
             lines, changed = self.read(), 0
             for line in lines:
                 if line.get("error", REDACTED) != REDACTED:
@@ -176,7 +176,7 @@ class SummaryLog:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with FileLock(self._lock, timeout=PATIENCE):
+        with FileLock(self._lock, timeout=LOCK_TIMEOUT):
             yield
 
     def _write(self, lines: Collection[Mapping[str, Any]]) -> None:
@@ -191,14 +191,14 @@ def json_line(data: Mapping[str, Any]) -> str:
 def _objects(lines: Collection[str]) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
-            found = json.loads(line)
+            entry = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(found, dict):
-            yield found
+        if isinstance(entry, dict):
+            yield entry
 
 
-def _carried(summary: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
+def _with_totals(summary: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
     status = summary["status"]
     totals = {name: int(last.get("totals", {}).get(name, 0)) + (name == status) for name in STATUSES}
     failures = int(last.get("failures_in_a_row", 0))

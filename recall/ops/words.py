@@ -1,6 +1,9 @@
-"""Sizes and durations in words."""
+"""Sizes, durations and times as text."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
 
 
 def duration(seconds: float) -> str:
@@ -21,3 +24,11 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def moment(text: Any, shape: str = "%Y-%m-%d %H:%M UTC") -> str:
+    """A time in ISO 8601 as UTC in another format; what is no time, as it is."""
+    try:
+        return f"{datetime.fromisoformat(str(text)).astimezone(UTC):{shape}}"
+    except ValueError:
+        return str(text or "")

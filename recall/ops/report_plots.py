@@ -1,0 +1,142 @@
+"""The plots of the HTML report, as SVG elements that stand in the page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from recall.ops.summary import headline
+from recall.ops.words import duration, moment
+
+DRAWN = ("recall", "ndcg", "coverage")
+MOST_RUNS = 40
+COLOURS = ("#2f6db5", "#c77c11", "#2e7d4f", "#8a4fa3", "#b3392b", "#4c7d8a")
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+def runs_plot(published: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> Markup | None:
+    """The first group's metrics at the first cut-off over the last runs, this one included."""
+    evaluation = report.get("evaluation", {})
+    now = headline(evaluation)
+    if not now or not published:
+        return None
+    group, k = next(iter(now)), evaluation["k"][0]
+    points = [(summary.get("created"), summary["metrics"].get(group, {})) for summary in published[-MOST_RUNS:]]
+    points.append((report.get("created"), now[group]))
+    figure, axes = _figure(2.6)
+    at = range(len(points))
+    for colour, name in zip(COLOURS, DRAWN, strict=False):
+        values = [metrics.get(f"{name}@{k}", float("nan")) for _, metrics in points]
+        axes.plot(at, values, marker="o", ms=3.5, lw=1.4, color=colour, label=f"{name}@{k}")
+    every = max(1, len(points) // 8)
+    axes.set_xticks([*at][::every], [moment(created, "%d %b %H:%M") for created, _ in points][::every], fontsize=8)
+    axes.set_ylim(bottom=0)
+    axes.set_title(_label(group), fontsize=9, loc="left", parse_math=False)
+    figure.legend(frameon=False, fontsize=8, ncols=3, loc="outside upper right")
+    return _svg(figure, "runs")
+
+
+def rankers_plot(evaluation: Mapping[str, Any]) -> Markup | None:
+    """The first group's recall and NDCG at the first cut-off, of every ranker; None for a single ranker."""
+    rows = evaluation.get("metrics", [])
+    if len({row["ranker"] for row in rows}) < 2:
+        return None
+    group, k = rows[0]["group"], evaluation["k"][0]
+    of_group = [row for row in rows if row["group"] == group]
+    names = [name for name in ("recall", "ndcg") if f"{name}@{k}" in of_group[0]]
+    figure, axes = _figure(0.9 + 0.34 * len(of_group))
+    height = 0.8 / max(len(names), 1)
+    for number, name in enumerate(names):
+        places = [place + number * height for place in range(len(of_group))]
+        values = [row[f"{name}@{k}"] for row in of_group]
+        axes.barh(places, values, height=height, color=COLOURS[number], label=f"{name}@{k}")
+    middle = [place + height * (len(names) - 1) / 2 for place in range(len(of_group))]
+    axes.set_yticks(middle, [_label(row["ranker"]) for row in of_group], fontsize=8, parse_math=False)
+    axes.invert_yaxis()
+    axes.set_title(_label(group), fontsize=9, loc="left", parse_math=False)
+    figure.legend(frameon=False, fontsize=8, ncols=2, loc="outside upper right")
+    return _svg(figure, "rankers")
+
+
+def training_plot(training: Mapping[str, Any]) -> Markup | None:
+    """The loss and the validation metrics over the steps; None with fewer than two records of the loss."""
+    steps = [record for record in training.get("history", []) if "loss" in record]
+    if len(steps) < 2:
+        return None
+    figure, axes = _figure(2.2)
+    axes.plot(
+        [record["step"] for record in steps],
+        [record["loss"] for record in steps],
+        color=COLOURS[4],
+        lw=1.4,
+        label="loss",
+    )
+    axes.set_xlabel("step", fontsize=8)
+    lines = [*axes.lines]
+    metrics = sorted({name for record in steps for name in record if "@" in name})
+    if metrics:
+        metric_axes = axes.twinx()
+        metric_axes.spines["top"].set_visible(False)
+        metric_axes.tick_params(labelsize=8)
+        for colour, name in zip(COLOURS, metrics, strict=False):
+            measured = [record for record in steps if name in record]
+            metric_axes.plot(
+                [record["step"] for record in measured],
+                [record[name] for record in measured],
+                color=colour,
+                marker="o",
+                ms=3,
+                lw=1.2,
+                label=_label(name),
+            )
+        metric_axes.set_ylim(bottom=0)
+        lines += metric_axes.lines
+    figure.legend(handles=lines, frameon=False, fontsize=8, ncols=3, loc="outside upper right")
+    return _svg(figure, "training")
+
+
+def times_plot(timings: Mapping[str, float]) -> Markup | None:
+    """The seconds of each stage."""
+    if not timings:
+        return None
+    figure, axes = _figure(0.5 + 0.22 * len(timings))
+    bars = axes.barh(range(len(timings)), list(timings.values()), color=COLOURS[0])
+    axes.set_yticks(range(len(timings)), [_label(name) for name in timings], fontsize=8, parse_math=False)
+    axes.bar_label(bars, [duration(seconds) for seconds in timings.values()], fontsize=8, padding=3)
+    axes.margins(x=0.12)
+    axes.invert_yaxis()
+    return _svg(figure, "times")
+
+
+def _figure(height: float) -> tuple[Any, Any]:
+    """A figure that touches none of matplotlib's global state, and its axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.5, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    return figure, axes
+
+
+def _svg(figure: Any, name: str) -> Markup:
+    """The figure as an SVG element; the same numbers give the same text."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    stream = io.BytesIO()
+    # A salt of its own keeps the ids of the figures of a page apart; letters as letters keep it small.
+    with rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        FigureCanvasSVG(figure).print_figure(stream, format="svg", metadata={"Date": None, "Creator": None})
+    text = stream.getvalue().decode("utf-8")
+    # The numbers in it were drawn by matplotlib, which escapes the labels.
+    return Markup(text[text.index("<svg") :].replace("<svg", '<svg role="img"', 1))  # noqa: S704
+
+
+def _label(text: Any) -> str:
+    cleaned = UNPRINTABLE.sub("\ufffd", str(text)).replace("\n", " ")
+    return cleaned if len(cleaned) <= 40 else cleaned[:39] + "…"
