@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from kg import Event, KnowledgeGraph, NodeType, Relation, RelationKey, Schema, Split
-from kg.arrays import IntArray
+from kg.arrays import IntArray, PairIndex
 from kg.errors import InvalidDataError
 from kg.io.files import checksum
 from kg.splits import TEST, TRAIN, VALID
@@ -77,14 +77,12 @@ class BookCrossing:
         part = np.full(count, TRAIN, dtype=np.int8)
         part[order[: int(count * test)]] = TEST
         part[order[int(count * test) : int(count * test) + int(count * valid)]] = VALID
-        width = np.int64(len(self.graph.items))
         liked = np.flatnonzero(self.label)
-        key = self.user[liked] * width + self.item[liked]
-        ordered = np.argsort(key)
+        index = PairIndex.of(self.user[liked], self.item[liked], len(self.graph.items))
         interactions = self.graph.interactions
-        place = np.searchsorted(key[ordered], interactions.user * width + interactions.item)
+        place = index.position(interactions.user, interactions.item)
         pairs = Pairs(user=self.user, item=self.item, label=self.label, part=part)
-        return Split(part=part[liked][ordered][place]), pairs
+        return Split(part=part[liked][place]), pairs
 
 
 def book_crossing(folder: Path) -> BookCrossing:

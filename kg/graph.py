@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kg.arrays import IntArray, PairIndex, distinct
+from kg.arrays import IntArray, PairIndex, RaggedArray, distinct
 from kg.errors import InvalidDataError
 from kg.interactions import Interactions
 from kg.schema import RESERVED_NODE_COLUMNS, TITLE_ATTRIBUTES, RelationKey, Schema
@@ -188,11 +188,11 @@ class KnowledgeGraph:
         if key == self.schema.interaction and not (positive := self.schema.positive.mask(table)).all():
             table = table.filter(pa.array(positive))
         source, target = column(table, "src"), column(table, "dst")
-        pairs = source * np.int64(self.num_nodes(key.target)) + target
-        if (pairs[1:] > pairs[:-1]).all():  # as `build` leaves them where there are no parallel ones
+        same, later = source[1:] == source[:-1], source[1:] > source[:-1]
+        if (later | (same & (target[1:] > target[:-1]))).all():  # as `build` leaves them
             return source, target
-        pairs = distinct(pairs)
-        return pairs // self.num_nodes(key.target), pairs % self.num_nodes(key.target)
+        targets = RaggedArray.from_pairs(source, target, num_rows=self.num_nodes(key.source))
+        return targets.rows(), targets.values
 
     def keep_edges(self, kept: Mapping[RelationKey, npt.NDArray[np.bool_]]) -> KnowledgeGraph:
         """The same nodes with only the marked edges of the given relations; the others stay whole.

@@ -141,12 +141,18 @@ class InteractionHistory:
         """Write `users.parquet` (a row a user), `items.parquet` and `history.json` into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         events = self.events
-        columns = {"liked": _lists(self.liked.offsets, self.liked.values)}
-        columns["seen"] = _lists(self.seen.offsets, self.seen.values)
-        for name, values in zip(
-            SEQUENCE, (events.values, events.times, events.weights, events.kinds, events.positive), strict=True
-        ):
-            columns[name] = _lists(events.offsets, values)
+        aligned: tuple[npt.NDArray[Any], ...] = (
+            events.values,
+            events.times,
+            events.weights,
+            events.kinds,
+            events.positive,
+        )
+        columns = {
+            "liked": _lists(self.liked.offsets, self.liked.values),
+            "seen": _lists(self.seen.offsets, self.seen.values),
+            **{name: _lists(events.offsets, values) for name, values in zip(SEQUENCE, aligned, strict=True)},
+        }
         write_table(pa.table(columns), folder / USERS)
         write_table(pa.table({"id": self.items.ids}), folder / ITEMS)
         facts = {

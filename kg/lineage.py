@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from kg.arrays import IntArray
+from kg.arrays import IntArray, PairIndex
 from kg.errors import ArtifactError
 from kg.graph import KnowledgeGraph
 from kg.io.parquet import read_table, write_table
@@ -59,15 +59,15 @@ class Lineage:
         items.append(interactions.item[valid])
         trained.append(np.zeros(int(valid.sum()), dtype=bool))
         user, item, known = np.concatenate(users), np.concatenate(items), np.concatenate(trained)
-        keys, at = np.unique(user * np.int64(max(len(graph.items), 1)) + item, return_index=True)
-        # np.unique keeps the first of equal ones: those of training stand before those of validation.
-        user, item, known = user[at], item[at], known[at]
+        # The first of equal pairs stands for them: those of training stand before those of validation.
+        pairs = PairIndex.of(user, item, len(graph.items))
+        user, item = pairs.distinct()
+        known = known[pairs.position(user, item)]
         if before is None:
             return cls(_table(graph.users.take(user), graph.items.take(item), known))
-        place = before.positions(graph)
-        there = np.searchsorted(keys, place.clip(min=0)).clip(max=max(len(keys) - 1, 0))
-        same = (place >= 0) & (keys[there] == place) if len(keys) else np.zeros(len(place), dtype=bool)
-        known[there[same]] |= before.trained[same]
+        place = PairIndex.of(user, item, len(graph.items)).position(*before.positions(graph))
+        same = place >= 0
+        known[place[same]] |= before.trained[same]
         kept = before.table.filter(pa.array(~same))
         return cls(pa.concat_tables([_table(graph.users.take(user), graph.items.take(item), known), kept]))
 
@@ -77,11 +77,11 @@ class Lineage:
         result: npt.NDArray[np.bool_] = self.table["trained"].to_numpy()
         return result
 
-    def positions(self, graph: KnowledgeGraph) -> IntArray:
-        """User position times items plus item position of each pair, -1 where an end is not in the graph, (pairs,)."""
+    def positions(self, graph: KnowledgeGraph) -> tuple[IntArray, IntArray]:
+        """Positions of the user and the item of each pair, -1 where the graph lacks them, each (pairs,)."""
         user = graph.users.index(self.table["user_id"], missing="negative")
         item = graph.items.index(self.table["item_id"], missing="negative")
-        return np.where((user >= 0) & (item >= 0), user * np.int64(max(len(graph.items), 1)) + item, -1)
+        return user, item
 
     def keep(self, split: Split, graph: KnowledgeGraph) -> tuple[Split, dict[str, int]]:
         """The split with everything known no farther from training than it was.
@@ -89,11 +89,16 @@ class Lineage:
         Returns:
             The split, and how many interactions were held out by it alone: of these stayed in "train" and in "valid".
         """
-        place, trained = self.positions(graph), self.trained
+        user, item = self.positions(graph)
         interactions = graph.interactions
-        pairs = interactions.user * np.int64(max(len(graph.items), 1)) + interactions.item
-        to_train = np.isin(split.part, (VALID, TEST)) & np.isin(pairs, place[trained])
-        to_valid = (split.part == TEST) & np.isin(pairs, place[~trained]) & ~to_train
+
+        def among(pairs: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+            there = pairs & (user >= 0) & (item >= 0)
+            index = PairIndex.of(user[there], item[there], len(graph.items))
+            return index.contains(interactions.user, interactions.item)
+
+        to_train = np.isin(split.part, (VALID, TEST)) & among(self.trained)
+        to_valid = (split.part == TEST) & among(~self.trained) & ~to_train
         part = split.part.copy()
         part[to_train], part[to_valid] = TRAIN, VALID
         return replace(split, part=part), {"train": int(to_train.sum()), "valid": int(to_valid.sum())}

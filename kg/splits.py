@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kg.arrays import IntArray, RaggedArray, distinct
+from kg.arrays import IntArray, PairIndex, RaggedArray, distinct
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph
 from kg.interactions import NO_TIME
@@ -101,9 +101,8 @@ class Split:
             raise InvalidDataError(f"relation {key} has no event")
         user, item = columns
         interactions = graph.interactions
-        width = np.int64(max(len(graph.items), 1))
-        held_out = distinct(interactions.user[~kept] * width + interactions.item[~kept])
-        known = ~np.isin(user * width + item, held_out)
+        held_out = PairIndex.of(interactions.user[~kept], interactions.item[~kept], len(graph.items))
+        known = ~held_out.contains(user, item)
         if self.hidden_items is not None and not kept.all():
             known &= ~self.hidden_items[item]
         table = graph.edges[key]

@@ -47,19 +47,10 @@ def find_hits(ranked: IntArray, truth: RaggedArray) -> npt.NDArray[np.bool_]:
     """
     if len(ranked) != len(truth):
         raise InvalidDataError(f"{len(ranked)} ranked lists do not go with {len(truth)} truths")
-    if not ranked.size:
-        return np.zeros(ranked.shape, dtype=bool)
     ordered = np.sort(ranked, axis=1)
     if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
         raise InvalidDataError("a ranked list names an item twice")
-    width = np.int64(max(int(ranked.max(initial=0)), int(truth.values.max(initial=0))) + 1)
-    relevant = truth.rows() * width + truth.values
-    keys = np.where(ranked >= 0, np.arange(len(ranked))[:, None] * width + ranked, -1)
-    place = np.minimum(np.searchsorted(relevant, keys), max(len(relevant) - 1, 0))
-    if not len(relevant):
-        return np.zeros(ranked.shape, dtype=bool)
-    result: npt.NDArray[np.bool_] = (relevant[place] == keys) & (ranked >= 0)
-    return result
+    return truth.contains(ranked)
 
 
 def per_user_metrics(ranked: IntArray, truth: RaggedArray, k: int) -> dict[str, Values]:

@@ -36,6 +36,14 @@ class PairIndex:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def distinct(self) -> tuple[IntArray, IntArray]:
+        """Rows and columns of the pairs, sorted and without repeats, each (m,)."""
+        codes = self.codes
+        first = np.ones(len(codes), dtype=bool)
+        np.not_equal(codes[1:], codes[:-1], out=first[1:])
+        codes = codes[first]
+        return codes // max(self.width, 1), codes % max(self.width, 1)
+
     def position(self, rows: IntArray, columns: IntArray) -> IntArray:
         """Where pairs stand in the arrays the index is made from.
 

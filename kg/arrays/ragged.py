@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kg.arrays.integers import IntArray, distinct
+from kg.arrays.pairs import PairIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +118,15 @@ class RaggedArray:
         Returns:
             bool (n, m).
         """
-        if not len(self.values):
-            return np.zeros(values.shape, dtype=bool)
-        width = np.int64(max(self.values.max(), values.max(initial=0)) + 1)
-        codes = self.rows() * width + self.values
-        if (codes[1:] < codes[:-1]).any():
-            codes = np.sort(codes)
-        wanted = np.arange(len(self))[:, None] * width + values
-        place = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
-        result: npt.NDArray[np.bool_] = (codes[place] == wanted) & (values >= 0)
-        return result
+        return self._pairs().contains(np.arange(len(self))[:, None], values)
+
+    def without(self, other: RaggedArray) -> RaggedArray:
+        """The values that the same row of the other array does not have; both have the same number of rows."""
+        kept = ~other._pairs().contains(self.rows(), self.values)
+        return RaggedArray.from_grouped(self.rows()[kept], self.values[kept], num_rows=len(self))
+
+    def _pairs(self) -> PairIndex:
+        return PairIndex.of(self.rows(), self.values, int(self.values.max(initial=-1)) + 1)
 
 
 def _ends(counts: IntArray) -> IntArray:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kg.arrays import IntArray, distinct
+from kg.arrays import IntArray, RaggedArray
 from kg.graph import KnowledgeGraph, column, node_columns, sort_edges
 from kg.schema import RelationKey
 
@@ -51,16 +51,18 @@ def without_users(graph: KnowledgeGraph, users: IntArray) -> tuple[KnowledgeGrap
 
 def _owners(graph: KnowledgeGraph, name: str) -> IntArray | None:
     """The user behind each node, -1 for none, int64 (nodes,); None where one of them has several users."""
-    users = np.int64(max(len(graph.users), 1))
-    pairs = []
+    nodes, users = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for key, table in graph.edges.items():
         event = graph.schema.relations[key].event
         if event is not None and event.user == "user" and name in (key.source, key.target):
-            pairs.append(column(table, "src" if key.source == name else "dst") * users + column(table, event.user))
-    found = distinct(np.concatenate(pairs)) if pairs else np.zeros(0, dtype=np.int64)
-    owner = np.full(graph.num_nodes(name), -1, dtype=np.int64)
-    owner[found // users] = found % users
-    return owner if len(distinct(found // users)) == len(found) else None
+            nodes.append(column(table, "src" if key.source == name else "dst"))
+            users.append(column(table, event.user))
+    users_of = RaggedArray.from_pairs(np.concatenate(nodes), np.concatenate(users), num_rows=graph.num_nodes(name))
+    if users_of.counts.max(initial=0) > 1:
+        return None
+    owner = np.full(len(users_of), -1, dtype=np.int64)
+    owner[users_of.rows()] = users_of.values
+    return owner
 
 
 def _degrees(graph: KnowledgeGraph, kept: dict[str, Mask] | None) -> dict[str, IntArray]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kg import RaggedArray
-from kg.arrays import IntArray
+from kg.arrays import IntArray, PairIndex
 from recall.contracts import TopK
 from recall.index.item_index import ItemIndex
 from recall.index.top_k import is_crowded, mask_out, top_k, top_k_sparse
@@ -71,16 +71,10 @@ class SparseScores:
 
     def at(self, items: IntArray) -> Scores:
         """See `recall.contracts.Scored`."""
-        scores, width = self._scores, np.int64(max(self._scores.shape[1], 1))
-        result = np.zeros(items.shape, dtype=np.float32)
-        if not scores.nnz:
-            return result
-        stored = np.repeat(np.arange(len(items)), np.diff(scores.indptr)) * width + scores.indices
-        row, place = np.nonzero(items >= 0)
-        wanted = row * width + items[row, place]
-        found = np.minimum(np.searchsorted(stored, wanted), len(stored) - 1)
-        result[row, place] = np.where(stored[found] == wanted, scores.data[found], 0)
-        return result
+        scores = self._scores
+        stored = PairIndex.of(np.repeat(np.arange(len(items)), np.diff(scores.indptr)), scores.indices, scores.shape[1])
+        place = stored.position(np.arange(len(items))[:, None], items)
+        return np.append(scores.data, np.float32(0))[place]  # -1 is the 0 at the end
 
 
 def hold(scores: Any) -> DenseScores | SparseScores:

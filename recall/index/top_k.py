@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kg import RaggedArray
-from kg.arrays import IntArray, distinct
+from kg.arrays import IntArray, PairIndex, distinct
 from kg.errors import ConfigError, InvalidDataError
 from recall.contracts import TopK
 
@@ -106,8 +106,8 @@ def top_k_sparse(scores: Any, k: int, *, exclude: RaggedArray | None, columns: I
     item = scores.indices.astype(np.int64) if columns is None else columns[scores.indices]
     kept = scores.data != 0
     if exclude is not None and len(exclude.values):
-        width = np.int64(max(exclude.values.max(), item.max(initial=0)) + 1)
-        kept &= ~np.isin(row * width + item, exclude.rows() * width + exclude.values, kind="sort")
+        width = int(exclude.values.max()) + 1
+        kept &= ~PairIndex.of(exclude.rows(), exclude.values, width).contains(row, item)
     row, item, value = row[kept], item[kept], scores.data[kept]
     order = best_first(row, value)
     order = order[first_of_rows(row[order], k)]

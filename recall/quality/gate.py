@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gnn.evaluation.metrics import Values, bootstrap_interval, per_user_metrics
 from gnn.graph.embeddings import Embeddings
-from kg.arrays import IntArray, distinct
+from kg.arrays import IntArray, PairIndex, distinct
 from kg.errors import ArtifactError
 from kg.io.files import read_json
 from kg.progress import SILENT, Progress
@@ -234,9 +234,8 @@ def _sound(recommender: Recommender, run: RunLayout) -> Iterator[Reading]:
     users = graph.users.take(liked[np.linspace(0, len(liked) - 1, min(SELF_CHECK_USERS, len(liked))).astype(np.int64)])
     answer = recommender.recommend(users.to_pylist(), k=TOP).table
     interactions = graph.interactions
-    width = np.int64(len(graph.items))
-    given = graph.users.index(answer["user_id"]) * width + graph.items.index(answer["item_id"])
-    seen = int(np.isin(given, interactions.user * width + interactions.item).sum())
+    pairs = PairIndex.of(interactions.user, interactions.item, len(graph.items))
+    seen = int(pairs.contains(graph.users.index(answer["user_id"]), graph.items.index(answer["item_id"])).sum())
     strange = int((~np.isfinite(answer["score"].to_numpy())).sum())
     wrong = [
         text

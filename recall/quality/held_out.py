@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gnn.evaluation.held_out import Group
 from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph, RaggedArray, Split
-from kg.arrays import IntArray, distinct
+from kg.arrays import IntArray
 from kg.interactions import Interactions
 from kg.io.graph_folder import load_graph
 from kg.splits import PartName
@@ -98,15 +98,14 @@ class Common:
         new, old = self.new, self.old
         everything = new.graph.interactions
         test = everything.select(new.split.mask("test") & everything.positive)
-        known = [self._pairs(everything.select(new.split.mask(*KNOWN)))]
+        seen = self._pairs(everything.select(new.split.mask(*KNOWN)))
         warm = self._liked(everything.select(new.split.mask("train")))
         if old is not None:
             before = old.graph.interactions
-            known.append(self._pairs_of_old(before.select(old.split.mask(*KNOWN))))
+            seen = seen.union(self._pairs_of_old(before.select(old.split.mask(*KNOWN))))
             warm &= self._liked_of_old(before.select(old.split.mask("train")))
-        seen = distinct(np.concatenate(known))
-        wanted = np.setdiff1d(self._pairs(test), seen)
-        return self._questions(warm, seen, wanted, limit, only_with_truth=True)
+        wanted = self._pairs(test).without(seen)
+        return self._questions(warm & (wanted.counts > 0), seen, wanted, limit)
 
     def served(self, limit: int) -> Questions:
         """Users who liked something in both runs; what they touched in either is not shown.
@@ -115,13 +114,12 @@ class Common:
             limit: users, at most; a seeded choice.
         """
         interactions = self.new.graph.interactions
-        seen = [self._pairs(interactions)]
+        seen = self._pairs(interactions)
         warm = self._liked(interactions)
         if self.old is not None:
-            seen.append(self._pairs_of_old(self.old.graph.interactions))
+            seen = seen.union(self._pairs_of_old(self.old.graph.interactions))
             warm &= self._liked_of_old(self.old.graph.interactions)
-        none = np.zeros(0, dtype=np.int64)
-        return self._questions(warm, distinct(np.concatenate(seen)), none, limit, only_with_truth=False)
+        return self._questions(warm, seen, RaggedArray.empty(len(seen)), limit)
 
     def rank(self, channel: Channel, questions: Questions, k: int, *, of: RunData) -> IntArray:
         """The best common items by a channel of either run, as new positions, -1 where there are fewer, int64 (n, k).
@@ -162,34 +160,19 @@ class Common:
         """Users that both know."""
         return int((self.users >= 0).sum())
 
-    def _questions(
-        self, warm: npt.NDArray[np.bool_], seen: IntArray, wanted: IntArray, limit: int, *, only_with_truth: bool
-    ) -> Questions:
-        width = np.int64(max(len(self.items), 1))
-        chosen = warm.copy()
-        if only_with_truth:
-            chosen &= np.bincount(wanted // width, minlength=len(self.users)) > 0
-        users = np.flatnonzero(chosen)
-        users = np.sort(np.random.default_rng(0).permutation(users)[:limit])
+    def _questions(self, asked: npt.NDArray[np.bool_], seen: RaggedArray, wanted: RaggedArray, limit: int) -> Questions:
+        users = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(asked))[:limit])
+        return Questions(user=users, seen=seen.take(users), truth=wanted.take(users))
 
-        def lists(pairs: IntArray) -> RaggedArray:
-            return RaggedArray.from_pairs(pairs // width, pairs % width, num_rows=len(self.users)).take(users)
-
-        return Questions(user=users, seen=lists(seen), truth=lists(wanted))
-
-    def _pairs(self, some: Interactions) -> IntArray:
+    def _pairs(self, some: Interactions) -> RaggedArray:
         common = (self.users[some.user] >= 0) & (self.items[some.item] >= 0)
-        width = np.int64(max(len(self.items), 1))
-        result: IntArray = distinct(some.user[common] * width + some.item[common])
-        return result
+        return RaggedArray.from_pairs(some.user[common], some.item[common], num_rows=len(self.users))
 
-    def _pairs_of_old(self, some: Interactions) -> IntArray:
+    def _pairs_of_old(self, some: Interactions) -> RaggedArray:
         users, items = self._back
         user, item = users[some.user], items[some.item]
         common = (user >= 0) & (item >= 0)
-        width = np.int64(max(len(self.items), 1))
-        result: IntArray = distinct(user[common] * width + item[common])
-        return result
+        return RaggedArray.from_pairs(user[common], item[common], num_rows=len(self.users))
 
     def _liked(self, some: Interactions) -> npt.NDArray[np.bool_]:
         found = np.zeros(len(self.users), dtype=bool)

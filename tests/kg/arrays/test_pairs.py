@@ -23,6 +23,7 @@ def test_positions_against_a_list(pairs: list[tuple[int, int]], asked: list[tupl
     assert position.dtype == np.int64
     assert index.contains(*columns(asked)).tolist() == [pair in pairs for pair in asked]
     assert len(index) == len(pairs)
+    assert list(zip(*(column.tolist() for column in index.distinct()), strict=True)) == sorted(set(pairs))
 
 
 @given(PAIRS)

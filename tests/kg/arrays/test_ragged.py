@@ -67,6 +67,8 @@ def test_union_and_contains_against_sets(lists: list[list[int]], data: st.DataOb
     ragged = RaggedArray.from_lists(lists)
     both = ragged.union(RaggedArray.from_lists(others))
     assert as_lists(both) == [sorted({*left, *right}) for left, right in zip(lists, others, strict=True)]
+    rest = ragged.without(RaggedArray.from_lists(others))
+    assert as_lists(rest) == [[v for v in left if v not in right] for left, right in zip(lists, others, strict=True)]
     contained = ragged.contains(np.array(wanted, dtype=np.int64).reshape(size, 4))
     assert contained.tolist() == [[value in row for value in few] for row, few in zip(lists, wanted, strict=True)]
 
