@@ -11,7 +11,7 @@ import numpy as np
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 from tests.soak.kills import KilledRefreshes
-from tests.soak.nursery import Nursery
+from tests.soak.launcher import Launcher
 
 LIBRARIES = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
@@ -41,10 +41,10 @@ def set_clock(deployment: Deployment, state: Path, *, times: int, seed: int = 0)
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",
     }
-    with Nursery(environment=faked) as nursery:
+    with Launcher(environment=faked) as launcher:
 
         def refresh() -> int:
-            return nursery.start(
+            return launcher.start(
                 ["refresh", str(deployment.config)], runs=deployment.runs, log=state / "clock.log"
             ).wait()
 

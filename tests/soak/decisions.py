@@ -30,7 +30,7 @@ from tests.recall.decoding import places
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 from tests.soak.kills import answer
-from tests.soak.nursery import Child, Nursery, one_of
+from tests.soak.launcher import Child, Launcher, launcher_or_new
 
 CASES = ("accept", "rollback", "forget", "rejection", "judged again")
 VICTIM = "mal.lory@example.org"
@@ -49,7 +49,7 @@ def kill_decisions(
     times: int,
     cases: Sequence[str] = CASES,
     seed: int = 0,
-    nursery: Nursery | None = None,
+    launcher: Launcher | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Journal:
     """Kill each so many times.
@@ -59,11 +59,11 @@ def kill_decisions(
         times: kills of each case, those of earlier calls counted.
         cases: some of `CASES`.
         seed: of the places.
-        nursery: starts the commands; None: one of its own.
+        launcher: starts the commands; None: one of its own.
         say: hears of every attempt.
     """
     journal = Journal(state / "decisions.jsonl")
-    with one_of(nursery) as starter:
+    with launcher_or_new(launcher) as starter:
         for case in cases:
             killed = _Killed(case, state, journal, starter)
             while killed.kills < times:
@@ -88,8 +88,8 @@ def kind_of(change: str) -> str:
 class _Killed:
     """One case, on copies of a folder that is made once."""
 
-    def __init__(self, case: str, state: Path, journal: Journal, nursery: Nursery) -> None:
-        self.case, self.journal, self.nursery = case, journal, nursery
+    def __init__(self, case: str, state: Path, journal: Journal, launcher: Launcher) -> None:
+        self.case, self.journal, self.launcher = case, journal, launcher
         self.home = state / "decisions"
         self.log = state / "decisions.log"
         template = self.home / ("staged" if case == "rejection" else "settled")
@@ -188,7 +188,7 @@ class _Killed:
     def _run(
         self, arguments: list[str], runs: Path | None = None, where: tuple[str | None, int, str] | None = None
     ) -> Child:
-        return self.nursery.start(arguments, runs=runs or self.runs.path, log=self.log, where=where)
+        return self.launcher.start(arguments, runs=runs or self.runs.path, log=self.log, where=where)
 
     # --------------------------------------------------------------------------------------------------- one attempt
 

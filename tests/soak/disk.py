@@ -17,7 +17,7 @@ from recall.runs.registry import folder_bytes
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 from tests.soak.kills import KilledRefreshes
-from tests.soak.nursery import Nursery
+from tests.soak.launcher import Launcher
 
 FULL = "the disk is full"
 
@@ -46,12 +46,12 @@ def _fill(config: Path, state: Path, times: int, seed: int) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", str(runs)], check=True)
     journal = Journal(state / "disk.jsonl")
     check = KilledRefreshes(deployment, state)
-    with Nursery() as nursery:
+    with Launcher() as launcher:
 
         def refresh() -> tuple[int, str, str]:
             """Exit code, what was printed, and the last stage that was finished."""
             log, stage = state / "disk.log", ""
-            child = nursery.start(["refresh", str(config)], runs=runs, log=log)
+            child = launcher.start(["refresh", str(config)], runs=runs, log=log)
             while child.look(0.01):
                 stage = max((mark for mark in runs.glob(".staging/*/done/*.json")), key=_age, default=Path(stage)).stem
             return int(child.code or 0), log.read_text(), stage

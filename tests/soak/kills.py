@@ -25,7 +25,7 @@ from recall.runs.registry import RunsFolder
 from recall.serve.recommender import Recommender
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
-from tests.soak.nursery import Child, Nursery, one_of
+from tests.soak.launcher import Child, Launcher, launcher_or_new
 
 # Before the first and after the last stage that leaves a mark.
 LOOKING, REPORTING, CHECKING = "looking for changes", "writing the report", "checking the new run"
@@ -73,7 +73,7 @@ class KilledRefreshes:
         *,
         seconds: float = float("inf"),
         say: Callable[[str], None] = lambda _: None,
-        nursery: Nursery | None = None,
+        launcher: Launcher | None = None,
     ) -> bool:
         """Kill until there are so many kills; whether there are.
 
@@ -81,10 +81,10 @@ class KilledRefreshes:
             times: kills, those of earlier calls counted.
             seconds: no new round begins later.
             say: hears of every attempt.
-            nursery: starts the refreshes; None: one of its own.
+            launcher: starts the refreshes; None: one of its own.
         """
         end = time.monotonic() + seconds
-        with one_of(nursery) as starter:
+        with launcher_or_new(launcher) as starter:
             self._complete(starter, say)
             while len(self.kills) < times and time.monotonic() < end:
                 self._round(starter, say)
@@ -92,22 +92,22 @@ class KilledRefreshes:
 
     # ------------------------------------------------------------------------------------------------ one round
 
-    def _round(self, nursery: Nursery, say: Callable[[str], None]) -> None:
+    def _round(self, launcher: Launcher, say: Callable[[str], None]) -> None:
         """Change the data, kill its refresh once or several times, and let it complete."""
         random = np.random.default_rng([self.seed, len(self.kills)])
         change = self.deployment.change(random)
         full = bool(random.random() < 0.25)
         while True:
             random = np.random.default_rng([self.seed, len(self.kills), 1])
-            if not self._kill(nursery, random, full=full, change=change, say=say):
+            if not self._kill(launcher, random, full=full, change=change, say=say):
                 return  # it was quicker
             # Work that is nearly finished is completed at once; other work may be killed again.
             if random.random() < 0.5 or self.kills[-1]["stage"] in (CHECKING, SWITCHING, TIDYING):
                 break
-        self._complete(nursery, say)
+        self._complete(launcher, say)
 
     def _kill(
-        self, nursery: Nursery, random: np.random.Generator, *, full: bool, change: str, say: Callable[[str], None]
+        self, launcher: Launcher, random: np.random.Generator, *, full: bool, change: str, say: Callable[[str], None]
     ) -> bool:
         """One attempt; whether the refresh was killed before it ended."""
         before = self.runs.current()
@@ -121,7 +121,7 @@ class KilledRefreshes:
             where = (mark, int(random.integers(first, last + 1)), "")
         arguments = ["refresh", str(self.deployment.config), *(["--full"] if full else [])]
         resumed = "" if full else self._last_mark()
-        child = nursery.start(arguments, runs=self.deployment.runs, log=self._log, where=where, resumed=resumed)
+        child = launcher.start(arguments, runs=self.deployment.runs, log=self._log, where=where, resumed=resumed)
         started = time.monotonic()
         delay = float(random.uniform(0, self.facts["seconds"].get(aim, 0.5)))
         while child.look(0.002 if clock else 0.05) and not child.at:
@@ -157,9 +157,9 @@ class KilledRefreshes:
         candidates = [stage for stage in still if hits[stage] <= least]
         return candidates[int(random.integers(len(candidates)))]
 
-    def _complete(self, nursery: Nursery, say: Callable[[str], None]) -> None:
+    def _complete(self, launcher: Launcher, say: Callable[[str], None]) -> None:
         """The next refresh, unhindered."""
-        child = nursery.start(["refresh", str(self.deployment.config)], runs=self.deployment.runs, log=self._log)
+        child = launcher.start(["refresh", str(self.deployment.config)], runs=self.deployment.runs, log=self._log)
         started = time.monotonic()
         self._finished(child, child.wait(), started, say)
 

@@ -10,7 +10,7 @@ import numpy as np
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 from tests.soak.kills import KilledRefreshes
-from tests.soak.nursery import Nursery, one_of
+from tests.soak.launcher import Launcher, launcher_or_new
 
 WAYS = ("gone", "cut short", "grows", "replaced unseen", "emptied")
 LOSSES = ("gone", "cut short", "emptied")  # of what a run that serves was made of
@@ -18,7 +18,7 @@ REFUSED = 4
 
 
 def disturb_sources(
-    deployment: Deployment, state: Path, *, times: int, seed: int = 0, nursery: Nursery | None = None
+    deployment: Deployment, state: Path, *, times: int, seed: int = 0, launcher: Launcher | None = None
 ) -> Journal:
     """Disturb a source, so many times; once it is mended it goes in.
 
@@ -27,7 +27,7 @@ def disturb_sources(
     journal = Journal(state / "sources.jsonl")
     check = KilledRefreshes(deployment, state)
     (victim,) = deployment.folder.glob("ratings.csv*")
-    with one_of(nursery) as starter:
+    with launcher_or_new(launcher) as starter:
 
         def start(where: tuple[str, int, str] | None = None) -> tuple[int, str, str]:
             """Run a refresh, disturbing the source at that change: exit code, what was printed, the change."""

@@ -13,13 +13,13 @@ from gnn.training.checkpoint import CHECKPOINT
 from recall.runs.registry import RunsFolder
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
-from tests.soak.nursery import Nursery, one_of
+from tests.soak.launcher import Launcher, launcher_or_new
 
 KEPT = rf"rename .*/work/%s/{re.escape(CHECKPOINT)}$"
 
 
 def kill_in_training(
-    deployment: Deployment, state: Path, *, times: int, seed: int = 0, nursery: Nursery | None = None
+    deployment: Deployment, state: Path, *, times: int, seed: int = 0, launcher: Launcher | None = None
 ) -> Journal:
     """Kill refreshes while they train until there are so many such kills.
 
@@ -28,7 +28,7 @@ def kill_in_training(
     """
     journal = Journal(state / "training.jsonl")
     runs = RunsFolder(deployment.runs)
-    with one_of(nursery) as starter:
+    with launcher_or_new(launcher) as starter:
 
         def start(where: tuple[None, int, str] | None) -> tuple[int, str]:
             child = starter.start(

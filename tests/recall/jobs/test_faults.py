@@ -17,9 +17,9 @@ from tests.soak.decisions import CASES, kill_decisions, steps
 from tests.soak.deployments import Deployment
 from tests.soak.disk import can_mount, fill_disks
 from tests.soak.kills import KilledRefreshes
+from tests.soak.launcher import Launcher
 from tests.soak.locks import two_at_once
 from tests.soak.memory import growth, repeat
-from tests.soak.nursery import Nursery
 from tests.soak.readers import make_runs, publish_among_readers
 from tests.soak.sources import disturb_sources
 from tests.soak.training import kill_in_training
@@ -28,10 +28,10 @@ Deploy = Callable[[Path], Path]
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
+def launcher() -> Iterator[Launcher]:
     """Starts commands without importing everything again."""
-    with Nursery() as one:
-        yield one
+    with Launcher() as launcher:
+        yield launcher
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def changing(make_deployment: Deploy, tmp_path: Path) -> Deployment:
 
 
 def test_killed_anywhere_it_serves_the_old_or_the_new_run_and_completes_next_time(
-    changing: Deployment, tmp_path: Path, nursery: Nursery
+    changing: Deployment, tmp_path: Path, launcher: Launcher
 ) -> None:
     soak = KilledRefreshes(changing, tmp_path)
-    assert soak.run(6, nursery=nursery)
+    assert soak.run(6, launcher=launcher)
     assert soak.journal.problems() == []
     assert len(soak.histogram()) >= 5
     # A soak goes on where it was cut off.
@@ -54,23 +54,23 @@ def test_killed_anywhere_it_serves_the_old_or_the_new_run_and_completes_next_tim
 
 
 def test_killed_while_it_trains_it_goes_on_from_its_checkpoint(
-    make_deployment: Deploy, tmp_path: Path, nursery: Nursery
+    make_deployment: Deploy, tmp_path: Path, launcher: Launcher
 ) -> None:
     config = make_deployment(tmp_path / "deployment")
     config.write_text(config.read_text().replace("max_steps = 6\neval_every = 2", "max_steps = 9\neval_every = 1"))
     config.write_text(config.read_text() + "[refresh]\nfull_after = 0\n")
-    journal = kill_in_training(Deployment(config), tmp_path, times=4, nursery=nursery)
+    journal = kill_in_training(Deployment(config), tmp_path, times=4, launcher=launcher)
     assert journal.problems() == []
     assert {kill["training"] for kill in journal.of("kill")} == {"evaluation", "serving"}
     assert {line["code"] for line in journal.of("completed")} == {0}
 
 
 def test_killed_decisions_forgettings_and_refusals_are_of_before_or_of_after_and_complete(
-    tmp_path: Path, nursery: Nursery
+    tmp_path: Path, launcher: Launcher
 ) -> None:
     others = [case for case in CASES if case != "forget"]
-    kill_decisions(tmp_path, times=1, cases=others, nursery=nursery)
-    journal = kill_decisions(tmp_path, times=4, cases=("forget",), nursery=nursery)
+    kill_decisions(tmp_path, times=1, cases=others, launcher=launcher)
+    journal = kill_decisions(tmp_path, times=4, cases=("forget",), launcher=launcher)
     assert journal.problems() == []
     assert set(CASES) == {line["kind"] for line in journal.lines}
     for case in CASES:
@@ -78,15 +78,15 @@ def test_killed_decisions_forgettings_and_refusals_are_of_before_or_of_after_and
 
 
 def test_disturbed_sources_are_refused_or_whole_and_go_in_once_mended(
-    changing: Deployment, tmp_path: Path, nursery: Nursery
+    changing: Deployment, tmp_path: Path, launcher: Launcher
 ) -> None:
-    journal = disturb_sources(changing, tmp_path, times=4, nursery=nursery)
+    journal = disturb_sources(changing, tmp_path, times=4, launcher=launcher)
     assert journal.problems() == []
     assert 1 in {line["code"] for line in journal.of("disturbed")}
 
 
-def test_of_two_refreshes_at_once_one_makes_a_run(changing: Deployment, tmp_path: Path, nursery: Nursery) -> None:
-    journal = two_at_once(changing, tmp_path, times=2, nursery=nursery)
+def test_of_two_refreshes_at_once_one_makes_a_run(changing: Deployment, tmp_path: Path, launcher: Launcher) -> None:
+    journal = two_at_once(changing, tmp_path, times=2, launcher=launcher)
     assert journal.problems() == []
 
 

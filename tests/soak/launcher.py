@@ -1,8 +1,8 @@
 """Processes that run the command line and can be stopped dead at a chosen moment.
 
 They are forked from one that has imported everything and computed nothing: no import twice, and safe for threads.
-A child notes the changes that it is about to make below the runs folder, by stage. Before a chosen one it says so and
-stops: whatever happens to it then comes from outside.
+A child records the changes that it is about to make below the runs folder, by stage. Before a chosen one it sends a
+message and stops: whatever happens to it then comes from outside.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CHANGES = {"os.rename": (0, 1), "os.remove": (0,), "os.rmdir": (0,), "os.mkdir":
 
 STAGED = re.compile(r"mkdir \\.staging/[0-9a-f]{64}")
 
-def watch(runs, where, resumed, say):
+def record_changes(runs, where, resumed, say):
     state = {"stage": "", "changes": {}}
     hits = 0
     def hook(event, arguments):
@@ -63,8 +63,8 @@ def watch(runs, where, resumed, say):
                 os.kill(os.getpid(), signal.SIGSTOP)
         if not state["stage"] and STAGED.fullmatch(change):
             state["stage"] = resumed
-        if event == "os.rename" and (found := MARK.fullmatch(paths[-1])):
-            state["stage"] = found.group(1)
+        if event == "os.rename" and (mark := MARK.fullmatch(paths[-1])):
+            state["stage"] = mark.group(1)
     sys.addaudithook(hook)
     return state["changes"]
 
@@ -81,7 +81,7 @@ for line in sys.stdin:
         log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1), os.dup2(log, 2)
         sys.argv = ["graphrecall", *order["arguments"]]
-        changes = watch(order["runs"], order["where"], order["resumed"], say)
+        changes = record_changes(order["runs"], order["where"], order["resumed"], say)
         code = 1
         try:
             recall.cli.main.main(order["arguments"])
@@ -111,15 +111,15 @@ class Child:
         code: its exit code, negative for a signal, once it ended.
     """
 
-    nursery: Nursery
+    launcher: Launcher
     pid: int
     at: str = ""
     changes: dict[str, list[str]] = field(default_factory=dict)
     code: int | None = None
 
     def look(self, seconds: float = 0.0) -> bool:
-        """Hear what it says for so long; whether it still runs."""
-        while self.code is None and (facts := self.nursery.hear(seconds)) is not None:
+        """Read its messages for so many seconds; returns whether it still runs."""
+        while self.code is None and (facts := self.launcher.read(seconds)) is not None:
             self.at = facts.get("at", self.at)
             self.changes = facts.get("changes", self.changes)
             self.code = facts.get("exit")
@@ -135,7 +135,7 @@ class Child:
     def go_on(self) -> None:
         """Let it go on from where it stopped."""
         status = Path(f"/proc/{self.pid}/status")
-        while "State:\tT" not in status.read_text():  # it has said so, and is about to stop
+        while "State:\tT" not in status.read_text():  # the message came, and it is about to stop
             time.sleep(0.001)
         os.kill(self.pid, signal.SIGCONT)
 
@@ -150,16 +150,16 @@ class Child:
 
 
 @contextmanager
-def one_of(given: Nursery | None) -> Iterator[Nursery]:
-    """The given one, which stays open, or one for the length of the block."""
-    if given is not None:
-        yield given
+def launcher_or_new(launcher: Launcher | None) -> Iterator[Launcher]:
+    """The launcher, which stays open, or where there is none a new one for the length of the block."""
+    if launcher is not None:
+        yield launcher
         return
-    with Nursery() as nursery:
-        yield nursery
+    with Launcher() as new:
+        yield new
 
 
-class Nursery:
+class Launcher:
     """Starts commands, one at a time."""
 
     def __init__(self, *, environment: dict[str, str] | None = None) -> None:
@@ -171,11 +171,11 @@ class Nursery:
         )
         assert self._process.stdout is not None
         self._buffer = b""
-        if self.hear(300) is None:
+        if self.read(300) is None:
             raise TimeoutError("the imports took more than five minutes")
 
-    def hear(self, seconds: float) -> dict[str, Any] | None:
-        """The next thing that is said within so many seconds."""
+    def read(self, seconds: float) -> dict[str, Any] | None:
+        """The next message within so many seconds, or None."""
         stream = self._process.stdout
         assert stream is not None
         while b"\n" not in self._buffer:
@@ -220,8 +220,8 @@ class Nursery:
         self._process.stdin.flush()
         first: dict[str, Any] = {}
         child = Child(self, 0)
-        while "child" not in first:  # the child may be heard before it is announced
-            first = self.hear(60) or first
+        while "child" not in first:  # the child may write before its start is reported
+            first = self.read(60) or first
             child.at = first.get("at", child.at)
             child.changes = first.get("changes", child.changes)
         child.pid = int(first["child"])
