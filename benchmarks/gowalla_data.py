@@ -95,8 +95,8 @@ def nearness(graph: KnowledgeGraph, *, users: int = 3_000, seed: int = 0) -> lis
         cosine = together[later][:, line].toarray() / np.sqrt(np.outer(visitors[later], np.maximum(others, 1)))
         np.add.at(sums, tenth, cosine.sum(axis=0))
         np.add.at(counts, tenth, len(later))
-    found: list[float] = (sums / np.maximum(counts, 1)).tolist()
-    return found
+    means: list[float] = (sums / np.maximum(counts, 1)).tolist()
+    return means
 
 
 def random_split(graph: KnowledgeGraph) -> Split:

@@ -40,8 +40,8 @@ RANDOM_PAIRS = TrainingConfig(batch_size=32_768, negatives=2048, negative_power=
 def cpu_ms(work: Callable[[], Any]) -> tuple[Any, float]:
     """What the work gives, and what it takes of the processor, all threads."""
     start = time.process_time()
-    found = work()
-    return found, 1e3 * (time.process_time() - start)
+    result = work()
+    return result, 1e3 * (time.process_time() - start)
 
 
 def profile(graph: KnowledgeGraph, parts: Split, name: str, training: TrainingConfig) -> dict[str, Any]:

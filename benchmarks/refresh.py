@@ -113,15 +113,15 @@ def _run(config: Path, *flags: str) -> dict[str, Any]:
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
-        told = json.loads(out.read())
-    report = told["report"]
+        outcome = json.loads(out.read())
+    report = outcome["report"]
     row = {
-        "status": told["status"],
+        "status": outcome["status"],
         "cpu s": round(used.ru_utime + used.ru_stime, 2),
         "wall s": round(wall, 2),
         "peak MB": round(SummaryLog(load_config(config).runs_folder).read()[-1]["peak_memory_bytes"] / 1e6, 1),
     }
-    if told["status"] != "unchanged":
+    if outcome["status"] != "unchanged":
         row |= {"kind": report["kind"], "steps": report["training"]["evaluation"]["steps"]}
         changed = report["changes"]
         row["changed"] = None if changed is None else changed["shares"]["interactions"]

@@ -55,8 +55,10 @@ class BundledMovies:
         with gzip.open(MOVIES / "movies.nt.gz", "rt", encoding="utf-8") as stream:
             lines = stream.readlines()
         movie = re.compile(r"<https://movielens\.org/movies/(\d+)> ")
-        found = [movie.match(line) for line in lines]
-        triples = [(None if one is None else one.group(1), line) for one, line in zip(found, lines, strict=True)]
+        matches = [movie.match(line) for line in lines]
+        triples = [
+            (None if match is None else match.group(1), line) for match, line in zip(matches, lines, strict=True)
+        ]
         return cls(triples, _rows(MOVIES / "ratings.csv.gz"), _rows(MOVIES / "tags.csv.gz"))
 
     def write(self, folder: Path, missing: float) -> Path:
@@ -164,7 +166,7 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return f"[{', '.join(_toml(one) for one in value)}]"
+        return f"[{', '.join(_toml(entry) for entry in value)}]"
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 

@@ -73,10 +73,10 @@ def compare(kind: str, texts: list[str], precision: str, device: str, repeats: i
         vectors = {}
         for name in names:
             started = time.perf_counter()
-            found = np.asarray(systems[name](), dtype=np.float32)
+            encoded = np.asarray(systems[name](), dtype=np.float32)
             seconds[name].append(time.perf_counter() - started)
-            vectors[name] = found / np.linalg.norm(
-                found, axis=1, keepdims=True
+            vectors[name] = encoded / np.linalg.norm(
+                encoded, axis=1, keepdims=True
             )  # the peer's bfloat16 ones are not unit
         for name in names:
             cosine = min(cosine, float((vectors["graphrecall"] * vectors[name]).sum(1).min()))
@@ -100,14 +100,14 @@ def compare(kind: str, texts: list[str], precision: str, device: str, repeats: i
 def read_texts(folder: Path | None) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Kinds of unique texts, and the checksums of the files they came from."""
     if folder is None:
-        found: list[str] = []
+        titles: list[str] = []
         files = sorted(BUNDLE.glob("*.nt.gz"))
         for path in files:
             with gzip.open(path, "rt", encoding="utf-8") as stream:
-                found += re.findall(r'<https?://schema\.org/name> "((?:[^"\\]|\\.)*)"', stream.read())
-        if not found:
+                titles += re.findall(r'<https?://schema\.org/name> "((?:[^"\\]|\\.)*)"', stream.read())
+        if not titles:
             sys.exit(f"no names in {BUNDLE}: give --data with a folder that holds movies.csv")
-        return {"names": list(dict.fromkeys(found))}, {path.name: checksum(path) for path in files}
+        return {"names": list(dict.fromkeys(titles))}, {path.name: checksum(path) for path in files}
     path = folder / "movies.csv"
     csv.field_size_limit(1 << 24)
     with path.open(newline="", encoding="utf-8") as stream:

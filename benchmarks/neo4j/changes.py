@@ -74,8 +74,8 @@ def change(store: Neo4jStore, share: float, night: int) -> None:
         ),
     ):
         if count:
-            given = {**now, "n": count, "users": USERS, "items": ITEMS}
-            store.write(f"{query} SET x.updated_at = datetime($now)", given)
+            parameters = {**now, "n": count, "users": USERS, "items": ITEMS}
+            store.write(f"{query} SET x.updated_at = datetime($now)", parameters)
 
 
 def compare(store: Neo4jStore, folder: Path, kept: Snapshot, night: int) -> tuple[Snapshot, dict[str, Any]]:
@@ -86,23 +86,25 @@ def compare(store: Neo4jStore, folder: Path, kept: Snapshot, night: int) -> tupl
     looked = time.perf_counter() - started
     if why := why_whole(kept, PLAN, catalog):
         raise RuntimeError(why)
-    found = update_snapshot(store, folder / f"night-{night}", kept, PLAN, catalog=catalog)
-    if found is None:
+    updated = update_snapshot(store, folder / f"night-{night}", kept, PLAN, catalog=catalog)
+    if updated is None:
         raise RuntimeError("too much changed")
     seconds = time.perf_counter() - started
     started = time.perf_counter()
     whole = read_snapshot(store, folder / "whole", PLAN, catalog=discover(store))
     whole_seconds = time.perf_counter() - started
-    if whole.digest != found.digest:
+    if whole.digest != updated.digest:
         raise RuntimeError("the two readings differ")
     shutil.rmtree(folder / "whole")
     shutil.rmtree(kept.folder)
-    return found, {
-        "nodes_read": found.read["nodes"],
-        "relationships_read": found.read["relationships"],
-        "keys_compared": found.read["compared"],
+    return updated, {
+        "nodes_read": updated.read["nodes"],
+        "relationships_read": updated.read["relationships"],
+        "keys_compared": updated.read["compared"],
         "rows_of_all": round(
-            (found.read["nodes"] + found.read["relationships"]) / (whole.read["nodes"] + whole.read["relationships"]), 4
+            (updated.read["nodes"] + updated.read["relationships"])
+            / (whole.read["nodes"] + whole.read["relationships"]),
+            4,
         ),
         "seconds": round(seconds, 2),
         "of_it_looking": round(looked, 2),

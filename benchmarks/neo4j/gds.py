@@ -371,9 +371,9 @@ def run(context: Context) -> list[dict[str, Any]]:
     context.facts["tried_on_validation"] = tried
     rows: list[dict[str, Any]] = []
 
-    def keep(system: str, found: Tuning, clock: Clock, evaluation: Evaluation) -> None:
-        tried.extend(found.rows)
-        row: dict[str, Any] = {"system": system, "chosen": str(found.best()), "users": len(evaluation.user)}
+    def keep(system: str, tuned: Tuning, clock: Clock, evaluation: Evaluation) -> None:
+        tried.extend(tuned.rows)
+        row: dict[str, Any] = {"system": system, "chosen": str(tuned.best()), "users": len(evaluation.user)}
         for metric in (f"recall@{K}", f"ndcg@{K}"):
             row[metric] = evaluation.mean(metric)
             row[f"{metric} interval"] = list(evaluation.interval(metric))
@@ -390,8 +390,8 @@ def run(context: Context) -> list[dict[str, Any]]:
         context.facts["load_s"] = round(time.perf_counter() - start, 1)
         peer = Peer(store, graph)
 
-        found = tune_fastrp(peer, tuning)
-        best = found.best()
+        tuned = tune_fastrp(peer, tuning)
+        best = tuned.best()
         clock = Clock.start()
         peer.project("all")
         clock.lap("read")
@@ -400,22 +400,22 @@ def run(context: Context) -> list[dict[str, Any]]:
         ranked = rank_by_vectors(vectors, test.group.user, test.group.seen, num_users=peer.users, cosine=best.cosine)
         clock.lap("rank")
         peer.drop("all")
-        keep("GDS FastRP", found, clock, test.measure(ranked))
+        keep("GDS FastRP", tuned, clock, test.measure(ranked))
 
         read_graph(store)  # the server has seen the queries before, as it has those of the peer from its tuning
         channels: list[tuple[Tuning, Any]] = [(tune_rp3beta(tuning), RP3Beta), (tune_spectral(tuning), Spectral)]
-        for found, make in channels:
+        for tuned, make in channels:
             clock = Clock.start()
             read = read_graph(store)
             clock.lap("read")
-            channel = make(found.best()).fit(read)
+            channel = make(tuned.best()).fit(read)
             clock.lap("fit")
             ranked = candidates(channel, replace(test, graph=read))
             clock.lap("rank")
-            keep(found.system, found, clock, replace(test, graph=read).measure(ranked))
+            keep(tuned.system, tuned, clock, replace(test, graph=read).measure(ranked))
 
-        found = tune_similarity(peer, tuning)
-        metric, neighbours = found.best()
+        tuned = tune_similarity(peer, tuning)
+        metric, neighbours = tuned.best()
         clock = Clock.start()
         peer.project("all", orientation="REVERSE")
         clock.lap("read")
@@ -424,5 +424,5 @@ def run(context: Context) -> list[dict[str, Any]]:
         ranked = rank_by_similarity(similar, test.history, test.group.seen)
         clock.lap("rank")
         peer.drop("all")
-        keep("GDS nodeSimilarity", found, clock, test.measure(ranked))
+        keep("GDS nodeSimilarity", tuned, clock, test.measure(ranked))
     return rows

@@ -38,14 +38,14 @@ def run(context: Context) -> list[dict[str, Any]]:
     write_store(graph, context.folder / "graph.lbug")
     context.facts["embedded_build_seconds"] = round(time.perf_counter() - start, 2)
     context.facts["embedded_megabytes"] = round((context.folder / "graph.lbug").stat().st_size / 1e6, 1)
-    found = [finder.between(*_numbers(graph, adjacency, pair)) for pair in pairs]
-    counts = [len(paths) for paths in found]
+    paths_of_pairs = [finder.between(*_numbers(graph, adjacency, pair)) for pair in pairs]
+    counts = [len(paths) for paths in paths_of_pairs]
     context.facts |= {"pairs": len(pairs), "paths_a_pair": {"median": float(np.median(counts)), "most": max(counts)}}
-    every = [path for paths in found for path in paths]
+    every = [path for paths in paths_of_pairs for path in paths]
     chosen = [every[n] for n in np.random.default_rng(0).choice(len(every), PATHS, replace=False).tolist()]
     whole = [
         pair_query(graph, *pair, dict.fromkeys(path.shape for path in paths))
-        for pair, paths in zip(pairs, found, strict=True)
+        for pair, paths in zip(pairs, paths_of_pairs, strict=True)
         if paths
     ]
     single = [path_query(graph, path) for path in chosen]

@@ -119,11 +119,11 @@ def compare(context: Context, size: int) -> list[dict[str, Any]]:
     for _ in range(TURNS):
         for driver in ("rust", "pure"):
             for system, body in SYSTEMS.items():
-                found = measure(context, body, driver)
-                if found["count"] != size:
-                    raise RuntimeError(f"{system} read {found['count']} relationships of {size}")
-                results.setdefault((system, driver), []).append(found)
-    rates = {key: size / min(result["relationships_s"] for result in found) for key, found in results.items()}
+                reading = measure(context, body, driver)
+                if reading["count"] != size:
+                    raise RuntimeError(f"{system} read {reading['count']} relationships of {size}")
+                results.setdefault((system, driver), []).append(reading)
+    rates = {key: size / min(reading["relationships_s"] for reading in readings) for key, readings in results.items()}
     rows = []
     for (system, driver), rate in rates.items():
         row: dict[str, Any] = {
@@ -146,18 +146,18 @@ def compare(context: Context, size: int) -> list[dict[str, Any]]:
 
 def grown(context: Context, size: int) -> dict[str, Any]:
     """The whole snapshot of the graph as it is now."""
-    found = measure(context, SYSTEMS["graphrecall"], "rust")
-    if found["count"] != size:
-        raise RuntimeError(f"{found['count']} relationships were read of {size}")
+    reading = measure(context, SYSTEMS["graphrecall"], "rust")
+    if reading["count"] != size:
+        raise RuntimeError(f"{reading['count']} relationships were read of {size}")
     return {
         "what": "growth",
         "system": "graphrecall",
         "driver": "rust",
         "relationships": size,
-        "relationships/s": round(size / found["relationships_s"]),
-        "everything/s": round(size / found["all_s"]),
-        "peak_mb": round(found["peak_mb"]),
-        "imported_mb": round(found["imported_mb"]),
+        "relationships/s": round(size / reading["relationships_s"]),
+        "everything/s": round(size / reading["all_s"]),
+        "peak_mb": round(reading["peak_mb"]),
+        "imported_mb": round(reading["imported_mb"]),
     }
 
 
@@ -180,8 +180,8 @@ def measure(context: Context, body: str, driver: str) -> dict[str, Any]:
         cwd=Path(ROOT),
         env=dict(os.environ),
     )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    reading: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return reading
 
 
 def make_nodes(store: Neo4jStore) -> None:

@@ -38,18 +38,20 @@ def run(context: Context) -> list[dict[str, Any]]:
         plain_load(store, graph, batch=BATCH, progress=Stopwatch())  # a server that has just started is slow
         for system, load in (("plain UNWIND batches", plain_load), ("graphrecall load", load_into)) * 2:
             empty(store)
-            watch = Stopwatch()
+            stopwatch = Stopwatch()
             start = time.perf_counter()
-            load(store, graph, batch=BATCH, progress=watch)
+            load(store, graph, batch=BATCH, progress=stopwatch)
             seconds = time.perf_counter() - start
-            per = round(edges / watch.seconds["loading RATED"])
+            per = round(edges / stopwatch.seconds["loading RATED"])
             rows.append(
                 {
                     "what": "load",
                     "system": system,
                     "relationships": edges,
                     "relationships/s": per,
-                    "nodes/s": round((USERS + ITEMS) / (watch.seconds["loading User"] + watch.seconds["loading Item"])),
+                    "nodes/s": round(
+                        (USERS + ITEMS) / (stopwatch.seconds["loading User"] + stopwatch.seconds["loading Item"])
+                    ),
                     "seconds": round(seconds, 1),
                 }
             )
@@ -133,11 +135,13 @@ def written_back(store: Neo4jStore, graph: KnowledgeGraph, run_id: str) -> list[
             "source": pa.repeat(pa.scalar("embedding"), USERS * K),
         }
     )
-    watch = Stopwatch()
+    stopwatch = Stopwatch()
     start = time.perf_counter()
-    write_back(store, graph.schema, Results(run=run_id, k=K, candidates=candidates, vectors=vectors), progress=watch)
+    write_back(
+        store, graph.schema, Results(run=run_id, k=K, candidates=candidates, vectors=vectors), progress=stopwatch
+    )
     whole = time.perf_counter() - start
-    shown = watch.seconds
+    shown = stopwatch.seconds
     system = f"graphrecall write-back, {run_id} run"
     writing = shown["writing vectors of items"] + shown["writing vectors of users"]
     indexing = shown["building the vector index of Item"] + shown["building the vector index of User"]
