@@ -115,13 +115,13 @@ HETERO = LightGCNConfig(
     user_embedding=False,
     knowledge_degree=1_000_000,
 )
-PLAIN = replace(HETERO, relations=())
+PLAIN = HETERO.changed(relations=())
 MODELS = {
     FULL: Recipe(model=HETERO, training=SOFTMAX),
     "graph off (LightGCN, softmax)": Recipe(model=PLAIN, training=SOFTMAX),
     "graph shuffled": Recipe(model=HETERO, training=SOFTMAX, shuffled=True),
     "LightGCN, BPR": Recipe(
-        model=replace(PLAIN, dim=64, user_embedding=True),
+        model=PLAIN.changed(dim=64, user_embedding=True),
         training=TrainingConfig(loss="bpr", l2=1e-3, cold_weight=0.0, max_steps=200),
         popularity=False,
     ),

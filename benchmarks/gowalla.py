@@ -13,7 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -156,7 +156,7 @@ def cached(task: Task, name: str, settings: Any, kind: type[C], make: Callable[[
 def fitted(task: Task, name: str, make: Make) -> tuple[Channel, float]:
     """A channel without steps, fitted on the task's graph."""
     channel = make()
-    settings = asdict(channel.config) if hasattr(channel, "config") else {}
+    settings = channel.config.model_dump() if hasattr(channel, "config") else {}
     return cached(task, name, settings, type(channel), lambda: channel.fit(task.graph))
 
 
@@ -202,7 +202,7 @@ def cheby_options() -> dict[str, ChebyCFConfig]:
 def choose_cheby(task: Task) -> Chosen:
     """The option with the best NDCG on validation; the decomposition is made once."""
     start = ChebyCF()
-    base, _ = cached(task, CHEBY, asdict(start.config), ChebyCF, lambda: start.fit(task.graph))
+    base, _ = cached(task, CHEBY, start.config.model_dump(), ChebyCF, lambda: start.fit(task.graph))
     options = cheby_options()
     found = {note: reached(task, base.with_config(config)) for note, config in options.items()}
     best = max(found, key=lambda note: found[note][NDCG])
@@ -238,7 +238,7 @@ def trained_on_validation(task: Task, split: Split, graph: KnowledgeGraph) -> tu
 def recipe() -> dict[str, Any]:
     """The settings of the trained model as plain data."""
     data: dict[str, Any] = json.loads(
-        json.dumps({"model": asdict(GOWALLA.model), "training": asdict(GOWALLA.training)})
+        json.dumps({"model": GOWALLA.model.model_dump(), "training": GOWALLA.training.model_dump()})
     )
     return data
 

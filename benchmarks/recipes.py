@@ -49,11 +49,11 @@ EVERYWHERE = Recipe(model=FULL, training=SOFTMAX, sections=(PER_USER, GLOBAL, CO
 
 RECIPES = {
     "LightGCN with user embeddings": replace(
-        MAIN, model=replace(MAIN.model, user_embedding=True), sections=(PER_USER,), most_seeds=1
+        MAIN, model=MAIN.model.changed(user_embedding=True), sections=(PER_USER,), most_seeds=1
     ),
     "everywhere: graph and text": EVERYWHERE,
-    "everywhere: text alone": replace(EVERYWHERE, model=replace(FULL, relations=()), sections=(PER_USER, GLOBAL)),
-    "everywhere: graph alone": replace(EVERYWHERE, model=replace(FULL, text=False), sections=(PER_USER, GLOBAL)),
+    "everywhere: text alone": replace(EVERYWHERE, model=FULL.changed(relations=()), sections=(PER_USER, GLOBAL)),
+    "everywhere: graph alone": replace(EVERYWHERE, model=FULL.changed(text=False), sections=(PER_USER, GLOBAL)),
     "everywhere: graph shuffled": replace(EVERYWHERE, sections=(PER_USER, GLOBAL), shuffled=True),
 }
 

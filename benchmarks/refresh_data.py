@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -121,7 +121,7 @@ class Gowalla:
             writer = csv.writer(stream)
             writer.writerow(("user", "item", "timestamp"))
             writer.writerows(line for line in self.lines if line[1] not in gone and line[2] <= until)
-        sections = {"model": asdict(GOWALLA.model), "training": asdict(GOWALLA.training)}
+        sections = {"model": GOWALLA.model.model_dump(), "training": GOWALLA.training.model_dump()}
         values = "\n".join(
             f"[{name}]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in section.items() if value is not None)
             for name, section in sections.items()

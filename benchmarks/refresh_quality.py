@@ -91,7 +91,7 @@ class Bench:
         plan = Plan(kind="incremental", reasons=("",), generation=1, reference=steps)
         training = warm_training(self.config, plan, beta=base.beta, prior=base.prior)
         if still:
-            training = replace(training, max_steps=1, learning_rate=1e-30)
+            training = training.changed(max_steps=1, learning_rate=1e-30)
         return self._fit(part, training, seed, start=base)
 
     def _fit(self, part: Part, training: TrainingConfig, seed: int, start: Embeddings | None = None) -> Embeddings:

@@ -2,7 +2,8 @@
 
 from ingest.builder import GraphBuilder, build_graph
 from ingest.report import QualityReport
-from ingest.settings import DataSettings, GraphSettings, QualitySettings, validate
+from ingest.settings import DataSettings, GraphSettings, QualitySettings
+from kg.settings import validate
 
 __all__ = [
     "DataSettings",

@@ -28,7 +28,6 @@ from ingest.settings import (
     Neo4jSource,
     QualitySettings,
     SourcesSettings,
-    validate,
 )
 from ingest.sources.neo4j.mapping import map_snapshot
 from ingest.sources.neo4j.plan import read_source
@@ -39,6 +38,7 @@ from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph
 from kg.progress import SILENT, Progress
 from kg.schema import RelationKey
+from kg.settings import validate
 
 if TYPE_CHECKING:  # the driver is imported where a database is read
     from kg.stores.neo4j.client import Neo4jStore

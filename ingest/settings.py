@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from kg.errors import ConfigError
-from kg.privacy.secrets import ADVICE, is_confidential, masked
 from kg.schema import PositiveRule, template_names
+from kg.settings import Settings
 from kg.stores.neo4j.connection import Neo4jConnection
 
 RdfFormat = Literal["ntriples", "turtle", "rdfxml", "nquads", "trig"]
-_CONNECTION = TypeAdapter(Neo4jConnection)
 _NAME = r"^[a-z][a-z0-9_]*$"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class NodeSettings(_Section):
+class NodeSettings(Settings):
     """Overrides of what is inferred about one node type.
 
     Attributes:
@@ -51,7 +42,7 @@ class NodeSettings(_Section):
         return value
 
 
-class RelationSettings(_Section):
+class RelationSettings(Settings):
     """Overrides of what is inferred about the relations of one name.
 
     Attributes:
@@ -63,7 +54,7 @@ class RelationSettings(_Section):
     cypher_type: str | None = None
 
 
-class GraphSettings(_Section):
+class GraphSettings(Settings):
     """Roles and overrides.
 
     Attributes:
@@ -104,7 +95,7 @@ class GraphSettings(_Section):
         return self
 
 
-class RdfSource(_Section):
+class RdfSource(Settings):
     """RDF files, plain or .gz.
 
     Attributes:
@@ -118,7 +109,7 @@ class RdfSource(_Section):
     languages: list[str] = Field(default_factory=lambda: ["en", ""])
 
 
-class InteractionColumns(_Section):
+class InteractionColumns(Settings):
     """Names of the columns; `rating`, `timestamp` and `weight` are optional in the file unless named here."""
 
     user: str = "user_id"
@@ -128,7 +119,7 @@ class InteractionColumns(_Section):
     weight: str | None = None
 
 
-class InteractionsSource(_Section):
+class InteractionsSource(Settings):
     """What users did to items.
 
     Attributes:
@@ -165,7 +156,7 @@ class EventColumns(InteractionColumns):
     value: str | None = None
 
 
-class EventsSource(_Section):
+class EventsSource(Settings):
     """Further traces of users on items, which follow the split of the interactions.
 
     Attributes:
@@ -191,7 +182,7 @@ class EventsSource(_Section):
         return self
 
 
-class AttributesSource(_Section):
+class AttributesSource(Settings):
     """A table of node attributes.
 
     Attributes:
@@ -210,7 +201,7 @@ class AttributesSource(_Section):
     header: list[str] | None = None
 
 
-class EdgeColumns(_Section):
+class EdgeColumns(Settings):
     """Names of the columns of an edge table."""
 
     source: str = "source"
@@ -219,7 +210,7 @@ class EdgeColumns(_Section):
     timestamp: str | None = None
 
 
-class EdgesSource(_Section):
+class EdgesSource(Settings):
     """A table of knowledge edges.
 
     Attributes:
@@ -237,7 +228,7 @@ class EdgesSource(_Section):
     header: list[str] | None = None
 
 
-class Neo4jInteractions(_Section):
+class Neo4jInteractions(Settings):
     """What users did to items in a Neo4j database.
 
     Attributes:
@@ -271,7 +262,7 @@ class Neo4jInteractions(_Section):
         return self
 
 
-class Neo4jEvents(_Section):
+class Neo4jEvents(Settings):
     """Relationships of items that are traces of a user, such as tags.
 
     Attributes:
@@ -286,7 +277,7 @@ class Neo4jEvents(_Section):
     weight: str | None = None
 
 
-class Neo4jNodes(_Section):
+class Neo4jNodes(Settings):
     """Nodes by a query.
 
     Attributes:
@@ -298,7 +289,7 @@ class Neo4jNodes(_Section):
     query: str = Field(min_length=1)
 
 
-class Neo4jEdges(_Section):
+class Neo4jEdges(Settings):
     """Knowledge edges by a query.
 
     Attributes:
@@ -312,7 +303,7 @@ class Neo4jEdges(_Section):
     query: str = Field(min_length=1)
 
 
-class Neo4jSource(_Section):
+class Neo4jSource(Settings):
     """What to read from the database of the section `neo4j`.
 
     Attributes:
@@ -364,7 +355,7 @@ class Neo4jSource(_Section):
         return self
 
 
-class SourcesSettings(_Section):
+class SourcesSettings(Settings):
     """Where the facts come from."""
 
     rdf: list[RdfSource] = Field(default_factory=list)
@@ -375,7 +366,7 @@ class SourcesSettings(_Section):
     neo4j: Neo4jSource | None = None
 
 
-class QualitySettings(_Section):
+class QualitySettings(Settings):
     """What is still good enough.
 
     Attributes:
@@ -387,19 +378,13 @@ class QualitySettings(_Section):
     strict: bool = False
 
 
-class DataSettings(_Section):
+class DataSettings(Settings):
     """The sections that say which graph to build."""
 
     graph: GraphSettings = Field(default_factory=GraphSettings)
     sources: SourcesSettings = Field(default_factory=SourcesSettings)
     quality: QualitySettings = Field(default_factory=QualitySettings)
     neo4j: Neo4jConnection | None = None
-
-    @field_validator("neo4j", mode="before")
-    @classmethod
-    def _connection_of_a_mapping(cls, value: Any) -> Any:
-        # Strict validation of plain data takes no mapping for a dataclass; through JSON it does.
-        return _CONNECTION.validate_json(json.dumps(value), strict=True) if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
     def _sections_fit(self) -> DataSettings:
@@ -425,69 +410,3 @@ def check_sections(graph: GraphSettings, sources: SourcesSettings, neo4j: Neo4jC
                 f'graph.nodes.{name}.key = {node.key!r}: write "id", the IRI of a property, or an IRI template with '
                 "{id}; the name of a property is for nodes of sources.neo4j"
             )
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def validate(model: type[Model], data: Mapping[str, Any], *, where: str = "the configuration") -> Model:
-    """Check plain data against a pydantic model.
-
-    Args:
-        model: the expected shape.
-        data: what the TOML file holds.
-        where: named in the message, usually the file.
-
-    Raises:
-        ConfigError: listing every wrong key with its value and what to write instead.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        problem = explain(error, model)
-    # Not from the error, which shows every value, also one that is a password.
-    raise ConfigError(f"{where}: {problem}")
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Every problem of a validation error as `key = value: what to do`, joined by "; "."""
-    return "; ".join(_explain_one(problem, model) for problem in error.errors())
-
-
-def _explain_one(problem: Any, model: type[BaseModel]) -> str:
-    location = problem["loc"]
-    key = ".".join(str(part) for part in location)
-    value = masked(problem["input"])
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        if is_confidential(location[-1]):
-            return f"unknown key {key}: {ADVICE}"
-        known = _keys_at(model, location[:-1])
-        near = get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]!r}?" if near else f"the keys there are {', '.join(known)}"
-        return f"unknown key {key} (= {value!r}): {hint}"
-    if problem["type"] == "missing":
-        return f"{key} is missing: add it"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    shown = f" = {value!r}" if not isinstance(value, dict) else ""
-    return f"{key or 'the file'}{shown}: {message}"
-
-
-def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    """The keys that a model allows at a place such as ("sources", "rdf", 0)."""
-    here: type[BaseModel] | None = model
-    for part in location:
-        if isinstance(part, int) or here is None:
-            continue
-        entry = here.model_fields.get(str(part))
-        if entry is not None:
-            here = _model_in(entry.annotation) or here
-    return list(here.model_fields) if here is not None else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in get_args(annotation):
-        if (found := _model_in(inner)) is not None:
-            return found
-    return None

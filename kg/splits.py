@@ -12,18 +12,20 @@ nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field, model_validator
 
 from kg.arrays import IntArray, PairIndex, RaggedArray, distinct
-from kg.errors import ConfigError, InvalidDataError
+from kg.errors import InvalidDataError
 from kg.graph import KnowledgeGraph
 from kg.interactions import NO_TIME
 from kg.schema import RelationKey
+from kg.settings import Settings
 from kg.vocabulary import pair_hash, stable_hash
 
 TRAIN, VALID, TEST, UNUSED = 0, 1, 2, -1
@@ -34,33 +36,37 @@ ROUNDING = 1e-9  # 0.29 * 100 is 28.999... in binary; a fraction means the whole
 TIE_BREAK = "equal timestamps in the order of a seeded hash of user id and item id"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitConfig:
-    """How to split.
+class SplitConfig(Settings):
+    """How the interactions are split into train, validation and test."""
 
-    Attributes:
-        kind: "per_user_time" (each user's last interactions), "global_time" (everything after one moment),
-            "leave_last_out" (last one test, the one before validation), "random" (per interaction), or "files" (the
-            sources name the part of each interaction).
-        test: fraction of interactions held out for the test (per user for "per_user_time").
-        valid: fraction held out for validation, of all interactions, just before the test part in time. For "files"
-            without a validation part: the fraction of train carved out at random.
-        seed: of random draws and of the tie-break.
-    """
+    section: ClassVar[str] = "split"
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    kind: Kind = Field(
+        default="per_user_time",
+        description='"per_user_time" (the last interactions of each user are held out), "global_time" (everything '
+        'after one moment), "leave_last_out" (the last one is test, the one before it validation), "random" (each '
+        'interaction by itself), or "files" (the sources name the part of each interaction).',
+    )
+    test: float = Field(
+        default=0.2,
+        ge=0,
+        lt=1,
+        description='Share of the interactions held out for the test (of each user with "per_user_time").',
+    )
+    valid: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share held out for validation, of all interactions, just before the test part in time. With "
+        '"files" without a validation part: the share of train that is taken out at random.',
+    )
+    seed: int = Field(default=0, description="Seed of random draws and of the order of equal timestamps.")
 
-    kind: Kind = "per_user_time"
-    test: float = 0.2
-    valid: float = 0.1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, value in (("test", self.test), ("valid", self.valid)):
-            if not 0 <= value < 1:
-                raise ConfigError(f"split.{name} = {value} must be at least 0 and below 1")
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
         if self.test + self.valid >= 1:
-            raise ConfigError(f"split.test + split.valid = {self.test + self.valid} leaves nothing to train on")
+            raise ValueError(f"test + valid = {self.test + self.valid} leaves nothing to train on")
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -163,8 +163,8 @@ def test_the_whole_benchmark_fills_every_group(data, tmp_path, monkeypatch) -> N
     small = {
         name: replace(
             recipe,
-            model=replace(recipe.model, dim=8, relations=recipe.model.relations and ("r0", "r1")),
-            training=replace(recipe.training, max_steps=3, batch_size=64, negatives=min(recipe.training.negatives, 16)),
+            model=recipe.model.changed(dim=8, relations=recipe.model.relations and ("r0", "r1")),
+            training=recipe.training.changed(max_steps=3, batch_size=64, negatives=min(recipe.training.negatives, 16)),
         )
         for name, recipe in book_crossing.MODELS.items()
     }

@@ -73,7 +73,7 @@ def test_the_part_next_to_the_test_part_is_the_nearest(tmp_path):
 
 
 def test_the_benchmark_measures_every_model_and_keeps_what_other_runs_measured(folder, tmp_path, monkeypatch):
-    training = replace(gowalla.GOWALLA.training, max_steps=4, eval_every=2, batch_size=64, negatives=16)
+    training = gowalla.GOWALLA.training.changed(max_steps=4, eval_every=2, batch_size=64, negatives=16)
     recipe = replace(
         gowalla.GOWALLA, model=LightGCNConfig(dim=4, layers=1, relations=(), text=False), training=training
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -363,7 +363,7 @@ def run(context: Context) -> list[dict[str, Any]]:
     tuning, test = tuning_task(graph, split), final_task(graph, split)
     context.facts |= {
         "data": gowalla_data.checksums(folder),
-        "split": asdict(gowalla_data.RANDOM),
+        "split": gowalla_data.RANDOM.model_dump(),
         "tuning_users": TUNING_USERS,
     }
     context.facts["threads"] = {"gds": CORES, "client": torch.get_num_threads()}

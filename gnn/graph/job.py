@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -52,8 +52,8 @@ class TrainingJob:
             "nodes": list(nodes),
             "edges": [list(key) for key in self.graph.edges],
             "model": next(name for name, kind in CONFIGS.items() if type(self.model) is kind),
-            "model_config": asdict(self.model),
-            "training": asdict(self.training),
+            "model_config": self.model.model_dump(),
+            "training": self.training.model_dump(),
             "features": self.features is not None,
             "validation": self.validation is not None,
             "arrays": [[name, value.dtype.str, list(value.shape)] for name, value in arrays.items()],
@@ -96,11 +96,8 @@ class TrainingJob:
 
 
 def _config(kind: type[Any], values: dict[str, Any]) -> Any:
-    """A config from JSON, which has no tuples."""
-    names = {field.name for field in fields(kind)}
-    return kind(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in names}
-    )
+    """A config from JSON, without the keys of other versions."""
+    return kind(**{name: value for name, value in values.items() if name in kind.model_fields})
 
 
 def _to_bytes(table: Any) -> Any:

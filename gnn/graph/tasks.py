@@ -6,7 +6,6 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -194,7 +193,7 @@ class GraphTask(ABC, Generic[Encoder]):
     def fingerprint(self) -> str:
         """Digest of graph, texts, validation, configurations and start, 64 hexadecimal digits."""
         job = self.job
-        settings = [self.name, asdict(job.model), asdict(job.training), self._start_fingerprint]
+        settings = [self.name, job.model.model_dump(), job.training.model_dump(), self._start_fingerprint]
         digest = hashlib.sha256(json.dumps([*settings, job.beta, job.prior], sort_keys=True).encode())
         for name in job.graph.nodes:
             digest.update(job.graph.vocabulary(name).fingerprint.encode())
@@ -229,8 +228,8 @@ class GraphTask(ABC, Generic[Encoder]):
             beta, prior = outcome.best.choices["beta"], outcome.best.choices["prior"]
         facts: dict[str, Any] = {
             "model": self.name,
-            "model_config": asdict(job.model),
-            "training_config": asdict(job.training),
+            "model_config": job.model.model_dump(),
+            "training_config": job.training.model_dump(),
             "steps": outcome.steps,
             "seed": self.context.seed,
             "beta": beta,

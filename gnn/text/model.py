@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
 
 from kg.errors import ArtifactError, ConfigError
 from kg.io.files import checksum
+from kg.settings import Settings
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
@@ -43,41 +46,46 @@ _DECISIVE = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextConfig:
-    """Which text model, and how it reads.
+class TextConfig(Settings):
+    """Which text model, and how it reads."""
 
-    Attributes:
-        model: a folder in Hugging Face's layout, or a name on the Hugging Face hub.
-        revision: commit, tag or branch on the hub; empty means the pinned commit for the default model, and "main" for
-            any other.
-        max_length: tokens read of each text, the two special ones included; what follows is ignored.
-        pooling: "mean" over the tokens (the default model and most sentence encoders), or "cls", the first token.
-        precision: "auto" is bfloat16 where the processor multiplies it natively (CUDA from Ampere on, CPUs with AMX or
-            AVX512_BF16: about twice as fast, cosine to float32 above .999), else float32.
-        batch_tokens: tokens of a batch, padding included; 0 means 512 for each thread of a CPU, and 65,536 on a GPU.
-    """
+    section: ClassVar[str] = "text"
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    model: str = Field(
+        default=DEFAULT_MODEL,
+        description="A folder in the layout of Hugging Face, or the name of a model on the Hugging Face hub.",
+    )
+    revision: str = Field(
+        default="",
+        description='Commit, tag or branch on the hub. Empty: the pinned commit for the default model, and "main" for '
+        "any other.",
+    )
+    max_length: int = Field(
+        default=256,
+        ge=3,
+        description="Tokens read of each text, the two special ones included; what follows is ignored.",
+    )
+    pooling: Pooling = Field(
+        default="mean",
+        description='"mean" over the tokens (the default model and most sentence encoders), or "cls", the first token.',
+    )
+    precision: Precision = Field(
+        default="auto",
+        description='"auto" is bfloat16 where the processor multiplies it natively (CUDA from Ampere on, CPUs with AMX '
+        "or AVX512_BF16: about twice as fast, cosine to float32 above 0.999), else float32.",
+    )
+    batch_tokens: int = Field(
+        default=0,
+        ge=0,
+        description="Tokens of a batch, padding included. 0: 512 for each thread of a CPU, 65,536 on a GPU.",
+    )
 
-    model: str = DEFAULT_MODEL
-    revision: str = ""
-    max_length: int = 256
-    pooling: Pooling = "mean"
-    precision: Precision = "auto"
-    batch_tokens: int = 0
-
-    def __post_init__(self) -> None:
-        if not self.model.strip():
-            raise ConfigError("text.model is empty: give a folder or a name on the Hugging Face hub")
-        if self.max_length < 3:
-            raise ConfigError(f"text.max_length = {self.max_length} leaves no room for words: use at least 3")
-        if self.pooling not in get_args(Pooling):
-            raise ConfigError(f"text.pooling = {self.pooling!r} is unknown: use {' or '.join(get_args(Pooling))}")
-        if self.precision not in get_args(Precision):
-            raise ConfigError(f"text.precision = {self.precision!r} is unknown: use {', '.join(get_args(Precision))}")
-        if self.batch_tokens < 0:
-            raise ConfigError(f"text.batch_tokens = {self.batch_tokens} is negative: use 0 for the default")
+    @field_validator("model")
+    @classmethod
+    def _model_has_a_name(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is empty: give a folder or a name on the Hugging Face hub")
+        return value
 
     @property
     def hub_revision(self) -> str:

@@ -1,1 +1,1 @@
-"""Users by other names or not at all: keyed hashes, graphs without some users, and what must never be printed."""
+"""Users by other names or not at all: keyed hashes, and graphs without some users."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
 from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.arrays import IntArray
 from kg.errors import ConfigError, InvalidDataError, UnknownIdError
+from kg.settings import Settings
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import Scores
 from recall.channels.known import Known, rows_with
@@ -22,25 +23,16 @@ from recall.contracts import Queries
 _BLOCK = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttributeKNNConfig:
-    """Hyper-parameters of the attribute kNN.
+class AttributeKNNConfig(Settings):
+    """Hyper-parameters of the attribute kNN."""
 
-    Attributes:
-        neighbours: most similar liked items kept for each item.
-        relations: names of the knowledge relations used; None: all that touch items and trace no users.
-    """
+    section: ClassVar[str] = "channels.attribute_knn"
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    neighbours: int = 50
-    relations: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.relations is not None:
-            object.__setattr__(self, "relations", tuple(self.relations))
-        if self.neighbours < 1:
-            raise ConfigError(f"attribute_knn.neighbours = {self.neighbours} must be at least 1")
+    neighbours: int = Field(default=50, ge=1, description="Most similar liked items kept for each item.")
+    relations: tuple[str, ...] | None = Field(
+        default=None,
+        description="Names of the knowledge relations used; default: all that touch items and are no traces of users.",
+    )
 
 
 class AttributeKNN(NeighbourChannel):
@@ -149,7 +141,7 @@ class AttributeKNN(NeighbourChannel):
 
     def _facts(self) -> dict[str, Any]:
         columns = [{"relation": list(key), "start": start, "count": n} for key, (start, n) in self._columns.items()]
-        return {"config": asdict(self.config), "columns": columns}
+        return {"config": self.config.model_dump(), "columns": columns}
 
     def _write(self, folder: Path) -> None:
         save_arrays(

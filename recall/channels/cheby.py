@@ -11,18 +11,19 @@ good as p: what it lacks on the leading eigenvectors is made up by them exactly.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import Chebyshev
+from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
 from kg import KnowledgeGraph, RaggedArray
 from kg.arrays import IntArray
 from kg.errors import ConfigError
+from kg.settings import Settings
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import HistoryChannel, Scores, as_matrix
 from recall.channels.decomposition import degree_power, leading, normalised
@@ -33,37 +34,29 @@ _CLOSE = 1e-4  # of the filter, whose values lie between 0 and 1
 _WIDTH = 256  # histories that are filtered at a time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChebyCFConfig:
-    """Hyper-parameters of ChebyCF; the defaults are the paper's for gowalla.
+class ChebyCFConfig(Settings):
+    """Hyper-parameters of ChebyCF; the defaults are the paper's for gowalla."""
 
-    Attributes:
-        degree: K, of the interpolating polynomial.
-        flatness: phi; 1 is a straight line, the larger the flatter the plateau between the two ends of the spectrum.
-        factors: eta, leading eigenvectors of the ideal pass filter; fewer where the data has fewer.
-        alpha: weight of the ideal pass filter.
-        beta: power of the degree normalisation: 0 none, the larger the more popular items gain.
-        seed: of the start vector of the decomposition.
-    """
+    section: ClassVar[str] = "channels.cheby"
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    degree: int = 8
-    flatness: float = 1.5
-    factors: int = 512
-    alpha: float = 0.2
-    beta: float = 0.4
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("degree", 1), ("factors", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"cheby.{name} = {getattr(self, name)} must be at least {least}")
-        if not self.flatness > 0:
-            raise ConfigError(f"cheby.flatness = {self.flatness} must be above 0")
-        for name in ("alpha", "beta"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ConfigError(f"cheby.{name} = {getattr(self, name)} must be at least 0 and finite")
+    degree: int = Field(default=8, ge=1, description="Degree K of the interpolating polynomial.")
+    flatness: float = Field(
+        default=1.5,
+        gt=0,
+        description="Flatness phi of the plateau between the two ends of the spectrum; 1 is a straight line.",
+    )
+    factors: int = Field(
+        default=512,
+        ge=0,
+        description="Leading eigenvectors (eta) of the ideal pass filter; fewer where the data has fewer.",
+    )
+    alpha: float = Field(default=0.2, ge=0, description="Weight of the ideal pass filter.")
+    beta: float = Field(
+        default=0.4,
+        ge=0,
+        description="Power of the degree normalisation: 0 is none, larger values favour popular items.",
+    )
+    seed: int = Field(default=0, description="Seed of the start vector of the decomposition.")
 
 
 class ChebyCF(HistoryChannel):
@@ -142,7 +135,7 @@ class ChebyCF(HistoryChannel):
         return parts
 
     def _facts(self) -> dict[str, Any]:
-        return {"config": asdict(self.config)}
+        return {"config": self.config.model_dump()}
 
     def _write(self, folder: Path) -> None:
         save_arrays(folder / "factors.safetensors", {"vectors": self._vectors, "eigenvalues": self._eigenvalues})

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from kg import KnowledgeGraph, RaggedArray
 from kg.arrays import IntArray
 from kg.errors import ConfigError
+from kg.settings import Settings
 from kg.topology.adjacency import Numbering
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import Scores, TextEncode, as_matrix, encode_texts, rows_with_text
@@ -26,24 +27,19 @@ if TYPE_CHECKING:
 _BLOCK = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContentKNNConfig:
-    """Hyper-parameters of the content kNN.
+class ContentKNNConfig(Settings):
+    """Hyper-parameters of the content kNN."""
 
-    Attributes:
-        neighbours: most similar liked items kept for each item; None: the whole history counts.
-        centre: subtract the mean text vector before the cosine. Sentence vectors share a common direction that makes
-            all texts look alike (Mu & Viswanath, ICLR 2018).
-    """
+    section: ClassVar[str] = "channels.content_knn"
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    neighbours: int | None = 20
-    centre: bool = True
-
-    def __post_init__(self) -> None:
-        if self.neighbours is not None and self.neighbours < 1:
-            raise ConfigError(f"content_knn.neighbours = {self.neighbours} must be at least 1, or None for all")
+    neighbours: int | None = Field(
+        default=20, ge=1, description="Most similar liked items kept for each item; None (in Python): all of them."
+    )
+    centre: bool = Field(
+        default=True,
+        description="Subtract the mean text vector before the cosine. Sentence vectors share a common direction that "
+        "makes all texts look alike (Mu & Viswanath, ICLR 2018).",
+    )
 
 
 class ContentKNN(NeighbourChannel):
@@ -124,7 +120,7 @@ class ContentKNN(NeighbourChannel):
         return parts
 
     def _facts(self) -> dict[str, Any]:
-        return {"config": asdict(self.config)}
+        return {"config": self.config.model_dump()}
 
     def _write(self, folder: Path) -> None:
         arrays = {"mean": self._mean, "unit": self._unit}

@@ -8,16 +8,17 @@ kept.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from pydantic import Field
 from scipy.linalg.lapack import spotrf, spotri
 from scipy.sparse import csr_matrix
 
 from kg import KnowledgeGraph
 from kg.errors import ConfigError
+from kg.settings import Settings
 from recall.channels.base import Scores, as_matrix
 from recall.channels.known import Known
 from recall.channels.neighbours import NeighbourChannel
@@ -26,25 +27,15 @@ from recall.index.top_k import best_first, first_of_rows
 _BLOCK = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EASEConfig:
-    """Hyper-parameters of EASE.
+class EASEConfig(Settings):
+    """Hyper-parameters of EASE."""
 
-    Attributes:
-        regularisation: lambda, in interactions; the more data an item has, the less it matters.
-        weights: largest weights (by absolute value) kept for each item.
-    """
+    section: ClassVar[str] = "channels.ease"
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    regularisation: float = 200.0
-    weights: int = 500
-
-    def __post_init__(self) -> None:
-        if not self.regularisation > 0:
-            raise ConfigError(f"ease.regularisation = {self.regularisation} must be above 0")
-        if self.weights < 1:
-            raise ConfigError(f"ease.weights = {self.weights} must be at least 1")
+    regularisation: float = Field(
+        default=200.0, gt=0, description="Lambda, in interactions; the more data an item has, the less it matters."
+    )
+    weights: int = Field(default=500, ge=1, description="Largest weights, by absolute value, kept for each item.")
 
 
 class EASE(NeighbourChannel):
@@ -76,7 +67,7 @@ class EASE(NeighbourChannel):
             yield csr_matrix((value, (here[row], liked[column])), shape=(stop - start, known.num_items))
 
     def _facts(self) -> dict[str, Any]:
-        return {"config": asdict(self.config)}
+        return {"config": self.config.model_dump()}
 
     @classmethod
     def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
 from kg import KnowledgeGraph
-from kg.errors import ConfigError
+from kg.settings import Settings
 from recall.channels.base import as_matrix
 from recall.channels.known import Known
 from recall.channels.neighbours import NeighbourChannel, nearest
@@ -19,28 +19,22 @@ from recall.channels.neighbours import NeighbourChannel, nearest
 _BLOCK = 2048
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemKNNConfig:
-    """Hyper-parameters of the item-kNN.
+class ItemKNNConfig(Settings):
+    """Hyper-parameters of the item-kNN."""
 
-    Attributes:
-        neighbours: most similar items kept for each item.
-        shrinkage: added to the denominator, in users: pulls similarities that few users support towards 0.
-        mean: divide by the sum of the similarities of an item's neighbours, so that the score is the share of them that
-            is liked (the weighted sum of Sarwar et al.); without, as Deshpande and Karypis, the plain sum.
-    """
+    section: ClassVar[str] = "channels.item_knn"
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    neighbours: int = 100
-    shrinkage: float = 10.0
-    mean: bool = False
-
-    def __post_init__(self) -> None:
-        if self.neighbours < 1:
-            raise ConfigError(f"item_knn.neighbours = {self.neighbours} must be at least 1")
-        if not self.shrinkage >= 0:
-            raise ConfigError(f"item_knn.shrinkage = {self.shrinkage} must be at least 0")
+    neighbours: int = Field(default=100, ge=1, description="Most similar items kept for each item.")
+    shrinkage: float = Field(
+        default=10.0,
+        ge=0,
+        description="Added to the denominator, in users: pulls similarities that few users support towards 0.",
+    )
+    mean: bool = Field(
+        default=False,
+        description="Divide by the sum of the similarities of an item's neighbours, so that the score is the share of "
+        "them that is liked (the weighted sum of Sarwar et al.); without, the plain sum (Deshpande and Karypis).",
+    )
 
 
 class ItemKNN(NeighbourChannel):
@@ -69,7 +63,7 @@ class ItemKNN(NeighbourChannel):
             yield kept
 
     def _facts(self) -> dict[str, Any]:
-        return {"config": asdict(self.config)}
+        return {"config": self.config.model_dump()}
 
     @classmethod
     def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:

@@ -8,17 +8,16 @@ of its own for each of the three degrees.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
 from kg import KnowledgeGraph
-from kg.errors import ConfigError
+from kg.settings import Settings
 from recall.channels.base import as_matrix
 from recall.channels.known import Known
 from recall.channels.neighbours import NeighbourChannel, nearest
@@ -26,30 +25,21 @@ from recall.channels.neighbours import NeighbourChannel, nearest
 _BLOCK = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RP3BetaConfig:
-    """Hyper-parameters of RP3beta.
+class RP3BetaConfig(Settings):
+    """Hyper-parameters of RP3beta."""
 
-    Attributes:
-        alpha: power of the transition probabilities; 1 is the plain walk, smaller hears more of users and items with
-            many positives.
-        beta: power of the popularity that is divided out; larger brings rarer items.
-        neighbours: items with the largest weights kept for each item.
-    """
+    section: ClassVar[str] = "channels.rp3beta"
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    alpha: float = 0.5
-    beta: float = 0.3
-    neighbours: int = 800
-
-    def __post_init__(self) -> None:
-        for name in ("alpha", "beta"):
-            value = getattr(self, name)
-            if not (value >= 0 and math.isfinite(value)):
-                raise ConfigError(f"rp3beta.{name} = {value} must be at least 0")
-        if self.neighbours < 1:
-            raise ConfigError(f"rp3beta.neighbours = {self.neighbours} must be at least 1")
+    alpha: float = Field(
+        default=0.5,
+        ge=0,
+        description="Power of the transition probabilities: 1 is the plain random walk, smaller values give more "
+        "weight to users and items with many positives.",
+    )
+    beta: float = Field(
+        default=0.3, ge=0, description="Power of the popularity that is divided out; larger values bring rarer items."
+    )
+    neighbours: int = Field(default=800, ge=1, description="Items with the largest weights kept for each item.")
 
 
 class RP3Beta(NeighbourChannel):
@@ -79,7 +69,7 @@ class RP3Beta(NeighbourChannel):
             yield nearest(csr_matrix(entries, shape=walked.shape), self.config.neighbours)
 
     def _facts(self) -> dict[str, Any]:
-        return {"config": asdict(self.config)}
+        return {"config": self.config.model_dump()}
 
     @classmethod
     def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import Field
+
 from kg.errors import ConfigError
+from kg.settings import Settings
 from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
 from recall.channels.cheby import ChebyCF, ChebyCFConfig
 from recall.channels.content_knn import ContentKNN, ContentKNNConfig
@@ -21,19 +23,24 @@ if TYPE_CHECKING:
     from recall.contracts import Channel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelsConfig:
+class ChannelsConfig(Settings):
     """One section for each kind of channel that has hyper-parameters, whether it is fused or printed beside a model."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    section: ClassVar[str] = "channels"
 
-    attribute_knn: AttributeKNNConfig = field(default_factory=AttributeKNNConfig)
-    cheby: ChebyCFConfig = field(default_factory=ChebyCFConfig)
-    content_knn: ContentKNNConfig = field(default_factory=ContentKNNConfig)
-    ease: EASEConfig = field(default_factory=EASEConfig)
-    item_knn: ItemKNNConfig = field(default_factory=ItemKNNConfig)
-    rp3beta: RP3BetaConfig = field(default_factory=RP3BetaConfig)
-    spectral: SpectralConfig = field(default_factory=SpectralConfig)
+    attribute_knn: AttributeKNNConfig = Field(
+        default=AttributeKNNConfig(), description="Items that share attributes in the graph."
+    )
+    cheby: ChebyCFConfig = Field(
+        default=ChebyCFConfig(), description="ChebyCF: a polynomial filter over the spectrum of the item-item graph."
+    )
+    content_knn: ContentKNNConfig = Field(default=ContentKNNConfig(), description="Items whose texts are alike.")
+    ease: EASEConfig = Field(default=EASEConfig(), description="EASE: a linear item-item autoencoder in closed form.")
+    item_knn: ItemKNNConfig = Field(default=ItemKNNConfig(), description="Items liked by the same users.")
+    rp3beta: RP3BetaConfig = Field(default=RP3BetaConfig(), description="RP3beta: three steps of a random walk.")
+    spectral: SpectralConfig = Field(
+        default=SpectralConfig(), description="GF-CF: a linear and an ideal low-pass filter on the item-item graph."
+    )
 
     def make(self, name: str, features: TextFeatures | None = None) -> Channel:
         """An unfitted channel.

@@ -7,18 +7,18 @@ s = r (R~^T R~ + alpha D_i^-1/2 V V^T D_i^1/2).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
 from kg import KnowledgeGraph, RaggedArray
 from kg.arrays import IntArray
-from kg.errors import ConfigError
+from kg.settings import Settings
 from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import HistoryChannel, Scores, as_matrix
 from recall.channels.decomposition import degree_power, leading, normalised
@@ -26,27 +26,23 @@ from recall.channels.known import Known
 from recall.contracts import Queries
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpectralConfig:
-    """Hyper-parameters of GF-CF.
+class SpectralConfig(Settings):
+    """Hyper-parameters of GF-CF."""
 
-    Attributes:
-        factors: leading singular vectors of the low-pass filter (256 in the paper); fewer where the data has fewer.
-        alpha: weight of the low-pass filter (0.3 in the paper on gowalla); 0 leaves the linear filter alone.
-        seed: of the start vector of the decomposition.
-    """
+    section: ClassVar[str] = "channels.spectral"
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    factors: int = 256
-    alpha: float = 0.3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.factors < 1:
-            raise ConfigError(f"spectral.factors = {self.factors} must be at least 1")
-        if not self.alpha >= 0:
-            raise ConfigError(f"spectral.alpha = {self.alpha} must be at least 0")
+    factors: int = Field(
+        default=256,
+        ge=1,
+        description="Leading singular vectors of the low-pass filter (256 in the paper); fewer where the data has "
+        "fewer.",
+    )
+    alpha: float = Field(
+        default=0.3,
+        ge=0,
+        description="Weight of the low-pass filter (0.3 in the paper on gowalla); 0 leaves the linear filter alone.",
+    )
+    seed: int = Field(default=0, description="Seed of the start vector of the decomposition.")
 
 
 class Spectral(HistoryChannel):
@@ -98,7 +94,7 @@ class Spectral(HistoryChannel):
         return parts
 
     def _facts(self) -> dict[str, Any]:
-        return {"config": asdict(self.config)}
+        return {"config": self.config.model_dump()}
 
     def _write(self, folder: Path) -> None:
         save_arrays(folder / "factors.safetensors", {"factors": self._factors})

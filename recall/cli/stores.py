@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -204,8 +203,7 @@ def _connection(
         return Neo4jConnection(uri=uri, database=database, user="neo4j" if user is None else user)
     if configured is None:
         raise typer.BadParameter("there is no section [neo4j] in the configuration: give --neo4j", param_hint="--neo4j")
-    return replace(
-        configured,
+    return configured.changed(
         database=configured.database if database is None else database,
         user=configured.user if user is None else user,
     )

@@ -6,22 +6,18 @@ checked in one place. Paths are relative to the file. Secrets do not belong into
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from gnn.settings import LightGCNConfig, TrainingConfig
 from gnn.text.model import TextConfig
 from ingest.settings import GraphSettings, QualitySettings, SourcesSettings, check_sections
 from kg.errors import ConfigError
-from kg.privacy.secrets import ADVICE, is_confidential, masked
+from kg.settings import Settings, validate
 from kg.splits import SplitConfig
 from kg.stores.neo4j.connection import Neo4jConnection
 from recall.channels.settings import ChannelsConfig
@@ -37,131 +33,138 @@ Baseline = Literal["popularity", "item_knn", "rp3beta", "ease", "content_knn", "
 FusedChannel = Literal["embedding"] | Baseline
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class EvaluationSettings(Settings):
+    """What is measured after training."""
+
+    section: ClassVar[str] = "evaluation"
+
+    k: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
+        default=(20,), min_length=1, description="Cut-offs of the metrics."
+    )
+    baselines: tuple[Baseline, ...] = Field(
+        default=("popularity", "item_knn", "content_knn", "spectral"),
+        description="Channels that are measured beside what is served.",
+    )
 
 
-class EvaluationSettings(_Section):
-    """What is measured after training.
+class FusionSettings(Settings):
+    """Several channels served as one; their hyper-parameters stand in the sections `channels.NAME`."""
 
-    Attributes:
-        k: cut-offs of the metrics.
-        baselines: rankers printed beside the model.
-    """
+    section: ClassVar[str] = "fusion"
 
-    k: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(default=(20,), min_length=1)
-    baselines: tuple[Baseline, ...] = ("popularity", "item_knn", "content_knn", "spectral")
-
-
-class FusionSettings(_Section):
-    """Several channels served as one; their hyper-parameters stand in the sections `channels.NAME`.
-
-    Attributes:
-        channels: which; "embedding" is the trained model.
-        weights: a weight for each, at least 0; None: those with the best NDCG@20 on the validation part.
-        depth: how many of its best items each channel puts forward, and over how many its scores are standardised.
-        validation_users: users that weights are looked for with, at most; a seeded choice.
-    """
-
-    channels: tuple[FusedChannel, ...] = Field(min_length=1)
-    weights: dict[str, float] | None = None
-    depth: int = 200
-    validation_users: int = Field(default=10_000, ge=1)
+    channels: tuple[FusedChannel, ...] = Field(
+        min_length=1, description='Which channels; "embedding" is the trained model.'
+    )
+    weights: dict[str, float] | None = Field(
+        default=None,
+        description="A weight for each channel, at least 0. Default: the weights with the best NDCG@20 on the "
+        "validation part.",
+    )
+    depth: int = Field(
+        default=200,
+        ge=2,
+        description="How many of its best items each channel contributes, and over how many its scores are "
+        "standardised.",
+    )
+    validation_users: int = Field(
+        default=10_000, ge=1, description="Users that the weights are chosen with, at most; a seeded choice."
+    )
 
     @model_validator(mode="after")
-    def _weights_fit(self) -> FusionSettings:
-        twice = [name for name in self.channels if self.channels.count(name) > 1]
-        if twice:
-            raise ValueError(f"fusion.channels names {twice[0]!r} twice")
-        given = self.weights or {}
-        FusionConfig(weights=given, depth=self.depth)
-        for name in given:
-            if name not in self.channels:
-                raise ValueError(f"fusion.weights.{name} is of no channel in fusion.channels: add it there")
-        for name in self.channels:
-            if self.weights is not None and name not in self.weights:
-                raise ValueError(f"fusion.weights.{name} is missing: give every channel a weight, 0 leaves it out")
+    def _weights_fit(self) -> Self:
+        if twice := [name for name in self.channels if self.channels.count(name) > 1]:
+            raise ValueError(f"channels names {twice[0]!r} twice")
+        if self.weights is None:
+            return self
+        FusionConfig(weights=self.weights)
+        if others := [name for name in self.weights if name not in self.channels]:
+            raise ValueError(f"fusion.weights.{others[0]} is of no channel in fusion.channels: add it there")
+        if without := [name for name in self.channels if name not in self.weights]:
+            raise ValueError(f"fusion.weights.{without[0]} is missing: give every channel a weight, 0 leaves it out")
         return self
 
 
-class RunsSettings(_Section):
-    """Where runs are published.
+class RunsSettings(Settings):
+    """Where runs are published."""
 
-    Attributes:
-        folder: relative to the config file.
-        keep: how many runs stay; the one that serves always does.
-    """
+    section: ClassVar[str] = "runs"
 
-    folder: Path = Path("runs")
-    keep: int = Field(default=3, ge=1)
+    folder: Path = Field(default=Path("runs"), description="Folder of the runs, relative to the configuration file.")
+    keep: int = Field(default=3, ge=1, description="How many runs stay; the one that serves always does.")
 
 
-class DemoSettings(_Section):
-    """What a first look shows.
+class DemoSettings(Settings):
+    """What a first look shows."""
 
-    Attributes:
-        user: id of a user with enough history to be interesting, or None.
-    """
+    section: ClassVar[str] = "demo"
 
-    user: str | None = None
-
-
-class WriteBackSettings(_Section):
-    """What a refresh writes into the database of the section `neo4j` when it has published a run.
-
-    Attributes:
-        k: candidates a user.
-        vectors: whose vectors, each with an index: "items", "users".
-    """
-
-    k: int = Field(default=100, ge=1, le=10_000)
-    vectors: tuple[Literal["items", "users"], ...] = ("items", "users")
+    user: str | None = Field(
+        default=None, description="Id of a user with enough history to be interesting; default: the program chooses."
+    )
 
 
-class RefreshConfig(_Section):
-    """Everything a refresh needs to know.
+class WriteBackSettings(Settings):
+    """What a refresh writes into the Neo4j database when it has published a run."""
 
-    Attributes:
-        seed: of training; the split has its own.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        channels: hyper-parameters of the channels that are fused, or printed as baselines.
-        fusion: what is served in place of the trained model alone.
-        neo4j: the server that `sources.neo4j` is read from and that answers the Cypher of the run.
-        write_back: what goes back into it; without the section nothing does.
-        refresh: when a refresh goes on from the run that serves, and when it begins anew.
-        gate: what a new run must hold before it may serve.
-        tune: what a tuning searches; a refresh does not look at it.
-        privacy: under which names users go, and where the key of the list of forgotten users is.
-        watch: where a refresh leaves word of how it ended.
-    """
+    section: ClassVar[str] = "write_back"
 
-    seed: int = Field(default=0, ge=0)
-    device: str = "auto"
-    graph: GraphSettings = GraphSettings()
-    sources: SourcesSettings
-    quality: QualitySettings = QualitySettings()
-    split: SplitConfig = SplitConfig()
-    text: TextConfig = TextConfig()
-    model: LightGCNConfig = LightGCNConfig()
-    training: TrainingConfig = TrainingConfig()
-    index: IndexConfig = IndexConfig()
-    channels: ChannelsConfig = ChannelsConfig()
-    fusion: FusionSettings | None = None
-    evaluation: EvaluationSettings = EvaluationSettings()
-    runs: RunsSettings = RunsSettings()
-    demo: DemoSettings = DemoSettings()
-    neo4j: Neo4jConnection | None = None
-    write_back: WriteBackSettings | None = None
-    refresh: RefreshSettings = RefreshSettings()
-    gate: GateSettings = GateSettings()
-    tune: TuneSettings = TuneSettings()
-    privacy: PrivacyConfig = PrivacyConfig()
-    watch: WatchSettings = WatchSettings()
+    k: int = Field(default=100, ge=1, le=10_000, description="Candidates of each user.")
+    vectors: tuple[Literal["items", "users"], ...] = Field(
+        default=("items", "users"), description="Whose vectors are written, each with a vector index."
+    )
+
+
+class RefreshConfig(Settings):
+    """Everything that a configuration file can say."""
+
+    seed: int = Field(default=0, ge=0, description="Seed of training; the split has its own.")
+    device: str = Field(default="auto", description='Where to train: "auto", "cpu", "cuda" or "cuda:N".')
+    graph: GraphSettings = Field(
+        default=GraphSettings(), description="Roles of the node types, and overrides of what is inferred."
+    )
+    sources: SourcesSettings = Field(description="Where the data come from.")
+    quality: QualitySettings = Field(default=QualitySettings(), description="Which quality of the sources is enough.")
+    split: SplitConfig = Field(
+        default=SplitConfig(), description="How the interactions are split into train, validation and test."
+    )
+    text: TextConfig = Field(default=TextConfig(), description="Which text model, and how it reads.")
+    model: LightGCNConfig = Field(default=LightGCNConfig(), description="Hyper-parameters of the trained model.")
+    training: TrainingConfig = Field(default=TrainingConfig(), description="How the model is trained.")
+    index: IndexConfig = Field(default=IndexConfig(), description="How the item vectors are indexed.")
+    channels: ChannelsConfig = Field(
+        default=ChannelsConfig(), description="Hyper-parameters of the channels that are served or measured."
+    )
+    fusion: FusionSettings | None = Field(
+        default=None, description="Several channels that are served in place of the trained model alone."
+    )
+    evaluation: EvaluationSettings = Field(default=EvaluationSettings(), description="What is measured after training.")
+    runs: RunsSettings = Field(default=RunsSettings(), description="Where runs are published.")
+    demo: DemoSettings = Field(default=DemoSettings(), description="What a first look shows.")
+    neo4j: Neo4jConnection | None = Field(
+        default=None,
+        description="The server that `sources.neo4j` is read from and that answers the Cypher of the run.",
+    )
+    write_back: WriteBackSettings | None = Field(
+        default=None, description="What a refresh writes into that database; without the section, nothing."
+    )
+    refresh: RefreshSettings = Field(
+        default=RefreshSettings(),
+        description="When a refresh goes on from the run that serves, and when it starts anew.",
+    )
+    gate: GateSettings = Field(default=GateSettings(), description="What a new run must hold before it may serve.")
+    tune: TuneSettings = Field(
+        default=TuneSettings(), description="What `graphrecall tune` searches; a refresh ignores it."
+    )
+    privacy: PrivacyConfig = Field(
+        default=PrivacyConfig(),
+        description="Under which names users go, and where the key of the list of forgotten users is.",
+    )
+    watch: WatchSettings = Field(default=WatchSettings(), description="Where a refresh records how it ended.")
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 
     @model_validator(mode="after")
-    def _sections_fit(self) -> RefreshConfig:
+    def _sections_fit(self) -> Self:
         check_sections(self.graph, self.sources, self.neo4j)
         if self.write_back is not None and self.neo4j is None:
             raise ValueError("write_back needs the section neo4j, which says where the database is")
@@ -227,38 +230,10 @@ def parse_config(data: Mapping[str, Any], *, base: Path, name: str = "config") -
     Raises:
         ConfigError: see `load_config`.
     """
-    if large := list(_beyond_int64(data)):
-        raise _refused(name, [f"{key} is larger than any number that TOML has" for key in large])
-    problems: list[str] = []
-    try:
-        # Through JSON, because only there strict validation still takes a list for a tuple and a string for a path,
-        # while a number in quotes or a fraction for a count stays an error.
-        config = RefreshConfig.model_validate_json(json.dumps(data, default=str), strict=True)
-    except ValidationError as error:
-        problems = list(_problems(error, data))
-    if problems:
-        # Not from the error, which shows every value, also one that is a password.
-        raise _refused(name, problems)
+    config = validate(RefreshConfig, data, where=name)
     config = _with_key_file(_with_password_file(_with_text_folder(config, base), base), base)
     config._base = base.resolve()
     return config
-
-
-def _refused(name: str, problems: Sequence[str]) -> ConfigError:
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return ConfigError(f"{name} has {count}:\n" + "\n".join(f"  {line}" for line in problems))
-
-
-def _beyond_int64(data: Any, key: str = "") -> Iterator[str]:
-    """Integers that the parser takes although TOML does not have them."""
-    if isinstance(data, Mapping):
-        for name, value in data.items():
-            yield from _beyond_int64(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(data, list):
-        for at, value in enumerate(data):
-            yield from _beyond_int64(value, f"{key}.{at}")
-    elif isinstance(data, int) and not -(2**63) <= data < 2**63:
-        yield f"{key} = {data}"
 
 
 def _with_text_folder(config: RefreshConfig, base: Path) -> RefreshConfig:
@@ -266,7 +241,7 @@ def _with_text_folder(config: RefreshConfig, base: Path) -> RefreshConfig:
     folder = base / Path(config.text.model).expanduser()
     if not folder.is_dir():
         return config
-    return config.model_copy(update={"text": dataclasses.replace(config.text, model=str(folder.resolve()))})
+    return config.changed(text=config.text.changed(model=str(folder.resolve())))
 
 
 def _with_password_file(config: RefreshConfig, base: Path) -> RefreshConfig:
@@ -274,7 +249,7 @@ def _with_password_file(config: RefreshConfig, base: Path) -> RefreshConfig:
     if config.neo4j is None or config.neo4j.password_file is None:
         return config
     file = (base / Path(config.neo4j.password_file).expanduser()).resolve()
-    return config.model_copy(update={"neo4j": dataclasses.replace(config.neo4j, password_file=str(file))})
+    return config.changed(neo4j=config.neo4j.changed(password_file=str(file)))
 
 
 def _with_key_file(config: RefreshConfig, base: Path) -> RefreshConfig:
@@ -282,83 +257,4 @@ def _with_key_file(config: RefreshConfig, base: Path) -> RefreshConfig:
     if config.privacy.key_file is None:
         return config
     file = (base / Path(config.privacy.key_file).expanduser()).resolve()
-    return config.model_copy(update={"privacy": dataclasses.replace(config.privacy, key_file=str(file))})
-
-
-def _problems(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
-    """One line a bad key: where, what is there, what is allowed."""
-    told = set()
-    for entry in error.errors(include_url=False):
-        place = _written_place(entry["loc"], data)
-        key = ".".join(str(part) for part in place)
-        kind, value = entry["type"], _shown(entry.get("input"))
-        if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-            line = f"{key}: {ADVICE}" if is_confidential(place[-1]) else f"{key}: unknown key{_nearest(place)}"
-        elif kind in ("missing", "missing_argument"):
-            line = f"{key}: missing"
-        elif kind == "value_error":
-            message = str(entry["ctx"]["error"]) if "ctx" in entry else entry["msg"]
-            # A check over a whole section names its keys itself; the section's content would only repeat the file.
-            line = f"{key or 'config'}: {message}"
-        else:
-            message = entry["msg"][:1].lower() + entry["msg"][1:]
-            line = f"{key} = {value}: {message.replace('input should', 'should')}"
-        if line not in told:
-            told.add(line)
-            yield line
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(masked(value), ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _written_place(loc: Sequence[int | str], data: Any) -> tuple[int | str, ...]:
-    """The part of pydantic's location that the user wrote; tags of unions and validators are its own."""
-    place: list[int | str] = []
-    for number, part in enumerate(loc):
-        named = isinstance(data, Mapping) and part in data
-        if named or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
-            data = data[part]
-        elif number != len(loc) - 1 or not _is_name(part) or not isinstance(data, Mapping):
-            continue
-        place.append(part)
-    return tuple(place)
-
-
-def _is_name(part: int | str) -> bool:
-    return isinstance(part, str) and part.isidentifier()
-
-
-def _nearest(place: Sequence[int | str]) -> str:
-    known = sorted(_known_keys(RefreshConfig, place[:-1]))
-    near = get_close_matches(str(place[-1]), known, n=1, cutoff=0.6)
-    if near:
-        return f", did you mean {near[0]!r}?"
-    return f"; known here: {', '.join(known)}" if known else ""
-
-
-def _known_keys(kind: Any, place: Sequence[int | str]) -> set[str]:
-    """Names that may stand at a place of the config, read from the types."""
-    if get_origin(kind) is Annotated:
-        return _known_keys(get_args(kind)[0], place)
-    if get_origin(kind) in (Union, UnionType):
-        return set().union(*(_known_keys(option, place) for option in get_args(kind)))
-    if get_origin(kind) is not None:  # a list, tuple or mapping: its content
-        inner = [option for option in get_args(kind) if option is not Ellipsis]
-        return _known_keys(inner[-1], place[1:]) if inner and place else set()
-    fields = _field_types(kind)
-    if not place:
-        return set(fields)
-    return _known_keys(fields[str(place[0])], place[1:]) if str(place[0]) in fields else set()
-
-
-def _field_types(kind: Any) -> dict[str, Any]:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        from typing import get_type_hints
-
-        hints = get_type_hints(kind, include_extras=True)
-        return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
-    return {}
+    return config.changed(privacy=config.privacy.changed(key_file=str(file)))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from pydantic import Field
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrivacyConfig:
-    """How users are named inside.
+from kg.settings import Settings
 
-    Attributes:
-        pseudonyms: users go by a keyed hash of their id in the graph and in all that is made of it. Names and mails
-            that are attributes of users stay what they are: leave them out of the sources.
-        key_file: file with the key of the hashes, 64 hexadecimal digits; made when it is not there. Default: in the
-            runs folder. Whoever has the key can tell which pseudonym an id has; without it nobody is found again.
-    """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+class PrivacyConfig(Settings):
+    """How users are named inside."""
 
-    pseudonyms: bool = False
-    key_file: str | None = None
+    section: ClassVar[str] = "privacy"
+
+    pseudonyms: bool = Field(
+        default=False,
+        description="Replace user ids by a keyed hash in the graph and in all that is made of it. Names and mail "
+        "addresses that are attributes of users stay what they are: leave them out of the sources.",
+    )
+    key_file: str | None = Field(
+        default=None,
+        description="File with the key of the hashes, 64 hexadecimal digits; made when it does not exist. Default: in "
+        "the runs folder. Whoever has the key can compute the pseudonym of an id; without it nobody is found again.",
+    )

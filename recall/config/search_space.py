@@ -20,11 +20,10 @@ Every end of a range is checked by the config object that will take it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from difflib import get_close_matches
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -168,19 +167,18 @@ def _refused(reason: str) -> BeforeValidator:
 
 def _space(name: str, config: Any) -> Any:
     """The fields of a config object, each with a range for a value."""
-    hints = get_type_hints(config)
     fields: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        kind = _bare(hints[field.name])
-        if dataclasses.is_dataclass(kind):
-            section = _space(f"{field.name}_space", kind)
-            fields[field.name] = (section, section())
+    for key, field in config.model_fields.items():
+        kind = _bare(field.annotation)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            section = _space(f"{key}_space", kind)
+            fields[key] = (section, section())
             continue
-        if field.name in FOUND_ANYWAY:
-            kind = Annotated[Any, _refused(FOUND_ANYWAY[field.name])]
+        if key in FOUND_ANYWAY:
+            kind = Annotated[Any, _refused(FOUND_ANYWAY[key])]
         else:
-            kind = Annotated[_written(kind), _checked(config, field.name)]
-        fields[field.name] = (kind | None, None)
+            kind = Annotated[_written(kind), _checked(config, key)]
+        fields[key] = (kind | None, None)
     return create_model(name, __base__=Space, __doc__=f"Ranges of `{config.__name__}`.", **fields)
 
 

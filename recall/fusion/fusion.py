@@ -18,22 +18,23 @@ filter, and none that splits into shares.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import Field, field_validator
 
 from gnn.evaluation.metrics import per_user_metrics
 from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.arrays import IntArray
 from kg.errors import ArtifactError, ConfigError, InvalidDataError, NotFittedError, UnknownIdError
 from kg.io.files import read_json, write_json
+from kg.settings import Settings
 from recall.channels import CHANNELS
 from recall.channels.base import TextEncode
 from recall.channels.known import Known
@@ -53,30 +54,29 @@ _SOURCE = "fusion({})"
 MODEL = "embedding"  # the name in a run's fusion of the model that the run trained
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FusionConfig:
-    """How to fuse.
+class FusionConfig(Settings):
+    """How the scores of several channels become one."""
 
-    Attributes:
-        weights: channel name -> weight, at least 0; a channel of weight 0 is not asked. Only their ratios matter to the
-            ranking.
-        depth: how many of its best items each channel puts forward, and over how many its spread is taken.
-    """
+    section: ClassVar[str] = "fusion"
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="Weight of each channel, by name; a channel of weight 0 is not asked. Only the ratios of the "
+        "weights matter to the ranking.",
+    )
+    depth: int = Field(
+        default=200,
+        ge=2,
+        description="How many of its best items each channel contributes, and over how many the spread of its scores "
+        "is taken.",
+    )
 
-    weights: Mapping[str, float] = field(default_factory=dict)
-    depth: int = 200
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", dict(self.weights))
-        for name, weight in self.weights.items():
-            if not (weight >= 0 and math.isfinite(weight)):
-                raise ConfigError(f"fusion.weights.{name} = {weight} must be a number, at least 0")
-        if self.weights and not any(self.weights.values()):
-            raise ConfigError("fusion.weights are all 0: give at least one channel a weight above 0")
-        if self.depth < 2:
-            raise ConfigError(f"fusion.depth = {self.depth} must be at least 2, because a spread is taken over it")
+    @field_validator("weights")
+    @classmethod
+    def _weights_are_not_all_0(cls, value: dict[str, float]) -> dict[str, float]:
+        if value and not any(value.values()):
+            raise ValueError("are all 0: give at least one channel a weight above 0")
+        return value
 
 
 class Fusion:
@@ -107,7 +107,7 @@ class Fusion:
             raise ConfigError(f"the channel name {bad[0]!r} is no name for a folder: use letters, digits, _ and -")
         config = config or FusionConfig()
         if not config.weights:
-            config = replace(config, weights=dict.fromkeys(channels, 1.0))
+            config = config.changed(weights=dict.fromkeys(channels, 1.0))
         if unknown := sorted(set(config.weights) - set(channels)):
             raise ConfigError(f"fusion.weights names {unknown[0]!r}; the channels are {', '.join(channels)}")
         if without := sorted(set(channels) - set(config.weights)):
@@ -127,7 +127,7 @@ class Fusion:
 
     def reweighted(self, weights: Mapping[str, float]) -> Fusion:
         """The same fitted channels under other weights."""
-        fusion = Fusion(self.channels, replace(self.config, weights=weights))
+        fusion = Fusion(self.channels, self.config.changed(weights=weights))
         fusion._known = self._known
         return fusion
 
@@ -531,7 +531,7 @@ def save_channels(folder: Path, channels: Mapping[str, Channel], config: FusionC
     for name, channel in channels.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         channel.save(folder / name)
-    write_json(folder / "channel.json", {"format": _FORMAT, "channel": Fusion.name, **asdict(config)})
+    write_json(folder / "channel.json", {"format": _FORMAT, "channel": Fusion.name, **config.model_dump()})
 
 
 def load_channels(folder: Path, *, encode: TextEncode | None = None) -> tuple[dict[str, Channel], FusionConfig]:

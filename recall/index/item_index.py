@@ -9,18 +9,19 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import faiss
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from kg import RaggedArray
 from kg.arrays import IntArray
-from kg.errors import ArtifactError, ConfigError, InvalidDataError
+from kg.errors import ArtifactError, InvalidDataError
 from kg.io.files import atomic_path, read_json, write_json
+from kg.settings import Settings
 from recall.contracts import TopK
 from recall.index.top_k import BLOCK_SCORES, check_k, check_positions, mask_out
 
@@ -35,45 +36,30 @@ _SUBSET = 100_000  # a candidate filter of at most this many items is scored dir
 _ROUNDING = 1e-6  # of |query| * longest vector: how far float32 sums of different order can lie apart
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexConfig:
-    """How to index item vectors.
+class IndexConfig(Settings):
+    """How the item vectors are indexed."""
 
-    Attributes:
-        exact_up_to: items up to which every search is exact (IndexFlatIP); 50,000 vectors of 64 columns take about
-            1 ms on one core.
-        kinds: approximate kinds beyond that, tried in this order; the first that reaches the target serves, and if
-            none does the index stays exact.
-        target_recall: share of the exact top `measured_at` that must be found.
-        measured_at: k of that measurement.
-        sample: queries of that measurement.
-        seed: of the sample and of the clustering.
-        hnsw_links: graph neighbours of each vector (M).
-        hnsw_build: candidates looked at while building (efConstruction).
-    """
+    section: ClassVar[str] = "index"
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    exact_up_to: int = 50_000
-    kinds: tuple[Literal["ivf", "hnsw"], ...] = ("ivf", "hnsw")
-    target_recall: float = 0.98
-    measured_at: int = 100
-    sample: int = 256
-    seed: int = 0
-    hnsw_links: int = 32
-    hnsw_build: int = 80
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "kinds", tuple(self.kinds))
-        if not 0 < self.target_recall <= 1:
-            raise ConfigError(f"index.target_recall = {self.target_recall} must be above 0 and at most 1")
-        for name in ("measured_at", "sample", "hnsw_links", "hnsw_build"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"index.{name} = {getattr(self, name)} must be at least 1")
-        if self.exact_up_to < 0:
-            raise ConfigError(f"index.exact_up_to = {self.exact_up_to} must not be negative")
-        if unknown := [kind for kind in self.kinds if kind not in ("ivf", "hnsw")]:
-            raise ConfigError(f"index.kinds names {unknown[0]!r}: use 'ivf' and 'hnsw'")
+    exact_up_to: int = Field(
+        default=50_000,
+        ge=0,
+        description="Number of items up to which every search is exact; 50,000 vectors of 64 columns take about 1 ms "
+        "on one core.",
+    )
+    kinds: tuple[Literal["ivf", "hnsw"], ...] = Field(
+        default=("ivf", "hnsw"),
+        description="Approximate kinds beyond that, tried in this order. The first that reaches the target serves; if "
+        "none does, the index stays exact.",
+    )
+    target_recall: float = Field(
+        default=0.98, gt=0, le=1, description="Share of the exact top `measured_at` that must be found."
+    )
+    measured_at: int = Field(default=100, ge=1, description="Cut-off k of that measurement.")
+    sample: int = Field(default=256, ge=1, description="Number of queries of that measurement.")
+    seed: int = Field(default=0, description="Seed of the sample and of the clustering.")
+    hnsw_links: int = Field(default=32, ge=1, description="Graph neighbours of each vector in HNSW (M).")
+    hnsw_build: int = Field(default=80, ge=1, description="Candidates examined while HNSW is built (efConstruction).")
 
 
 class ItemIndex:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -91,8 +91,8 @@ def _without_new_key(config: RefreshConfig, folder: Path) -> RefreshConfig:
         return config
     elsewhere = config.model_copy(
         update={
-            "runs": config.runs.model_copy(update={"folder": folder / "runs"}),
-            "privacy": replace(config.privacy, key_file=None),
+            "runs": config.runs.changed(folder=folder / "runs"),
+            "privacy": config.privacy.changed(key_file=None),
         }
     )
     elsewhere._base = config.base

@@ -278,8 +278,7 @@ def warm_training(config: RefreshConfig, plan: Plan, *, beta: float, prior: floa
         beta: popularity exponent of the base.
         prior: weight of the popularity in the base.
     """
-    return replace(
-        config.training,
+    return config.training.changed(
         max_steps=plan.steps(config.refresh),
         learning_rate=config.refresh.warm_rate * config.training.learning_rate,
         betas=() if prior else (beta,),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from gnn.evaluation.held_out import Evaluation, user_groups
 from gnn.graph.embeddings import Embeddings
@@ -140,7 +139,7 @@ def evaluate_run(
             ks=ks or config["evaluation"]["k"],
             fusion=fusion,
             baselines=chosen,
-            channels=TypeAdapter(ChannelsConfig).validate_python(config.get("channels", {})),
+            channels=ChannelsConfig.model_validate(config.get("channels", {})),
             features=TextFeatures.load(run.features) if CONTENT_KNN in chosen else None,
             progress=progress,
         )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -277,8 +277,8 @@ class _Tuning:
         checkpoints.mkdir(parents=True, exist_ok=True)
         found = fit(
             self.prepared.view,
-            replace(self.config.model, **_of_section("model", settings)),
-            replace(self.config.training, **_of_section("training", settings)),
+            self.config.model.changed(**_of_section("model", settings)),
+            self.config.training.changed(**_of_section("training", settings)),
             features=self.prepared.features,
             validation=self.validation,
             context=RunContext(
@@ -293,8 +293,8 @@ class _Tuning:
 
     def _channel(self, name: str, settings: Mapping[str, Any], _: Callable[[History], None]) -> Outcome:
         configured = getattr(self.config.channels, name)
-        channels = replace(
-            self.config.channels, **{name: replace(configured, **_of_section(f"{CHANNELS}.{name}", settings))}
+        channels = self.config.channels.changed(
+            **{name: configured.changed(**_of_section(f"{CHANNELS}.{name}", settings))}
         )
         return self._measure(channels.make(name, self.prepared.features).fit(self.prepared.view))
 

@@ -1,4 +1,4 @@
-"""`gnn` trains on a machine that has torch and PyG, and none of the libraries of the other packages."""
+"""`gnn` trains on a machine that has torch, PyG and pydantic, and none of the libraries of the other packages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import importlib.abc
 import pkgutil
 import sys
 
-BLOCKED = {"faiss", "rdflib", "pyoxigraph", "neo4j", "ladybug", "pydantic", "typer", "rich", "filelock"}
+BLOCKED = {"faiss", "rdflib", "pyoxigraph", "neo4j", "ladybug", "typer", "rich", "filelock"}
 
 
 class Blocker(importlib.abc.MetaPathFinder):

@@ -62,9 +62,9 @@ TRAINING = TrainingConfig(
 )
 TRAININGS: dict[str, tuple[ModelConfig, TrainingConfig]] = {
     "softmax": (MODEL, TRAINING),
-    "bpr": (MODEL, replace(TRAINING, loss="bpr")),
+    "bpr": (MODEL, TRAINING.changed(loss="bpr")),
     # A batch of a single pair leaves a rank without any.
-    "all items": (MODEL, replace(TRAINING, negatives=0, touched_only=True, batch_size=1)),
+    "all items": (MODEL, TRAINING.changed(negatives=0, touched_only=True, batch_size=1)),
 }
 
 

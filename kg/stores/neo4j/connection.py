@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
+from pydantic import Field, field_validator
+
 from kg.errors import ConfigError
-from kg.privacy.secrets import is_confidential
+from kg.settings import Settings
+from kg.settings.secrets import is_confidential
 
 if TYPE_CHECKING:
     from kg.stores.neo4j.client import Neo4jStore
@@ -22,64 +24,69 @@ _CONNECT_SECONDS = 10.0
 SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Neo4jConnection:
-    """The section `neo4j` of a configuration: where the server is and who we are there.
+class Neo4jConnection(Settings):
+    """Where the Neo4j server is, and which account to use there."""
 
-    Attributes:
-        uri: `neo4j://host:7687`; the schemes `neo4j+s` and `bolt+s` are encrypted and check the certificate, `+ssc`
-            takes a self-signed one.
-        database: None is the server's default database.
-        user: account; the empty string logs in without one (a server with authentication off).
-        password_env: environment variable that holds the password.
-        password_file: file that holds the password, first line; used when the variable is not set. Relative to the
-            configuration.
-        timeout: seconds that one query may take.
-    """
+    section: ClassVar[str] = "neo4j"
 
-    uri: str
-    database: str | None = None
-    user: str = "neo4j"
-    password_env: str = "NEO4J_PASSWORD"  # noqa: S105 - the name of a variable
-    password_file: str | None = None
-    timeout: float = 120.0
+    uri: str = Field(
+        description="Address of the server, `neo4j://host:7687`. The schemes `neo4j+s` and `bolt+s` are encrypted and "
+        "check the certificate; `+ssc` takes a self-signed one."
+    )
+    database: str | None = Field(default=None, description="Name of the database; default: that of the server.")
+    user: str = Field(
+        default="neo4j",
+        description="Account. The empty string logs in without one, for a server with authentication off.",
+    )
+    password_env: str = Field(
+        default="NEO4J_PASSWORD", description="Name of the environment variable that holds the password."
+    )
+    password_file: str | None = Field(
+        default=None,
+        description="File that holds the password in its first line, read when the variable is not set. Relative to "
+        "the configuration file.",
+    )
+    timeout: float = Field(default=120.0, gt=0, le=_LONGEST, description="Seconds that one query may take.")
 
-    # A configuration with a misspelt key is refused.
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-    def __post_init__(self) -> None:
-        if "@" in self.uri:
+    @field_validator("uri")
+    @classmethod
+    def _uri_is_an_address(cls, value: str) -> str:
+        if "@" in value:
             # The address is written into reports and logs.
-            raise ConfigError(
+            raise ValueError(
                 "the address of the Neo4j server holds a user or a password: take them out; the user goes into "
                 "`user`, the password into the environment variable NEO4J_PASSWORD or into `password_file`"
             )
         try:
-            parts = urlsplit(self.uri)
+            parts = urlsplit(value)
             good = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
         except ValueError:
             good = False
         if good and any(is_confidential(key) for key, _ in parse_qsl(parts.query, keep_blank_values=True)):
-            raise ConfigError(
+            raise ValueError(
                 "the address of the Neo4j server holds a password: take it out, and put it into the environment "
                 "variable NEO4J_PASSWORD or into `password_file`"
             )
         if good and (parts.path not in ("", "/") or parts.fragment):
             # The driver would leave it out and use the default database.
-            raise ConfigError(
-                f"{self.uri!r} has more than a server in it: write {parts.scheme}://{parts.netloc}, and name the "
+            raise ValueError(
+                f"{value!r} has more than a server in it: write {parts.scheme}://{parts.netloc}, and name the "
                 "database in `database` (--database)"
             )
         if not good:
-            raise ConfigError(f"{self.uri!r} is no address of a Neo4j server: write {SCHEMES[0]}://host:7687")
-        if not _VARIABLE.fullmatch(self.password_env):
+            raise ValueError(f"{value!r} is no address of a Neo4j server: write {SCHEMES[0]}://host:7687")
+        return value
+
+    @field_validator("password_env")
+    @classmethod
+    def _password_env_is_a_variable(cls, value: str) -> str:
+        if not _VARIABLE.fullmatch(value):
             # Not shown: it may be the password itself.
-            raise ConfigError(
-                "password_env is not the name of an environment variable: write NEO4J_PASSWORD, and put the password "
-                "into that variable"
+            raise ValueError(
+                "is not the name of an environment variable: write NEO4J_PASSWORD, and put the password into that "
+                "variable"
             )
-        if not 0 < self.timeout <= _LONGEST:
-            raise ConfigError(f"timeout = {self.timeout} must be above 0 seconds, and a year at the most")
+        return value
 
     def open(self, *, base: Path | None = None) -> Neo4jStore:
         """Connect with the official driver, and make sure that the server lets us in.

@@ -169,7 +169,7 @@ def test_the_factor_is_the_largest_that_costs_no_more_than_allowed(movie_graph: 
         return RaggedArray.from_pairs(interactions.user[rows], interactions.item[rows], num_rows=len(whole.users))
 
     validation = Validation(truth=lists(interactions.positive & later & ~cold), seen=lists(~later))
-    training = replace(TRAINING, cold_cost=0.1)
+    training = TRAINING.changed(cold_cost=0.1)
     found = fit(view, MODEL, training, validation=validation)
     asked = np.flatnonzero(validation.truth.counts)
 
@@ -194,7 +194,7 @@ def test_the_factor_is_the_largest_that_costs_no_more_than_allowed(movie_graph: 
     assert recall(found.cold_scale) >= 0.9 * recall(0)
     louder = SCALES[SCALES.searchsorted(found.cold_scale) + 1 :]
     assert max(recall(scale) for scale in louder.tolist()) < 0.9 * recall(0)
-    strict, _, _ = choose_scale(found, validation, replace(training, cold_cost=0.0))
+    strict, _, _ = choose_scale(found, validation, training.changed(cold_cost=0.0))
     assert strict <= found.cold_scale
 
 

@@ -92,12 +92,12 @@ def recall(graph: KnowledgeGraph, split: Split, users: np.ndarray, items: np.nda
 
 MODELS: list[tuple[ModelConfig, TrainingConfig]] = [
     (LightGCNConfig(dim=16), QUICK),
-    (LightGCNConfig(dim=16, relations=()), replace(QUICK, loss="bpr", l2=1e-4)),
-    (LightGCNConfig(dim=16, learn_layer_weights=True), replace(QUICK, negatives=0, learn_temperature=True)),
-    (LightGCNConfig(dim=16, user_embedding=False), replace(QUICK, negative_power=0.5, touched_only=True)),
-    (LightGCNConfig(dim=16, relations=()), replace(QUICK, whole_users=True, batch_size=100)),
-    (LightGCNConfig(dim=16), replace(QUICK, similarity="dot", temperature=1.0, node_dropout=0.1)),
-    (GCNConfig(dim=16), replace(QUICK, cold_weight=0.5)),
+    (LightGCNConfig(dim=16, relations=()), QUICK.changed(loss="bpr", l2=1e-4)),
+    (LightGCNConfig(dim=16, learn_layer_weights=True), QUICK.changed(negatives=0, learn_temperature=True)),
+    (LightGCNConfig(dim=16, user_embedding=False), QUICK.changed(negative_power=0.5, touched_only=True)),
+    (LightGCNConfig(dim=16, relations=()), QUICK.changed(whole_users=True, batch_size=100)),
+    (LightGCNConfig(dim=16), QUICK.changed(similarity="dot", temperature=1.0, node_dropout=0.1)),
+    (GCNConfig(dim=16), QUICK.changed(cold_weight=0.5)),
 ]
 
 
@@ -126,7 +126,7 @@ def test_simulated_cold_start_places_items_nobody_touched() -> None:
     who = np.flatnonzero(truth.counts)
     margins = []
     for weight in (0.0, 1.0):
-        training = replace(QUICK, cold_weight=weight)
+        training = QUICK.changed(cold_weight=weight)
         found = fit(view, LightGCNConfig(dim=16, interaction_weight=0.7), training, steps=80, context=CPU)
         scores = found.users[who] @ found.scaled_items[hidden].T
         own = hidden[None, :] % 2 == who[:, None] % 2
@@ -143,7 +143,7 @@ WAYS: list[dict[str, Any]] = [{}, {"betas": (), "priors": (0.02, 0.1)}, {"priors
 def test_stopping_keeps_the_best_step_and_its_way_to_rank(name: str, ways: dict[str, Any]) -> None:
     graph = planted()
     split = split_of(graph)
-    training = replace(QUICK, learning_rate=0.2, max_steps=400, patience=3, eval_every=5, **ways)
+    training = QUICK.changed(learning_rate=0.2, max_steps=400, patience=3, eval_every=5, **ways)
     found = fit(split.view(graph, "train"), BOTH[name], training, validation=validation_of(graph, split), context=CPU)
     history = found.facts["history"]
     best = max(history, key=lambda line: (line["ndcg@20"], -line["step"]))
@@ -175,7 +175,7 @@ def test_the_recipe_retraces_the_run_that_found_it(name: str) -> None:
 
 def test_a_seed_decides_everything() -> None:
     graph = planted()
-    training = replace(QUICK, cold_weight=0.5, node_dropout=0.2)
+    training = QUICK.changed(cold_weight=0.5, node_dropout=0.2)
     runs = [
         fit(graph, LightGCNConfig(dim=8), training, steps=6, context=replace(CPU, seed=seed)).final
         for seed in (1, 1, 2)
@@ -202,7 +202,7 @@ def test_a_listener_hears_every_validation_and_may_end_the_training(tmp_path: Pa
         return fit(
             split.view(graph, "train"),
             LightGCNConfig(dim=8),
-            replace(QUICK, max_steps=40),
+            QUICK.changed(max_steps=40),
             validation=validation_of(graph, split),
             context=context,
         )
@@ -233,7 +233,7 @@ def train(folder: Path | None, name: str, *, announce: bool = False) -> np.ndarr
     """A training that is long enough to be killed in the middle; with `announce` it says every validation."""
     graph = planted()
     split = split_of(graph)
-    training = replace(QUICK, cold_weight=0.3, max_steps=120, patience=100, learn_temperature=True)
+    training = QUICK.changed(cold_weight=0.3, max_steps=120, patience=100, learn_temperature=True)
     context = CPU if folder is None else replace(CPU, checkpoints=folder, log=folder / "log.jsonl")
     if announce:
         context = replace(context, progress=Announcing())
@@ -290,25 +290,25 @@ def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path: Path) ->
     context = replace(CPU, checkpoints=tmp_path)
     model = LightGCNConfig(dim=8)
     fit(graph, model, QUICK, steps=20, context=context)
-    fresh = fit(graph, model, replace(QUICK, temperature=0.3), steps=20, context=CPU)
-    other = fit(graph, model, replace(QUICK, temperature=0.3), steps=20, context=context)
+    fresh = fit(graph, model, QUICK.changed(temperature=0.3), steps=20, context=CPU)
+    other = fit(graph, model, QUICK.changed(temperature=0.3), steps=20, context=context)
     np.testing.assert_array_equal(other.final, fresh.final)
     (tmp_path / CHECKPOINT).write_bytes(b"damaged")
-    again = fit(graph, model, replace(QUICK, temperature=0.3), steps=20, context=context)
+    again = fit(graph, model, QUICK.changed(temperature=0.3), steps=20, context=context)
     np.testing.assert_array_equal(again.final, fresh.final)
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(name: str, tmp_path: Path) -> None:
     graph = planted()
-    training = replace(QUICK, similarity="dot", learning_rate=1e30, eval_every=1, max_steps=50)
+    training = QUICK.changed(similarity="dot", learning_rate=1e30, eval_every=1, max_steps=50)
     with pytest.raises(TrainingError, match=r"diverged at step \d+.*lower training.learning_rate \(now 1e\+30\)"):
         fit(graph, BOTH[name], training, context=replace(CPU, checkpoints=tmp_path))
-    good = replace(QUICK, eval_every=10)
+    good = QUICK.changed(eval_every=10)
     fit(graph, BOTH[name], good, steps=10, context=replace(CPU, checkpoints=tmp_path))
     kept = (tmp_path / CHECKPOINT).read_bytes()
     with pytest.raises(TrainingError, match="last good checkpoint"):
-        fit(graph, BOTH[name], replace(training, eval_every=40), context=replace(CPU, checkpoints=tmp_path))
+        fit(graph, BOTH[name], training.changed(eval_every=40), context=replace(CPU, checkpoints=tmp_path))
     assert (tmp_path / CHECKPOINT).read_bytes() == kept
 
 
@@ -330,7 +330,7 @@ def test_every_validation_is_a_line_of_the_log(name: str, tmp_path: Path) -> Non
     fit(
         split.view(graph, "train"),
         BOTH[name],
-        replace(QUICK, max_steps=25),
+        QUICK.changed(max_steps=25),
         validation=validation_of(graph, split),
         context=replace(CPU, log=log),
     )
@@ -367,12 +367,12 @@ def test_arguments_that_contradict_are_refused() -> None:
 
 
 def test_whole_users_whose_edges_are_all_dropped_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"whole_users and training.drop_batch_edges"):
+    with pytest.raises(ConfigError, match=r"whole_users and drop_batch_edges"):
         TrainingConfig(whole_users=True, drop_batch_edges=True)
 
 
 def test_training_needs_a_way_to_rank() -> None:
-    with pytest.raises(ConfigError, match=r"training.betas and training.priors are both empty"):
+    with pytest.raises(ConfigError, match=r"betas and priors are both empty"):
         TrainingConfig(betas=(), priors=())
 
 
@@ -390,5 +390,5 @@ def test_training_needs_a_way_to_rank() -> None:
     ],
 )
 def test_training_values_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=f"training.{next(iter(wrong))} = "):
+    with pytest.raises(ConfigError, match=f"training.{next(iter(wrong))}[.0-9]* = "):
         TrainingConfig(**wrong)

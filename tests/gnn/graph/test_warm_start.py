@@ -112,7 +112,7 @@ def test_new_nodes_begin_where_a_ridge_regression_over_taught_ones_puts_them() -
 
 def test_a_new_item_with_likes_begins_as_long_as_the_others_and_an_untouched_one_at_nothing(base: Embeddings) -> None:
     graph = after()
-    still = replace(TRAINING, learning_rate=1e-12)
+    still = TRAINING.changed(learning_rate=1e-12)
     found = parameters_of(fit(graph, MODEL, still, steps=1, start=base.parameters, context=CPU))
     rows = found.tensors[FREE][Numbering.of(graph).span("item")]
     lengths = dict(zip(graph.items.ids.to_pylist(), np.linalg.norm(rows, axis=1).tolist(), strict=True))
@@ -128,7 +128,7 @@ def test_relations_of_another_graph_begin_anew(base: Embeddings) -> None:
 
 
 def test_a_step_of_no_length_gives_the_vectors_it_began_with(base: Embeddings) -> None:
-    still = replace(TRAINING, learning_rate=1e-12, max_steps=1)
+    still = TRAINING.changed(learning_rate=1e-12, max_steps=1)
     again = fit(before(), MODEL, still, steps=1, beta=base.beta, start=base.parameters, context=CPU)
     # Items that nobody touched and users without a trace have no free embedding: the same from any start.
     assert np.allclose(again.final, base.final, atol=1e-6)

@@ -289,8 +289,8 @@ def test_more_tokens_than_the_model_reads() -> None:
     [
         ({"model": " "}, "text.model is empty"),
         ({"max_length": 2}, "text.max_length = 2"),
-        ({"pooling": "max"}, "text.pooling = 'max'"),
-        ({"precision": "half"}, "text.precision = 'half'"),
+        ({"pooling": "max"}, 'text.pooling = "max"'),
+        ({"precision": "half"}, 'text.precision = "half"'),
         ({"batch_tokens": -1}, "text.batch_tokens = -1"),
     ],
 )

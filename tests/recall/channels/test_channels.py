@@ -734,7 +734,7 @@ class TestRequests:
         ],
     )
     def test_hyper_parameters_out_of_range(self, make):
-        with pytest.raises(ConfigError, match="must be at least"):
+        with pytest.raises(ConfigError, match=r"must be (at least|a finite number)"):
             make()
 
 

@@ -224,7 +224,7 @@ class TestMistakes:
             ({"target_recall": 0.0}, "target_recall"),
             ({"exact_up_to": -1}, "exact_up_to"),
             ({"sample": 0}, "sample"),
-            ({"kinds": ("lsh",)}, "'lsh'"),
+            ({"kinds": ("lsh",)}, '"lsh"'),
         ],
     )
     def test_config(self, given, message):

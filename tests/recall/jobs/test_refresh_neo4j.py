@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +101,7 @@ def test_a_run_from_neo4j_is_the_run_from_rdf_until_the_database_changes(
         first.report["quality"]["sources"]
     )
 
-    elsewhere = load_config(from_neo4j(tmp_path / "elsewhere", replace(neo4j_connection, timeout=99.0)))
+    elsewhere = load_config(from_neo4j(tmp_path / "elsewhere", neo4j_connection.changed(timeout=99.0)))
     inputs = Inputs.of(elsewhere, tmp_path / "staging")
     assert inputs.fingerprint == first.run.manifest()["fingerprint"], "how the server is reached makes no other run"
     slower = load_config(tmp_path / "neo4j" / "config.toml")
@@ -237,7 +236,7 @@ def test_the_command_tells_what_is_wrong_with_the_server(
         ({"password_env": "TOKEN_OF_NOBODY"}, "there is no password"),
         ({"uri": "neo4j://127.0.0.1:1"}, "does not answer"),
     ):
-        changed = replace(deployed.neo4j, **change)
+        changed = deployed.neo4j.changed(**change)
         folder = tmp_path / words.replace(" ", "-")
         shutil.copytree(config.parent, folder / "deployment")
         there = from_neo4j(folder / "wrong", changed)

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from ingest.settings import DataSettings, validate
+from ingest.settings import DataSettings
 from kg.errors import ConfigError
+from kg.settings import validate
 from recall.config.deployment import parse_config
 
 SECRET = "hunter2"  # noqa: S105

@@ -13,12 +13,13 @@ import pyarrow as pa
 import pytest
 
 from ingest import GraphBuilder, GraphSettings, QualityReport, QualitySettings
-from ingest.settings import Neo4jSource, validate
+from ingest.settings import Neo4jSource
 from ingest.sources.neo4j.plan import plan_reading, read_source
 from kg import Event, KnowledgeGraph, RelationKey, SplitConfig, split_interactions
 from kg.cypher.query import pair_query, path_query, quote, shared_users_query
 from kg.errors import ConfigError, InvalidDataError, QueryRefusedError, StoreError
 from kg.progress import SILENT, Task
+from kg.settings import validate
 from kg.stores.embedded.build import write_store
 from kg.stores.embedded.store import EmbeddedStore
 from kg.stores.neo4j.client import Neo4jStore

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from ingest.settings import GraphSettings, Neo4jSource, validate
+from ingest.settings import GraphSettings, Neo4jSource
 from ingest.sources.neo4j.plan import plan_reading
 from kg.errors import ConfigError
+from kg.settings import validate
 from kg.stores.neo4j.read.catalog import Catalog, LabelFacts, TypeFacts
 from kg.stores.neo4j.read.snapshot import ReadPlan
 

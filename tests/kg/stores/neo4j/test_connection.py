@@ -76,7 +76,7 @@ def test_a_password_in_place_of_its_variable_is_refused_and_not_shown(name: str)
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), 1e12])
 def test_a_timeout_is_a_number_of_seconds(timeout: float) -> None:
-    with pytest.raises(ConfigError, match=r"timeout = .* must be above 0 seconds"):
+    with pytest.raises(ConfigError, match=r"timeout = .* must be (above 0|at most 31622400|a finite number)"):
         Neo4jConnection(uri="neo4j://localhost", timeout=timeout)
 
 
@@ -207,10 +207,9 @@ def test_a_wrong_password_is_told_without_showing_it(
 
 @pytest.mark.neo4j
 def test_a_database_that_is_not_there_is_named(neo4j_connection: Neo4jConnection) -> None:
-    from dataclasses import replace
 
     with pytest.raises(StoreUnavailableError, match="has no database 'nowhere'"):
-        replace(neo4j_connection, database="nowhere").open()
+        neo4j_connection.changed(database="nowhere").open()
 
 
 @pytest.mark.neo4j

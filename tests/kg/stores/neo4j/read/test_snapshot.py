@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -624,7 +623,7 @@ def test_a_page_that_takes_too_long_is_cut_smaller_until_it_fits(
     monkeypatch.setattr("kg.stores.neo4j.read.reading.NODES", slow)
     monkeypatch.setattr(pages, "FIRST_IDS", 100_000)
     monkeypatch.setattr(pages, "SMALLEST_IDS", 5)
-    with replace(neo4j_connection, timeout=0.5).open() as store:
+    with neo4j_connection.changed(timeout=0.5).open() as store:
         snapshot = read_snapshot(store, tmp_path / "s", ReadPlan(labels=("X",), page=100_000))
     assert sorted(snapshot.nodes("X")["p.id"].to_pylist()) == list(range(1, 701))
     assert len(list((tmp_path / "s").glob("nodes-*.parquet"))) > 1
@@ -638,10 +637,10 @@ def test_a_server_too_slow_for_the_smallest_page_says_so(
         "WITH x ORDER BY", "CALL (x) { UNWIND range(1, 50000000) AS k RETURN sum(k % 7) AS s } WITH x, i, s ORDER BY"
     )
     monkeypatch.setattr("kg.stores.neo4j.read.reading.NODES", slow)
-    with replace(neo4j_connection, timeout=0.5).open() as store, pytest.raises(QueryTimeoutError, match="timeout"):
+    with neo4j_connection.changed(timeout=0.5).open() as store, pytest.raises(QueryTimeoutError, match="timeout"):
         read_snapshot(store, tmp_path / "s", ReadPlan(labels=("X",)))
     endless = ReadPlan(queries={"q": "UNWIND range(1, 100000000) AS i WITH i WHERE i % 7 = 8 RETURN i"})
-    with replace(neo4j_connection, timeout=0.5).open() as store, pytest.raises(QueryTimeoutError, match="timeout"):
+    with neo4j_connection.changed(timeout=0.5).open() as store, pytest.raises(QueryTimeoutError, match="timeout"):
         read_snapshot(store, tmp_path / "q", endless)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kg.privacy.secrets import HIDDEN, is_confidential, masked
+from kg.settings.secrets import HIDDEN, is_confidential, masked
 
 
 @pytest.mark.parametrize(

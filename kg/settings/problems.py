@@ -1,0 +1,111 @@
+"""What is wrong with settings, in one line a key: where, what is there, what is allowed, and no secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from kg.settings.secrets import ADVICE, is_confidential, masked
+
+Place = tuple[int | str, ...]
+
+_LIMITS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("above", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("below", "lt"),
+}
+_SHOULD = "Input should "
+
+
+def explain(error: ValidationError, kind: type[BaseModel], data: Any, *, section: str = "") -> list[str]:
+    """Every problem once, in the order of the fields.
+
+    Args:
+        error: of the validation.
+        kind: the class that was validated.
+        data: what was validated, to tell keys that were written from names that pydantic adds.
+        section: where `data` stands in a file.
+    """
+    lines = [_line(entry, kind, data, section) for entry in error.errors(include_url=False)]
+    return list(dict.fromkeys(lines))
+
+
+def _line(entry: Any, kind: type[BaseModel], data: Any, section: str) -> str:
+    place = _written_place(entry["loc"], data, missing=entry["type"] == "missing")
+    key = ".".join(str(part) for part in ((section, *place) if section else place))
+    problem, message = entry["type"], str(entry["msg"])
+    if problem == "extra_forbidden":
+        return f"{key}: {ADVICE}" if is_confidential(place[-1]) else f"{key}: unknown key{_nearest(kind, place)}"
+    if problem == "missing":
+        return f"{key}: missing"
+    if problem == "value_error":
+        # A check of our own says itself what is wrong; the value may be a whole section, or hold a password.
+        message = str(entry["ctx"]["error"])
+        return f"{key or 'config'}{' ' if message.startswith(('is ', 'are ')) else ': '}{message}"
+    value = _shown(entry.get("input"))
+    if problem in _LIMITS:
+        words, name = _LIMITS[problem]
+        limit = entry["ctx"][name]
+        return f"{key} = {value} must be {words} {int(limit) if limit == int(limit) else limit}"
+    if message.startswith(_SHOULD):
+        return f"{key} = {value} must {message.removeprefix(_SHOULD)}"
+    return f"{key} = {value}: {message[:1].lower()}{message[1:]}"
+
+
+def beyond_int64(data: Any, key: str = "") -> Iterator[str]:
+    """A line for each integer that Python's TOML parser takes although TOML has none so large."""
+    if isinstance(data, Mapping):
+        for name, value in data.items():
+            yield from beyond_int64(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(data, list):
+        for at, value in enumerate(data):
+            yield from beyond_int64(value, f"{key}.{at}")
+    elif isinstance(data, int) and not -(2**63) <= data < 2**63:
+        yield f"{key} = {data} is larger than any number that TOML has"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(masked(value), ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _written_place(loc: Sequence[int | str], data: Any, *, missing: bool) -> Place:
+    """The part of pydantic's location that the user wrote; tags of unions and validators are pydantic's own."""
+    place: list[int | str] = []
+    for part in loc:
+        named = isinstance(data, Mapping) and part in data
+        if named or (isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)):
+            data = data[part]
+            place.append(part)
+    return (*place, loc[-1]) if missing else tuple(place)
+
+
+def _nearest(kind: type[BaseModel], place: Place) -> str:
+    keys = keys_at(kind, place[:-1])
+    near = get_close_matches(str(place[-1]), keys, n=1, cutoff=0.6)
+    if near:
+        return f", did you mean {near[0]!r}?"
+    return f"; the keys there are {', '.join(keys)}" if keys else ""
+
+
+def keys_at(kind: Any, place: Sequence[int | str]) -> list[str]:
+    """Keys that may stand at a place such as ("sources", "rdf", 0), read from the types of the fields."""
+    origin, arguments = get_origin(kind), [option for option in get_args(kind) if option is not Ellipsis]
+    if origin is Annotated:
+        return keys_at(arguments[0], place)
+    if origin in (Union, UnionType):
+        return list(dict.fromkeys(key for option in arguments for key in keys_at(option, place)))
+    if origin is not None:  # a list, tuple or mapping: its content
+        return keys_at(arguments[-1], place[1:]) if arguments and place else []
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return []
+    fields = kind.model_fields
+    if not place:
+        return list(fields)
+    return keys_at(fields[str(place[0])].annotation, place[1:]) if str(place[0]) in fields else []
