@@ -65,7 +65,7 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         if when == "switch":
-            recall.runs.layout.switch_link = die
+            recall.runs.registry.switch_link = die
         recall.jobs.refresh.refresh(load_config(config), progress=Listener())
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
