@@ -49,7 +49,7 @@ def built(tmp_path: Path, people: People | None, *, broken: str = "") -> tuple[K
 
 
 def examples(report: Any) -> dict[str, list[str]]:
-    return {kind: found.examples for kind, found in report.findings.items()}
+    return {kind: finding.examples for kind, finding in report.findings.items()}
 
 
 def test_who_is_on_the_list_stays_outside_with_reviews_and_names_whatever_source_brings_them(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_who_is_on_the_list_stays_outside_with_reviews_and_names_whatever_source
     assert graph.nodes["review"]["id"].to_pylist() == ["http://example.org/r2"]
     assert graph.nodes["language"].num_rows == 1
     assert len(graph.interactions) == 2
-    found = report.findings[FORGOTTEN_USERS]
-    assert (found.count, found.examples, found.severity) == (1, [], "info")
+    finding = report.findings[FORGOTTEN_USERS]
+    assert (finding.count, finding.examples, finding.severity) == (1, [], "info")
     assert any("ann" in one for one in examples(before)["duplicate interactions"])
     quoted = examples(report)
     assert quoted["duplicate interactions"] == [one for one in quoted["duplicate interactions"] if "bob" in one] != []
@@ -77,7 +77,7 @@ def test_a_line_that_was_set_aside_names_nobody_on_the_list_either(tmp_path: Pat
     )
     _, before = built(tmp_path, None, broken=broken)
     _, report = built(tmp_path, forgetting("http://example.org/zoe"), broken=broken)
-    assert sum("zoe" in one for found in examples(before).values() for one in found) == 2
+    assert sum("zoe" in one for finding in examples(before).values() for one in finding) == 2
     assert "zoe" not in str(report.to_json())
     assert FORGOTTEN_USERS not in report.findings
 
@@ -87,8 +87,8 @@ def test_with_pseudonyms_nobody_is_named_and_the_graph_is_the_same_but_for_that(
     graph, report = built(tmp_path, forgetting("http://example.org/dora", pseudonyms=True))
     ids = [f"http://example.org/{one}" for one in ("ann", "bob", "cleo")]
     assert graph.users.ids.to_pylist() == sorted(KEY.pseudonyms(ids))
-    told = str(report.to_json()) + str([table.to_pydict() for table in graph.nodes.values()])
-    assert not any(f"example.org/{one}" in told for one in ("ann", "bob", "cleo", "dora"))
+    text = str(report.to_json()) + str([table.to_pydict() for table in graph.nodes.values()])
+    assert not any(f"example.org/{one}" in text for one in ("ann", "bob", "cleo", "dora"))
     assert len(graph.interactions) == len(everybody.interactions) - 1
     assert report.findings["users with one interaction"].examples == KEY.pseudonyms([ids[1]])
 

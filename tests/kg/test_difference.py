@@ -47,12 +47,12 @@ def rows_of(graph: KnowledgeGraph, key: RelationKey) -> list[tuple[tuple[str, ..
     if key not in graph.edges:
         return []
     ends = node_columns(graph.schema, key)
-    found = []
+    renamed = []
     for row in graph.edges[key].to_pylist():
         named = tuple(graph.vocabulary(kind).ids[row[name]].as_py() for name, kind in ends.items())
         values = frozenset((name, plain(v)) for name, v in row.items() if name not in ends and v is not None)
-        found.append((named, values))
-    return found
+        renamed.append((named, values))
+    return renamed
 
 
 def naive_nodes(before: KnowledgeGraph, after: KnowledgeGraph, name: str) -> dict[str, set[str]]:
@@ -72,16 +72,17 @@ def naive_nodes(before: KnowledgeGraph, after: KnowledgeGraph, name: str) -> dic
 
 def check(before: KnowledgeGraph, after: KnowledgeGraph) -> Difference:
     """The difference, compared with what plain rows say."""
-    found = difference(before, after)
-    for name, change in found.nodes.items():
+    changes = difference(before, after)
+    for name, change in changes.nodes.items():
         wanted = naive_nodes(before, after, name)
         for kind in KINDS:
-            assert set(found.ids(name, kind).to_pylist()) == wanted[kind], (name, kind)
+            assert set(changes.ids(name, kind).to_pylist()) == wanted[kind], (name, kind)
         assert set(after.vocabulary(name).take(change.text).to_pylist()) == wanted["text"]
     touched = {
-        name: set(found.ids(name, "added").to_pylist() + found.ids(name, "changed").to_pylist()) for name in found.nodes
+        name: set(changes.ids(name, "added").to_pylist() + changes.ids(name, "changed").to_pylist())
+        for name in changes.nodes
     }
-    for key, change in found.edges.items():
+    for key, change in changes.edges.items():
         old, new = rows_of(before, key), rows_of(after, key)
         assert (change.before, change.after) == (len(old), len(new))
         removed, added = Counter(old) - Counter(new), Counter(new) - Counter(old)
@@ -96,7 +97,7 @@ def check(before: KnowledgeGraph, after: KnowledgeGraph) -> Difference:
             ends = node_columns((before if kind == "removed" else after).schema, key) if len(rows) else {}
             table = [old[row][0] for row in rows] if kind == "removed" else [new[row][0] for row in rows]
             assert (
-                [tuple(row[name] for name in ends) for row in found.rows(key, kind).to_pylist()] == table
+                [tuple(row[name] for name in ends) for row in changes.rows(key, kind).to_pylist()] == table
                 if len(rows)
                 else True
             )
@@ -106,11 +107,11 @@ def check(before: KnowledgeGraph, after: KnowledgeGraph) -> Difference:
     for name in after.nodes:
         there = set(after.vocabulary(name).ids.to_pylist())
         assert (
-            set(after.vocabulary(name).ids.filter(pa.array(found.touched(name))).to_pylist()) == touched[name] & there
+            set(after.vocabulary(name).ids.filter(pa.array(changes.touched(name))).to_pylist()) == touched[name] & there
         )
-    assert bool(found) == any(found.nodes.values()) | any(found.edges.values())
-    json.dumps(found.to_json(), allow_nan=False)
-    return found
+    assert bool(changes) == any(changes.nodes.values()) | any(changes.edges.values())
+    json.dumps(changes.to_json(), allow_nan=False)
+    return changes
 
 
 IDS = st.sampled_from(["a", "b", "c", "d", "e", "A", "ä", "a b", ""])
@@ -165,9 +166,9 @@ def test_it_finds_what_plain_rows_find(before: KnowledgeGraph, after: KnowledgeG
 @settings(max_examples=50)
 @given(graphs())
 def test_a_graph_differs_from_itself_in_nothing(graph: KnowledgeGraph) -> None:
-    found = check(graph, graph)
-    assert not found
-    assert found.shares() == {"interactions": 0.0, "items": 0.0}
+    changes = check(graph, graph)
+    assert not changes
+    assert changes.shares() == {"interactions": 0.0, "items": 0.0}
 
 
 def altered(graph: KnowledgeGraph, seed: int) -> KnowledgeGraph:
@@ -201,15 +202,15 @@ def altered(graph: KnowledgeGraph, seed: int) -> KnowledgeGraph:
 def test_a_day_in_the_life_of_a_movie_graph(movie_graph: Callable[..., KnowledgeGraph], seed: int) -> None:
     before = movie_graph(seed=seed)
     after = altered(before, seed)
-    found = check(before, after)
-    assert len(found.nodes["movie"].added) == 2
-    assert len(found.nodes["movie"].removed) == 1
-    assert found.ids("user", "added").to_pylist() == ["newcomer"]
-    assert set(after.vocabulary("movie").take(found.nodes["movie"].text).to_pylist()) == set(
-        found.ids("movie", "changed").to_pylist()
+    changes = check(before, after)
+    assert len(changes.nodes["movie"].added) == 2
+    assert len(changes.nodes["movie"].removed) == 1
+    assert changes.ids("user", "added").to_pylist() == ["newcomer"]
+    assert set(after.vocabulary("movie").take(changes.nodes["movie"].text).to_pylist()) == set(
+        changes.ids("movie", "changed").to_pylist()
     )
-    assert len(found.edges[RATED].changed) >= 2
-    assert check(after, before).edges[RATED].removed.tolist() == found.edges[RATED].added.tolist()
+    assert len(changes.edges[RATED].changed) >= 2
+    assert check(after, before).edges[RATED].removed.tolist() == changes.edges[RATED].added.tolist()
 
 
 def test_a_column_that_changes_its_type_changes_no_value() -> None:
@@ -241,19 +242,19 @@ def test_a_column_that_changes_its_type_changes_no_value() -> None:
 
 def test_no_user_and_no_trace_of_one_is_named_in_the_report() -> None:
     before = make_movie_graph()
-    found = difference(before, altered(before, 1)).to_json()
-    assert "examples" in found["nodes"]["movie"]
-    assert "examples" in found["edges"][str(GENRE)]
-    for quiet in (found["nodes"]["user"], found["edges"][str(RATED)], found["edges"][str(HAS_TAG)]):
+    changes = difference(before, altered(before, 1)).to_json()
+    assert "examples" in changes["nodes"]["movie"]
+    assert "examples" in changes["edges"][str(GENRE)]
+    for quiet in (changes["nodes"]["user"], changes["edges"][str(RATED)], changes["edges"][str(HAS_TAG)]):
         assert "examples" not in quiet
-    assert "newcomer" not in json.dumps(found)
+    assert "newcomer" not in json.dumps(changes)
 
 
 def test_relations_and_node_types_that_come_or_go_are_wholly_new_or_gone(toy_graph: KnowledgeGraph) -> None:
     without = toy_graph.without_relations({GENRE})
-    found = check(without, toy_graph)
-    assert len(found.edges[GENRE].added) == toy_graph.edges[GENRE].num_rows
-    assert found.touched("genre").all()
+    changes = check(without, toy_graph)
+    assert len(changes.edges[GENRE].added) == toy_graph.edges[GENRE].num_rows
+    assert changes.touched("genre").all()
     back = check(toy_graph, without)
     assert len(back.edges[GENRE].removed) == toy_graph.edges[GENRE].num_rows
     types = {name: kind for name, kind in without.schema.node_types.items() if name != "genre"}

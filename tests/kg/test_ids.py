@@ -18,10 +18,10 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 def test_index_and_take_agree_with_a_dictionary(ids: list[str], asked: list[str]) -> None:
     vocabulary = Vocabulary("movie", pa.chunked_array([ids[:3], ids[3:]], type=pa.string()))
     place = {name: number for number, name in enumerate(ids)}
-    found = vocabulary.index(asked, missing="negative")
-    assert found.dtype == np.int64
-    assert found.tolist() == [place.get(name, -1) for name in asked]
-    assert vocabulary.take(found).to_pylist() == [name if name in place else None for name in asked]
+    positions = vocabulary.index(asked, missing="negative")
+    assert positions.dtype == np.int64
+    assert positions.tolist() == [place.get(name, -1) for name in asked]
+    assert vocabulary.take(positions).to_pylist() == [name if name in place else None for name in asked]
     assert len(vocabulary) == len(ids)
 
 
@@ -79,7 +79,7 @@ def test_distinct_values_are_those_of_a_set_in_order(values: list[int]) -> None:
     for kind in (np.int64, np.int32):
         given_values = np.array(values, dtype=np.int64).astype(kind)
         before = given_values.copy()
-        found = distinct(given_values)
-        assert found.tolist() == sorted(set(given_values.tolist()))
-        assert found.dtype == kind
+        unique = distinct(given_values)
+        assert unique.tolist() == sorted(set(given_values.tolist()))
+        assert unique.dtype == kind
         assert (given_values == before).all()

@@ -49,11 +49,11 @@ def graph_of(rated: list[Row], tagged: list[Row] = (), more: tuple[str, ...] = (
 
 def parts(split: Split, graph: KnowledgeGraph) -> dict[tuple[str, str], set[int]]:
     """Each pair's parts: one pair can be there more than once."""
-    found: dict[tuple[str, str], set[int]] = {}
+    parts_of: dict[tuple[str, str], set[int]] = {}
     users, items = graph.users.ids.to_pylist(), graph.items.ids.to_pylist()
     for user, item, part in zip(graph.interactions.user, graph.interactions.item, split.part, strict=True):
-        found.setdefault((users[user], items[item]), set()).add(int(part))
-    return found
+        parts_of.setdefault((users[user], items[item]), set()).add(int(part))
+    return parts_of
 
 
 def test_deleting_the_newest_interactions_holds_out_nothing_that_was_trained_on() -> None:
@@ -118,11 +118,11 @@ def test_over_generations_of_any_changes_nothing_moves_away_from_training(
         graph = graph_of(rated, tagged)
         plain = split_interactions(graph, SPLIT)
         split = plain if lineage is None else lineage.keep(plain, graph)[0]
-        for pair, (found, was) in _both(split, plain, graph).items():
+        for pair, (now, was) in _both(split, plain, graph).items():
             expected = (
                 {TRAIN} if pair in trained else {VALID if p == TEST else p for p in was} if pair in validated else was
             )
-            assert found == expected, pair
+            assert now == expected, pair
         users, items = graph.users.ids.to_pylist(), graph.items.ids.to_pylist()
         view = split.view(graph, "train")
         for key in (RATED, TAGGED):
@@ -130,12 +130,12 @@ def test_over_generations_of_any_changes_nothing_moves_away_from_training(
             trained |= {
                 (users[u], items[i]) for u, i in zip(ends["src"].to_pylist(), ends["dst"].to_pylist(), strict=True)
             }
-        validated |= {pair for pair, found in parts(split, graph).items() if VALID in found}
+        validated |= {pair for pair, now in parts(split, graph).items() if VALID in now}
         lineage = Lineage.of(split, graph, before=lineage)
-        told = lineage.table.to_pylist()
-        assert len({(row["user_id"], row["item_id"]) for row in told}) == len(told)
-        assert {(row["user_id"], row["item_id"]) for row in told if row["trained"]} == trained
-        assert {(row["user_id"], row["item_id"]) for row in told if not row["trained"]} == validated - trained
+        rows = lineage.table.to_pylist()
+        assert len({(row["user_id"], row["item_id"]) for row in rows}) == len(rows)
+        assert {(row["user_id"], row["item_id"]) for row in rows if row["trained"]} == trained
+        assert {(row["user_id"], row["item_id"]) for row in rows if not row["trained"]} == validated - trained
 
 
 def _both(split: Split, plain: Split, graph: KnowledgeGraph) -> dict[tuple[str, str], tuple[set[int], set[int]]]:

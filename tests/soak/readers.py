@@ -40,13 +40,13 @@ def ask(recommender: Recommender, *, every_way: bool = False) -> list[Any]:
     """What a run answers: candidates with their scores; `every_way`: items like one, reasons and Cypher, too."""
     users = sorted(recommender.graph.users.ids.to_pylist())[:USERS]
     table = recommender.recommend(users, k=K).table
-    found = [table["user_id"].to_pylist(), table["item_id"].to_pylist(), table["score"].to_pylist()]
+    answer = [table["user_id"].to_pylist(), table["item_id"].to_pylist(), table["score"].to_pylist()]
     if every_way:
-        item = found[1][0]
-        found.append(recommender.similar([item], k=5).table["item_id"].to_pylist())
-        found.append([one.score for one in recommender.explain([(users[0], item)])])
-        found.append(recommender.cypher("MATCH (u:User)-[r]->(m) RETURN count(r) AS n"))
-    return found
+        item = answer[1][0]
+        answer.append(recommender.similar([item], k=5).table["item_id"].to_pylist())
+        answer.append([one.score for one in recommender.explain([(users[0], item)])])
+        answer.append(recommender.cypher("MATCH (u:User)-[r]->(m) RETURN count(r) AS n"))
+    return answer
 
 
 def make_runs(deployment: Deployment, number: int) -> list[RunLayout]:
@@ -145,11 +145,11 @@ def publish_among_readers(
         if reader.returncode:
             problems.append(f"reader {number} ({ways[number]}) ended with {reader.returncode}")
             continue
-        found = json.loads((state / f"reader-{number}.json").read_text())
-        asked += found["asked"]
-        seen |= set(found["runs"])
-        problems += found["problems"]
-        for at, seconds in found["waits"]:
+        outcome = json.loads((state / f"reader-{number}.json").read_text())
+        asked += outcome["asked"]
+        seen |= set(outcome["runs"])
+        problems += outcome["problems"]
+        for at, seconds in outcome["waits"]:
             for (phase, start), stop in zip(begun.items(), ends, strict=True):
                 if start <= at and at + seconds < stop:
                     waits[phase].append(seconds)
@@ -178,9 +178,9 @@ def _read(link: Path, way: str, number: int, out: Path) -> None:
     problems: list[str] = []
     runs: set[str] = set()
     recommender = Recommender.load(link)
-    watch = RunWatch(link, every=0.05) if way == "watch" else None
+    run_watch = RunWatch(link, every=0.05) if way == "watch" else None
     newest: dict[str, Callable[[], Recommender]] = {
-        "watch": lambda: recommender if watch is None else watch.recommender,
+        "watch": lambda: recommender if run_watch is None else run_watch.recommender,
         "reload": lambda: recommender.reload(),
         "load": lambda: Recommender.load(link),
         "unverified": lambda: Recommender.load(link, verify=False),
@@ -194,19 +194,21 @@ def _read(link: Path, way: str, number: int, out: Path) -> None:
                 recommender = newest[way]()
             thorough = asked % 25 == 24
             start, now = time.perf_counter(), time.time()
-            found = ask(recommender, every_way=thorough)
+            answer = ask(recommender, every_way=thorough)
             if not thorough:
                 waits.append((now, time.perf_counter() - start))
             assert recommender.run is not None
             runs.add(recommender.run.name)
             fingerprint = recommender.run.manifest()["fingerprint"]
-            if json.loads(json.dumps(found)) != answers[fingerprint][thorough]:
-                problems.append(f"reader {number} ({way}): an answer of {recommender.run.name} is not its own: {found}")
+            if json.loads(json.dumps(answer)) != answers[fingerprint][thorough]:
+                problems.append(
+                    f"reader {number} ({way}): an answer of {recommender.run.name} is not its own: {answer}"
+                )
         except Exception as error:
             problems.append(f"reader {number} ({way}): {type(error).__name__}: {error}")
         asked += 1
-    if watch is not None:
-        watch.close()
+    if run_watch is not None:
+        run_watch.close()
     facts = {"asked": asked, "runs": sorted(runs), "waits": waits, "problems": problems}
     (out / f"reader-{number}.json").write_text(json.dumps(facts))
 

@@ -23,47 +23,49 @@ ITEMS = np.array([[3, 4], [0, 0], [0.5, 0], [0, 2]], dtype=np.float32)
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
 def test_scales_are_powers_of_the_length(beta: float) -> None:
-    found = item_scale(ITEMS, beta)
-    assert found.tolist() == pytest.approx([5 ** (beta - 1), 0, 0.5 ** (beta - 1), 2 ** (beta - 1)])
+    scale = item_scale(ITEMS, beta)
+    assert scale.tolist() == pytest.approx([5 ** (beta - 1), 0, 0.5 ** (beta - 1), 2 ** (beta - 1)])
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
 def test_a_cold_item_is_as_long_as_is_usual_among_the_others(beta: float) -> None:
     cold = np.array([False, True, True, False])
-    found = item_scale(ITEMS, beta, cold=cold, cold_scale=1.5)
-    scaled = np.linalg.norm(ITEMS * found[:, None], axis=1)
+    scale = item_scale(ITEMS, beta, cold=cold, cold_scale=1.5)
+    scaled = np.linalg.norm(ITEMS * scale[:, None], axis=1)
     usual = (5**beta + 2**beta) / 2  # the median of two
     assert scaled.tolist() == pytest.approx([5**beta, 0, 1.5 * usual, 2**beta])
 
 
 def test_the_prior_is_the_logarithm_of_the_likes() -> None:
-    found = item_prior(np.array([0, 1, 9]), 0.5)
-    assert found.tolist() == pytest.approx([0, 0.5 * np.log(2), 0.5 * np.log(10)])
+    prior = item_prior(np.array([0, 1, 9]), 0.5)
+    assert prior.tolist() == pytest.approx([0, 0.5 * np.log(2), 0.5 * np.log(10)])
 
 
 def test_the_score_with_a_prior_is_an_inner_product(
     linear_model: Callable[..., Embeddings], toy_graph: KnowledgeGraph, tmp_path: Path
 ) -> None:
-    found = linear_model(toy_graph, beta=0.0, prior=0.3)
-    found.save(tmp_path)
+    embeddings = linear_model(toy_graph, beta=0.0, prior=0.3)
+    embeddings.save(tmp_path)
     loaded = Embeddings.load(tmp_path)
-    expected = found.users @ found.scaled_items.T + np.outer(np.linalg.norm(found.users, axis=1), found.item_prior)
+    expected = embeddings.users @ embeddings.scaled_items.T + np.outer(
+        np.linalg.norm(embeddings.users, axis=1), embeddings.item_prior
+    )
     np.testing.assert_allclose(loaded.query_vectors(loaded.users) @ loaded.index_vectors.T, expected, rtol=1e-5)
-    assert loaded.index_vectors.shape[1] == loaded.index_dim == found.dim + 1
+    assert loaded.index_vectors.shape[1] == loaded.index_dim == embeddings.dim + 1
     bare = linear_model(toy_graph)
     assert bare.index_vectors.shape[1] == bare.index_dim == bare.dim
 
 
 def test_another_beta_keeps_what_cold_items_need(toy_graph: KnowledgeGraph, tmp_path: Path) -> None:
     training = TrainingConfig(batch_size=64, negatives=0, cold_weight=0.5)
-    found = fit(toy_graph, LightGCNConfig(dim=4), training, steps=5, beta=0.0, context=RunContext(device="cpu"))
-    assert found.cold is not None
-    found = replace(found, cold=np.arange(len(found.cold)) % 2 == 0)
-    found.save(tmp_path)
+    embeddings = fit(toy_graph, LightGCNConfig(dim=4), training, steps=5, beta=0.0, context=RunContext(device="cpu"))
+    assert embeddings.cold is not None
+    embeddings = replace(embeddings, cold=np.arange(len(embeddings.cold)) % 2 == 0)
+    embeddings.save(tmp_path)
     loaded = Embeddings.load(tmp_path)
-    np.testing.assert_array_equal(loaded.with_beta(0.5).item_scale, found.with_beta(0.5).item_scale)
-    assert found.cold_scale != 1  # training moved it
-    norms = np.linalg.norm(found.with_beta(0.5).scaled_items, axis=1)
+    np.testing.assert_array_equal(loaded.with_beta(0.5).item_scale, embeddings.with_beta(0.5).item_scale)
+    assert embeddings.cold_scale != 1  # training moved it
+    norms = np.linalg.norm(embeddings.with_beta(0.5).scaled_items, axis=1)
     assert norms[::2] == pytest.approx(np.full(len(norms[::2]), norms[0]), rel=1e-5)
 
 

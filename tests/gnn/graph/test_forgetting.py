@@ -42,9 +42,9 @@ def graph(toy_graph: KnowledgeGraph) -> KnowledgeGraph:
 def lonely(graph: KnowledgeGraph) -> np.ndarray:
     """Movies that nobody but user 3 touched."""
     left, _ = without_users(graph, np.array([3]))
-    found = untouched_items(left) & ~untouched_items(graph)
-    assert found.any()
-    return found
+    untouched = untouched_items(left) & ~untouched_items(graph)
+    assert untouched.any()
+    return untouched
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +60,15 @@ def features(graph: KnowledgeGraph) -> TextFeatures:
 def test_the_others_stand_where_a_propagation_without_those_who_go_puts_them(
     graph: KnowledgeGraph, linear_model: Linear, gone: list[int], prior: float
 ) -> None:
-    found = linear_model(graph, prior=prior)
+    embeddings = linear_model(graph, prior=prior)
     after, kept = without_users(graph, np.array(gone))
     rows = kept_rows(graph, kept)
-    assert found.linear is not None
-    base = found.linear.base[rows]
+    assert embeddings.linear is not None
+    base = embeddings.linear.base[rows]
     alone = untouched_items(after) & ~untouched_items(graph)
     base[Numbering.of(after).span("movie")][alone] = 0  # its own was learned from those who go
     expected = linear_model(after, prior=prior, base=base)
-    forgotten = forget_in_embeddings(found, graph, after, kept)
+    forgotten = forget_in_embeddings(embeddings, graph, after, kept)
     assert expected.linear is not None
     assert forgotten.linear is not None
     for name in ("base", "tail", "tail2"):
@@ -97,19 +97,19 @@ def test_placed_items_stay_and_those_whom_nobody_touches_any_more_are_placed(
     graph: KnowledgeGraph, features: TextFeatures, lonely: np.ndarray
 ) -> None:
     model = LightGCNConfig(dim=8, relations=("genre", "director"), knowledge="cold_items")
-    found = fit(graph, model, TRAINING, features=features, cold_scale=1.5, context=RunContext(seed=3))
+    embeddings = fit(graph, model, TRAINING, features=features, cold_scale=1.5, context=RunContext(seed=3))
     after, kept = without_users(graph, np.array([3]))
     forgotten = forget_in_embeddings(
-        found, graph, after, kept, features=forget_in_features(features, kept_rows(graph, kept))
+        embeddings, graph, after, kept, features=forget_in_features(features, kept_rows(graph, kept))
     )
-    before, linear = found.linear, forgotten.linear
+    before, linear = embeddings.linear, forgotten.linear
     assert before is not None
     assert linear is not None
-    assert found.cold is not None
+    assert embeddings.cold is not None
     assert forgotten.cold is not None
     assert linear.placed is not None
-    np.testing.assert_array_equal(forgotten.items[found.cold], found.items[found.cold])
-    np.testing.assert_array_equal(forgotten.cold, found.cold | lonely)
+    np.testing.assert_array_equal(forgotten.items[embeddings.cold], embeddings.items[embeddings.cold])
+    np.testing.assert_array_equal(forgotten.cold, embeddings.cold | lonely)
     items = forgotten.numbering.span("movie")
     np.testing.assert_array_equal(linear.placed[items], forgotten.cold)
     np.testing.assert_array_equal(forgotten.item_scale[forgotten.cold], np.float32(1.5))
@@ -132,15 +132,15 @@ def test_placed_items_stay_and_those_whom_nobody_touches_any_more_are_placed(
 
 
 def test_a_model_that_is_not_linear_keeps_the_vectors_of_the_others(graph: KnowledgeGraph) -> None:
-    found = fit(graph, GCNConfig(dim=8), TRAINING, context=RunContext(seed=3))
+    embeddings = fit(graph, GCNConfig(dim=8), TRAINING, context=RunContext(seed=3))
     after, kept = without_users(graph, np.array([3, 4]))
-    forgotten = forget_in_embeddings(found, graph, after, kept)
-    np.testing.assert_array_equal(forgotten.final, found.final[kept_rows(graph, kept)])
+    forgotten = forget_in_embeddings(embeddings, graph, after, kept)
+    np.testing.assert_array_equal(forgotten.final, embeddings.final[kept_rows(graph, kept)])
     likes = np.bincount(after.interactions.item[after.interactions.positive], minlength=len(after.items))
     np.testing.assert_array_equal(forgotten.cold, likes == 0)
     np.testing.assert_allclose(
         forgotten.item_scale,
-        item_scale(forgotten.items, found.beta, cold=likes == 0, cold_scale=found.cold_scale),
+        item_scale(forgotten.items, embeddings.beta, cold=likes == 0, cold_scale=embeddings.cold_scale),
     )
 
 
@@ -154,24 +154,24 @@ def test_text_vectors_stay_with_their_nodes(graph: KnowledgeGraph, features: Tex
         if rows[node]:
             name, at = old.locate(node)
             expected[name, graph.vocabulary(name).ids[at].as_py()] = vector.tolist()
-    found = {}
+    vectors = {}
     for node, vector in zip(forgotten.nodes.tolist(), forgotten.vectors, strict=True):
         name, at = new.locate(node)
-        found[name, after.vocabulary(name).ids[at].as_py()] = vector.tolist()
-    assert found == expected
+        vectors[name, after.vocabulary(name).ids[at].as_py()] = vector.tolist()
+    assert vectors == expected
 
 
 def test_what_a_later_training_begins_with_has_nothing_of_those_who_go(
     graph: KnowledgeGraph, lonely: np.ndarray, tmp_path: Path
 ) -> None:
-    found = fit(graph, LightGCNConfig(dim=8), TRAINING, context=RunContext(seed=3))
-    assert found.parameters is not None
+    embeddings = fit(graph, LightGCNConfig(dim=8), TRAINING, context=RunContext(seed=3))
+    assert embeddings.parameters is not None
     after, kept = without_users(graph, np.array([3]))
-    forgotten = forget_in_parameters(found.parameters, graph, after, kept)
+    forgotten = forget_in_parameters(embeddings.parameters, graph, after, kept)
     forgotten.save(tmp_path)
     loaded = type(forgotten).load(tmp_path, after)
     begun = loaded.starts(after, loaded.relations)
-    before = found.parameters.starts(after, loaded.relations)
+    before = embeddings.parameters.starts(after, loaded.relations)
     items = Numbering.of(after).span("movie")
     alone = np.zeros(len(Numbering.of(after)), dtype=bool)
     alone[items] = lonely

@@ -36,12 +36,12 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def test_it_comes_back_as_it_was(checkpoint: Path) -> None:
-    found = Checkpoint.load(checkpoint.parent, FINGERPRINT)
-    assert found is not None
-    assert found.state == {"step": 3, "best": {"ndcg": 1e-05}, "history": [{"step": 3, "loss": 0.25}]}
-    assert torch.equal(found.tensors["parameter.free"], torch.arange(24, dtype=torch.float32).reshape(4, 6).T)
-    assert found.tensors["best.free"].dtype == torch.float64
-    assert found.tensors["nothing"].shape == (0, 4)
+    loaded = Checkpoint.load(checkpoint.parent, FINGERPRINT)
+    assert loaded is not None
+    assert loaded.state == {"step": 3, "best": {"ndcg": 1e-05}, "history": [{"step": 3, "loss": 0.25}]}
+    assert torch.equal(loaded.tensors["parameter.free"], torch.arange(24, dtype=torch.float32).reshape(4, 6).T)
+    assert loaded.tensors["best.free"].dtype == torch.float64
+    assert loaded.tensors["nothing"].shape == (0, 4)
     assert Checkpoint.load(checkpoint.parent, "cd" * 32) is None
     assert Checkpoint.load(checkpoint.parent / "nowhere", FINGERPRINT) is None
     assert [path.name for path in checkpoint.parent.iterdir()] == [CHECKPOINT]
@@ -100,7 +100,7 @@ def test_a_training_begins_anew_after_any_flipped_byte_and_says_so(
         caplog.clear()
         resumed.clear()
         with caplog.at_level(logging.WARNING, logger="gnn"):
-            found = fit(toy_graph, model, SHORT, steps=8, context=listening).final
+            vectors = fit(toy_graph, model, SHORT, steps=8, context=listening).final
         assert resumed[0] == 1, place
         assert "begins anew" in caplog.text
-        np.testing.assert_array_equal(found, whole)
+        np.testing.assert_array_equal(vectors, whole)

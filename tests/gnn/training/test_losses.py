@@ -49,7 +49,7 @@ def test_sampled_softmax_corrects_and_leaves_out_accidental_hits() -> None:
     positive, wrong = [0, 1, 2, 3, 3], [1, 1, 4, 6]
     q = [0.1, 0.2, 0.1, 0.1, 0.3, 0.1, 0.1]
     index, negative = torch.tensor(positive), torch.tensor(wrong)
-    found = sampled_softmax(
+    loss = sampled_softmax(
         users,
         items[index],
         items[negative],
@@ -58,7 +58,7 @@ def test_sampled_softmax_corrects_and_leaves_out_accidental_hits() -> None:
         temperature=0.5,
         log_q=torch.tensor(q, dtype=torch.float64).log()[negative],
     )
-    assert float(found) == pytest.approx(naive(users, items, positive, wrong, 0.5, q))
+    assert float(loss) == pytest.approx(naive(users, items, positive, wrong, 0.5, q))
     plain = sampled_softmax(
         users, items[index], items[negative], positive_index=index, negative_index=negative, temperature=0.5
     )
@@ -68,10 +68,10 @@ def test_sampled_softmax_corrects_and_leaves_out_accidental_hits() -> None:
 def test_against_everything_it_is_the_cross_entropy() -> None:
     users, items = vectors(5, 4, seed=3), vectors(7, 4, seed=4)
     index = torch.tensor([0, 1, 2, 3, 3])
-    found = sampled_softmax(
+    loss = sampled_softmax(
         users, items[index], items, positive_index=index, negative_index=torch.arange(7), temperature=0.2
     )
-    assert float(found) == pytest.approx(float(functional.cross_entropy(users @ items.T / 0.2, index)))
+    assert float(loss) == pytest.approx(float(functional.cross_entropy(users @ items.T / 0.2, index)))
 
 
 @pytest.mark.parametrize("block", [1, 4, 9, 1 << 20])
@@ -80,13 +80,13 @@ def test_the_gradient_of_the_softmax_is_that_of_its_formula(block: int, monkeypa
     monkeypatch.setattr("gnn.training.losses.CPU_BLOCK", block)
     index, negative = torch.tensor([0, 1, 2, 3, 3]), torch.tensor([1, 1, 4])
     q = torch.tensor([0.2, 0.2, 0.1], dtype=torch.float64).log()
-    given = [
+    inputs = [
         vectors(5, 4, seed=3),
         vectors(5, 4, seed=4),
         vectors(3, 4, seed=5),
         torch.tensor(0.3, dtype=torch.float64),
     ]
-    for value in given:
+    for value in inputs:
         value.requires_grad_()
 
     def loss(users: torch.Tensor, right: torch.Tensor, wrong: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
@@ -101,7 +101,7 @@ def test_the_gradient_of_the_softmax_is_that_of_its_formula(block: int, monkeypa
             total=7,
         )
 
-    assert torch.autograd.gradcheck(loss, given)
+    assert torch.autograd.gradcheck(loss, inputs)
 
 
 @pytest.mark.parametrize("block", [1, 6, 1 << 20])
@@ -117,7 +117,7 @@ def test_pairs_of_one_user_share_scores_and_lose_nothing(
     users, right, wrong = (vectors(n, 4, seed=n).requires_grad_() for n in (3, 6, 4))
 
     def gradients(rows: torch.Tensor, counts: torch.Tensor | None) -> list[torch.Tensor]:
-        found = sampled_softmax(
+        loss = sampled_softmax(
             rows,
             right,
             wrong,
@@ -127,18 +127,18 @@ def test_pairs_of_one_user_share_scores_and_lose_nothing(
             log_q=log_q,
             counts=counts,
         )
-        return [found, *torch.autograd.grad(found, (users, right, wrong))]
+        return [loss, *torch.autograd.grad(loss, (users, right, wrong))]
 
-    for found, expected in zip(
+    for value, expected in zip(
         gradients(users, counts), gradients(users.repeat_interleave(counts, dim=0), None), strict=True
     ):
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(value, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_the_softmax_of_huge_scores_is_a_number() -> None:
     """A plain dot product has no bound; neither loss nor gradient may overflow in float32."""
     users, right = torch.full((2, 1), 1e3, requires_grad=True), torch.tensor([[-1.0], [1.0]])
-    found = sampled_softmax(
+    loss = sampled_softmax(
         users,
         right,
         torch.tensor([[1.0], [0.5]]),
@@ -146,8 +146,8 @@ def test_the_softmax_of_huge_scores_is_a_number() -> None:
         negative_index=torch.tensor([2, 3]),
         temperature=0.1,
     )
-    (gradient,) = torch.autograd.grad(found, users)
-    assert float(found.detach()) == pytest.approx((2e4 + math.log(2)) / 2)
+    (gradient,) = torch.autograd.grad(loss, users)
+    assert float(loss.detach()) == pytest.approx((2e4 + math.log(2)) / 2)
     assert torch.isfinite(gradient).all()
 
 

@@ -67,14 +67,14 @@ def graphs(draw: Any) -> Rows:
 def build(rows: Rows) -> KnowledgeGraph:
     ids = {"user": USERS, "movie": MOVIES, "tag": TAGS, "review": REVIEWS, "language": LANGUAGES, "page": PAGES}
     edges = {}
-    for key, found in rows.items():
+    for key, entries in rows.items():
         names = ["src", "dst", "user"][: 3 if SCHEMA.relations[key].event and key != RATED else 2]
-        columns = {name: pa.array([row[at] for row in found], type=pa.string()) for at, name in enumerate(names)}
+        columns = {name: pa.array([row[at] for row in entries], type=pa.string()) for at, name in enumerate(names)}
         edges[key] = pa.table(columns)
     return KnowledgeGraph.build(SCHEMA, {name: pa.table({"id": values}) for name, values in ids.items()}, edges)
 
 
-def told(graph: KnowledgeGraph) -> tuple[dict[str, set[str]], dict[RelationKey, set[tuple[str, ...]]]]:
+def contents(graph: KnowledgeGraph) -> tuple[dict[str, set[str]], dict[RelationKey, set[tuple[str, ...]]]]:
     """Ids by type, and edges by external ids."""
     nodes = {name: set(table["id"].to_pylist()) for name, table in graph.nodes.items()}
     edges = {}
@@ -116,12 +116,12 @@ def test_nothing_of_those_who_go_is_left_and_nothing_else_is_lost(rows: Rows, go
     nodes |= {"language": set(LANGUAGES), "page": set(PAGES)}
     for name in ("tag", "review", "language", "page"):
 
-        def touches(found: Any, node: str, name: str = name) -> bool:
+        def touches(tables: Any, node: str, name: str = name) -> bool:
             ends = [(key, at) for key in SCHEMA.relations for at in (0, 1) if key[2 * at] == name]
-            return any(row[at] == node for key, at in ends for row in found[key])
+            return any(row[at] == node for key, at in ends for row in tables[key])
 
         nodes[name] = {node for node in nodes[name] if touches(edges, node) or not touches(rows, node)}
-    assert told(left) == (nodes, edges)
+    assert contents(left) == (nodes, edges)
     for name, table in graph.nodes.items():
         expected = [id in nodes[name] for id in table["id"].to_pylist()]
         assert kept.get(name, np.ones(len(expected), dtype=bool)).tolist() == expected
@@ -143,17 +143,17 @@ def test_renamed_users_keep_what_is_theirs_and_no_attribute_tells_who_they_were(
     names = {"ann": "zz", "bob": "aa", "cleo": "mm"}
     renamed = rename_users(graph, [names[one] for one in USERS])
     assert renamed.users.ids.to_pylist() == ["aa", "mm", "zz"]
-    nodes, edges = told(renamed)
+    nodes, edges = contents(renamed)
     assert edges[RATED] == {("zz", "m1"), ("aa", "m2")}
     assert edges[HAS_TAG] == {("m1", "slow", "aa")}
     assert edges[FOLLOWS] == {("zz", "aa")}
     assert edges[HOME] == {("mm", "p1")}
     assert nodes["movie"] == set(MOVIES)
-    found = renamed.nodes["user"].to_pydict()
-    assert found["iri"] == [None] * 3
-    assert found["mail"] == [None, "annette@example.org", "zz@example.org"]
-    assert found["names"] == [None, ["mm"], ["zz", "Ann"]]
-    assert found["age"] == [31, 32, 30]
+    users = renamed.nodes["user"].to_pydict()
+    assert users["iri"] == [None] * 3
+    assert users["mail"] == [None, "annette@example.org", "zz@example.org"]
+    assert users["names"] == [None, ["mm"], ["zz", "Ann"]]
+    assert users["age"] == [31, 32, 30]
 
 
 def test_repeats_go_and_are_renamed_with_their_user() -> None:

@@ -84,10 +84,10 @@ def test_what_is_no_interval_is_refused(text: str) -> None:
 def test_the_first_start_is_at_once_and_others_follow(tmp_path: Path) -> None:
     with running(tmp_path, timedelta(seconds=0.05)):
         until(lambda: notes(tmp_path).count("ended") >= 4)
-    told = notes(tmp_path)
+    marks = notes(tmp_path)
     # Never two at a time: whatever begins, ends or is stopped before the next one begins.
-    assert told[::2] == ["begun"] * len(told[::2])
-    assert set(told[1::2]) <= {"ended", "stopped"}
+    assert marks[::2] == ["begun"] * len(marks[::2])
+    assert set(marks[1::2]) <= {"ended", "stopped"}
 
 
 def test_missed_starts_are_folded_into_one(tmp_path: Path) -> None:
@@ -161,8 +161,8 @@ def test_a_deployment_is_refreshed_again_and_again_until_sigterm_stops_a_trainin
         lines += [json.loads(line) for line in schedule.stderr]
     assert schedule.returncode == 0
     assert resident < 200_000_000  # nothing heavy is loaded by the process that waits for months
-    told = [line for line in log.read()[before:] if line["status"] != "unchanged"]
-    assert [(line["status"], line["exit_code"]) for line in told] == [("interrupted", 128 + signal.SIGTERM)]
+    summaries = [line for line in log.read()[before:] if line["status"] != "unchanged"]
+    assert [(line["status"], line["exit_code"]) for line in summaries] == [("interrupted", 128 + signal.SIGTERM)]
     assert [line["exit_code"] for line in lines if line.get("event") == "scheduled refresh ended"][-1] == 143
     assert not (config.parent / "runs" / ".refresh.json").exists()
     config.write_text(whole)

@@ -33,9 +33,9 @@ FACTS = {(A, P, B), (A, P + "2", "café", "fr", ""), (A, P + "3", "7", "", "http
 
 
 def facts(triples: Any) -> Counter[tuple[str, ...]]:
-    t, found = triples.terms, Counter()
+    t, counted = triples.terms, Counter()
     for s, p, o, g in zip(triples.subject, triples.predicate, triples.object, triples.graph, strict=True):
-        found[(t[s], t[p], t[o], *([t[g]] if g >= 0 else []))] += 1
+        counted[(t[s], t[p], t[o], *([t[g]] if g >= 0 else []))] += 1
     for s, p, v, k in zip(
         triples.literal_subject,
         triples.literal_predicate,
@@ -43,8 +43,8 @@ def facts(triples: Any) -> Counter[tuple[str, ...]]:
         triples.literal_kind,
         strict=True,
     ):
-        found[(t[s], t[p], v, *triples.kinds[k])] += 1
-    return found
+        counted[(t[s], t[p], v, *triples.kinds[k])] += 1
+    return counted
 
 
 def read(*paths: Path, strict: bool = False) -> tuple[Counter[tuple[str, ...]], QualityReport]:
@@ -63,16 +63,16 @@ def write(path: Path, text: str | bytes) -> Path:
 @pytest.mark.parametrize("ending", ["", ".gz"])
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_plain_and_compressed(tmp_path: Path, name: str, ending: str) -> None:
-    found, report = read(write(tmp_path / (name + ending), FORMATS[name]))
-    assert found == Counter(FACTS)
+    counted, report = read(write(tmp_path / (name + ending), FORMATS[name]))
+    assert counted == Counter(FACTS)
     assert report.sources[0].read == 3
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_byte_order_mark_and_windows_line_ends_cost_no_triple(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(FORMATS[name].replace("\n", "\r\n").encode("utf-8-sig"))
-    found, report = read(tmp_path / name)
-    assert found == Counter(FACTS)
+    counted, report = read(tmp_path / name)
+    assert counted == Counter(FACTS)
     assert not report.findings
 
 
@@ -81,8 +81,8 @@ def test_bad_lines_are_set_aside_with_file_and_line_and_good_ones_kept(tmp_path:
     bad = {17: "no statement", 18: f"<{A}> <{P}>", 160: f'<{A}> <{P}> "open .', 299: f"<{A}> <relative> <{B}> ."}
     text = "\n".join(bad.get(n, line) for n, line in enumerate(lines))
     for name in ("x.nt", "x.nq"):
-        found, report = read(write(tmp_path / name, text))
-        assert found == Counter((A, P, f"https://example.org/{n}") for n in range(300) if n not in bad)
+        counted, report = read(write(tmp_path / name, text))
+        assert counted == Counter((A, P, f"https://example.org/{n}") for n in range(300) if n not in bad)
         assert (report.sources[0].read, report.sources[0].set_aside) == (300, 4)
         examples = report.findings["bad lines"].examples
         assert [example.split(": ")[0] for example in examples] == [f"{name}:{n + 1}" for n in bad]
@@ -132,8 +132,8 @@ def test_missing_damaged_and_unknown_files_are_refused(tmp_path: Path) -> None:
 
 def test_blank_nodes_of_two_files_stay_apart(tmp_path: Path) -> None:
     text = f"<{A}> <{P}> _:n .\n_:n <{P}> <{B}> .\n"
-    found, _ = read(write(tmp_path / "one.nt", text), write(tmp_path / "two.nt", text))
-    assert found == Counter(fact for f in ("one", "two") for fact in ((A, P, f"_:{f}.nt/n"), (f"_:{f}.nt/n", P, B)))
+    counted, _ = read(write(tmp_path / "one.nt", text), write(tmp_path / "two.nt", text))
+    assert counted == Counter(fact for f in ("one", "two") for fact in ((A, P, f"_:{f}.nt/n"), (f"_:{f}.nt/n", P, B)))
 
 
 def test_nameless_blank_nodes_are_the_same_at_every_reading(tmp_path: Path) -> None:
@@ -145,13 +145,13 @@ def test_nameless_blank_nodes_are_the_same_at_every_reading(tmp_path: Path) -> N
 
 def test_named_graphs_are_kept(tmp_path: Path) -> None:
     g = "https://example.org/g"
-    found, _ = read(write(tmp_path / "x.nq", f"<{A}> <{P}> <{B}> <{g}> .\n<{A}> <{P}> <{B}> .\n"))
-    assert found == Counter([(A, P, B, g), (A, P, B)])
+    counted, _ = read(write(tmp_path / "x.nq", f"<{A}> <{P}> <{B}> <{g}> .\n<{A}> <{P}> <{B}> .\n"))
+    assert counted == Counter([(A, P, B, g), (A, P, B)])
 
 
 def test_statements_about_statements_are_set_aside(tmp_path: Path) -> None:
-    found, report = read(write(tmp_path / "x.nt", f"<{A}> <{P}> <<( <{A}> <{P}> <{B}> )>> .\n<{A}> <{P}> <{B}> .\n"))
-    assert found == Counter([(A, P, B)])
+    counted, report = read(write(tmp_path / "x.nt", f"<{A}> <{P}> <<( <{A}> <{P}> <{B}> )>> .\n<{A}> <{P}> <{B}> .\n"))
+    assert counted == Counter([(A, P, B)])
     assert report.findings["quoted triples"].count == 1
 
 
@@ -165,9 +165,9 @@ def test_rdflib_graphs_and_datasets() -> None:
     dataset = rdflib.Dataset()
     dataset.parse(data=f"<{A}> <{P}> <{B}> <https://example.org/g> .\n<{B}> <{P}> _:x .", format="nquads")
     reader.read_graph(dataset, name="mine")
-    found = facts(reader.finish())
-    assert found[(A, P, B, "https://example.org/g")] == 1
-    assert next(fact for fact in found if fact[0] == B)[2].startswith("_:mine/")
+    counted = facts(reader.finish())
+    assert counted[(A, P, B, "https://example.org/g")] == 1
+    assert next(fact for fact in counted if fact[0] == B)[2].startswith("_:mine/")
     with pytest.raises(InvalidDataError, match="empty"):
         reader.read_graph(rdflib.Graph())
 
@@ -222,9 +222,9 @@ def test_lines_cut_in_columns_and_lines_parsed_one_by_one_agree(
         reader = RdfReader(QualityReport())
         reader._cut = lambda *_: None  # type: ignore[method-assign]
         reader.read_file(one, name="x.nt")
-        found = facts(reader.finish())
-        found.subtract([(A, P, B + "sentinel")])
-        alone += found
+        counted = facts(reader.finish())
+        counted.subtract([(A, P, B + "sentinel")])
+        alone += counted
         bad += [f"x.nt:{number + 1}"] * len(reader.report.findings)
     assert columns == +alone
     assert report.sources[0].set_aside == len(bad)
@@ -238,8 +238,8 @@ def test_blocks_join_where_the_file_is_cut(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(ingest.sources.rdf.reader, "BLOCK_BYTES", 97)
     lines = [f'<{A}> <{P}{n % 7}> "text {n}" .' for n in range(200)]
     lines[150] = "bad"
-    found, report = read(write(tmp_path / "x.nt", "\n".join(lines)))
-    assert found == Counter((A, f"{P}{n % 7}", f"text {n}", "", "") for n in range(200) if n != 150)
+    counted, report = read(write(tmp_path / "x.nt", "\n".join(lines)))
+    assert counted == Counter((A, f"{P}{n % 7}", f"text {n}", "", "") for n in range(200) if n != 150)
     assert report.findings["bad lines"].examples[0].startswith("x.nt:151: ")
 
 

@@ -81,18 +81,18 @@ class Kept:
         self.number += 1
         catalog = discover(self.store)
         assert why_whole(self.last, self.plan, catalog) is None
-        found = update_snapshot(
+        snapshot = update_snapshot(
             self.store, self.folder / f"{self.number}", self.last, self.plan, catalog=catalog, compare=compare
         )
-        assert found is not None
-        self.last = found
-        return found
+        assert snapshot is not None
+        self.last = snapshot
+        return snapshot
 
     def check(self, *, compare: bool = False) -> Snapshot:
-        found = self.update(compare=compare)
+        snapshot = self.update(compare=compare)
         shutil.rmtree(self.folder / "whole", ignore_errors=True)
-        assert same(found, read_snapshot(self.store, self.folder / "whole", self.plan))
-        return found
+        assert same(snapshot, read_snapshot(self.store, self.folder / "whole", self.plan))
+        return snapshot
 
 
 def same(one: Snapshot, other: Snapshot) -> bool:
@@ -172,32 +172,32 @@ def test_watermarks_of_every_kind(neo4j_store: Neo4jStore, tmp_path: Path, stamp
     for _ in range(2):
         database.run(f"{stamp} MATCH (m:Movie) WITH m, stamp ORDER BY m.id LIMIT 2 SET m.title = 'x' + $t, m.t = stamp")
         database.run(f"{stamp} CREATE (:Movie {{id: 'm' + $t, t: stamp}})")
-        found = kept.check()
-        assert not found.read["compared"]
+        snapshot = kept.check()
+        assert not snapshot.read["compared"]
     if "toString($t)" not in stamps and "null" not in stamps:
-        assert found.read["nodes"] < found.nodes("Movie").num_rows / 2
+        assert snapshot.read["nodes"] < snapshot.nodes("Movie").num_rows / 2
 
 
 def test_equal_watermarks_at_the_boundary_lose_nothing_and_double_nothing(database: Database, kept: Kept) -> None:
     mark = kept.last.watermarks["labels"]["Movie"]["value"]
     database.store.write("CREATE (:Movie {id: 'late', t: $t})", {"t": mark})
-    found = kept.check()
-    assert not found.read["compared"]
-    assert found.nodes("Movie")["p.id"].to_pylist().count("late") == 1
-    assert len(set(found.nodes("Movie")["p.id"].to_pylist())) == 61
+    snapshot = kept.check()
+    assert not snapshot.read["compared"]
+    assert snapshot.nodes("Movie")["p.id"].to_pylist().count("late") == 1
+    assert len(set(snapshot.nodes("Movie")["p.id"].to_pylist())) == 61
 
 
 def test_deleted_nodes_and_relationships_are_found_by_their_number(database: Database, kept: Kept) -> None:
     database.run("MATCH (m:Movie {id: 'm7'}) DETACH DELETE m")
-    found = kept.check()
-    assert found.read["compared"]
-    assert "61" not in found.read["why"]
-    assert "m7" not in found.nodes("Movie")["p.id"].to_pylist()
+    snapshot = kept.check()
+    assert snapshot.read["compared"]
+    assert "61" not in snapshot.read["why"]
+    assert "m7" not in snapshot.nodes("Movie")["p.id"].to_pylist()
     database.run("MATCH (:User {id: 'u2'})-[r:RATED]->() WITH r LIMIT 3 DELETE r")
     assert "RATED are known" in kept.check().read["why"]
     database.run("MATCH (:User {id: 'u3'})-[r:LIKES]->() DELETE r")
-    found = kept.check()
-    assert not found.read["compared"], "all likes are read, so it is seen that one is gone"
+    snapshot = kept.check()
+    assert not snapshot.read["compared"], "all likes are read, so it is seen that one is gone"
     database.run("MATCH (u:User {id: 'u5'}) REMOVE u:User SET u:Former")
     assert "User" in kept.check().read["why"]
 
@@ -207,14 +207,14 @@ def test_what_has_a_tombstone_is_not_there(database: Database, kept: Kept) -> No
     database.run("MATCH (m:Movie {id: 'm7'}) SET m.deleted = true, m.t = $t")
     database.run("MATCH (m:Movie {id: 'm8'}) SET m.deleted = false, m.t = $t")
     database.run("MATCH (:User {id: 'u2'})-[r:RATED]->() WITH r LIMIT 3 SET r.deleted = $t, r.t = $t")
-    found = kept.check()
-    assert not found.read["compared"], "a tombstone needs no comparison of keys"
-    assert found.read["tombstones"] == {"nodes": 1, "relationships": 3}
-    ids = found.nodes("Movie")["p.id"].to_pylist()
+    snapshot = kept.check()
+    assert not snapshot.read["compared"], "a tombstone needs no comparison of keys"
+    assert snapshot.read["tombstones"] == {"nodes": 1, "relationships": 3}
+    ids = snapshot.nodes("Movie")["p.id"].to_pylist()
     assert "m7" not in ids
     assert "m8" in ids
     lost = database.store.read("MATCH (:Movie {id: 'm7'})<-[r:RATED]-(u) WHERE r.deleted IS NULL RETURN count(r) AS n")
-    assert found.relationships("RATED").num_rows == ratings - 3 - lost[0]["n"]
+    assert snapshot.relationships("RATED").num_rows == ratings - 3 - lost[0]["n"]
     database.run("MATCH (m:Movie {id: 'm7'}) REMOVE m.deleted SET m.t = $t")
     assert "m7" in kept.check().nodes("Movie")["p.id"].to_pylist()
     database.run("MATCH ()-[r:RATED]->() WHERE r.deleted IS NOT NULL DELETE r")
@@ -248,19 +248,19 @@ def test_a_node_that_got_the_internal_id_of_a_deleted_one_has_its_own_relationsh
     database.run("MATCH (m:Movie) WHERE m.id IN ['m10', 'm20', 'm30'] SET m.t = $t")
     database.run("MATCH (m:Movie {id: 'm30'}) REMOVE m:Movie SET m:User")
     monkeypatch.setattr(update._Update, "_why_compare", lambda *_: "")
-    found = kept.check()
-    assert not found.read["compared"]
+    snapshot = kept.check()
+    assert not snapshot.read["compared"]
 
 
 def test_an_old_stamp_is_seen_when_keys_are_compared(database: Database, kept: Kept) -> None:
     database.run("MATCH (m:Movie {id: 'm7'}) SET m.title = 'Again', m.t = 3")
     assert "Again" not in kept.update().nodes("Movie")["p.title"].to_pylist(), "a watermark cannot see it"
-    found = kept.check(compare=True)
-    assert "Again" in found.nodes("Movie")["p.title"].to_pylist()
-    assert found.read["since_compared"] == 0
+    snapshot = kept.check(compare=True)
+    assert "Again" in snapshot.nodes("Movie")["p.title"].to_pylist()
+    assert snapshot.read["since_compared"] == 0
     database.run("CREATE (:Movie {id: 'old', t: 3})")
-    found = kept.check()
-    assert "old" in found.nodes("Movie")["p.id"].to_pylist(), "one more than is known: that is seen at once"
+    snapshot = kept.check()
+    assert "old" in snapshot.nodes("Movie")["p.id"].to_pylist(), "one more than is known: that is seen at once"
     assert kept.check().read["since_compared"] == 1
     database.run("MATCH (u:User {id: 'u4'})-[r:RATED]->() WITH r LIMIT 1 SET r.t = 2, r.rating = 0.25")
     assert 0.25 in kept.check(compare=True).relationships("RATED")["p.rating"].to_pylist()
@@ -271,12 +271,12 @@ def test_a_clock_that_was_turned_back_is_noticed(database: Database, kept: Kept)
     kept.check()
     # The clock is right again: everything is stamped with what it said, below the highest watermark.
     database.run("MATCH (m:Movie) SET m.t = 300, m.title = m.title + '!'")
-    found = kept.check()
-    assert "went back" in found.read["why"]
+    snapshot = kept.check()
+    assert "went back" in snapshot.read["why"]
     database.run("MATCH (m:Movie {id: 'm3'}) SET m.t = 301, m.title = 'After'")
-    found = kept.check()
-    assert not found.read["compared"]
-    assert "After" in found.nodes("Movie")["p.title"].to_pylist()
+    snapshot = kept.check()
+    assert not snapshot.read["compared"]
+    assert "After" in snapshot.nodes("Movie")["p.title"].to_pylist()
 
 
 def test_other_types_of_values_labels_or_keys_want_a_whole_reading(database: Database, kept: Kept) -> None:
@@ -365,8 +365,8 @@ def test_nodes_that_were_gone_at_the_end_of_the_last_reading_are_asked_for_again
 ) -> None:
     node = kept.last.nodes("Movie")["node"][5].as_py()
     pa.parquet.write_table(pa.table({"node": pa.array([node])}), kept.last.folder / GONE)
-    found = kept.check()
-    assert node in found.nodes("Movie")["node"].to_pylist()
+    snapshot = kept.check()
+    assert node in snapshot.nodes("Movie")["node"].to_pylist()
 
 
 def test_a_property_that_only_deleted_nodes_have_is_none(database: Database, kept: Kept) -> None:

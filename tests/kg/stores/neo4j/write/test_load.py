@@ -80,8 +80,8 @@ def test_every_node_and_relationship_arrives_once_with_its_properties(neo4j_stor
 
 def test_each_label_gets_a_uniqueness_constraint_on_its_id(neo4j_store: Neo4jStore) -> None:
     load_into(neo4j_store, make_movie_graph())
-    found = neo4j_store.read("SHOW CONSTRAINTS YIELD type, labelsOrTypes, properties")
-    unique = {(*row["labelsOrTypes"], *row["properties"]) for row in found if row["type"] == "UNIQUENESS"}
+    rows = neo4j_store.read("SHOW CONSTRAINTS YIELD type, labelsOrTypes, properties")
+    unique = {(*row["labelsOrTypes"], *row["properties"]) for row in rows if row["type"] == "UNIQUENESS"}
     assert {(label, "id") for label in ("User", "Movie", "Genre", "Person", "Tag")} <= unique
 
 
@@ -139,8 +139,8 @@ def test_values_of_every_kind_arrive_as_they_are(neo4j_store: Neo4jStore) -> Non
 
 def test_parallel_relationships_and_self_loops_stay(neo4j_store: Neo4jStore) -> None:
     load_into(neo4j_store, small_graph(), batch=1)
-    found = neo4j_store.read("MATCH (a)-[:HAS]->(b) RETURN a.id + b.id AS ends ORDER BY ends")
-    assert [row["ends"] for row in found] == ["ab", "ab", "bb"]
+    rows = neo4j_store.read("MATCH (a)-[:HAS]->(b) RETURN a.id + b.id AS ends ORDER BY ends")
+    assert [row["ends"] for row in rows] == ["ab", "ab", "bb"]
 
 
 def test_ids_and_columns_go_under_the_names_that_the_schema_gives_them(neo4j_store: Neo4jStore) -> None:
@@ -292,5 +292,5 @@ def test_times_of_a_named_zone_arrive_as_the_same_moments(neo4j_store: Neo4jStor
     schema = Schema(node_types={"user": NodeType(name="user"), "item": NodeType(name="item")}, relations={})
     nodes = {"user": pa.table({"id": ["u"]}), "item": pa.table({"id": ids, "seen": pa.array(moments, kind)})}
     load_into(neo4j_store, KnowledgeGraph.build(schema, nodes, {}))
-    found = neo4j_store.query("MATCH (n:Item) RETURN n.id AS id, n.seen AS seen")
-    assert {row["id"]: row["seen"].astimezone(UTC) for row in found} == dict(zip(ids, moments, strict=True))
+    rows = neo4j_store.query("MATCH (n:Item) RETURN n.id AS id, n.seen AS seen")
+    assert {row["id"]: row["seen"].astimezone(UTC) for row in rows} == dict(zip(ids, moments, strict=True))
