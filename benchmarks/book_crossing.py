@@ -33,11 +33,12 @@ import numpy.typing as npt
 
 from benchmarks.ablations import shuffled
 from benchmarks.book_crossing_data import FOLDER, Pairs, around_items, book_crossing, checksums
+from benchmarks.calibration import Logistic
 from benchmarks.fusing import chosen_weights, told
+from benchmarks.pair_metrics import auc, auc_draws, f1_score, user_means
 from benchmarks.results import record
-from gnn.evaluation.calibration import Logistic
 from gnn.evaluation.held_out import Group, known_group
-from gnn.evaluation.metrics import Values, auc, auc_draws, bootstrap_interval, f1_score, user_means
+from gnn.evaluation.metrics import Values, bootstrap_interval
 from gnn.graph.embeddings import Embeddings
 from gnn.graph.fit import fit
 from gnn.graph.lightgcn import LightGCNConfig

@@ -24,10 +24,11 @@ import numpy.typing as npt
 from benchmarks.ablations import shuffled
 from benchmarks.fusing import chosen_weights, slug, told
 from benchmarks.movies_data import bundled, checksums, rich
+from benchmarks.pair_metrics import user_means
 from benchmarks.recipes import COLD, GLOBAL, MAIN, PER_USER, RECIPES, Recipe
 from benchmarks.results import record, show
 from gnn.evaluation.held_out import Evaluation, Group, cold_item_groups, user_groups
-from gnn.evaluation.metrics import Values, bootstrap_interval, user_means
+from gnn.evaluation.metrics import Values, bootstrap_interval
 from gnn.evaluation.validation import Validation
 from gnn.graph.cold_start import place_cold_items
 from gnn.graph.embeddings import Embeddings

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from gnn.evaluation.calibration import Logistic
+from benchmarks.calibration import Logistic
 from gnn.evaluation.metrics import auc
 from kg.errors import InvalidDataError
 
