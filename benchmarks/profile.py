@@ -22,7 +22,7 @@ import torch
 from benchmarks.gowalla_data import checksums, load, split
 from benchmarks.recipes import GOWALLA
 from benchmarks.results import record
-from gnn.evaluation.top_k import top_items
+from gnn.evaluation.ranking import top_items
 from gnn.evaluation.validation import Validation
 from gnn.graph.fit import schedule_of
 from gnn.graph.job import TrainingJob

@@ -38,7 +38,7 @@ from benchmarks.recipes import GOWALLA
 from benchmarks.results import FOLDER, record, show
 from gnn.distributed import ALONE
 from gnn.evaluation.held_out import Evaluation, evaluate, user_groups
-from gnn.evaluation.top_k import top_items
+from gnn.evaluation.ranking import top_items
 from gnn.evaluation.validation import Validation
 from gnn.graph.embeddings import Embeddings
 from gnn.graph.fit import fit

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 from benchmarks.calibration import Logistic
-from gnn.evaluation.metrics import auc
+from benchmarks.pair_metrics import auc
 from kg.errors import InvalidDataError
 
 

@@ -27,7 +27,7 @@ from benchmarks import gowalla_data
 from benchmarks.gowalla_data import VISITED
 from benchmarks.neo4j.run import Context
 from gnn.evaluation.held_out import Evaluation, Group, evaluate, user_groups
-from gnn.evaluation.top_k import top_items
+from gnn.evaluation.ranking import top_items
 from ingest import GraphBuilder, GraphSettings
 from kg import KnowledgeGraph, RaggedArray, Split
 from kg.arrays import IntArray

@@ -21,7 +21,8 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix, diags
 
 from gnn.evaluation.metrics import per_user_metrics
-from gnn.evaluation.top_k import rank, score_blocks
+from gnn.evaluation.ranking import score_blocks
+from gnn.evaluation.top_k import top_k
 from gnn.evaluation.validation import VALIDATION_K, Validation
 from gnn.graph.embeddings import Embeddings, FloatArray
 from gnn.graph.layer0 import TextVectors
@@ -161,10 +162,9 @@ def choose_scale(
         places, values = [], []
         for _, scores in score_blocks(queries, vectors, seen=seen):
             scores[:, mask] = -torch.inf
-            best = rank(scores, VALIDATION_K)
+            best, kept = top_k(scores.numpy(), VALIDATION_K)
             places.append(best)
-            kept = np.take_along_axis(scores.numpy(), np.maximum(best, 0), axis=1)
-            values.append(np.where(best < 0, -np.inf, kept).astype(np.float32))
+            values.append(kept.astype(np.float32, copy=False))
         lists.append((np.concatenate(places), np.concatenate(values)))
     (others, other_scores), (these, cold_scores) = lists
     joined = np.concatenate([others, these], axis=1)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gnn.distributed import Ranks
 from gnn.evaluation.metrics import per_user_metrics
-from gnn.evaluation.top_k import top_items_under
+from gnn.evaluation.ranking import top_items_under
 from gnn.evaluation.validation import VALIDATION_K, Validation
 from gnn.graph.embeddings import item_prior, item_scale
 from gnn.graph.lightgcn import to_numpy

@@ -7,16 +7,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gnn.evaluation.top_k import best_first, first_of_rows
+from gnn.evaluation.top_k import top_k as best_columns
 from kg import RaggedArray
 from kg.arrays import IntArray, PairIndex, distinct
 from kg.errors import ConfigError, InvalidDataError
 from recall.contracts import TopK
 
+__all__ = [
+    "BLOCK_SCORES",
+    "best_first",
+    "check_k",
+    "check_positions",
+    "first_of_rows",
+    "is_crowded",
+    "mask_out",
+    "top_k",
+    "top_k_sparse",
+]
+
 BLOCK_SCORES = 2**24  # scores held at once, 64 MiB: a dense user x item matrix never exists
 
-_GROUPS = 8  # groups of columns for each place wanted
 _DENSE = 0.02  # share of stored entries from which on a sparse matrix is ranked as a dense one
-_CROWD = 16  # entries a place from which on a row is looked at again
 
 
 def check_k(k: int) -> None:
@@ -57,25 +69,6 @@ def mask_out(scores: npt.NDArray[np.float32], lists: RaggedArray, columns: IntAr
         there = columns[place] == items if len(columns) else np.zeros(len(items), dtype=bool)
         rows, items = rows[there], place[there]
     scores[rows, items] = -np.inf
-
-
-def best_first(rows: IntArray, scores: npt.NDArray[np.float32]) -> IntArray:
-    """The stable order of (row, score) entries by row, then score descending.
-
-    One sort of one integer key, several times faster than `np.lexsort`. Entries that come in the order of their
-    positions keep it where scores are equal.
-    """
-    bits = (scores.astype(np.float32) + np.float32(0)).view(np.uint32)  # + 0 makes one zero of two
-    ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-    key = (rows.astype(np.uint64) << np.uint64(32)) | (~ascending).astype(np.uint64)
-    order: IntArray = np.argsort(key, kind="stable")
-    return order
-
-
-def first_of_rows(rows: IntArray, k: int) -> npt.NDArray[np.bool_]:
-    """Which entries are among the first k of their row; rows ascend."""
-    result: npt.NDArray[np.bool_] = np.arange(len(rows)) - np.searchsorted(rows, rows) < k
-    return result
 
 
 def is_crowded(scores: Any) -> bool:
@@ -130,41 +123,7 @@ def top_k(scores: npt.NDArray[np.float32], k: int, *, columns: IntArray | None =
     Returns:
         (rows, k), equal scores in the order of their positions.
     """
-    count, width = scores.shape
-    items = np.full((count, k), -1, dtype=np.int64)
-    best = np.full((count, k), -np.inf, dtype=np.float32)
-    if not count or not width:
-        return TopK(items, best)
-    row, place = _contenders(scores, min(k, width))
-    value = scores[row, place]
-    order = best_first(row, value)
-    order = order[first_of_rows(row[order], k)]
-    row, place, value = row[order], place[order], value[order]
-    rank = np.arange(len(row)) - np.searchsorted(row, row)
-    items[row, rank], best[row, rank] = place if columns is None else columns[place], value
-    return TopK(items, best)
-
-
-def _contenders(scores: npt.NDArray[np.float32], k: int) -> tuple[IntArray, IntArray]:
-    """Entries among which the best k of each row are, above -inf, by row and place.
-
-    Sorting or partitioning whole rows is dear, most of all with many equal scores. The k-th largest of the maxima of
-    disjoint groups of columns is a bound that at least k entries reach, and few others.
-    """
-    count, width = scores.shape
-    size = width // (_GROUPS * k)
-    if size > 1:
-        groups = width // size
-        maxima = scores[:, : groups * size].reshape(count, size, groups).max(axis=1)
-    else:
-        groups, maxima = width, scores
-    bound = np.maximum(np.partition(maxima, groups - k, axis=1)[:, groups - k], np.finfo(np.float32).min)[:, None]
-    chosen = scores >= bound
-    crowded = np.flatnonzero(np.count_nonzero(chosen, axis=1) > _CROWD * k)
-    if len(crowded):
-        # A plateau of equal scores at the bound: of these, only the first ones by position can be chosen.
-        above, equal = scores[crowded] > bound[crowded], scores[crowded] == bound[crowded]
-        room = k - np.count_nonzero(above, axis=1)[:, None]
-        chosen[crowded] = above | (equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= room))
-    row, place = np.divmod(np.flatnonzero(chosen), width)
-    return row, place
+    items, best = best_columns(scores, k)
+    if columns is not None and len(columns):
+        items = np.where(items < 0, -1, columns[items])
+    return TopK(items, best.astype(np.float32, copy=False))

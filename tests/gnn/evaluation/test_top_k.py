@@ -1,92 +1,42 @@
-"""Ranking all items in blocks against a plain sort."""
+"""The k largest values of each row against a plain sort."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from gnn.evaluation.top_k import top_items, top_items_under
-from kg import RaggedArray
+from gnn.evaluation.top_k import best_first, top_k
+
+SHAPES = [(1, 1, 1), (3, 40, 50), (5, 700, 20), (4, 3001, 7), (2, 20_000, 20)]
 
 
-def naive(users: np.ndarray, items: np.ndarray, k: int, seen: list[set[int]]) -> np.ndarray:
-    result = np.full((len(users), k), -1)
-    for row, user in enumerate(users):
-        order = sorted(
-            (item for item in range(len(items)) if item not in seen[row]),
-            key=lambda item: (-float(user @ items[item]), item),
-        )[:k]
-        result[row, : len(order)] = order
-    return result
-
-
-@pytest.fixture(autouse=True, params=[2, 3, 64])
-def group(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Columns looked at together: few, so that a handful of items makes groups of groups too, and as many as really."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gnn.evaluation.top_k.GROUP", request.param)
-        yield request.param
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
-def test_rankings_are_those_of_a_sort_with_ties_by_position(data: st.DataObject) -> None:
-    n, items, k = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 40)), data.draw(st.integers(1, 14))
-    values = st.integers(-1, 1)  # few values: many ties
-    draw = lambda rows: np.array(  # noqa: E731
-        data.draw(st.lists(st.lists(values, min_size=2, max_size=2), min_size=rows, max_size=rows)), dtype=np.float32
-    )
-    user_vectors, item_vectors = draw(n), draw(items)
-    seen = [data.draw(st.sets(st.integers(0, items - 1))) for _ in range(n)]
-    pairs = [(row, item) for row, own in enumerate(seen) for item in own]
-    lists = RaggedArray.from_pairs(
-        np.array([p[0] for p in pairs], dtype=np.int64), np.array([p[1] for p in pairs], dtype=np.int64), num_rows=n
-    )
-    block = data.draw(st.sampled_from([None, 1, 2, 5]))
-    found = top_items(user_vectors, item_vectors, k, seen=lists, block=block)
-    assert found.dtype == np.int64
-    assert found.tolist() == naive(user_vectors, item_vectors, k, seen).tolist()
-
-
-@pytest.mark.parametrize("k", [1, 7])
-def test_nobody_and_nothing(k: int) -> None:
-    none, some = np.zeros((0, 3), dtype=np.float32), np.ones((2, 3), dtype=np.float32)
-    assert top_items(none, some, k).shape == (0, k)
-    assert top_items(some, none, k).tolist() == [[-1] * k] * 2
-
-
-def test_many_columns_are_ranked_as_by_a_sort_also_where_most_are_equal_or_seen() -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("rows", "columns", "k"), SHAPES)
+@pytest.mark.parametrize("spread", [0.0, 0.5, 5.0, 1e6])
+@pytest.mark.parametrize("missing", [0.0, 0.5, 0.999, 1.0])
+def test_it_is_a_stable_sort(
+    rows: int, columns: int, k: int, spread: float, missing: float, dtype: type[np.floating]
+) -> None:
     random = np.random.default_rng(0)
-    users, items = (
-        random.integers(-3, 4, (9, 3)).astype(np.float32),
-        random.integers(-2, 3, (700, 3)).astype(np.float32),
-    )
-    seen = [set(random.integers(0, 700, 30).tolist()) for _ in range(8)] + [set(range(5, 700))]
-    pairs = np.array([(row, item) for row, own in enumerate(seen) for item in sorted(own)])
-    lists = RaggedArray.from_pairs(pairs[:, 0], pairs[:, 1], num_rows=9)
-    for k in (1, 5, 20):
-        assert top_items(users, items, k, seen=lists).tolist() == naive(users, items, k, seen).tolist()
+    scores = np.round(random.normal(size=(rows, columns)) * spread).astype(dtype)
+    scores[random.random(scores.shape) < missing] = -np.inf
+    before = scores.copy()
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    values = np.take_along_axis(scores, order, axis=1)
+    wanted = np.pad(np.where(values > -np.inf, order, -1), ((0, 0), (0, k - order.shape[1])), constant_values=-1)
+    positions, best = top_k(scores, k)
+    np.testing.assert_array_equal(positions, wanted)
+    np.testing.assert_array_equal(best[:, : order.shape[1]], values)
+    np.testing.assert_array_equal(scores, before)
+    assert best.dtype == dtype
 
 
-def test_several_scales_rank_as_each_alone() -> None:
-    random = np.random.default_rng(1)
-    users, items = random.integers(-3, 4, (9, 3)).astype(np.float32), random.integers(-2, 3, (50, 3)).astype(np.float32)
-    # A scale of 0 must not make a number of the minus infinity of a seen item.
-    scales = [np.ones(50, np.float32), random.integers(0, 3, 50).astype(np.float32)]
-    seen = RaggedArray.from_pairs(np.repeat(np.arange(9), 3), random.integers(0, 50, 27), num_rows=9)
-    added = [None, random.integers(0, 3, 50).astype(np.float32)]
-    ways = [
-        (torch.from_numpy(s), None if a is None else torch.from_numpy(a)) for s, a in zip(scales, added, strict=True)
-    ]
-    together = top_items_under(torch.from_numpy(users), torch.from_numpy(items), ways, 7, seen=seen)
-    lengths = np.linalg.norm(users, axis=1, keepdims=True)
-    for scale, more, found in zip(scales, added, together, strict=True):
-        left, right = users, items * scale[:, None]
-        if more is not None:
-            left, right = np.hstack([left, lengths]), np.hstack([right, more[:, None]])
-        assert found.tolist() == top_items(left, right, 7, seen=seen).tolist()
+def test_float64_scores_that_are_equal_in_float32_keep_their_order() -> None:
+    scores = 1 + np.arange(3)[None, :] * 1e-12
+    assert top_k(scores, 3)[0].tolist() == [[2, 1, 0]]
+    assert best_first(np.zeros(3, dtype=np.int64), scores[0]).tolist() == [2, 1, 0]
+
+
+def test_nothing_to_rank() -> None:
+    assert top_k(np.zeros((0, 3)), 2)[0].shape == (0, 2)
+    assert top_k(np.zeros((2, 0)), 2)[0].tolist() == [[-1, -1]] * 2

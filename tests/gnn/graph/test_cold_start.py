@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gnn.evaluation.metrics import per_user_metrics
-from gnn.evaluation.top_k import top_items
+from gnn.evaluation.ranking import top_items
 from gnn.evaluation.validation import Validation
 from gnn.graph.cold_start import SCALES, choose_scale, place_cold_items, untouched_items
 from gnn.graph.embeddings import Embeddings

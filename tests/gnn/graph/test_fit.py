@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from gnn.evaluation.metrics import per_user_metrics
-from gnn.evaluation.top_k import top_items
+from gnn.evaluation.ranking import top_items
 from gnn.evaluation.validation import Validation
 from gnn.graph.embeddings import Embeddings
 from gnn.graph.fit import fit
