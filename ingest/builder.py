@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from ingest.assemble.assembly import assemble
 from ingest.facts import Mapped, StoreNames
 from ingest.people import People
-from ingest.report import QualityReport, Source
+from ingest.report import QualityReport, SourceAccount
 from ingest.settings import (
     DataSettings,
     EdgeColumns,
@@ -188,7 +188,7 @@ class GraphBuilder:
         self.now = int(time.time()) if now is None else now
         self.report = QualityReport()
         self._rdf = RdfReader(self.report, strict=self.quality.strict, progress=progress)
-        self._rdf_sources: list[Source] = []
+        self._rdf_sources: list[SourceAccount] = []
         self._built = False
         self._languages: list[str] = []
         self._interactions: dict[str, list[Any]] = {}
@@ -493,7 +493,7 @@ class GraphBuilder:
         )
         self.add_interactions(_queried(snapshot, place, name), relation=entry.relation or "rated", columns=columns)
 
-    def _check(self, source: Source, rows: Rows) -> None:
+    def _check(self, source: SourceAccount, rows: Rows) -> None:
         if self.quality.strict and source.set_aside:
             raise InvalidDataError(
                 f"{rows.name}: {source.set_aside} rows cannot be used and quality.strict is on: {source.reasons}"
@@ -530,7 +530,7 @@ class GraphBuilder:
             if len(self._rdf_sources) == 1:
                 account = self._rdf_sources[0]
             else:
-                account = Source("all RDF sources together", "rdf", sum(s.read for s in self._rdf_sources))
+                account = SourceAccount("all RDF sources together", "rdf", sum(s.read for s in self._rdf_sources))
             before = account.set_aside
             mapped = map_triples(self._rdf.finish(), self.settings, self.report, account, languages=self._languages)
             if account.set_aside > before:
@@ -570,7 +570,8 @@ def _split_targets(rows: Rows, table: Any, separator: str) -> tuple[Rows, Any]:
     parents = pc.list_parent_indices(lists)
     spread = filled.drop_columns(["dst"]).take(parents).append_column("dst", pc.list_flatten(lists))
     row_of: npt.NDArray[np.int64] = origin[parents.to_numpy()]
-    return Rows(rows.table, rows.name, lambda row: rows.place(int(row_of[row])), rows.bad_rows), spread
+    place = lambda row: rows.place(int(row_of[row]))  # noqa: E731
+    return Rows(rows.table, rows.name, place, rows.bad_lines, rows.bad_examples), spread
 
 
 __all__ = ["GraphBuilder", "build_graph", "to_ids"]

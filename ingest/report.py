@@ -17,7 +17,7 @@ MAX_EXAMPLES = 5
 
 
 @dataclass(slots=True)
-class Source:
+class SourceAccount:
     """One source and how much of it was used.
 
     Attributes:
@@ -75,14 +75,14 @@ class QualityReport:
     """
 
     def __init__(self) -> None:
-        self.sources: list[Source] = []
+        self.sources: list[SourceAccount] = []
         self.findings: dict[str, Finding] = {}
         self.counts: dict[str, dict[str, int]] = {}
         self.matures: int | None = None
 
-    def source(self, name: str, kind: str) -> Source:
+    def source(self, name: str, kind: str) -> SourceAccount:
         """Open the account of one more source."""
-        self.sources.append(Source(name, kind))
+        self.sources.append(SourceAccount(name, kind))
         return self.sources[-1]
 
     def add(
@@ -97,7 +97,9 @@ class QualityReport:
             if len(finding.examples) < MAX_EXAMPLES and example not in finding.examples:
                 finding.examples.append(example)
 
-    def set_aside(self, source: Source, kind: str, count: int, explanation: str, examples: Iterable[str] = ()) -> None:
+    def set_aside(
+        self, source: SourceAccount, kind: str, count: int, explanation: str, examples: Iterable[str] = ()
+    ) -> None:
         """Count rows or statements of a source that were left out."""
         examples = list(examples)
         source.leave_out(kind, count, f"{explanation}; {examples[0]}" if examples else explanation)
@@ -107,7 +109,7 @@ class QualityReport:
         """Note a time that lies in the future: from then on the sources give another graph."""
         self.matures = seconds if self.matures is None else min(self.matures, seconds)
 
-    def check_limit(self, source: Source, limit: float) -> None:
+    def check_limit(self, source: SourceAccount, limit: float) -> None:
         """Refuse a source of which too much was set aside.
 
         Raises:

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.facts import StoreNames
-from ingest.report import MAX_EXAMPLES, QualityReport, Source
+from ingest.report import MAX_EXAMPLES, QualityReport, SourceAccount
 from ingest.settings import GraphSettings, Neo4jEvents, Neo4jInteractions, Neo4jSource, QualitySettings
 from ingest.sources.neo4j.plan import ROLES, key_property, label_names, type_names
 from ingest.sources.tables import Cleaner, Rows, to_ids
@@ -132,7 +132,7 @@ class _Mapping:
         self.relation_of = type_names(snapshot.plan.types, graph, source)
         self.by_type = {entry.type: (at, entry) for at, entry in enumerate(source.interactions) if entry.type}
         self.events = {entry.type: entry for entry in source.events}
-        self.accounts: dict[str, Source] = {}
+        self.accounts: dict[str, SourceAccount] = {}
         self.between: dict[str, Any] = {}
         self.links_between: list[_Links] = []
         self.used: dict[str, set[str]] = {}
@@ -173,10 +173,10 @@ class _Mapping:
                 )
         return self.result
 
-    def _account(self, what: str) -> Source:
+    def _account(self, what: str) -> SourceAccount:
         return self.report.source(f"{what} of {self.name}", "neo4j")
 
-    def _check(self, account: Source) -> None:
+    def _check(self, account: SourceAccount) -> None:
         if self.quality.strict and account.set_aside:
             raise InvalidDataError(
                 f"{account.name}: {account.set_aside} cannot be used and quality.strict is on: {account.reasons}"
@@ -467,7 +467,7 @@ class _Mapping:
 
         return self._clean(pa.table(columns), self.accounts[links.kind], place), properties
 
-    def _clean(self, table: Any, account: Source, place: Callable[[int], str]) -> Any:
+    def _clean(self, table: Any, account: SourceAccount, place: Callable[[int], str]) -> Any:
         """The rows that can be used, with numbers and times made of the properties."""
         before = account.read
         cleaner = Cleaner(Rows(table, account.name, place), self._in_seconds(table, account), self.report, account)
@@ -491,7 +491,7 @@ class _Mapping:
                     table = table.drop_columns([column])
         return table
 
-    def _in_seconds(self, table: Any, account: Source) -> Any:
+    def _in_seconds(self, table: Any, account: SourceAccount) -> Any:
         """The table with its timestamps in seconds, where they are in milliseconds as Cypher's `timestamp()` gives."""
         if "timestamp" not in table.column_names or not _is_number(table.schema.field("timestamp").type):
             return table

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.facts import EdgeTable, Mapped, NodeTable
-from ingest.report import MAX_EXAMPLES, QualityReport, Source
+from ingest.report import MAX_EXAMPLES, QualityReport, SourceAccount
 from ingest.settings import GraphSettings
 from ingest.sources.rdf.reader import Triples
 from kg.arrays import IntArray, distinct
@@ -89,7 +89,7 @@ def map_triples(
     triples: Triples,
     settings: GraphSettings,
     report: QualityReport,
-    source: Source,
+    source: SourceAccount,
     *,
     languages: Sequence[str] = ("en", ""),
 ) -> Mapped:
@@ -108,7 +108,12 @@ def map_triples(
 
 class _Mapping:
     def __init__(
-        self, triples: Triples, settings: GraphSettings, report: QualityReport, source: Source, languages: list[str]
+        self,
+        triples: Triples,
+        settings: GraphSettings,
+        report: QualityReport,
+        source: SourceAccount,
+        languages: list[str],
     ) -> None:
         self.settings = settings
         self.report = report

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ingest.report import QualityReport, Source
+from ingest.report import QualityReport, SourceAccount
 from ingest.sources.rdf.ntriples import cut_lines
 from kg.arrays import IntArray
 from kg.errors import InvalidDataError
@@ -122,7 +122,7 @@ class RdfReader:
         self._literal_graphs: list[Int32Array] = []
         self._values: list[Any] = []
 
-    def read_file(self, path: Path, *, name: str | None = None, format: str | None = None) -> Source:
+    def read_file(self, path: Path, *, name: str | None = None, format: str | None = None) -> SourceAccount:
         """Read one file.
 
         Args:
@@ -161,7 +161,7 @@ class RdfReader:
             raise InvalidDataError(f"{name} is empty: it holds no triple")
         return source
 
-    def read_graph(self, graph: Any, *, name: str = "rdflib graph") -> Source:
+    def read_graph(self, graph: Any, *, name: str = "rdflib graph") -> SourceAccount:
         """Take the facts of an rdflib `Graph` or `Dataset`; its blank nodes are scoped by `name`."""
         from rdflib import BNode, Literal
         from rdflib.graph import DATASET_DEFAULT_GRAPH_ID
@@ -217,7 +217,7 @@ class RdfReader:
         self._edges, self._graphs, self._literals, self._literal_graphs, self._values = [], [], [], [], []
         return result
 
-    def _read_lines(self, stream: IO[bytes], kind: str, source: Source, blanks: _BlankNodes) -> None:
+    def _read_lines(self, stream: IO[bytes], kind: str, source: SourceAccount, blanks: _BlankNodes) -> None:
         line = 1
         for block in _blocks_of_lines(stream):
             rest = self._cut(block, source) if kind == "ntriples" else None
@@ -229,7 +229,7 @@ class RdfReader:
                 self._read_block(left, kind, source, blanks, (rest + line).tolist())
             line += block.count(b"\n")
 
-    def _cut(self, block: bytes, source: Source) -> IntArray | None:
+    def _cut(self, block: bytes, source: SourceAccount) -> IntArray | None:
         """Take the plain lines of a block; the numbers of the others, or None when it has to be parsed as a whole."""
         from pyoxigraph import RdfFormat, parse
 
@@ -251,7 +251,9 @@ class RdfReader:
             self._values.append(lines.value)
         return lines.rest
 
-    def _read_block(self, block: bytes, kind: str, source: Source, blanks: _BlankNodes, numbers: Sequence[int]) -> None:
+    def _read_block(
+        self, block: bytes, kind: str, source: SourceAccount, blanks: _BlankNodes, numbers: Sequence[int]
+    ) -> None:
         """Parse lines (`numbers` are theirs in the file): all at once, else a few at a time, and then one by one."""
         batch = _Batch()
         try:
@@ -268,7 +270,7 @@ class RdfReader:
         else:
             self._keep(batch, source)
 
-    def _set_line_aside(self, text: bytes, kind: str, source: Source, blanks: _BlankNodes, line: int) -> None:
+    def _set_line_aside(self, text: bytes, kind: str, source: SourceAccount, blanks: _BlankNodes, line: int) -> None:
         try:
             self._parse(text, kind, _Batch(), blanks)
         except SyntaxError as error:
@@ -279,7 +281,7 @@ class RdfReader:
             source.read += 1
             self.report.set_aside(source, "bad lines", 1, "lines that are no statement, set aside", [place])
 
-    def _read_whole(self, stream: Any, kind: str, source: Source, blanks: _BlankNodes) -> None:
+    def _read_whole(self, stream: Any, kind: str, source: SourceAccount, blanks: _BlankNodes) -> None:
         batch = _Batch()
         # A broken file must leave no trace, so its batches are kept only once all of it is read.
         marks = [len(kept) for kept in self._lists()]
@@ -300,7 +302,9 @@ class RdfReader:
     def _lists(self) -> list[list[Any]]:
         return [self._edges, self._graphs, self._literals, self._literal_graphs, self._values]
 
-    def _parse(self, data: Any, kind: str, batch: _Batch, blanks: _BlankNodes, source: Source | None = None) -> None:
+    def _parse(
+        self, data: Any, kind: str, batch: _Batch, blanks: _BlankNodes, source: SourceAccount | None = None
+    ) -> None:
         """Append the facts of `data` to `batch`; with a `source`, move full batches over on the way."""
         from pyoxigraph import BlankNode, DefaultGraph, Literal, Triple, parse
 
@@ -337,7 +341,7 @@ class RdfReader:
                     for rows in (edges, graphs, literals, literal_graphs, values):
                         rows.clear()
 
-    def _keep(self, batch: _Batch, source: Source) -> None:
+    def _keep(self, batch: _Batch, source: SourceAccount) -> None:
         source.read += batch.size
         if batch.quoted:
             self.report.set_aside(

@@ -261,7 +261,7 @@ def test_files_without_a_header_and_with_another_separator(tmp_path: Path) -> No
     rows = read_file(csv_file(tmp_path, "1|2\n3|4|5\n6|7\n"), name="r.csv", separator="|", header=["a", "b"])
     assert rows.table.to_pydict() == {"a": ["1", "6"], "b": ["2", "7"]}
     assert rows.place(1) == "r.csv:3"
-    assert rows.bad_rows[0].startswith("r.csv:2: 3 cells")
+    assert rows.bad_examples[0].startswith("r.csv:2: 3 cells")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,19 @@
+"""Tables of files and data frames as clean columns."""
+
+from ingest.sources.tables.cleaner import Cleaner
+from ingest.sources.tables.files import read_file, read_lists
+from ingest.sources.tables.rows import Rows, from_frame, pick
+from ingest.sources.tables.values import infer_type, to_floats, to_ids, to_seconds
+
+__all__ = [
+    "Cleaner",
+    "Rows",
+    "from_frame",
+    "infer_type",
+    "pick",
+    "read_file",
+    "read_lists",
+    "to_floats",
+    "to_ids",
+    "to_seconds",
+]

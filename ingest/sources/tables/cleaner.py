@@ -1,0 +1,96 @@
+"""Rows that cannot be used are set aside and counted, column by column."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ingest.report import MAX_EXAMPLES, QualityReport, SourceAccount
+from ingest.sources.tables.rows import Rows
+from ingest.sources.tables.values import BoolArray, FloatArray, to_floats, to_ids, to_seconds
+from kg.arrays import IntArray
+
+
+class Cleaner:
+    """Sets aside the rows of one table that cannot be used, column by column, and counts them."""
+
+    def __init__(self, rows: Rows, table: Any, report: QualityReport, source: SourceAccount) -> None:
+        self._rows = rows
+        self._report = report
+        self._source = source
+        self.table = table
+        self.kept: BoolArray = np.ones(table.num_rows, dtype=bool)
+        source.read += table.num_rows + rows.bad_lines
+        if rows.bad_lines:
+            report.set_aside(
+                source,
+                "bad lines",
+                rows.bad_lines,
+                "lines that are no statement or have the wrong number of cells, set aside",
+                rows.bad_examples,
+            )
+
+    def set_aside(self, bad: BoolArray, kind: str, explanation: str, column: str) -> None:
+        """Leave out rows; a row that is out already is not counted again."""
+        bad = bad & self.kept
+        if not bad.any():
+            return
+        where = np.flatnonzero(bad)[:MAX_EXAMPLES]
+        examples = [f"{self._rows.place(int(i))}: {column} = {self.table[column][int(i)].as_py()!r}" for i in where]
+        self._report.set_aside(self._source, kind, int(bad.sum()), explanation, examples)
+        self.kept &= ~bad
+
+    def ids(self, column: str) -> None:
+        """Make a column of ids."""
+        ids = to_ids(self.table[column])
+        self.set_aside(ids.is_null().to_numpy(zero_copy_only=False), "missing ids", "rows without an id", column)
+        self._replace(column, ids)
+
+    def numbers(self, column: str) -> None:
+        """Make a column of finite floats."""
+        values, missing = self._numbers(column)
+        self.set_aside(missing, f"missing {column}s", "empty or NaN", column)
+        self._replace(column, pa.array(values))
+
+    def numbers_or_null(self, column: str) -> None:
+        """Make a column of finite floats, null where there is none."""
+        values, missing = self._numbers(column)
+        self._replace(column, pa.array(values, mask=missing))
+
+    def seconds(self, column: str, *, now: int) -> None:
+        """Make a column of UTC seconds between 1970 and now."""
+        values, missing = self._seconds(column, now)
+        self.set_aside(missing, "missing timestamps", "rows without a time", column)
+        self._replace(column, pa.array(values))
+
+    def seconds_or_null(self, column: str, *, now: int) -> None:
+        """Make a column of UTC seconds between 1970 and now, null where there is no time."""
+        values, missing = self._seconds(column, now)
+        self._replace(column, pa.array(values, mask=missing))
+
+    def _numbers(self, column: str) -> tuple[FloatArray, BoolArray]:
+        values, missing, bad = to_floats(self.table[column])
+        self.set_aside(bad, "unparsable cells", "no numbers", column)
+        return values, missing
+
+    def _seconds(self, column: str, now: int) -> tuple[IntArray, BoolArray]:
+        values, missing, bad = to_seconds(self.table[column])
+        self.set_aside(bad, "unparsable cells", "no numbers or dates", column)
+        self.set_aside(values < 0, "negative timestamps", "before 1970", column)
+        future = values > now
+        hint = "later than now"
+        if (future & self.kept).any() and np.median(values[future]) // 1000 <= now < np.median(values[future]):
+            hint += "; they look like milliseconds: divide by 1000"
+        if (future & self.kept).any():
+            self._report.set_future(int(values[future & self.kept].min()))
+        self.set_aside(future, "future timestamps", hint, column)
+        return values, missing
+
+    def result(self) -> Any:
+        """The rows that are left."""
+        return self.table if self.kept.all() else self.table.filter(pa.array(self.kept))
+
+    def _replace(self, column: str, values: Any) -> None:
+        self.table = self.table.set_column(self.table.column_names.index(column), column, values)

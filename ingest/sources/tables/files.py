@@ -1,0 +1,74 @@
+"""Files of tables: CSV and TSV, Parquet, and lists of items."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.sources.tables.csv_file import open_plain, read_csv
+from ingest.sources.tables.rows import Rows
+from kg.errors import InvalidDataError
+
+
+@contextmanager
+def _file_errors(path: Path, name: str, key: str) -> Iterator[None]:
+    """Say what is wrong with a file that cannot be read, and which key of the configuration names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InvalidDataError(f"{path} does not exist: check the path in {key}") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InvalidDataError(f"{name} is a damaged .gz file: {error}") from error
+    except OSError as error:
+        raise InvalidDataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except pa.ArrowException as error:
+        raise InvalidDataError(f"{name} cannot be read as a table: {error}") from error
+
+
+def read_file(path: Path, *, name: str, separator: str | None = None, header: Sequence[str] | None = None) -> Rows:
+    """Read CSV, TSV (both plain or .gz; every cell as text) or Parquet.
+
+    Raises:
+        InvalidDataError: the file is missing, empty, damaged, or not UTF-8.
+    """
+    with _file_errors(path, name, "sources"):
+        if path.suffix in (".parquet", ".pq"):
+            rows = Rows(pq.read_table(path), name, lambda row: f"{name}, row {row}")
+        else:
+            tabs = path.name.removesuffix(".gz").endswith((".tsv", ".tab"))
+            rows = read_csv(path, name=name, separator=separator or ("\t" if tabs else ","), header=header)
+    if not rows.table.num_rows and not rows.bad_lines:
+        raise InvalidDataError(f"{name} is empty: it has no rows")
+    return rows
+
+
+def read_lists(path: Path, *, name: str) -> Rows:
+    """Read a file of lists: a line a user, user id and then the ids of the items, separated by blanks.
+
+    Returns:
+        Rows of `user_id`, `item_id` (strings), those of a user in the order of the file.
+
+    Raises:
+        InvalidDataError: the file is missing, empty, damaged, or not UTF-8.
+    """
+    with _file_errors(path, name, "sources.interactions"), open_plain(path) as file:
+        data = file.read()
+    try:
+        lines = [line.split() for line in data.decode("utf-8-sig").split("\n")]
+    except UnicodeDecodeError as error:
+        raise InvalidDataError(f"{name} is damaged or not UTF-8 text: {error}") from error
+    counts = np.array([max(len(line) - 1, 0) for line in lines], dtype=np.int64)
+    if not counts.sum():
+        raise InvalidDataError(f"{name} is empty: no line has a user and an item")
+    users = pa.array([line[0] if line else None for line in lines], type=pa.string())
+    number = np.repeat(np.arange(len(lines)), counts)
+    items = pa.array([item for line in lines for item in line[1:]], type=pa.string())
+    table = pa.table({"user_id": users.take(pa.array(number)), "item_id": items})
+    return Rows(table, name, lambda row: f"{name}:{int(number[row]) + 1}", ordered=True)

@@ -1,0 +1,98 @@
+"""A raw table of any kind, with the place of each of its rows for messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from kg.errors import InvalidDataError
+
+
+@dataclass(slots=True)
+class Rows:
+    """A raw table and where its rows came from.
+
+    Attributes:
+        table: Arrow table.
+        name: for messages.
+        place: the place of a row, "ratings.csv:17".
+        bad_lines: number of lines that could not even be split into cells.
+        bad_examples: the first of them with place and reason.
+        ordered: the rows of a user are in an order that means something.
+    """
+
+    table: Any
+    name: str
+    place: Callable[[int], str]
+    bad_lines: int = 0
+    bad_examples: list[str] = field(default_factory=list)
+    ordered: bool = False
+
+
+def frame_table(frame: Any, name: str) -> Any:
+    """An Arrow table of anything that speaks the Arrow C stream, or of a mapping of columns.
+
+    Raises:
+        InvalidDataError: it is neither, or a column mixes types.
+    """
+    try:
+        if isinstance(frame, pa.Table):
+            return frame
+        if isinstance(frame, Mapping):
+            return pa.table({str(key): _column(values) for key, values in frame.items()})
+        if hasattr(frame, "__arrow_c_stream__"):
+            return pa.table(frame)
+        if hasattr(frame, "to_dict") and hasattr(frame, "columns"):
+            return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise InvalidDataError(f"{name} cannot be read as a table: {error}. Give each column one type") from error
+    raise InvalidDataError(
+        f"{name} is a {type(frame).__name__}: give a mapping of columns or a data frame that speaks Arrow "
+        "(pandas, polars, pyarrow)"
+    )
+
+
+def _column(values: Any) -> Any:
+    return values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+
+
+def from_frame(frame: Any, name: str = "data frame") -> Rows:
+    """Rows of a frame; their places are counted from 0.
+
+    Raises:
+        InvalidDataError: no table, or an empty one.
+    """
+    table = frame_table(frame, name)
+    if not table.num_rows:
+        raise InvalidDataError(f"the {name} is empty: it has no rows")
+    return Rows(table, name, lambda row: f"{name}, row {row}")
+
+
+def pick(rows: Rows, wanted: Mapping[str, str | None], optional: Mapping[str, str] | None = None) -> Any:
+    """The wanted columns under their roles' names.
+
+    Args:
+        rows: a raw table.
+        wanted: role -> column that must be there (None: not asked for).
+        optional: role -> column taken when it is there.
+
+    Raises:
+        InvalidDataError: a wanted column is missing; the message names those there.
+    """
+    there = rows.table.column_names
+    columns = {}
+    for role, name in wanted.items():
+        if name is None:
+            continue
+        if name not in there:
+            raise InvalidDataError(
+                f"{rows.name} has no column {name!r} (for {role}); the columns there are {', '.join(there)}"
+            )
+        columns[role] = rows.table[name]
+    for role, name in (optional or {}).items():
+        if role not in columns and name in there and name not in wanted.values():
+            columns[role] = rows.table[name]
+    return pa.table(columns)
