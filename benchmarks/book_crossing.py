@@ -394,7 +394,7 @@ def judge_counts(table: Table, part: Part) -> None:
 
 
 def run(data: Path, seeds: int, keep: Callable[[Table], Any]) -> Table:
-    """Everything, seed by seed; the table is handed over after each."""
+    """Measure everything, seed by seed; `keep` is called with the table after each."""
     source = book_crossing(data / FOLDER)
     near = replace(source, graph=around_items(source.graph))
     table = Table()

@@ -80,7 +80,7 @@ def rows_of(state: Path) -> list[dict[str, Any]]:
 
 
 def facts_of(state: Path) -> dict[str, Any]:
-    """What is worth telling beside the counts."""
+    """Facts beside the counts: kills by stage, latency of readers, memory."""
     killed = Journal(state / "killed.jsonl")
     facts: dict[str, Any] = {"kills_by_stage": dict(killed.count("kill", "stage").most_common())}
     facts["disks_by_last_stage"] = dict(Journal(state / "disk.jsonl").count("full", "stage").most_common())

@@ -71,7 +71,7 @@ def build(folder: Path, _: int) -> dict[str, float]:
 
 
 class Clock:
-    """Hears when each step ends: on the wall, and by the processor's own count."""
+    """Records when each step ends: wall-clock time, and processor time."""
 
     def __init__(self) -> None:
         self.times: list[float] = []

@@ -108,7 +108,7 @@ class Point:
 
 @dataclass(slots=True)
 class Clock:
-    """Listens to a training and counts its seconds without the validations."""
+    """Counts the seconds of a training without its validations."""
 
     most: float = float("inf")
     curve: list[Point] = field(default_factory=list)
@@ -175,7 +175,7 @@ class Gowalla:
 
 
 def environment() -> Path:
-    """The interpreter of the peers' environment, which is made when it is not there or its requirements changed."""
+    """The Python of the peers' environment, which is made when it is missing or its requirements changed."""
     wanted = HERE / "requirements.txt"
     python, stamp = ENVIRONMENT.absolute() / "bin" / "python", ENVIRONMENT / "requirements.sha256"
     if not stamp.exists() or stamp.read_text().strip() != checksum(wanted):

@@ -171,7 +171,7 @@ def empty(store: Neo4jStore) -> None:
 
 
 class Stopwatch:
-    """A listener that knows how long each task took."""
+    """Measures how long each task takes."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

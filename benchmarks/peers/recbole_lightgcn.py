@@ -32,11 +32,11 @@ class Timed(Trainer):  # type: ignore[misc]
         self._snapshots = snapshots
 
     def _train_epoch(self, train_data: Any, *arguments: Any, **more: Any) -> Any:
-        return super()._train_epoch(_Watched(train_data, self._snapshots), *arguments, **more)
+        return super()._train_epoch(_TimedBatches(train_data, self._snapshots), *arguments, **more)
 
 
-class _Watched:
-    """A data loader that tells the clock when the batch it gave last has been trained on."""
+class _TimedBatches:
+    """A data loader that reports each batch to the clock once it has been trained on."""
 
     def __init__(self, loader: Any, snapshots: Snapshots) -> None:
         self._loader, self._snapshots = loader, snapshots

@@ -71,7 +71,7 @@ class Snapshots:
 
 
 def arguments() -> argparse.Namespace:
-    """What the benchmark tells a peer."""
+    """The command line that the benchmark gives a peer."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=Path, required=True, help="npy, int64 (pairs, 2): users and items by position")
     parser.add_argument("--out", type=Path, required=True, help="folder of the snapshots")
@@ -85,6 +85,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--learning-rate", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    return given
+    parsed = parser.parse_args()
+    torch.set_num_threads(parsed.threads)
+    return parsed
