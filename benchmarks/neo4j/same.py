@@ -18,6 +18,7 @@ from kg.stores.neo4j.write.load import load_into
 from recall.config.deployment import RefreshConfig, RunsSettings, load_config
 from recall.jobs.refresh import refresh
 from recall.runs.layout import RunLayout
+from recall.runs.report import Report
 from recall.serve.recommender import Recommender
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def run(context: Context) -> list[dict[str, Any]]:
         # All three in one folder of runs, which keeps the text vectors.
         made = refresh(config.model_copy(update={"runs": runs}))
         # Only the first one has text vectors to make.
-        seconds = time.perf_counter() - start - made.report["timings"]["encode"]
+        seconds = time.perf_counter() - start - made.report.timings["encode"]
         rows.append({"source": name, **_facts(made.report), "seconds without texts": round(seconds, 1)})
         if first is None:
             first = made.run
@@ -68,9 +69,9 @@ def _shuffled(folder: Path) -> RefreshConfig:
     return load_config(folder / "demo.toml")
 
 
-def _facts(report: dict[str, Any]) -> dict[str, Any]:
-    data = report["data"]
-    return {"nodes": sum(data["nodes"].values()), "edges": sum(data["edges"].values())}
+def _facts(report: Report) -> dict[str, Any]:
+    data = report.data
+    return {"nodes": sum(data.nodes.values()), "edges": sum(data.edges.values())}
 
 
 def _beside(first: RunLayout, other: RunLayout) -> dict[str, Any]:

@@ -21,9 +21,10 @@ def evaluate(
     from recall.runs.layout import RunLayout
 
     with progress_bars(quiet=as_json) as progress:
-        result = evaluate_run(RunLayout.open(run), ks=k, baselines=baselines, progress=progress)
+        folder = RunLayout.open(run)
+        result = evaluate_run(folder, ks=k, baselines=baselines, progress=progress)
     if as_json:
-        print_json(result)
+        print_json({"run": folder.name, **result.to_json()})
     else:
         from recall.cli.render.metrics import print_metrics
 

@@ -3,104 +3,113 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from kg import KnowledgeGraph
-from kg.difference import Difference, difference
+from kg.difference import Difference
+from kg.difference import difference as compare
 from kg.errors import ArtifactError
 from kg.graph import column
-from kg.io.files import read_json
 from kg.io.graph_folder import load_graph
 from recall.jobs.inputs import Inputs
 from recall.runs.layout import RunLayout
+from recall.runs.report import Changes, Finding, InteractionTimes, Report, ReportPart, SourceState, State
 
 DAY = 86_400
 
 
 def difference_to(base: RunLayout | None, graph: KnowledgeGraph) -> Difference | None:
     """How a graph differs from that of a run; None without a run."""
-    return None if base is None else difference(load_graph(base.graph), graph)
+    return None if base is None else compare(load_graph(base.graph), graph)
+
+
+class Comparison(ReportPart):
+    """A new run beside the run before."""
+
+    sources: tuple[SourceState, ...] = Field(description="each source with its state")
+    changes: Changes | None = Field(description="None without a run before")
+    findings: tuple[Finding, ...] = Field(description="what clocks and times of interactions show")
 
 
 def describe(
-    base: RunLayout | None, inputs: Inputs, graph: KnowledgeGraph, *, found: Difference | None = None
-) -> dict[str, Any]:
+    base: RunLayout | None, inputs: Inputs, graph: KnowledgeGraph, *, difference: Difference | None = None
+) -> Comparison:
     """What a report says of the sources of a new run and of what they changed.
 
     Args:
         base: the run to compare with, or None for the first one.
         inputs: what the new run is made of.
         graph: what was built of it.
-        found: what `difference_to(base, graph)` gave; default: it is called.
-
-    Returns:
-        Plain data: `sources`, a list with each source's `state` ("new", "changed", "unchanged" or "removed");
-        `changes`, None without a base, else counts by node type and relation, a few ids of what is no user and no trace
-        of one, shares of the interactions and of the items, and what is to be said of the times of the interactions;
-        and `findings`, in the form of those of the quality report.
+        difference: what `difference_to(base, graph)` gave; default: it is called.
     """
     before = base_report(base)
     sources = compare_sources(before, inputs)
     findings = list(_clock_findings(before, inputs, sources))
-    if base is None:
-        return {"sources": sources, "changes": None, "findings": findings}
-    found = found if found is not None else difference(load_graph(base.graph), graph)
-    changes = {"base": base.name, "since": str(before.get("created", "")), **found.to_json()}
-    if times := _times(found):
-        changes["times"] = times
-        findings += _time_findings(times)
-    return {"sources": sources, "changes": changes, "findings": findings}
+    difference = difference if difference is not None else difference_to(base, graph)
+    changes = None
+    if base is not None and difference is not None:
+        times = _times(difference)
+        since = "" if before is None else before.created
+        facts = {"base": base.name, "since": since, **difference.to_json()}
+        changes = Changes.model_validate(facts if times is None else {**facts, "times": times})
+        if times is not None:
+            findings += _time_findings(times)
+    return Comparison(sources=tuple(sources), changes=changes, findings=tuple(findings))
 
 
-def base_report(base: RunLayout | None) -> Mapping[str, Any]:
-    """The report of a run; nothing where there is no run, or its report cannot be read."""
-    if base is None:
-        return {}
-    try:
-        report = read_json(base.report)
-    except ArtifactError:
-        return {}
-    return report if isinstance(report, dict) else {}
+def base_report(base: RunLayout | None) -> Report | None:
+    """The report of a run; None where there is no run, or its report cannot be read."""
+    with suppress(ArtifactError):
+        return None if base is None else Report.load(base)
+    return None
 
 
-def compare_sources(before: Mapping[str, Any], inputs: Inputs) -> list[dict[str, Any]]:
+def compare_sources(before: Report | None, inputs: Inputs) -> list[SourceState]:
     """Each source with its state against those that a report lists; removed ones come last.
 
     Fingerprints decide, not times: a file that was only touched is unchanged, and one that was written by a machine
     whose clock is behind is changed all the same.
     """
-    old = {str(entry.get("name")): entry for entry in before.get("sources", []) if isinstance(entry, dict)}
-    found = []
+    old = _present(before)
+    states = []
     for name, facts in inputs.sources.items():
         was = old.get(name)
-        state = "new" if was is None or was.get("state") == "removed" else "changed"
-        if was is not None and was.get("fingerprint") == facts["fingerprint"] and state == "changed":
+        state: State = "changed"
+        if was is None:
+            state = "new"
+        elif was.fingerprint == facts["fingerprint"]:
             state = "unchanged"
-        found.append({"name": name, "state": state, **facts})
+        states.append(SourceState(name=name, state=state, **facts))
     for name, was in old.items():
-        if name not in inputs.sources and was.get("state") != "removed":
-            kept = {key: was.get(key) for key in ("kind", "fingerprint", "bytes")}
-            found.append({"name": name, "state": "removed", **kept})
-    return found
+        if name not in inputs.sources:
+            states.append(
+                SourceState(name=name, state="removed", kind=was.kind, fingerprint=was.fingerprint, bytes=was.bytes)
+            )
+    return states
 
 
-def _clock_findings(
-    before: Mapping[str, Any], inputs: Inputs, sources: list[dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    """What the clocks of this machine and of the sources' writers say against each other."""
+def _present(report: Report | None) -> dict[str, SourceState]:
+    """The sources of a run by name, without those that it had no more."""
+    sources = () if report is None else report.sources
+    return {source.name: source for source in sources if source.state != "removed"}
+
+
+def _clock_findings(before: Report | None, inputs: Inputs, sources: Sequence[SourceState]) -> Iterator[Finding]:
+    """Where the clock of this machine and those of the machines that wrote the sources disagree."""
     if inputs.clock < inputs.now:
         yield _finding(
             "the clock was turned back",
             1,
             "this machine's clock is behind the time at which the run before was made; that time is taken for now, so "
             "that nothing newer than the clock is lost: set the clock",
-            [f"{_told(inputs.clock)} instead of {_told(inputs.now)} or later"],
+            [f"{_date(inputs.clock)} instead of {_date(inputs.now)} or later"],
         )
-    late = [entry["name"] for entry in sources if (entry.get("modified") or 0) > inputs.now + DAY]
+    late = [source.name for source in sources if (source.modified or 0) > inputs.now + DAY]
     if late:
         yield _finding(
             "sources written in the future",
@@ -108,12 +117,11 @@ def _clock_findings(
             "their time of change is more than a day ahead of this machine's clock; their content decides what is new",
             late,
         )
-    old = {str(entry.get("name")): entry for entry in before.get("sources", []) if isinstance(entry, dict)}
+    old = _present(before)
     older = [
-        entry["name"]
-        for entry in sources
-        if entry["state"] == "changed"
-        and (entry.get("modified") or math.inf) < (old[entry["name"]].get("modified") or 0)
+        source.name
+        for source in sources
+        if source.state == "changed" and (source.modified or math.inf) < (old[source.name].modified or 0)
     ]
     if older:
         yield _finding(
@@ -125,54 +133,45 @@ def _clock_findings(
         )
 
 
-def _times(found: Difference) -> dict[str, Any]:
+def _times(difference: Difference) -> InteractionTimes | None:
     """When the interactions before and after were newest, and how many of the added ones are older than that."""
-    key = found.after.schema.interaction
-    if key is None or key not in found.edges or key not in found.before.edges:
-        return {}
-    tables = found.before.edges[key], found.after.edges[key]
+    key = difference.after.schema.interaction
+    if key is None or key not in difference.edges or key not in difference.before.edges:
+        return None
+    tables = difference.before.edges[key], difference.after.edges[key]
     if any("timestamp" not in table.column_names or not table.num_rows for table in tables):
-        return {}
+        return None
     if any(table["timestamp"].null_count for table in tables):
         tables = tuple(table.filter(table["timestamp"].is_valid()) for table in tables)
         if not all(table.num_rows for table in tables):
-            return {}
+            return None
     newest = [int(column(table, "timestamp").max()) for table in tables]
-    added = found.after.edges[key].take(found.edges[key].added)["timestamp"].drop_null()
+    added = difference.after.edges[key].take(difference.edges[key].added)["timestamp"].drop_null()
     late = int(np.count_nonzero(added.to_numpy() <= newest[0]))
-    return {"newest_before": newest[0], "newest": newest[1], "added_late": late}
+    return InteractionTimes(newest_before=newest[0], newest=newest[1], added_late=late)
 
 
-def _time_findings(times: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    if times["newest"] < times["newest_before"]:
+def _time_findings(times: InteractionTimes) -> Iterator[Finding]:
+    if times.newest < times.newest_before:
         yield _finding(
             "the newest interaction went back",
             1,
             "the newest interactions were removed, or the clock of their writer was turned back",
-            [f"{_told(times['newest'])}, before it was {_told(times['newest_before'])}"],
+            [f"{_date(times.newest)}, before it was {_date(times.newest_before)}"],
         )
-    if times["added_late"]:
+    if times.added_late:
         yield _finding(
             "interactions that came late",
-            times["added_late"],
+            times.added_late,
             "added since the last run and no newer than the newest one that it had; they are taken like all others",
             [],
             severity="info",
         )
 
 
-def _finding(
-    kind: str, count: int, explanation: str, examples: list[str], *, severity: str = "warning"
-) -> dict[str, Any]:
-    """In the form of `ingest.report.QualityReport.to_json`."""
-    return {
-        "kind": kind,
-        "severity": severity,
-        "count": count,
-        "explanation": explanation,
-        "examples": examples[:5],
-    }
+def _finding(kind: str, count: int, explanation: str, examples: Sequence[str], *, severity: str = "warning") -> Finding:
+    return Finding(kind=kind, severity=severity, count=count, explanation=explanation, examples=tuple(examples[:5]))
 
 
-def _told(seconds: float) -> str:
+def _date(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kg.errors import ArtifactError, ConfigError
-from kg.io.files import read_json
 from recall.runs.layout import RunLayout
 from recall.runs.records import Decision
 from recall.runs.registry import RunsFolder
+from recall.runs.report import Report
 from recall.serve.recommender import Recommender
 
 
@@ -67,7 +67,8 @@ def accept(run: Path | str, *, by: str, reason: str) -> Switched:
         before = runs.current()
         if found == before:
             raise ConfigError(f"{found.name} serves already")
-        if (read_json(found.report).get("gate") or {}).get("unfinished"):
+        verdict = Report.load(found).gate
+        if verdict is not None and verdict.unfinished:
             raise ConfigError(f"{found.name} holds what is no number and was never finished: it cannot serve")
         Recommender.of_run(found)
         decision = Decision.now(by=by, reason=reason, run="" if before is None else before.name)

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gnn.device import check_device
-from kg.io.files import read_json
 from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
+from recall.config.gate import GateSettings
 from recall.jobs.changes import base_report, compare_sources
 from recall.jobs.inputs import Inputs
 from recall.jobs.privacy import KEY
@@ -18,6 +18,7 @@ from recall.jobs.refresh import intact_run, known_of, plan_for
 from recall.quality.gate import same_verdict
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
+from recall.runs.report import Report, SourceState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +31,14 @@ class DryRun:
             "rolled back"; refuse one that was "rejected".
         reasons: in words.
         plan: of a new run: its `kind`, `base` and `generation`; else the `run` that has these inputs.
-        sources: each with its `state`: "new", "changed", "unchanged" or "removed".
+        sources: each with its state.
     """
 
     run: RunLayout | None
     action: str
     reasons: tuple[str, ...]
     plan: dict[str, Any]
-    sources: tuple[dict[str, Any], ...]
+    sources: tuple[SourceState, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -47,7 +48,7 @@ class DryRun:
             "action": self.action,
             "reasons": list(self.reasons),
             "plan": self.plan,
-            "sources": list(self.sources),
+            "sources": [source.to_json() for source in self.sources],
         }
 
 
@@ -79,9 +80,14 @@ def dry_run(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
         reasons = plan.reasons if problem is None else (*plan.reasons, problem)
         return DryRun(run=current, action="make", reasons=reasons, plan=plan.to_json(), sources=sources)
     told = known.told
-    if known.what == "rejected" and not same_verdict(read_json(known.run.report)["gate"], config.gate, intact):
+    if known.what == "rejected" and _judged_again(known.run, config.gate, intact):
         told += "; it is judged again, for the limits or the run that serves have changed"
     return DryRun(run=current, action=known.what, reasons=(told,), plan={"run": known.run.name}, sources=sources)
+
+
+def _judged_again(rejected: RunLayout, settings: GateSettings, current: RunLayout | None) -> bool:
+    verdict = Report.load(rejected).gate
+    return verdict is None or not same_verdict(verdict, settings, current)
 
 
 def _without_new_key(config: RefreshConfig, folder: Path) -> RefreshConfig:

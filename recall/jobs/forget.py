@@ -24,16 +24,17 @@ import numpy.typing as npt
 
 from gnn.text.cache import TextCache, text_keys
 from kg.errors import ArtifactError, ConfigError, GraphRecallError, InvalidDataError
-from kg.io.files import TEMPORARY, publish_folder, read_json, remove_leftovers, remove_trees
+from kg.io.files import TEMPORARY, publish_folder, remove_leftovers, remove_trees
 from kg.io.graph_folder import load_graph, load_schema
 from kg.progress import SILENT, Progress
 from kg.stores.neo4j.connection import Neo4jConnection
 from recall.config.deployment import RefreshConfig
 from recall.config.privacy import PrivacyConfig
-from recall.jobs.privacy import Privacy, forgotten_facts, marks_in_run, privacy_of
+from recall.jobs.privacy import Privacy, marks_in_run, privacy_of
 from recall.ops.summary import SummaryLog
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
+from recall.runs.report import Report
 from recall.runs.studies import tuning_kept_out
 from recall.serve.store import connection_of
 
@@ -191,7 +192,7 @@ def _finish(
     if connection is not None:
         database = _forget_in_database(runs, privacy, connection)
     current = runs.current()
-    remember = 0 if current is None else int(forgotten_facts(read_json(current.report))["weights_may_remember"])
+    remember = 0 if current is None else Report.load(current).forgotten.weights_may_remember
     result = replace(result, run=current, database=database, weights_may_remember=remember)
     if result.done:
         privacy.finish(pending)
@@ -257,8 +258,7 @@ class _Runs:
     def _again(self, run: RunLayout) -> RunLayout | None:
         from recall.jobs.forget_run import without
 
-        report = read_json(run.report)
-        fingerprint = self.privacy.fingerprint(str(forgotten_facts(report)["inputs"]))
+        fingerprint = self.privacy.fingerprint(Report.load(run).forgotten.inputs)
         staged = self.runs.staging_root / STAGING / run.name
         remove_trees([staged])
         staged.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ from gnn.text.features import TextFeatures
 from ingest.people import FORGOTTEN_USERS, WHY_LEFT_OUT
 from kg import KnowledgeGraph
 from kg.errors import StoreError
-from kg.io.files import MANIFEST, read_json, write_json, write_manifest
+from kg.io.files import MANIFEST, write_json, write_manifest
 from kg.io.graph_folder import load_graph, save_graph
 from kg.io.parquet import read_table
 from kg.lineage import Lineage
@@ -37,11 +37,12 @@ from recall.channels import EmbeddingChannel
 from recall.config.deployment import RefreshConfig, parse_config
 from recall.jobs.fit_channels import keep_channels
 from recall.jobs.inputs import Prepared
-from recall.jobs.privacy import forgotten_facts
 from recall.ops.html_report import NAME as PAGE
 from recall.ops.html_report import write_html
 from recall.quality.assess import exact_channel, read_split, write_split
+from recall.runs.config import read_config
 from recall.runs.layout import RunLayout
+from recall.runs.report import Finding, GraphCounts, IndexReport, Quality, Report
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def mentions(run: RunLayout, wanted: Wanted) -> bool:
         return True
     if run.lineage.exists() and wanted(_lineage_users(run)).any():
         return True
-    return quotes(read_json(run.report)) or _named_demo(read_json(run.config), wanted)
+    return quotes(Report.load(run).to_json()) or _named_demo(read_config(run), wanted)
 
 
 def quotes(report: Any) -> bool:
@@ -115,17 +116,16 @@ def without(
     made = RunLayout(folder)
     graph = load_graph(run.graph)
     gone = np.flatnonzero(wanted(graph.users.ids.to_pylist()))
-    settings = read_json(run.config)
+    settings = read_config(run)
     if _named_demo(settings, wanted):
         settings = {**settings, "demo": {**settings["demo"], "user": None}}
-    report = unquoted(read_json(run.report))
+    report = Report.parse(unquoted(Report.load(run).to_json()))
     if len(gone):
         with progress.task(f"making {run.name} again without {len(gone)} users"):
             facts = _Again(run, made, graph, gone, parse_config(settings, base=run.path, name=str(run.config))).make()
         if facts is None:
             return None
-        report |= facts
-        report["quality"] = _told(report.get("quality", {}), len(gone))
+        report = report.changed(quality=_with_forgotten(report.quality, len(gone)), **facts)
     else:
         shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns(MANIFEST))
     learned = set(graph.users.take(gone).to_pylist())
@@ -135,23 +135,22 @@ def without(
         out = wanted(users)
         learned.update(np.array(users, dtype=object)[out])
         Lineage(table.filter(pa.array(~out))).save(made.lineage)
-    told = forgotten_facts(report)
-    report["fingerprint"] = fingerprint
-    report["forgotten"] = {
-        **told,
+    forgotten = {
         "on_list": on_list,
-        "weights_may_remember": told["weights_may_remember"] + len(learned),
+        "weights_may_remember": report.forgotten.weights_may_remember + len(learned),
         "metrics": OF_BEFORE,
     }
-    if report.get("base") in names:
-        report["base"] = names[report["base"]]
-    reference = report.get("reference")
-    if isinstance(reference, dict) and reference.get("run") in names:
-        report["reference"] = {**reference, "run": names[reference["run"]]}
+    reference = report.reference
+    report = report.changed(
+        fingerprint=fingerprint,
+        forgotten=report.forgotten.model_copy(update=forgotten),
+        base=None if report.base is None else names.get(report.base, report.base),
+        reference=reference.model_copy(update={"run": names.get(reference.run, reference.run)}),
+    )
     write_json(made.config, settings)
-    write_json(made.report, report)
+    report.save(made)
     if (run.path / PAGE).exists():
-        write_html(made, report, [line for line in history if line.get("finished", "") <= report["created"]])
+        write_html(made, report, [line for line in history if line.get("finished", "") <= report.created])
     manifest = run.manifest()
     kept = {name: value for name, value in manifest.items() if name not in ("format_version", "files", "digest")}
     write_manifest(folder, {**kept, "fingerprint": fingerprint, "made_from": run.name})
@@ -187,14 +186,14 @@ class _Again:
         write_split(split, self.after, made.split)
         self._model(run.evaluation_model, made.evaluation_model, old.view(self.before, "train"), view, features)
         self._model(run.model, made.model, self.before, self.after, features)
-        report = read_json(run.report)
+        report = Report.load(run)
         prepared = Prepared(graph=self.after, features=features, split=split, view=view, quality={}, texts={})
         for theirs, folder, model, graph in (
             (run.evaluation_channels, made.evaluation_channels, made.evaluation_model, view),
             (run.channels, made.channels, made.model, self.after),
         ):
             if theirs.is_dir():
-                weights: dict[str, float] = report["fusion"]["weights"]
+                weights = None if report.fusion is None else report.fusion.weights
                 channel = exact_channel(Embeddings.load(model), graph)
                 keep_channels(self.config, prepared, channel, folder, graph, weights=weights)
         index = EmbeddingChannel.of(Embeddings.load(made.model), self.after, index_config=self.config.index).index
@@ -203,13 +202,8 @@ class _Again:
         if run.store.exists():
             self._store()
         return {
-            "data": {**report.get("data", {}), **self.after.facts()},
-            "index": {
-                "kind": index.kind,
-                "parameters": index.parameters,
-                "recall": index.recall,
-                "items": len(index),
-            },
+            "data": GraphCounts.model_validate(self.after.facts()),
+            "index": IndexReport(kind=index.kind, parameters=index.parameters, recall=index.recall, items=len(index)),
         }
 
     def _model(
@@ -226,18 +220,14 @@ class _Again:
             _log.warning("%s has no embedded store any more: %s", self.run.name, error)
 
 
-def _told(quality: Mapping[str, Any], users: int) -> dict[str, Any]:
-    """What was found in the sources, with users whom they name and nobody may know."""
-    others = [one for one in quality.get("findings", []) if one["kind"] != FORGOTTEN_USERS]
-    before = sum(one["count"] for one in quality.get("findings", []) if one["kind"] == FORGOTTEN_USERS)
-    finding = {
-        "kind": FORGOTTEN_USERS,
-        "severity": "info",
-        "count": before + users,
-        "explanation": WHY_LEFT_OUT,
-        "examples": [],
-    }
-    return {**quality, "findings": sorted([*others, finding], key=lambda one: str(one["kind"]))}
+def _with_forgotten(quality: Quality, users: int) -> Quality:
+    """What was found in the sources, with users whom they name and who are left out."""
+    others = [finding for finding in quality.findings if finding.kind != FORGOTTEN_USERS]
+    before = sum(finding.count for finding in quality.findings if finding.kind == FORGOTTEN_USERS)
+    finding = Finding(
+        kind=FORGOTTEN_USERS, severity="info", count=before + users, explanation=WHY_LEFT_OUT, examples=()
+    )
+    return quality.model_copy(update={"findings": tuple(sorted([*others, finding], key=lambda one: one.kind))})
 
 
 def _lineage_users(run: RunLayout) -> list[str]:

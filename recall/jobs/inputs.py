@@ -11,7 +11,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -31,8 +31,9 @@ from kg.io.graph_folder import load_graph, save_graph
 from kg.progress import SILENT, Progress
 from kg.stores.neo4j.connection import Neo4jConnection
 from recall.config.deployment import RefreshConfig
-from recall.jobs.privacy import Privacy, forgotten_facts
+from recall.jobs.privacy import Privacy
 from recall.runs.layout import RunLayout
+from recall.runs.report import Report
 
 if TYPE_CHECKING:  # torch is imported where a text is encoded, the driver where a database is read
     from gnn.evaluation.validation import Validation
@@ -184,13 +185,13 @@ class Inputs:
         return data
 
     def forgotten(self, base: RunLayout | None) -> dict[str, Any]:
-        """What a run's report says of the list of forgotten users; see `recall.jobs.privacy.forgotten_facts`.
+        """What a run's report says of the list of forgotten users.
 
         Args:
             base: the run whose weights the new one goes on from, or None.
         """
         on_list = 0 if self.people is None else len(self.people.forgotten)
-        remember = 0 if base is None else forgotten_facts(read_json(base.report))["weights_may_remember"]
+        remember = 0 if base is None else Report.load(base).forgotten.weights_may_remember
         return {"inputs": self.without_list, "on_list": on_list, "weights_may_remember": remember}
 
     def check(self) -> None:
@@ -205,7 +206,7 @@ class Inputs:
                     f"{path} was changed while it was read: start the refresh again when it is whole"
                 )
 
-    def keep_snapshot(self, runs: Path, report: Mapping[str, Any]) -> None:
+    def keep_snapshot(self, runs: Path, report: Report) -> None:
         """Move what was read from a database with a watermark to where the next refresh looks for what it knows.
 
         That is `.neo4j-<digest of what is read>/<number>` of the runs folder; the highest number counts, and a rename
@@ -228,10 +229,10 @@ class Inputs:
         fsync(root)
         remove_trees([*before, *(other for other in runs.glob(".neo4j-*") if other != root)])
 
-    def _names_nobody(self, report: Mapping[str, Any]) -> bool:
+    def _names_nobody(self, report: Report) -> bool:
         """Whether the sources name none of the users who are to be forgotten, by the report of their run."""
-        findings = report["quality"]["findings"] if report.get("fingerprint") == self.fingerprint else None
-        return findings is not None and all(finding["kind"] != FORGOTTEN_USERS for finding in findings)
+        same_inputs = report.fingerprint == self.fingerprint
+        return same_inputs and all(finding.kind != FORGOTTEN_USERS for finding in report.quality.findings)
 
     def drop_snapshot(self) -> None:
         """Remove what was read from the database, so that the next refresh reads it anew."""
@@ -250,11 +251,12 @@ def _made_at(base: RunLayout | None) -> int:
 def _as_of(base: RunLayout | None, now: int) -> int | None:
     """The last time from which on the sources gave another graph, as far as a run's report tells."""
     try:
-        quality = {} if base is None else read_json(base.report)["quality"]
-        before, matures = quality.get("as_of"), quality.get("matures")
-        return int(matures) if matures is not None and matures <= now else before
-    except (ArtifactError, AttributeError, KeyError, TypeError):
+        quality = None if base is None else Report.load(base).quality
+    except ArtifactError:
         return None
+    if quality is None:
+        return None
+    return quality.matures if quality.matures is not None and quality.matures <= now else quality.as_of
 
 
 def _kept(root: Path) -> list[Path]:

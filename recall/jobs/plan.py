@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from gnn.graph.warm_start import FILE
 from kg.errors import ArtifactError
-from kg.io.files import read_json
 from recall.config.refresh import RefreshSettings
+from recall.runs.config import read_config
 from recall.runs.layout import RunLayout
+from recall.runs.report import Reference, Report
 
 # A change there is told by the difference of the graphs.
 TOLD_BY_THE_GRAPH = ("sources", "quality")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """What the last full run of a line came to.
-
-    Attributes:
-        run: its id; "" in the report of that run itself, which has no name yet.
-        steps: of its evaluation training.
-        lead: NDCG of what it serves as a multiple of popularity's; None while the gate has not read it, or when there
-            was nobody to read it of.
-    """
-
-    run: str
-    steps: int
-    lead: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +78,11 @@ def plan_run(
     reasons = list(_reasons(settings, current, config, versions, left_out, full, rejected))
     if reasons or current is None:
         return Plan(kind="full", reasons=tuple(reasons))
-    report = read_json(current.report)
-    generation = int(report["generation"]) + 1
-    told = report["reference"]
-    reference = Reference(**told)
-    if not report["generation"]:
-        reference = Reference(run=current.name, steps=reference.steps, lead=lead_of(report))
+    report = Report.load(current)
+    generation = report.generation + 1
+    reference = report.reference
+    if not report.generation:
+        reference = Reference(run=current.name, steps=reference.steps, lead=report.lead())
     since = "the last full one" if generation == 1 else f"the last full one, {reference.run}"
     reason = f"goes on from {current.name}: number {generation} of at most {settings.full_after} after {since}"
     return Plan(kind="incremental", reasons=(reason,), base=current, generation=generation, reference=reference)
@@ -123,12 +106,11 @@ def _reasons(
     if settings.full_after == 0:
         yield "refresh.full_after = 0 makes every run a full one"
     try:
-        report, was = read_json(current.report), read_json(current.config)
-        generation, reference = int(report["generation"]), Reference(**report["reference"])
-        before = dict(report["versions"])
-    except (ArtifactError, KeyError, TypeError, ValueError, AttributeError):
-        yield f"the run that serves, {current.name}, was made by a graphrecall that could not go on from a run"
+        report, was = Report.load(current), read_config(current)
+    except ArtifactError as error:
+        yield f"the run that serves, {current.name}, cannot be continued: {error}"
         return
+    generation, reference = report.generation, report.reference
     try:
         current.verify()
     except ArtifactError as error:
@@ -140,12 +122,12 @@ def _reasons(
     if differing := sorted(changed_keys(_parts(was, left_out), _parts(config, left_out))):
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
         yield f"the configuration was changed: {', '.join(differing[:5])}{more}"
-    if dict(versions) != before:
+    if dict(versions) != (before := report.versions):
         names = sorted(name for name in {*versions, *before} if versions.get(name) != before.get(name))
         yield "other versions: " + ", ".join(f"{name} {before.get(name)} to {versions.get(name)}" for name in names)
     if settings.full_after and generation >= settings.full_after:
         yield f"{generation} incremental runs in a row were made, refresh.full_after = {settings.full_after}"
-    lead = lead_of(report)
+    lead = report.lead()
     if generation and reference.lead and lead is not None and lead < settings.full_below * reference.lead:
         yield (
             f"NDCG is {lead:.2f} times that of popularity, below {settings.full_below:g} of the {reference.lead:.2f} "
@@ -153,16 +135,6 @@ def _reasons(
         )
     if current.name in rejected:
         yield f"a run that went on from {current.name} was rejected"
-
-
-def lead_of(report: Mapping[str, Any]) -> float | None:
-    """How many times popularity's NDCG a run reached when the gate read it; None where it did not."""
-    try:
-        readings = report["gate"]["readings"]
-        found = next(one for one in readings if re.fullmatch(r"ndcg@\d+ of popularity", one["name"]))
-        return float(found["now"]) / float(found["before"])
-    except (KeyError, TypeError, ValueError, StopIteration, ZeroDivisionError):
-        return None
 
 
 def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any], at: str = "") -> Iterator[str]:

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from kg.errors import ArtifactError, ConfigError
 from kg.io.files import digest, read_json, write_json
 from kg.privacy.user_key import UserKey
 from recall.config.privacy import PrivacyConfig
+from recall.runs.config import read_section
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
 
@@ -156,11 +156,7 @@ def privacy_of(run: RunLayout) -> PrivacyConfig:
     Raises:
         ArtifactError: its configuration is damaged.
     """
-    config = read_json(run.config)
-    try:
-        return PrivacyConfig(**(config.get("privacy") or {}))
-    except (AttributeError, TypeError) as error:
-        raise ArtifactError(f"{run.config} is damaged: its section privacy is none: {error}") from error
+    return read_section(run, "privacy", PrivacyConfig) or PrivacyConfig()
 
 
 def names_in_run(run: RunLayout | Path | str, ids: Sequence[str]) -> list[str]:
@@ -188,14 +184,3 @@ def names_in_run(run: RunLayout | Path | str, ids: Sequence[str]) -> list[str]:
 def marks_in_run(run: RunLayout, key: UserKey, names: Sequence[str]) -> list[str]:
     """The marks of users by what a run calls them."""
     return key.marks(names) if privacy_of(run).pseudonyms else key.marks_of_ids(names)
-
-
-def forgotten_facts(report: dict[str, Any]) -> dict[str, Any]:
-    """What a run's report says of those who are forgotten; also that of a run from before there was a list.
-
-    Returns:
-        `inputs`: the fingerprint of its inputs without the list; `on_list`: users on the list when it was made or
-        rewritten; `weights_may_remember`: of these, those whose doings the weights were trained on.
-    """
-    there = {"inputs": report.get("fingerprint", ""), "on_list": 0, "weights_may_remember": 0}
-    return {**there, **report.get("forgotten", {})}

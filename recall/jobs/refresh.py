@@ -12,7 +12,7 @@ never takes its place by itself: it is kept aside, and the same inputs are not t
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from gnn.device import check_device
 from kg import __version__
 from kg.errors import ArtifactError, GateError, GraphRecallError, StoreError
-from kg.io.files import read_json, remove_trees, write_json, write_manifest
+from kg.io.files import remove_trees, write_manifest
 from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
 from recall.jobs.forget import finish_forgetting
@@ -29,9 +29,10 @@ from recall.jobs.inputs import NOT_FINGERPRINTED, Inputs, Stages
 from recall.jobs.plan import Plan, plan_run
 from recall.ops.html_report import write_html
 from recall.ops.summary import SummaryLog
-from recall.quality.gate import Verdict, judge, same_verdict
+from recall.quality.gate import judge, same_verdict, unfinished_verdict
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder, free_bytes
+from recall.runs.report import Report, Verdict
 from recall.runs.versions import library_versions
 
 # Most nights find nothing changed. Importing torch and the driver of a database takes longer than to find that out, so
@@ -57,7 +58,7 @@ class RefreshResult:
 
     status: Literal["published", "unchanged", "rejected"]
     run: RunLayout | None
-    report: dict[str, Any]
+    report: Report
     rejected: RunLayout | None = None
     reasons: tuple[str, ...] = ()
     written_back: WriteBackFacts | None = None
@@ -72,7 +73,7 @@ class RefreshResult:
             "rejected": None if self.rejected is None else str(self.rejected.path),
             "reasons": list(self.reasons),
             "written_back": back,
-            "report": self.report,
+            "report": self.report.to_json(),
         }
 
 
@@ -133,14 +134,14 @@ def refresh(
                 plan=plan,
                 current=intact,
             )
-            incremental = report["kind"] == "incremental"
+            incremental = report.kind == "incremental"
             verdict = judge(
                 config.gate, stages.run, current=intact, problem=problem, incremental=incremental, progress=progress
             )
         except GateError as error:
-            report = read_json(stages.run.report)
-            incremental = report["kind"] == "incremental"
-            verdict = Verdict.without_numbers(config.gate, str(error), current=intact, incremental=incremental)
+            report = Report.load(stages.run)
+            incremental = report.kind == "incremental"
+            verdict = unfinished_verdict(config.gate, str(error), current=intact, incremental=incremental)
         report = _finish(runs, stages.run, report, verdict)
         if verdict.passed:
             run = runs.publish(stages.run.path, fingerprint=inputs.fingerprint)
@@ -169,7 +170,7 @@ def plan_for(config: RefreshConfig, runs: RunsFolder, current: RunLayout | None,
     bases = []
     for run in runs.rejected():
         with suppress(ArtifactError):
-            bases.append(str(read_json(run.report).get("base")))
+            bases.append(Report.load(run).base or "")
     return plan_run(
         config.refresh,
         current,
@@ -181,16 +182,16 @@ def plan_for(config: RefreshConfig, runs: RunsFolder, current: RunLayout | None,
     )
 
 
-def _finish(runs: RunsFolder, run: RunLayout, report: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+def _finish(runs: RunsFolder, run: RunLayout, report: Report, verdict: Verdict) -> Report:
     """Write what depends on the verdict, and the manifest last; nothing of the run is changed afterwards."""
-    report = {**report, "gate": verdict.to_json()}
-    write_json(run.report, report)
+    report = report.changed(gate=verdict)
+    report.save(run)
     write_html(run, report, SummaryLog(runs.path).read())
     facts = {
-        "fingerprint": report["fingerprint"],
-        "created": report["created"],
+        "fingerprint": report.fingerprint,
+        "created": report.created,
         "library_version": __version__,
-        "metrics": _headline(report["evaluation"]),
+        "metrics": report.headline(),
     }
     write_manifest(run.path, facts if verdict.passed else {**facts, "rejected": list(verdict.reasons)})
     return report
@@ -265,8 +266,8 @@ def _settle(
         return _judged_again(config, runs, known.run, current, progress)
     if known.what == "serve again":
         runs.serve(known.run)
-        return RefreshResult(status="published", run=known.run, report=read_json(known.run.report))
-    report = {} if current is None else read_json(current.report)
+        return RefreshResult(status="published", run=known.run, report=Report.load(known.run))
+    report = Report.load(known.run if current is None else current)
     reasons = (known.told,) if known.what == "rolled back" else ()
     return RefreshResult(status="unchanged", run=current, report=report, reasons=reasons)
 
@@ -275,11 +276,10 @@ def _judged_again(
     config: RefreshConfig, runs: RunsFolder, rejected: RunLayout, current: RunLayout | None, progress: Progress
 ) -> RefreshResult:
     """A rejected run before the gate of today; at once when neither the limits nor what serves have changed."""
-    report = read_json(rejected.report)
-    told = report["gate"]
+    report = Report.load(rejected)
     intact, problem = intact_run(current)
-    if not same_verdict(told, config.gate, intact):
-        incremental = report["kind"] == "incremental" and intact is not None and report["base"] == intact.name
+    if report.gate is None or not same_verdict(report.gate, config.gate, intact):
+        incremental = report.kind == "incremental" and intact is not None and report.base == intact.name
         verdict = judge(
             config.gate, rejected, current=intact, problem=problem, incremental=incremental, progress=progress
         )
@@ -291,18 +291,8 @@ def _judged_again(
             runs.serve(run)
             return RefreshResult(status="published", run=run, report=report)
         runs.replace_rejected(rejected, judged.path)
-        told = report["gate"]
-    return RefreshResult(
-        status="rejected", run=current, report=report, rejected=rejected, reasons=tuple(told["reasons"])
-    )
-
-
-def _headline(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """Recall and NDCG of what serves, in the first group at the first cut-off: what a list of runs shows."""
-    row = next((row for row in evaluation["metrics"] if row["ranker"] == evaluation["serves"]), None)
-    if row is None:
-        return {}
-    return {name: row[name] for name in (f"recall@{evaluation['k'][0]}", f"ndcg@{evaluation['k'][0]}")}
+    reasons = () if report.gate is None else report.gate.reasons
+    return RefreshResult(status="rejected", run=current, report=report, rejected=rejected, reasons=reasons)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from kg.errors import ArtifactError, GraphRecallError, RefreshInProgressError
-from kg.io.files import read_json, write_text
+from kg.io.files import write_text
 from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
 from recall.jobs.refresh import RefreshResult, refresh
@@ -21,6 +21,7 @@ from recall.ops.logs import FIELDS
 from recall.ops.metrics import exposition
 from recall.ops.summary import Status, SummaryLog, summarise
 from recall.runs.registry import RunsFolder
+from recall.runs.report import Report
 
 if TYPE_CHECKING:  # it imports torch
     from gnn.distributed import Ranks
@@ -122,12 +123,12 @@ def _report(config: RefreshConfig, *, error: BaseException | None, **facts: Any)
     _log.log(level, "refresh %s", summary["status"], extra={FIELDS: summary}, exc_info=unexpected)
 
 
-def _serving(runs: RunsFolder) -> tuple[str | None, dict[str, Any] | None]:
+def _serving(runs: RunsFolder) -> tuple[str | None, Report | None]:
     """The run that serves and its report, as far as they can be read."""
     current = runs.current()
     if current is None:
         return None, None
-    report: dict[str, Any] | None = None
+    report: Report | None = None
     with suppress(ArtifactError, OSError):
-        report = read_json(current.report)
+        report = Report.load(current)
     return current.name, report

@@ -9,9 +9,9 @@ nearly every row of it depends on what changed, if only by a degree or a norm.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,12 +36,13 @@ from kg.stores.embedded.build import build_store
 from recall.channels import EmbeddingChannel
 from recall.config.deployment import RefreshConfig
 from recall.fusion.fusion import fused_channel
-from recall.jobs.changes import describe, difference_to
+from recall.jobs.changes import Comparison, describe, difference_to
 from recall.jobs.fit_channels import keep_channels
 from recall.jobs.inputs import Inputs, Stages, prepare
-from recall.jobs.plan import Plan, Reference
+from recall.jobs.plan import Plan
 from recall.quality.assess import assess, exact_channel, write_split
 from recall.runs.layout import RunLayout
+from recall.runs.report import MetricsRow, Reference, Report
 from recall.runs.versions import library_versions
 
 FIRST = Plan(kind="full", reasons=("there is no run to go on from",))
@@ -58,7 +59,7 @@ def make_run(
     ranks: Ranks = ALONE,
     plan: Plan = FIRST,
     current: RunLayout | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """All stages; the staged run is complete afterwards but for its manifest.
 
     Args:
@@ -87,15 +88,17 @@ def make_run(
     graph, features = prepared.graph, prepared.features
 
     def compare() -> dict[str, Any]:
-        found = difference_to(current, graph)
-        told = describe(current, inputs, graph, found=found)
-        if plan.base is None or found is None:
-            return {**told, "full": []}
-        return {**told, "full": list(_too_much(config, plan.base, found, features))}
+        difference = difference_to(current, graph)
+        comparison = describe(current, inputs, graph, difference=difference)
+        full: list[str] = []
+        if plan.base is not None and difference is not None:
+            full = list(_too_much(config, plan.base, difference, features))
+        return {"comparison": comparison.to_json(), "full": full}
 
-    compared = stages.do("compare", stages.work / "nothing", compare)
-    if compared["full"]:
-        plan = plan.full(compared["full"])
+    facts = stages.do("compare", stages.work / "nothing", compare)
+    compared = Comparison.model_validate(facts["comparison"])
+    if facts["full"]:
+        plan = plan.full(facts["full"])
     base = None if plan.base is None else _Base(plan.base, config, plan)
     known, stayed = None, {"train": 0, "valid": 0}
     if base is not None:
@@ -109,7 +112,7 @@ def make_run(
     indexed: dict[str, Any] | None = None
     quality = prepared.quality
 
-    def tell() -> dict[str, Any]:
+    def tell() -> Report:
         """Write the configuration and the report of what is there by now."""
         reference = plan.reference
         if reference is None:
@@ -118,9 +121,9 @@ def make_run(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "fingerprint": inputs.fingerprint,
             **plan.to_json(),
-            "reference": asdict(reference),
-            "sources": compared["sources"],
-            "changes": compared["changes"],
+            "reference": reference.to_json(),
+            "sources": compared.sources,
+            "changes": compared.changes,
             "stayed_known": stayed,
             "data": graph.facts(),
             "quality": quality,
@@ -136,8 +139,9 @@ def make_run(
             "versions": library_versions(),
         }
         write_json(run.config, inputs.kept_config(config))
-        write_json(run.report, report)
-        return report
+        made = Report.model_validate(report)
+        made.save(run)
+        return made
 
     def refuse(reason: str) -> NoReturn:
         tell()
@@ -177,7 +181,7 @@ def make_run(
 
     def evaluate() -> dict[str, Any]:
         model = exact_channel(_load_model(run.evaluation_model, refuse), view)
-        found = assess(
+        evaluation = assess(
             graph,
             split,
             model,
@@ -190,8 +194,8 @@ def make_run(
             features=features,
             progress=progress,
         )
-        _check_numbers(found["metrics"], refuse)
-        return found
+        _check_numbers(evaluation.metrics, refuse)
+        return evaluation.to_json()
 
     measured = stages.do("evaluate", stages.work / "nothing", evaluate)
 
@@ -239,8 +243,8 @@ def make_run(
     stored = stages.do("store", run.store.parent, store)
     if "finding" in stored:
         quality = {**quality, "findings": [*quality["findings"], stored["finding"]]}
-    if compared["findings"]:
-        quality = {**quality, "findings": [*quality["findings"], *compared["findings"]]}
+    if compared.findings:
+        quality = {**quality, "findings": [*quality["findings"], *compared.findings]}
     return tell()
 
 
@@ -255,11 +259,10 @@ class _Base:
 
     def __init__(self, run: RunLayout, config: RefreshConfig, plan: Plan) -> None:
         self.run = run
-        report = read_json(run.report)
-        chosen = report["training"]["evaluation"]
-        self.training = warm_training(config, plan, beta=chosen["beta"], prior=chosen["prior"])
-        fusion = report.get("fusion")
-        self.weights: dict[str, float] | None = None if fusion is None else fusion["weights"]
+        report = Report.load(run)
+        training = report.training["evaluation"]
+        self.training = warm_training(config, plan, beta=training.beta, prior=training.prior)
+        self.weights = None if report.fusion is None else report.fusion.weights
         self._graph = load_graph(run.graph)
 
     def parameters(self, model: Path) -> Parameters:
@@ -364,8 +367,8 @@ def _load_model(folder: Path, refuse: Callable[[str], NoReturn]) -> Embeddings:
     return found
 
 
-def _check_numbers(rows: Sequence[Mapping[str, Any]], refuse: Callable[[str], NoReturn]) -> None:
+def _check_numbers(rows: Sequence[MetricsRow], refuse: Callable[[str], NoReturn]) -> None:
     for row in rows:
-        bad = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
+        bad = [name for name, value in row.metrics.items() if not math.isfinite(value)]
         if bad:
-            refuse(f"{', '.join(bad)} of {row['ranker']} for {row['group']} is no number")
+            refuse(f"{', '.join(bad)} of {row.ranker} for {row.group} is no number")

@@ -18,6 +18,7 @@ from kg.io.files import write_text
 from recall.ops.report_plots import UNPRINTABLE, rankers_plot, runs_plot, times_plot, training_plot
 from recall.ops.words import duration, moment
 from recall.runs.layout import RunLayout
+from recall.runs.report import ChangeCounts, Changes, EvaluationReport, Report
 
 _log = logging.getLogger(__name__)
 
@@ -27,14 +28,14 @@ MOST_EXAMPLES = 10
 MOST_REFRESHES = 12
 
 
-def write_html(run: RunLayout, report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
+def write_html(run: RunLayout, report: Report, history: Sequence[Mapping[str, Any]]) -> None:
     """Write `report.html` into a run that is not published yet, or is being made anew.
 
     What cannot be shown is a warning in the log, and the run goes without the page: it serves all the same.
 
     Args:
         run: the folder, before its manifest is written.
-        report: its report.json.
+        report: its report.
         history: summaries of earlier refreshes, oldest first (`recall.ops.summary.SummaryLog.read`).
     """
     try:
@@ -47,11 +48,11 @@ def write_html(run: RunLayout, report: Mapping[str, Any], history: Sequence[Mapp
     write_text(run.path / NAME, page)
 
 
-def render(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
+def render(report: Report, history: Sequence[Mapping[str, Any]]) -> str:
     """The page.
 
     Args:
-        report: report.json of a run.
+        report: of a run.
         history: summaries of earlier refreshes, oldest first; only those that published a run give points to the plots.
     """
     page = Environment(
@@ -68,59 +69,48 @@ def render(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> s
     return page.get_template("report.html.jinja").render(_content(report, history))
 
 
-def _content(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _content(report: Report, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     published = [
         summary
         for summary in history
         if summary.get("status") == "published" and isinstance(summary.get("metrics"), dict)
     ]
     before = _before(published, report)
-    evaluation, quality = report.get("evaluation", {}), report.get("quality", {})
-    changes = report.get("changes") or {}
-    created = str(report.get("created", ""))
-    kind = "incremental refresh" if report.get("kind") == "incremental" else "full build"
-    base = f" on {report['base']}" if report.get("base") else ""
-    seconds = sum(report.get("timings", {}).values())
+    changes = report.changes
+    kind = "incremental refresh" if report.kind == "incremental" else "full build"
+    base = f" on {report.base}" if report.base else ""
+    data = report.to_json()
     return {
-        "title": f"Refresh of {moment(created)}",
-        "lead": f"{kind}{base}, {duration(seconds)} of work, seed {report.get('seed')}, on {report.get('device')}",
-        "tiles": _tiles(report.get("data", {}), before.get("counts", {})),
-        "gate": _gate(report.get("gate")),
+        "title": f"Refresh of {moment(report.created)}",
+        "lead": f"{kind}{base}, {duration(sum(report.timings.values()))} of work, seed {report.seed}, "
+        f"on {report.device}",
+        "tiles": _tiles(data.get("data", {}), before.get("counts", {})),
+        "gate": report.gate,
         "reasons": _reasons(report),
-        "groups": _groups(evaluation, before.get("metrics", {})),
+        "groups": _groups(report.evaluation, before.get("metrics", {})),
         "changes": changes,
-        "changed_nodes": _changed(changes.get("nodes", {}), "type"),
-        "changed_edges": _changed(changes.get("edges", {}), "relation"),
-        "changes_more": _more_changes(changes),
-        "findings": quality.get("findings", []),
-        "sources": [_short(source) for source in report.get("sources") or quality.get("sources", [])],
-        "counts": {name: report.get("data", {}).get(name, {}) for name in ("nodes", "edges")},
+        "changed_nodes": [] if changes is None else _changed(changes.nodes, "type"),
+        "changed_edges": [] if changes is None else _changed(changes.edges, "relation"),
+        "changes_more": {} if changes is None else _more_changes(changes),
+        "findings": report.quality.findings,
+        "sources": [_short(source.to_json()) for source in report.sources or report.quality.sources],
+        "counts": {"nodes": report.data.nodes, "edges": report.data.edges},
         "refreshes": [_refresh(summary) for summary in history[: -MOST_REFRESHES - 1 : -1]],
-        "made_with": {name: report[name] for name in ("texts", "index", "fusion", "versions") if report.get(name)},
+        "made_with": {name: data[name] for name in ("texts", "index", "fusion", "versions") if data.get(name)},
         "plots": {
             "runs": runs_plot(published, report),
-            "rankers": rankers_plot(evaluation),
-            "training": training_plot(report.get("training", {}).get("evaluation", {})),
-            "times": times_plot(report.get("timings", {})),
+            "rankers": rankers_plot(report.evaluation),
+            "training": training_plot(report.training.get("evaluation")),
+            "times": times_plot(report.timings),
         },
     }
 
 
-def _before(published: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The summary of the run that served when this one was made; of the last one published, where that is unknown."""
-    gate = report.get("gate") or {}
-    if "against" not in gate:
+def _before(published: Sequence[Mapping[str, Any]], report: Report) -> Mapping[str, Any]:
+    """The summary of the run that served when this one was made; the last one published before the gate has judged."""
+    if report.gate is None:
         return published[-1] if published else {}
-    return next((summary for summary in reversed(published) if summary.get("run") == gate["against"]), {})
-
-
-def _gate(gate: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The gate's part of the report, with None for every field that it lacks."""
-    if not gate:
-        return None
-    empty = dict.fromkeys(("passed", "against", "users", "reasons", "note", "readings"))
-    reading = dict.fromkeys(("name", "before", "now", "change", "limit", "passed", "text"))
-    return empty | dict(gate) | {"readings": [reading | measured for measured in gate.get("readings") or ()]}
+    return next((summary for summary in reversed(published) if summary.get("run") == report.gate.against), {})
 
 
 def _tiles(data: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -135,76 +125,71 @@ def _tiles(data: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str,
     ]
 
 
-def _groups(evaluation: Mapping[str, Any], before: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+def _groups(evaluation: EvaluationReport, before: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
     """A table for each group of users or items: a row a ranker, and what served before."""
-    rows, serves = evaluation.get("metrics", []), evaluation.get("serves", "model")
     groups = []
-    for group in dict.fromkeys(row["group"] for row in rows):
-        of_group = [row for row in rows if row["group"] == group]
-        names = [f"{name}@{k}" for k in evaluation["k"] for name in SHOWN if f"{name}@{k}" in of_group[0]]
-        values_before = before.get(group)
-        intervals: Mapping[str, Sequence[float]] = next(
-            (row.get("intervals", {}) for row in of_group if row["ranker"] == serves), {}
-        )
+    for group in dict.fromkeys(row.group for row in evaluation.metrics):
+        rows = [row for row in evaluation.metrics if row.group == group]
+        names = [f"{name}@{k}" for k in evaluation.k for name in SHOWN if f"{name}@{k}" in rows[0].metrics]
+        was = before.get(group)
+        intervals = next((row.intervals for row in rows if row.ranker == evaluation.serves), {})
         groups.append(
             {
                 "name": group,
-                "users": of_group[0].get("users"),
+                "users": rows[0].users,
                 "names": names,
                 "rows": [
                     {
-                        "ranker": row["ranker"],
-                        "serves": row["ranker"] == serves,
-                        "values": [f"{row[name]:.4f}" for name in names],
+                        "ranker": row.ranker,
+                        "serves": row.ranker == evaluation.serves,
+                        "values": [f"{row.metrics[name]:.4f}" for name in names],
                     }
-                    for row in of_group
+                    for row in rows
                 ],
-                "before": values_before
-                and [f"{values_before[name]:.4f}" if name in values_before else "" for name in names],
+                "before": was and [f"{was[name]:.4f}" if name in was else "" for name in names],
                 "intervals": ", ".join(f"{name} {low:.4f} to {high:.4f}" for name, (low, high) in intervals.items()),
             }
         )
     return groups
 
 
-def _changed(changes: Mapping[str, Mapping[str, Any]], heading: str) -> list[dict[str, Any]]:
+def _changed(changes: Mapping[str, ChangeCounts], what: str) -> list[dict[str, Any]]:
     """The node types or relations that changed, examples last."""
     rows = []
-    for name, facts in changes.items():
-        if any(facts.get(kind) for kind in ("added", "removed", "changed")):
-            plain = {key: value for key, value in facts.items() if key != "examples"}
-            rows.append({heading: name, **plain, "examples": facts.get("examples") or ""})
+    for name, counts in changes.items():
+        if counts.added or counts.removed or counts.changed:
+            facts = counts.to_json()
+            examples = facts.pop("examples", None) or ""
+            rows.append({what: name, **facts, "examples": examples})
     return rows
 
 
-def _more_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Further facts about a change: shares, and the times of the interactions as dates."""
-    rows: dict[str, Any] = {}
-    if shares := changes.get("shares"):
-        rows["share that changed"] = {name: f"{share:.2%}" for name, share in shares.items()}
-    if times := changes.get("times"):
-        rows["newest interaction before"] = _date(times.get("newest_before"))
-        rows["newest interaction now"] = _date(times.get("newest"))
-        rows["added, and older than the newest before"] = times.get("added_late")
-    return rows
+def _more_changes(changes: Changes) -> dict[str, Any]:
+    """What else is in a change: shares, and the times of the interactions as dates."""
+    more: dict[str, Any] = {}
+    if changes.shares:
+        more["share that changed"] = {name: f"{share:.2%}" for name, share in changes.shares.items()}
+    if times := changes.times:
+        more["newest interaction before"] = _date(times.newest_before)
+        more["newest interaction now"] = _date(times.newest)
+        more["added, and older than the newest before"] = times.added_late
+    return more
 
 
-def _reasons(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Why the run is a full or an incremental one, and what follows from it."""
-    rows: dict[str, Any] = {}
-    if report.get("reasons"):
-        rows["because"] = "; ".join(report["reasons"])
-    if report.get("generation"):
-        rows["incremental runs since the last full one"] = report["generation"]
-    if any((report.get("stayed_known") or {}).values()):
-        rows["interactions not held out, for an ancestor was trained on them"] = report["stayed_known"]
-    for key, heading in (
-        ("on_list", "users on the list of the forgotten"),
-        ("weights_may_remember", "forgotten users that the weights were trained with"),
-    ):
-        if count := (report.get("forgotten") or {}).get(key):
-            rows[heading] = count
-    return rows
+def _reasons(report: Report) -> dict[str, Any]:
+    """Why the run is a full or an incremental one, and what came of that."""
+    reasons: dict[str, Any] = {}
+    if report.reasons:
+        reasons["because"] = "; ".join(report.reasons)
+    if report.generation:
+        reasons["incremental runs since the last full one"] = report.generation
+    if any(report.stayed_known.values()):
+        reasons["interactions not held out, for an ancestor was trained on them"] = report.stayed_known
+    if report.forgotten.on_list:
+        reasons["users on the list of the forgotten"] = report.forgotten.on_list
+    if report.forgotten.weights_may_remember:
+        reasons["forgotten users that the weights were trained with"] = report.forgotten.weights_may_remember
+    return reasons
 
 
 def _short(source: Mapping[str, Any]) -> dict[str, Any]:

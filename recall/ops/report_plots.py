@@ -9,8 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from recall.ops.summary import headline
 from recall.ops.words import duration, moment
+from recall.runs.report import EvaluationReport, Report, Training
 
 DRAWN = ("recall", "ndcg", "coverage")
 MOST_RUNS = 40
@@ -18,15 +18,14 @@ COLOURS = ("#2f6db5", "#c77c11", "#2e7d4f", "#8a4fa3", "#b3392b", "#4c7d8a")
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
-def runs_plot(published: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> Markup | None:
+def runs_plot(published: Sequence[Mapping[str, Any]], report: Report) -> Markup | None:
     """The first group's metrics at the first cut-off over the last runs, this one included."""
-    evaluation = report.get("evaluation", {})
-    now = headline(evaluation)
+    now = report.evaluation.served_by_group()
     if not now or not published:
         return None
-    group, k = next(iter(now)), evaluation["k"][0]
+    group, k = next(iter(now)), report.evaluation.k[0]
     points = [(summary.get("created"), summary["metrics"].get(group, {})) for summary in published[-MOST_RUNS:]]
-    points.append((report.get("created"), now[group]))
+    points.append((report.created, now[group]))
     figure, axes = _figure(2.6)
     at = range(len(points))
     for colour, name in zip(COLOURS, DRAWN, strict=False):
@@ -40,31 +39,31 @@ def runs_plot(published: Sequence[Mapping[str, Any]], report: Mapping[str, Any])
     return _svg(figure, "runs")
 
 
-def rankers_plot(evaluation: Mapping[str, Any]) -> Markup | None:
+def rankers_plot(evaluation: EvaluationReport) -> Markup | None:
     """The first group's recall and NDCG at the first cut-off, of every ranker; None for a single ranker."""
-    rows = evaluation.get("metrics", [])
-    if len({row["ranker"] for row in rows}) < 2:
+    rows = evaluation.metrics
+    if len({row.ranker for row in rows}) < 2:
         return None
-    group, k = rows[0]["group"], evaluation["k"][0]
-    of_group = [row for row in rows if row["group"] == group]
-    names = [name for name in ("recall", "ndcg") if f"{name}@{k}" in of_group[0]]
+    group, k = rows[0].group, evaluation.k[0]
+    of_group = [row for row in rows if row.group == group]
+    names = [name for name in ("recall", "ndcg") if f"{name}@{k}" in of_group[0].metrics]
     figure, axes = _figure(0.9 + 0.34 * len(of_group))
     height = 0.8 / max(len(names), 1)
     for number, name in enumerate(names):
         places = [place + number * height for place in range(len(of_group))]
-        values = [row[f"{name}@{k}"] for row in of_group]
+        values = [row.metrics[f"{name}@{k}"] for row in of_group]
         axes.barh(places, values, height=height, color=COLOURS[number], label=f"{name}@{k}")
     middle = [place + height * (len(names) - 1) / 2 for place in range(len(of_group))]
-    axes.set_yticks(middle, [_label(row["ranker"]) for row in of_group], fontsize=8, parse_math=False)
+    axes.set_yticks(middle, [_label(row.ranker) for row in of_group], fontsize=8, parse_math=False)
     axes.invert_yaxis()
     axes.set_title(_label(group), fontsize=9, loc="left", parse_math=False)
     figure.legend(frameon=False, fontsize=8, ncols=2, loc="outside upper right")
     return _svg(figure, "rankers")
 
 
-def training_plot(training: Mapping[str, Any]) -> Markup | None:
+def training_plot(training: Training | None) -> Markup | None:
     """The loss and the validation metrics over the steps; None with fewer than two records of the loss."""
-    steps = [record for record in training.get("history", []) if "loss" in record]
+    steps = [] if training is None else [record for record in training.history if "loss" in record]
     if len(steps) < 2:
         return None
     figure, axes = _figure(2.2)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from kg.io.files import write_text
+from recall.runs.report import Report
 
 Status = Literal["published", "unchanged", "rejected", "failed", "locked", "interrupted"]
 STATUSES: tuple[Status, ...] = ("published", "unchanged", "rejected", "failed", "locked", "interrupted")
@@ -30,20 +31,6 @@ STATUS = Path("/proc/self/status")
 LOCK_TIMEOUT = 10.0  # seconds to wait for another refresh that writes its line
 
 
-def headline(evaluation: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The metrics of the ranker that serves, by group of users: every number in its rows.
-
-    Args:
-        evaluation: the part of a report.
-    """
-    groups: dict[str, dict[str, float]] = {}
-    for row in evaluation.get("metrics", ()):
-        if row["ranker"] == evaluation.get("serves", "model"):
-            numbers = {name: value for name, value in row.items() if "@" in name and isinstance(value, int | float)}
-            groups.setdefault(row["group"], {}).update(numbers)
-    return groups
-
-
 def summarise(
     status: Status,
     *,
@@ -52,7 +39,7 @@ def summarise(
     exit_code: int,
     runs: Path,
     run: str | None = None,
-    report: Mapping[str, Any] | None = None,
+    report: Report | None = None,
     error: str | None = None,
     **more: Any,
 ) -> dict[str, Any]:
@@ -98,19 +85,18 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _of_report(report: Mapping[str, Any]) -> dict[str, Any]:
-    findings = report.get("quality", {}).get("findings", ())
-    severities = [str(finding["severity"]) for finding in findings]
+def _of_report(report: Report) -> dict[str, Any]:
+    severities = [finding.severity for finding in report.quality.findings]
     return {
-        "created": report.get("created"),
-        "kind": report.get("kind", "full"),
-        "base": report.get("base"),
-        "generation": report.get("generation", 0),
-        "counts": report.get("data", {}),
+        "created": report.created,
+        "kind": report.kind,
+        "base": report.base,
+        "generation": report.generation,
+        "counts": report.data.to_json(),
         "findings": {name: severities.count(name) for name in sorted(set(severities))},
-        "k": report.get("evaluation", {}).get("k", []),
-        "metrics": headline(report.get("evaluation", {})),
-        "timings": report.get("timings", {}),
+        "k": list(report.evaluation.k),
+        "metrics": report.evaluation.served_by_group(),
+        "timings": report.timings,
     }
 
 

@@ -13,7 +13,6 @@ from gnn.graph.embeddings import Embeddings
 from gnn.text.features import TextFeatures
 from kg import KnowledgeGraph, Split
 from kg.errors import ArtifactError, ConfigError
-from kg.io.files import read_json
 from kg.io.graph_folder import load_graph
 from kg.io.parquet import read_table, write_table
 from kg.progress import SILENT, Progress
@@ -24,7 +23,9 @@ from recall.contracts import Channel
 from recall.fusion.fusion import Fusion, fused_channel
 from recall.index.item_index import IndexConfig
 from recall.quality.measure import measure
+from recall.runs.config import read_config, read_section
 from recall.runs.layout import RunLayout
+from recall.runs.report import EvaluationReport, MetricsRow
 
 MODEL = "model"
 FUSED = "fusion"
@@ -44,7 +45,7 @@ def assess(
     channels: ChannelsConfig | None = None,
     features: TextFeatures | None = None,
     progress: Progress = SILENT,
-) -> dict[str, Any]:
+) -> EvaluationReport:
     """Measure a fitted channel, and baselines fitted here, on every group of users of the test part.
 
     The model was trained on "train" with its steps chosen on "valid"; the baselines are fitted on "train" as well. For
@@ -64,7 +65,7 @@ def assess(
         progress: hears of finished rankers.
 
     Returns:
-        Plain data: `k`, `split`, `serves` (the ranker that a run serves), and `metrics`, a row a ranker and group.
+        A row a ranker and group.
     """
     cutoffs = sorted(set(ks))
     view = split.view(graph, "train")
@@ -76,20 +77,20 @@ def assess(
         fitted |= {name: channel for name, channel in fusion.channels.items() if channel is not model}
     textless = features is not None and not len(features.vectors)
     names = list(dict.fromkeys([*fitted, *(name for name in baselines if not (textless and name == CONTENT_KNN))]))
-    rows: list[dict[str, Any]] = []
+    rows: list[MetricsRow] = []
     with progress.task("measuring on test", total=len(names)) as task:
         for name in names:
             task.note(name)
             channel = fitted[name] if name in fitted else settings.make(name, features).fit(view)
             rows += [
-                {"ranker": name, **found.summary(), **_intervals(found, name, cutoffs)}
-                for found in measure(channel, groups, trained_on=view, ks=cutoffs)
+                MetricsRow.model_validate({"ranker": name, **one.summary(), **_intervals(one, name, cutoffs)})
+                for one in measure(channel, groups, trained_on=view, ks=cutoffs)
             ]
             task.advance()
     order = {group.name: number for number, group in enumerate(groups)}
-    rows.sort(key=lambda row: order[row["group"]])
-    parts = {"kind": kind, **split.counts(), "tie_break": TIE_BREAK}
-    return {"k": cutoffs, "split": parts, "serves": next(iter(fitted)), "metrics": rows}
+    rows.sort(key=lambda row: order[row.group])
+    parts: dict[str, int | str] = {"kind": kind, **split.counts(), "tie_break": TIE_BREAK}
+    return EvaluationReport(k=tuple(cutoffs), split=parts, serves=next(iter(fitted)), metrics=tuple(rows))
 
 
 def _intervals(found: Evaluation, name: str, ks: Sequence[int]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def exact_channel(embeddings: Embeddings, trained_on: KnowledgeGraph) -> Embeddi
 
 def evaluate_run(
     run: RunLayout, *, ks: Sequence[int] | None = None, baselines: bool = True, progress: Progress = SILENT
-) -> dict[str, Any]:
+) -> EvaluationReport:
     """Measure a published run's evaluation model, never the serving one, which has seen the test part.
 
     Where the run fuses channels, those that it keeps of the training part are measured too, as they were published.
@@ -124,14 +125,14 @@ def evaluate_run(
         raise ConfigError(f"k = {min(ks)} must be at least 1")
     with run.hold():  # nobody removes it meanwhile
         run.verify()
-        config = read_json(run.config)
+        config = read_config(run)
         graph = load_graph(run.graph, verify=False)
         split = read_split(run.split, graph)
         view = split.view(graph, "train")
         model = exact_channel(Embeddings.load(run.evaluation_model), view)
         fusion = fused_channel(run.evaluation_channels, model, view)
         chosen = config["evaluation"]["baselines"] if baselines else []
-        result = assess(
+        return assess(
             graph,
             split,
             model,
@@ -139,11 +140,10 @@ def evaluate_run(
             ks=ks or config["evaluation"]["k"],
             fusion=fusion,
             baselines=chosen,
-            channels=ChannelsConfig.model_validate(config.get("channels", {})),
+            channels=read_section(run, "channels", ChannelsConfig),
             features=TextFeatures.load(run.features) if CONTENT_KNN in chosen else None,
             progress=progress,
         )
-    return {"run": run.name, **result}
 
 
 def write_split(split: Split, graph: KnowledgeGraph, path: Path) -> None:

@@ -1,15 +1,14 @@
 """Whether a new run may serve: its readings beside those of the run that serves, and their limits.
 
-Both runs answer the same questions (recall.quality.held_out). Their metrics are those of the evaluation models, which
-have not seen what is to be found; the lists that changed are those of the serving models. A run that fails is not
+Both runs answer the same questions (recall.quality.held_out). The metrics are those of the evaluation models, which
+have not seen the held-out items; the lists that are compared are those of the serving models. A run that fails is not
 thrown away: the caller keeps it, with the readings in its report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +17,14 @@ from gnn.evaluation.metrics import Values, bootstrap_interval, per_user_metrics
 from gnn.graph.embeddings import Embeddings
 from kg.arrays import IntArray, PairIndex, distinct
 from kg.errors import ArtifactError
-from kg.io.files import read_json
 from kg.progress import SILENT, Progress
 from recall.channels import Popularity
 from recall.config.gate import ChangeLimits, FirstLimits, GateSettings
 from recall.quality.held_out import Common, Questions, RunData
+from recall.runs.config import read_config
 from recall.runs.layout import RunLayout
+from recall.runs.report import GateKind, Reading, ReadingKind, Verdict
 from recall.serve.recommender import Recommender
-
-Kind = Literal["first", "incremental", "full"]
 
 TOP = 10
 KEPT_AT_LEAST = 0.5  # of the top 10, or they count as changed
@@ -35,96 +33,25 @@ SELF_CHECK_USERS = 20
 SOURCES = ("graph", "sources", "quality")  # sections that decide what a graph holds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """One thing that was looked at.
-
-    Attributes:
-        name: such as "ndcg@20".
-        now, before: of the new run and of the one that serves; None where there is none.
-        change: what is held against the limit, None where nothing is.
-        limit: in the unit of `change`, None where nothing is judged.
-        passed: whether it holds.
-        text: all of it in words.
-    """
-
-    name: str
-    now: float | None
-    before: float | None = None
-    change: float | None = None
-    limit: float | None = None
-    passed: bool = True
-    text: str
+def unfinished_verdict(settings: GateSettings, reason: str, *, current: RunLayout | None, incremental: bool) -> Verdict:
+    """The verdict on a run that could not be finished, because a value in it is not finite."""
+    return Verdict.of(
+        [Reading(kind="finite", name="no numbers", now=None, passed=False, text=reason)],
+        kind="first" if current is None else "incremental" if incremental else "full",
+        against=None if current is None else current.name,
+        note=None,
+        users=0,
+        limits=settings.model_dump(mode="json"),
+        unfinished=True,
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What the gate says.
-
-    Attributes:
-        kind: whose limits were applied.
-        against: id of the run that serves, or None.
-        limits: the settings.
-        users: how many were asked for held-out items.
-        readings: everything that was looked at.
-        note: why nothing was compared although a run serves.
-        unfinished: the run holds what is no number, so that it could not be finished and can never serve.
-    """
-
-    kind: Kind
-    against: str | None
-    limits: dict[str, Any]
-    users: int
-    readings: tuple[Reading, ...]
-    note: str | None = None
-    unfinished: bool = False
-
-    @classmethod
-    def without_numbers(
-        cls, settings: GateSettings, reason: str, *, current: RunLayout | None, incremental: bool
-    ) -> Verdict:
-        """That of a run that could not be finished, for something in it is no number."""
-        return cls(
-            kind="first" if current is None else "incremental" if incremental else "full",
-            against=None if current is None else current.name,
-            limits=settings.model_dump(mode="json"),
-            users=0,
-            readings=(Reading(name="no numbers", now=None, passed=False, text=reason),),
-            unfinished=True,
-        )
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """What failed, in words; empty when the run may serve."""
-        return tuple(reading.text for reading in self.readings if not reading.passed)
-
-    @property
-    def passed(self) -> bool:
-        """Whether the run may serve."""
-        return not self.reasons
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for the report."""
-        return {
-            "passed": self.passed,
-            "reasons": list(self.reasons),
-            "kind": self.kind,
-            "against": self.against,
-            "note": self.note,
-            "users": self.users,
-            "limits": self.limits,
-            "unfinished": self.unfinished,
-            "readings": [asdict(reading) for reading in self.readings],
-        }
-
-
-def same_verdict(told: Mapping[str, Any], settings: GateSettings, current: RunLayout | None) -> bool:
-    """Whether a verdict would still come out as it was kept: same limits and run to compare with, or a hopeless one."""
-    if told.get("unfinished"):
+def same_verdict(verdict: Verdict, settings: GateSettings, current: RunLayout | None) -> bool:
+    """Whether judging again would change nothing: same limits and run to compare with, or a run that cannot serve."""
+    if verdict.unfinished:
         return True
-    return told.get("against") == (None if current is None else current.name) and told.get(
-        "limits"
-    ) == settings.model_dump(mode="json")
+    same_run = verdict.against == (None if current is None else current.name)
+    return same_run and verdict.limits == settings.model_dump(mode="json")
 
 
 def judge(
@@ -140,11 +67,11 @@ def judge(
 
     Args:
         settings: the limits.
-        run: with everything but, perhaps, a manifest.
+        run: complete, but for its manifest.
         current: the run that serves, intact; None: there is none, and the limits of a first run apply.
-        problem: why the run that serves is no measure, for the record.
-        incremental: it went on from the one that serves.
-        progress: hears of the steps.
+        problem: why the run that serves cannot be compared with, for the record.
+        incremental: the run continues the one that serves.
+        progress: listener.
 
     Raises:
         ArtifactError: the new run cannot be loaded.
@@ -158,7 +85,7 @@ def judge(
             except ArtifactError as error:  # intact, but of a version whose models this one cannot read
                 problem = f"the run that serves cannot be read, so that nothing is compared with it: {error}"
         task.advance()
-        kind: Kind = "first" if before is None else "incremental" if incremental else "full"
+        kind: GateKind = "first" if before is None else "incremental" if incremental else "full"
         limits: FirstLimits = getattr(settings, kind)
         common = Common(new, None) if before is None else before.common
         recommender = Recommender.of_run(run, verify=False, graph=new.graph)
@@ -178,13 +105,14 @@ def judge(
             popular = common.rank(Popularity().fit(new.view), held_out, k, of=new)
             readings += _alone(settings, limits, held_out, lists, popular, k)
         task.advance()
-    return Verdict(
+    return Verdict.of(
+        readings,
         kind=kind,
         against=None if current is None else current.name,
-        limits=settings.model_dump(mode="json"),
-        users=len(held_out),
-        readings=tuple(readings),
         note=problem,
+        users=len(held_out),
+        limits=settings.model_dump(mode="json"),
+        unfinished=False,
     )
 
 
@@ -193,7 +121,7 @@ class _Answers:
     """What the run that serves answers to the common questions.
 
     Attributes:
-        common: the ground of both runs.
+        common: users and items of both runs.
         lists: of its evaluation model, to the held-out questions, (users, k).
         top: of its serving model, (users, TOP).
     """
@@ -216,16 +144,17 @@ def _cut(common: Common, k: int) -> int:
 
 
 def _sound(recommender: Recommender, run: RunLayout) -> Iterator[Reading]:
-    """Ask the run for candidates before anybody else does, and look at its numbers."""
+    """Whether all values of the models are finite, and whether the run answers a few users as it should."""
     bad = 0
     for folder in (run.evaluation_model, run.model):
-        found = Embeddings.load(folder)
-        bad += sum(int((~np.isfinite(part)).sum()) for part in (found.final, found.item_scale, found.item_prior))
+        model = Embeddings.load(folder)
+        bad += sum(int((~np.isfinite(part)).sum()) for part in (model.final, model.item_scale, model.item_prior))
     yield Reading(
+        kind="finite",
         name="no numbers",
         now=float(bad),
-        limit=0.0,
         change=float(bad),
+        limit=0.0,
         passed=not bad,
         text=f"{bad:,} values of the model's vectors are no numbers",
     )
@@ -236,30 +165,31 @@ def _sound(recommender: Recommender, run: RunLayout) -> Iterator[Reading]:
     interactions = graph.interactions
     pairs = PairIndex.of(interactions.user, interactions.item, len(graph.items))
     seen = int(pairs.contains(graph.users.index(answer["user_id"]), graph.items.index(answer["item_id"])).sum())
-    strange = int((~np.isfinite(answer["score"].to_numpy())).sum())
-    wrong = [
+    not_finite = int((~np.isfinite(answer["score"].to_numpy())).sum())
+    problems = [
         text
-        for text, found in (
-            (f"no candidate for any of {len(users)} users", not answer.num_rows),
-            (f"{strange} scores that are no numbers", bool(strange)),
-            (f"{seen} items that users have seen", bool(seen)),
+        for text, count in (
+            (f"no candidate for any of {len(users)} users", int(not answer.num_rows)),
+            (f"{not_finite} scores that are no numbers", not_finite),
+            (f"{seen} items that users have seen", seen),
         )
-        if found
+        if count
     ]
     yield Reading(
+        kind="self-check",
         name="self-check",
         now=float(answer.num_rows),
-        passed=not wrong,
-        text=f"asked for {len(users)} users the new run gives {' and '.join(wrong) or 'candidates as it should'}",
+        passed=not problems,
+        text=f"asked for {len(users)} users the new run gives {' and '.join(problems) or 'candidates as it should'}",
     )
 
 
 def _counts(common: Common, limits: ChangeLimits) -> Iterator[Reading]:
     """Users and items by their ids, interactions and edges by their number."""
-    new, old = common.new.graph, common.old.graph if common.old is not None else None
-    if old is None:
+    if common.old is None:
         return
-    judged = _same_sources(common)
+    new, old = common.new.graph, common.old.graph
+    judged = _same_sources(common.new.run, common.old.run)
     schema = new.schema
     for name, now, before, stayed in (
         (schema.user_type, len(new.users), len(old.users), common.num_users),
@@ -276,29 +206,53 @@ def _counts(common: Common, limits: ChangeLimits) -> Iterator[Reading]:
 
 def _count(name: str, now: int, before: int, gone: int, limits: ChangeLimits, *, judged: bool) -> Reading:
     missing, added = max(gone, 0) / max(before, 1), (now - before) / max(before, 1)
-    too_few, too_many = missing > limits.gone, added > limits.more
+    too_many = added > limits.more and missing <= limits.gone
+    change, limit = (added, limits.more) if too_many else (missing, limits.gone)
+    words = "more" if too_many else "of those before are gone"
     text = f"{name}: {now:,}, before {before:,}"
-    if too_few:
-        text += f": {missing:.1%} of those before are gone, {limits.gone:.1%} allowed"
-    elif too_many:
-        text += f": {added:.1%} more, {limits.more:.1%} allowed"
+    reading = _compared("count", name, float(now), float(before), change, limit, text, words)
+    if judged:
+        return reading
+    return reading.model_copy(update={"limit": None, "passed": True, "text": f"{reading.text} (not judged)"})
+
+
+def _compared(
+    kind: ReadingKind,
+    name: str,
+    now: float,
+    before: float | None,
+    change: float,
+    limit: float,
+    text: str,
+    words: str = "less",
+    *,
+    metric: str | None = None,
+    chance: bool = False,
+) -> Reading:
+    """A reading whose change must not exceed a limit, unless it is no more than chance.
+
+    `text` says what is now and was before, `words` what the change is a share of.
+    """
+    above = change > limit
+    if above:
+        text += f": {change:.1%} {words}, " + ("which may be chance" if chance else f"{limit:.1%} allowed")
     return Reading(
+        kind=kind,
         name=name,
-        now=float(now),
-        before=float(before),
-        change=missing if too_few or not too_many else added,
-        limit=None if not judged else limits.gone if too_few or not too_many else limits.more,
-        passed=not judged or not (too_few or too_many),
-        text=text if judged else f"{text} (not judged)",
+        metric=metric,
+        now=now,
+        before=before,
+        change=change,
+        limit=limit,
+        passed=chance or not above,
+        text=text,
     )
 
 
-def _same_sources(common: Common) -> bool:
-    """Whether the configuration asks for the same graph; another one may well have other counts."""
-    if common.old is None:
-        return False
-    one, other = read_json(common.new.run.config), read_json(common.old.run.config)
-    return all(one.get(section) == other.get(section) for section in SOURCES)
+def _same_sources(run: RunLayout, other: RunLayout) -> bool:
+    """Whether both configurations ask for the same graph; another one may well have other counts."""
+    config, before = read_config(run), read_config(other)
+    return all(config.get(section) == before.get(section) for section in SOURCES)
 
 
 def _metrics(
@@ -311,37 +265,34 @@ def _metrics(
     num_items: int,
 ) -> Iterator[Reading]:
     if not len(questions):
-        yield Reading(name="held-out items", now=0.0, text="nobody has held-out items that neither model has seen")
+        yield Reading(
+            kind="metric",
+            name="held-out items",
+            now=0.0,
+            text="nobody has held-out items that neither model has seen",
+        )
         return
     now, before = per_user_metrics(lists, questions.truth, k), per_user_metrics(lists_before, questions.truth, k)
     for metric in settings.metrics:
-        yield _metric(f"{metric}@{k}", now[metric], before[metric], limits.metric_loss)
+        yield _metric(metric, k, now[metric], before[metric], limits.metric_loss)
     shown, shown_before = (len(distinct(some[some >= 0])) / max(num_items, 1) for some in (lists, lists_before))
-    loss = 1 - shown / shown_before if shown_before else 0.0
     text = f"coverage@{k} {shown:.3f}, before {shown_before:.3f}"
-    failed = loss > limits.coverage_loss
-    yield Reading(
-        name=f"coverage@{k}",
-        now=shown,
-        before=shown_before,
-        change=loss,
-        limit=limits.coverage_loss,
-        passed=not failed,
-        text=text + (f": {loss:.1%} less, {limits.coverage_loss:.1%} allowed" if failed else ""),
+    loss = _loss(shown, shown_before)
+    yield _compared("coverage", f"coverage@{k}", shown, shown_before, loss, limits.coverage_loss, text)
+
+
+def _metric(metric: str, k: int, now: Values, before: Values, limit: float) -> Reading:
+    mean, mean_before = float(now.mean()), float(before.mean())
+    _, high = bootstrap_interval(now - before)
+    text = f"{metric}@{k} {mean:.4f}, before {mean_before:.4f}, {len(now):,} users"
+    loss = _loss(mean, mean_before)
+    return _compared(
+        "metric", f"{metric}@{k}", mean, mean_before, loss, limit, text, metric=metric, chance=bool(high >= 0)
     )
 
 
-def _metric(name: str, now: Values, before: Values, limit: float) -> Reading:
-    mean, mean_before = float(now.mean()), float(before.mean())
-    loss = 1 - mean / mean_before if mean_before else 0.0
-    _, high = bootstrap_interval(now - before)
-    failed = loss > limit and high < 0
-    text = f"{name} {mean:.4f}, before {mean_before:.4f}, {len(now):,} users"
-    if failed:
-        text += f": {loss:.1%} less, {limit:.1%} allowed"
-    elif loss > limit:
-        text += f": {loss:.1%} less, which may be chance"
-    return Reading(name=name, now=mean, before=mean_before, change=loss, limit=limit, passed=not failed, text=text)
+def _loss(now: float, before: float) -> float:
+    return 1 - now / before if before else 0.0
 
 
 def _top_changed(limits: ChangeLimits, top: IntArray, before: IntArray) -> Iterator[Reading]:
@@ -349,16 +300,8 @@ def _top_changed(limits: ChangeLimits, top: IntArray, before: IntArray) -> Itera
     if not len(kept):
         return
     changed = float((kept < KEPT_AT_LEAST).mean())
-    text = f"{changed:.1%} of {len(kept):,} users keep fewer than half of their top {TOP}, {kept.mean():.1%} of it stay"
-    failed = changed > limits.top_changed
-    yield Reading(
-        name=f"top {TOP} changed",
-        now=changed,
-        change=changed,
-        limit=limits.top_changed,
-        passed=not failed,
-        text=text + (f": {limits.top_changed:.1%} allowed" if failed else ""),
-    )
+    text = f"{len(kept):,} users keep {kept.mean():.1%} of their top {TOP}, {changed:.1%} of them fewer than half of it"
+    yield _compared("top", f"top {TOP} changed", changed, None, changed, limits.top_changed, text, "of the users")
 
 
 def _overlap(lists: IntArray, others: IntArray) -> npt.NDArray[np.float64]:
@@ -375,11 +318,13 @@ def _alone(
     """What a run must reach whatever served before."""
     if not len(questions):
         return
-    found, of_popular = per_user_metrics(lists, questions.truth, k), per_user_metrics(popular, questions.truth, k)
+    values, of_popular = per_user_metrics(lists, questions.truth, k), per_user_metrics(popular, questions.truth, k)
     for metric, least in limits.minimum.items():
-        mean = float(found[metric].mean())
+        mean = float(values[metric].mean())
         yield Reading(
+            kind="minimum",
             name=f"least {metric}@{k}",
+            metric=metric,
             now=mean,
             change=mean,
             limit=least,
@@ -387,9 +332,11 @@ def _alone(
             text=f"{metric}@{k} {mean:.4f}, at least {least:.4f} is asked for",
         )
     for metric in settings.metrics:
-        mean, other = float(found[metric].mean()), float(of_popular[metric].mean())
+        mean, other = float(values[metric].mean()), float(of_popular[metric].mean())
         yield Reading(
+            kind="popularity",
             name=f"{metric}@{k} of popularity",
+            metric=metric,
             now=mean,
             before=other,
             passed=mean > other or not limits.ahead_of_popularity,

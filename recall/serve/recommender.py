@@ -19,7 +19,7 @@ from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.arrays import IntArray
 from kg.cypher.query import CypherQuery
 from kg.errors import ArtifactError, ConfigError, UnknownIdError
-from kg.io.files import atomic_path, read_json
+from kg.io.files import atomic_path
 from kg.io.graph_folder import load_graph
 from kg.progress import SILENT, Progress
 from kg.stores.base import Store
@@ -31,6 +31,7 @@ from recall.explain.explanation import Explanation
 from recall.fusion.fusion import fused_channel
 from recall.index.item_index import IndexConfig, ItemIndex
 from recall.index.top_k import check_k
+from recall.runs.config import read_section
 from recall.runs.hold import RunHold
 from recall.runs.layout import RunLayout
 from recall.serve.store import RunStore
@@ -563,8 +564,7 @@ class _RunTexts:
         from gnn.text.encoder import TextConfig, TextEncoder
         from gnn.text.features import TextFeatures
 
-        settings = read_json(self.run.config).get("text", {})
-        encoder = TextEncoder(TextConfig(**settings), device="cpu")
+        encoder = TextEncoder(read_section(self.run, "text", TextConfig) or TextConfig(), device="cpu")
         if encoder.space != TextFeatures.load(self.run.features).model:
             raise ArtifactError(
                 f"the text model {encoder.config.model!r} on this machine is not the one that {self.run.path} was "

@@ -8,11 +8,11 @@ from typing import Any
 
 from kg.cypher.query import CypherQuery
 from kg.cypher.ready import ReadyQuery, neo4j_queries, ready_queries
-from kg.errors import ArtifactError, ConfigError, StoreUnavailableError
-from kg.io.files import read_json
+from kg.errors import StoreUnavailableError
 from kg.io.graph_folder import load_schema
 from kg.stores.base import Row, Store
 from kg.stores.neo4j.connection import Neo4jConnection
+from recall.runs.config import read_section
 from recall.runs.layout import RunLayout
 
 
@@ -22,14 +22,7 @@ def connection_of(run: RunLayout) -> Neo4jConnection | None:
     Raises:
         ArtifactError: the run's configuration is damaged.
     """
-    config = read_json(run.config)
-    section = config.get("neo4j") if isinstance(config, dict) else None
-    if section is None:
-        return None
-    try:
-        return Neo4jConnection(**section)
-    except (TypeError, ConfigError) as error:
-        raise ArtifactError(f"{run.config} is damaged: its section neo4j is none: {error}") from error
+    return read_section(run, "neo4j", Neo4jConnection)
 
 
 def ready_queries_of(run: RunLayout, *, on_neo4j: bool) -> dict[str, ReadyQuery]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from gnn.graph.embeddings import Embeddings
 from kg import Schema
-from kg.io.files import read_json
 from kg.progress import SILENT, Progress
 from kg.stores.neo4j.client import Neo4jStore
 from kg.stores.neo4j.write.write_back import Results, WriteBackFacts, finished, write_back
+from recall.runs.config import read_config
 from recall.runs.layout import RunLayout
 from recall.serve.recommender import Recommender
 
@@ -18,8 +18,7 @@ K, VECTORS = 100, ("items", "users")
 
 def configured(run: RunLayout) -> tuple[int, tuple[str, ...]]:
     """How many candidates a user, and whose vectors, a run's configuration wants in its database."""
-    config = read_json(run.config)
-    section = (config.get("write_back") if isinstance(config, dict) else None) or {"k": K, "vectors": VECTORS}
+    section = read_config(run).get("write_back") or {"k": K, "vectors": VECTORS}
     return int(section["k"]), tuple(section["vectors"])
 
 

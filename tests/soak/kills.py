@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from kg.errors import GraphRecallError
-from kg.io.files import MANIFEST, TEMPORARY, read_json
+from kg.io.files import MANIFEST, TEMPORARY
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
+from recall.runs.report import Report
 from recall.serve.recommender import Recommender
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
@@ -175,7 +176,7 @@ class KilledRefreshes:
         run = self.runs.current()
         if run is None:
             return
-        timings = read_json(run.report)["timings"]
+        timings = Report.load(run).timings
         for stage, seconds in timings.items():
             self.facts["seconds"][stage] = max(seconds, 0.02)
             if stage not in self.facts["stages"]:
@@ -278,7 +279,7 @@ class KilledRefreshes:
         current = self.runs.current()
         if current is None:
             return ["nothing serves"]
-        rows = read_json(current.report)["data"]["interactions"] - self.deployment.rows()
+        rows = Report.load(current).data.interactions - self.deployment.rows()
         expected = self.facts["rows"] = rows if self.facts["rows"] is None else self.facts["rows"]
         if rows != expected:
             problems.append(f"{current.name} lacks {expected - rows} interactions of now")

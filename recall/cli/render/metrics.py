@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from recall.cli.render.tables import table
 
+if TYPE_CHECKING:
+    from recall.runs.report import EvaluationReport
+
 SHOWN = ("recall", "ndcg", "hit_rate", "coverage", "novelty", "long_tail")
 
 
-def print_metrics(evaluation: Mapping[str, Any], *, console: Console) -> None:
+def print_metrics(evaluation: EvaluationReport, *, console: Console) -> None:
     """A table of rankers for every group of users and cut-off."""
-    rows = evaluation["metrics"]
-    serves = evaluation.get("serves", "model")
-    for group in dict.fromkeys(row["group"] for row in rows):
-        of_group = [row for row in rows if row["group"] == group]
-        for k in evaluation["k"]:
+    for group in dict.fromkeys(row.group for row in evaluation.metrics):
+        rows = [row for row in evaluation.metrics if row.group == group]
+        for k in evaluation.k:
             names = [f"{name}@{k}" for name in SHOWN]
-            title = f"{group}, {of_group[0]['users']:,} of them, {evaluation['split']['kind']} split, test"
+            title = f"{group}, {rows[0].users:,} of them, {evaluation.split['kind']} split, test"
             rankers = table("ranker", *names, right=names, title=title)
-            for row in of_group:
-                style = "bold" if row["ranker"] == serves else None
-                rankers.add_row(row["ranker"], *(f"{row[name]:.3f}" for name in names), style=style)
+            for row in rows:
+                style = "bold" if row.ranker == evaluation.serves else None
+                rankers.add_row(row.ranker, *(f"{row.metrics[name]:.3f}" for name in names), style=style)
             console.print(rankers)
             intervals = ", ".join(
                 f"{name} {low:.3f} to {high:.3f}"
-                for name, (low, high) in of_group[0].get("intervals", {}).items()
+                for name, (low, high) in rows[0].intervals.items()
                 if name.endswith(f"@{k}")
             )
             if intervals:
-                console.print(Text(f"95% bootstrap interval of the {serves} over users: {intervals}", style="dim"))
+                text = f"95% bootstrap interval of the {evaluation.serves} over users: {intervals}"
+                console.print(Text(text, style="dim"))

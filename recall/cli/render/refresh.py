@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -16,6 +15,7 @@ from recall.ops.words import duration
 if TYPE_CHECKING:
     from recall.jobs.dry_run import DryRun
     from recall.jobs.refresh import RefreshResult
+    from recall.runs.report import Changes
 
 
 def print_refresh(result: RefreshResult, *, console: Console) -> None:
@@ -28,31 +28,31 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
         if result.written_back is not None:
             print_write_back(result.written_back, console=console)
         return
-    data = report["data"]
-    if report.get("reasons"):
-        base = f" on {report['base']}" if report.get("base") else ""
-        console.print(labelled("made", f"{report['kind']}{base}: {'; '.join(report['reasons'])}"))
+    data = report.data
+    if report.reasons:
+        base = f" on {report.base}" if report.base else ""
+        console.print(labelled("made", f"{report.kind}{base}: {'; '.join(report.reasons)}"))
     console.print(
-        f"[bold]graph[/bold]    {sum(data['nodes'].values()):,} nodes, {sum(data['edges'].values()):,} edges, "
-        f"{data['positives']:,} positive interactions of {data['users']:,} users on {data['items']:,} items"
+        f"[bold]graph[/bold]    {sum(data.nodes.values()):,} nodes, {sum(data.edges.values()):,} edges, "
+        f"{data.positives:,} positive interactions of {data.users:,} users on {data.items:,} items"
     )
-    if report.get("changes"):
-        console.print(labelled("changed", _changes(report["changes"])))
-    for finding in report["quality"]["findings"]:
-        mark = Text("warning  " if finding["severity"] == "warning" else "note     ", style="yellow")
-        console.print(mark + Text(f"{finding['count']:,} {finding['kind']}: {finding['explanation']}", style="dim"))
-    print_metrics(report["evaluation"], console=console)
-    if report.get("fusion"):
-        weights = ", ".join(f"{name} {weight:g}" for name, weight in report["fusion"]["weights"].items())
+    if report.changes is not None:
+        console.print(labelled("changed", _changes(report.changes)))
+    for finding in report.quality.findings:
+        mark = Text("warning  " if finding.severity == "warning" else "note     ", style="yellow")
+        console.print(mark + Text(f"{finding.count:,} {finding.kind}: {finding.explanation}", style="dim"))
+    print_metrics(report.evaluation, console=console)
+    if report.fusion is not None:
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in report.fusion.weights.items())
         console.print(labelled("fusion", weights))
-    times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in report["timings"].items())
+    times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in report.timings.items())
     console.print(labelled("times", times))
     if result.rejected is not None:
         for reason in result.reasons:
             console.print(labelled("rejected", reason), style="red")
         # In one line, however long: a command is there to be copied.
         kept = f"graphrecall accept {near(result.rejected.path)} --reason WHY publishes it all the same"
-        if report["gate"].get("unfinished"):
+        if report.gate is not None and report.gate.unfinished:
             kept = f"{near(result.rejected.path)}, which can never serve"
         console.print(Text.assemble(("kept     ", "bold"), kept), soft_wrap=True)
     elif result.run is not None:
@@ -67,16 +67,16 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
         print_write_back(result.written_back, console=console)
 
 
-def _changes(changes: Mapping[str, Any]) -> str:
+def _changes(changes: Changes) -> str:
     """`3 movie added, 12 (user)-[rated]->(movie) added`, or that nothing did."""
-    parts = [
-        f"{facts[kind]:,} {name} {kind}"
-        for group in ("nodes", "edges")
-        for name, facts in changes.get(group, {}).items()
-        for kind in ("added", "removed", "changed")
-        if facts.get(kind)
+    counts = [
+        f"{count:,} {name} {kind}"
+        for part in (changes.nodes, changes.edges)
+        for name, facts in part.items()
+        for kind, count in (("added", facts.added), ("removed", facts.removed), ("changed", facts.changed))
+        if count
     ]
-    return ", ".join(parts) or "nothing in the graph"
+    return ", ".join(counts) or "nothing in the graph"
 
 
 def print_dry_run(dry_run: DryRun, *, console: Console) -> None:
@@ -85,6 +85,6 @@ def print_dry_run(dry_run: DryRun, *, console: Console) -> None:
     console.print(labelled("would", kind))
     for reason in dry_run.reasons:
         console.print(labelled("because", reason))
-    changed = [f"{source['name']} {source['state']}" for source in dry_run.sources if source["state"] != "unchanged"]
+    changed = [f"{source.name} {source.state}" for source in dry_run.sources if source.state != "unchanged"]
     console.print(labelled("sources", ", ".join(changed) or "none changed"))
     console.print(labelled("serves", "nothing yet" if dry_run.run is None else str(near(dry_run.run.path))))

@@ -58,26 +58,26 @@ def fitted_again(published: RefreshResult, graph, model: Path) -> Fusion:
         "item_knn": ItemKNN(ItemKNNConfig(neighbours=7)).fit(graph),
         "spectral": Spectral(SpectralConfig(factors=5)).fit(graph),
     }
-    weights = published.report["fusion"]["weights"]
+    weights = published.report.fusion.weights
     return Fusion.of({**kinds, "popularity": Popularity().fit(graph)}, graph, FusionConfig(weights=weights, depth=20))
 
 
 class TestRun:
     def test_the_report_shows_the_fusion_beside_each_channel(self, published: RefreshResult) -> None:
-        weights = published.report["fusion"]["weights"]
+        weights = published.report.fusion.weights
         assert list(weights) == ["embedding", "item_knn", "spectral", "popularity"]
         assert sum(weights.values()) == pytest.approx(1, abs=1e-3)
-        evaluation = published.report["evaluation"]
-        warm = [row["ranker"] for row in evaluation["metrics"] if row["group"] == "warm users"]
+        evaluation = published.report.evaluation
+        warm = [row.ranker for row in evaluation.metrics if row.group == "warm users"]
         assert warm == ["fusion", "model", "item_knn", "spectral", "popularity", "content_knn"]
-        assert evaluation["serves"] == "fusion"
-        assert evaluation["metrics"][0]["intervals"]
-        assert {"fit channels for evaluation", "fit channels for serving"} <= set(published.report["timings"])
+        assert evaluation.serves == "fusion"
+        assert evaluation.metrics[0].intervals
+        assert {"fit channels for evaluation", "fit channels for serving"} <= set(published.report.timings)
 
     def test_the_list_of_runs_shows_the_metrics_of_what_serves(self, published: RefreshResult) -> None:
-        first = published.report["evaluation"]["metrics"][0]
+        first = published.report.evaluation.metrics[0]
         shown = published.run.manifest()["metrics"]
-        assert shown == {"recall@5": first["recall@5"], "ndcg@5": first["ndcg@5"]}
+        assert shown == {name: first.metrics[name] for name in ("recall@5", "ndcg@5")}
 
     def test_evaluation_channels_have_seen_the_training_part_only(self, published: RefreshResult, recommender) -> None:
         graph = recommender.graph
@@ -94,8 +94,8 @@ class TestRun:
 
     def test_evaluate_repeats_the_report(self, published: RefreshResult) -> None:
         found = evaluate_run(published.run)
-        assert found["metrics"] == published.report["evaluation"]["metrics"]
-        assert found["serves"] == "fusion"
+        assert found.metrics == published.report.evaluation.metrics
+        assert found.serves == "fusion"
 
     def test_the_same_inputs_change_nothing_and_other_weights_do(self, config: Path, published, tmp_path) -> None:
         assert refresh(load_config(config)).status == "unchanged"
@@ -106,7 +106,7 @@ class TestRun:
         (copy / "config.toml").write_text(text + given)
         other = refresh(load_config(copy / "config.toml"))
         assert other.run.name != published.run.name
-        assert other.report["fusion"]["weights"] == {"embedding": 0, "item_knn": 2, "spectral": 1, "popularity": 0}
+        assert other.report.fusion.weights == {"embedding": 0, "item_knn": 2, "spectral": 1, "popularity": 0}
         served = Recommender.load(other.run.path)
         sources = set(served.recommend_all(k=5).table["source"].to_pylist())
         assert sources <= {"fusion(item_knn)", "fusion(spectral)", "fusion(item_knn+spectral)", "popular"}
@@ -114,8 +114,8 @@ class TestRun:
 
     def test_a_run_without_the_section_has_no_channels(self, refreshed: RefreshResult) -> None:
         assert not refreshed.run.channels.exists()
-        assert refreshed.report["fusion"] is None
-        assert refreshed.report["evaluation"]["serves"] == "model"
+        assert refreshed.report.fusion is None
+        assert refreshed.report.evaluation.serves == "model"
         assert Recommender.load(refreshed.run.path).channel.name == "embedding"
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,9 +16,10 @@ from kg import KnowledgeGraph, RelationKey
 from kg.io.files import write_json
 from kg.io.graph_folder import save_graph
 from recall.config.deployment import load_config
-from recall.jobs.changes import describe, difference_to
+from recall.jobs.changes import Comparison, describe, difference_to
 from recall.jobs.inputs import Inputs
 from recall.runs.layout import RunLayout
+from recall.runs.report import Quality, Report
 
 RATED = RelationKey("user", "rated", "movie")
 DIRECTOR = RelationKey("movie", "director", "person")
@@ -42,7 +42,7 @@ class Deployed:
         self.quality = {**quality.to_json(), "as_of": inputs.as_of}
         return inputs, graph
 
-    def publish(self, base: RunLayout | None = None, *, created: str = "") -> tuple[RunLayout, dict[str, Any]]:
+    def publish(self, base: RunLayout | None = None, *, created: str = "") -> tuple[RunLayout, Comparison]:
         """A folder that holds of a run what the next one is compared with, and what its report says."""
         self.runs += 1
         run = RunLayout(self.folder / f"run{self.runs}")
@@ -50,13 +50,14 @@ class Deployed:
         told = describe(base, inputs, graph)
         save_graph(graph, run.graph)
         created = created or time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
-        facts = {"created": created, "quality": self.quality, **told}
-        write_json(run.report, json.loads(json.dumps(facts, allow_nan=False)))
+        quality = Quality.model_validate(self.quality)
+        sources, changes = told.sources, told.changes
+        Report(created=created, fingerprint="", quality=quality, sources=sources, changes=changes).save(run)
         write_json(run.path / "MANIFEST.json", {"created": created})
         return run, told
 
-    def states(self, told: dict[str, Any]) -> dict[str, str]:
-        return {entry["name"]: entry["state"] for entry in told["sources"]}
+    def states(self, told: Comparison) -> dict[str, str]:
+        return {entry.name: entry.state for entry in told.sources}
 
     def edit(self, file: str, change: Callable[[list[str]], list[str]]) -> None:
         path = self.folder / file
@@ -68,20 +69,20 @@ def deployed(make_deployment: Callable[[Path], Path], tmp_path: Path) -> Deploye
     return Deployed(make_deployment(tmp_path / "d"))
 
 
-def kinds(told: dict[str, Any]) -> list[str]:
-    return [finding["kind"] for finding in told["findings"]]
+def kinds(told: Comparison) -> list[str]:
+    return [finding.kind for finding in told.findings]
 
 
-def counts(told: dict[str, Any], what: str, name: object) -> tuple[int, int, int]:
-    entry = told["changes"][what][str(name)]
-    return entry["added"], entry["removed"], entry["changed"]
+def counts(told: Comparison, what: str, name: object) -> tuple[int, int, int]:
+    entry = getattr(told.changes, what)[str(name)]
+    return entry.added, entry.removed, entry.changed
 
 
 def test_the_first_run_has_new_sources_and_no_changes(deployed: Deployed) -> None:
     _, told = deployed.publish()
     assert deployed.states(told) == {"movies.nt": "new", "ratings.csv": "new"}
-    assert told["changes"] is None
-    assert told["findings"] == []
+    assert told.changes is None
+    assert told.findings == ()
 
 
 def test_nothing_changed_whatever_the_times_of_the_files_say(deployed: Deployed) -> None:
@@ -89,8 +90,8 @@ def test_nothing_changed_whatever_the_times_of_the_files_say(deployed: Deployed)
     os.utime(deployed.folder / "ratings.csv", (0, 0))
     _, told = deployed.publish(base)
     assert deployed.states(told) == {"movies.nt": "unchanged", "ratings.csv": "unchanged"}
-    assert told["changes"]["base"] == base.name
-    assert told["changes"]["shares"] == {"interactions": 0.0, "items": 0.0}
+    assert told.changes.base == base.name
+    assert told.changes.shares == {"interactions": 0.0, "items": 0.0}
     assert difference_to(base, deployed.read()[1]) is not None
     assert not difference_to(base, deployed.read()[1])
     assert difference_to(None, deployed.read()[1]) is None
@@ -129,19 +130,19 @@ def test_triples_and_rows_that_come_go_and_change_are_counted_where_they_end(dep
     _, told = deployed.publish(base)
     assert deployed.states(told) == {"movies.nt": "changed", "ratings.csv": "changed"}
     assert counts(told, "nodes", "movie") == (1, 1, 1)
-    assert told["changes"]["nodes"]["movie"]["text"] == 1
-    assert told["changes"]["nodes"]["movie"]["examples"] == {"added": ["m99"], "removed": ["m3"], "changed": ["m4"]}
+    assert told.changes.nodes["movie"].text == 1
+    assert told.changes.nodes["movie"].to_json()["examples"] == {"added": ["m99"], "removed": ["m3"], "changed": ["m4"]}
     assert counts(told, "nodes", "user") == (1, 1, 0)
     assert counts(told, "edges", RATED) == (2, len(gone), 1)
     assert counts(told, "edges", DIRECTOR) == (1, 2, 0)
-    assert told["changes"]["shares"] == {
+    assert told.changes.shares == {
         "interactions": pytest.approx((3 + len(gone)) / before.edges[RATED].num_rows),
         "items": 3 / 24,
     }
-    assert told["changes"]["times"]["newest"] == 1_009_000
+    assert told.changes.times.newest == 1_009_000
     assert kinds(told) == ["interactions that came late"]
-    assert told["findings"][0]["count"] == 1
-    assert "newcomer" not in json.dumps(told)
+    assert told.findings[0].count == 1
+    assert "newcomer" not in json.dumps(told.to_json())
 
 
 def test_files_that_come_go_and_come_back(deployed: Deployed) -> None:
@@ -224,7 +225,7 @@ def test_files_written_by_clocks_that_are_wrong_are_told_and_read(deployed: Depl
     _, told = deployed.publish(base)
     assert counts(told, "edges", RATED)[1] == 1
     assert set(deployed.states(told).values()) == {"changed"}
-    by_kind = {finding["kind"]: finding["examples"] for finding in told["findings"]}
+    by_kind = {finding.kind: list(finding.examples) for finding in told.findings}
     assert by_kind["sources written in the future"] == ["movies.nt"]
     assert by_kind["changed sources with an older time"] == ["ratings.csv"]
 
@@ -237,4 +238,4 @@ def test_a_base_whose_report_is_damaged_is_compared_all_the_same(deployed: Deplo
         inputs, graph = deployed.read(base)
         told = describe(base, inputs, graph)
         assert set(deployed.states(told).values()) - {"removed"} == {"new"}
-        assert told["changes"]["shares"]["items"] == 0
+        assert told.changes.shares["items"] == 0

@@ -32,6 +32,7 @@ from recall.ops.summary import SummaryLog, summarise
 from recall.quality.assess import evaluate_run
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
+from recall.runs.report import Report
 from recall.serve.recommender import Recommender
 from recall.tuning.tune import tune
 from tests.recall.conftest import CONFIG
@@ -180,10 +181,10 @@ def crowded(sociable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("crowded") / "here"
     shutil.copytree(sociable.parent, folder)
     file = folder / sociable.name
-    assert refresh(load_config(file)).report["kind"] == "full"
+    assert refresh(load_config(file)).report.kind == "full"
     add_ratings(file, f"{MALLORY},m15,5,2000000", "u1,m15,5,2000000")
     found = refresh(load_config(file))
-    assert (found.status, found.report["kind"]) == ("published", "incremental")
+    assert (found.status, found.report.kind) == ("published", "incremental")
     words = file.read_text()
     add_ratings(file, "u2,m15,5,2000001")
     file.write_text(words + "[gate.incremental]\nminimum = {ndcg = 1.0}\n")
@@ -288,11 +289,11 @@ def test_every_run_that_is_kept_works_without_the_user(copied: Path) -> None:
         assert explanation.score == pytest.approx(answer["score"][0].as_py(), rel=1e-3, abs=1e-4)
         count = recommender.cypher("MATCH (u:User) RETURN count(u) AS n")
         assert count[0]["n"] == 15
-        assert evaluate_run(run, baselines=False)["metrics"]
-        report = read_json(run.report)
-        assert report["data"]["nodes"]["user"] == 15
-        assert report["forgotten"]["weights_may_remember"] == 1
-        assert run.manifest()["fingerprint"] == report["fingerprint"]
+        assert evaluate_run(run, baselines=False).metrics
+        report = Report.load(run)
+        assert report.data.nodes["user"] == 15
+        assert report.forgotten.weights_may_remember == 1
+        assert run.manifest()["fingerprint"] == report.fingerprint
         recommender._store.close()  # type: ignore[union-attr]
 
 
@@ -322,13 +323,13 @@ def test_the_source_does_not_bring_the_user_back_and_the_report_says_so(copied: 
     found = refresh(load_config(copied))
     assert found.status == "published"
     assert found.run != served
-    assert found.report["kind"] == "incremental"
-    (finding,) = [one for one in found.report["quality"]["findings"] if one["kind"] == "forgotten users"]
-    assert finding["count"] == 1
-    assert found.report["forgotten"]["weights_may_remember"] == 1
+    assert found.report.kind == "incremental"
+    (finding,) = [one for one in found.report.quality.findings if one.kind == "forgotten users"]
+    assert finding.count == 1
+    assert found.report.forgotten.weights_may_remember == 1
     assert nothing_is_left(runs)
     full = refresh(load_config(copied), full=True)
-    assert full.report["forgotten"]["weights_may_remember"] == 0
+    assert full.report.forgotten.weights_may_remember == 0
     assert nothing_is_left(runs)
 
 
@@ -430,7 +431,7 @@ def test_several_users_at_once_and_one_after_the_other_come_to_the_same(small: P
     left, right = (Recommender.load(run.path).recommend_all(k=3).table for run in (first, second))
     assert left["item_id"].to_pylist() == right["item_id"].to_pylist()
     np.testing.assert_allclose(left["score"].to_numpy(), right["score"].to_numpy(), rtol=1e-4)
-    assert read_json(second.report)["forgotten"]["weights_may_remember"] == 2
+    assert Report.load(second).forgotten.weights_may_remember == 2
 
 
 def test_a_user_whom_no_run_names_is_kept_out_when_a_source_does(small: Path) -> None:
@@ -566,9 +567,9 @@ def test_the_command_says_what_was_done_and_what_weights_may_remember(
     code, out, _ = command("forget", small, "--user", "u5", "--refit", "--json")
     data = json.loads(out)
     assert data["refit"]["status"] == "published"
-    report = read_json(RunLayout.open(runs.link).report)
-    assert report["kind"] == "full"
-    assert report["forgotten"] == {**report["forgotten"], "on_list": 4, "weights_may_remember": 0}
+    report = Report.load(RunLayout.open(runs.link))
+    assert report.kind == "full"
+    assert (report.forgotten.on_list, report.forgotten.weights_may_remember) == (4, 0)
     assert users_of(runs.current()) == ["u0", "u1", "u2", "u6", "u7"]
     code, _, error = command("forget", runs.path, "--user", "u5", "--refit")
     assert code == 2
@@ -607,10 +608,10 @@ def test_with_pseudonyms_no_file_names_anybody(masked: Path) -> None:
     ids = [MALLORY, *(f"u{number}" for number in range(16) if number != 3)]
     assert sorted(key.pseudonyms(ids)) == users
     assert not (runs.path / ".privacy" / "key").exists()
-    report = read_json(RunLayout.open(runs.link).report)
-    (finding,) = [one for one in report["quality"]["findings"] if one["kind"] == "duplicate interactions"]
-    assert finding["count"] > 0
-    assert finding["examples"] == []
+    report = Report.load(RunLayout.open(runs.link))
+    (finding,) = [one for one in report.quality.findings if one.kind == "duplicate interactions"]
+    assert finding.count > 0
+    assert finding.examples == ()
 
 
 def test_who_has_the_key_asks_by_the_id_and_others_by_the_pseudonym(
@@ -664,7 +665,7 @@ def test_turning_pseudonyms_on_makes_a_full_run_and_what_is_kept_of_before_is_fo
 ) -> None:
     small.write_text(small.read_text() + "[privacy]\npseudonyms = true\n")
     found = refresh(load_config(small))
-    assert (found.status, found.report["kind"]) == ("rejected", "full")  # every user is another one
+    assert (found.status, found.report.kind) == ("rejected", "full")  # every user is another one
     assert found.rejected is not None
     runs = runs_of(small)
     accept(found.rejected.path, by="ann", reason="pseudonyms from now on")

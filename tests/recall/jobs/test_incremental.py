@@ -12,17 +12,16 @@ import pytest
 
 from gnn.graph.warm_start import FREE, Parameters
 from gnn.text.encoder import TextEncoder
-from kg.io.files import read_json
 from kg.io.graph_folder import load_graph
 from kg.lineage import Lineage
 from kg.splits import TEST
 from kg.topology.adjacency import Numbering
 from recall.config.deployment import load_config
-from recall.jobs.plan import lead_of
 from recall.jobs.refresh import RefreshResult, refresh
 from recall.quality.assess import read_split
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
+from recall.runs.report import Report
 from recall.serve.recommender import Recommender
 
 
@@ -58,25 +57,25 @@ def test_it_goes_on_with_a_few_steps_and_says_from_where(config: Path) -> None:
     rate(config, "u1,m24,5,2000000", "new,m24,5,2000001", "new,m3,5,2000002", "new,m4,4,2000003")
     result = refresh(load_config(config))
     report = result.report
-    assert (report["kind"], report["base"], report["generation"]) == ("incremental", base.name, 1)
-    assert base.name in report["reasons"][0]
-    taken = read_json(base.report)["training"]["evaluation"]["steps"]
-    assert report["reference"] == {
+    assert (report.kind, report.base, report.generation) == ("incremental", base.name, 1)
+    assert base.name in report.reasons[0]
+    taken = Report.load(base).training["evaluation"].steps
+    assert report.reference.to_json() == {
         "run": base.name,
         "steps": taken,
-        "lead": lead_of(read_json(base.report)),
+        "lead": Report.load(base).lead(),
     }
-    assert report["reference"]["lead"] > 0
-    assert report["training"]["serving"]["steps"] == report["training"]["evaluation"]["steps"] <= round(0.4 * taken)
-    assert report["changes"]["base"] == base.name
+    assert report.reference.lead > 0
+    assert report.training["serving"].steps == report.training["evaluation"].steps <= round(0.4 * taken)
+    assert report.changes.base == base.name
     # The yardsticks belong to the recipe, which is that of the full run.
-    assert {row["ranker"] for row in report["evaluation"]["metrics"]} == {"model"}
+    assert {row.ranker for row in report.evaluation.metrics} == {"model"}
     found = Recommender.load(result.run.path)
     assert found.recommend(["new"], k=5).table.num_rows == 5
     rate(config, "u2,m24,5,2000004")
     again = refresh(load_config(config)).report
-    assert (again["kind"], again["base"], again["generation"]) == ("incremental", result.run.name, 2)
-    assert again["reference"] == report["reference"]
+    assert (again.kind, again.base, again.generation) == ("incremental", result.run.name, 2)
+    assert again.reference == report.reference
 
 
 def test_each_model_descends_from_its_own_kind_and_ids_decide_which_row_is_whose(config: Path) -> None:
@@ -127,7 +126,7 @@ def test_only_new_texts_are_encoded_and_without_any_the_text_model_is_not_loaded
     assert encoded == ["Something nobody has heard of 24"]
     monkeypatch.setattr(TextEncoder, "_load", refused)
     rate(config, "u1,m23,5,2000000")
-    assert refresh(load_config(config)).report["kind"] == "incremental"
+    assert refresh(load_config(config)).report.kind == "incremental"
 
 
 def test_deleting_the_newest_interactions_holds_out_nothing_that_the_base_was_trained_on(config: Path) -> None:
@@ -144,34 +143,34 @@ def test_deleting_the_newest_interactions_holds_out_nothing_that_the_base_was_tr
     assert 0 < len(lines) - len(kept) < 0.2 * len(lines)
     ratings.write_text("\n".join(kept) + "\n")
     result = refresh(load_config(config))
-    assert result.report["kind"] == "incremental"
+    assert result.report.kind == "incremental"
     now = load_graph(result.run.graph)
     held = read_split(result.run.split, now).to_table(now).to_pylist()
     assert not trained & {(row["user_id"], row["item_id"]) for row in held if row["part"] in ("test", "valid")}
     # A split of its own would have held some of it out.
-    assert result.report["stayed_known"]["train"] > 0
+    assert result.report.stayed_known["train"] > 0
     known = Lineage.load(result.run.lineage)
     pairs = {(row["user_id"], row["item_id"]) for row in known.table.to_pylist()}
     assert gone <= pairs | {(row["user_id"], row["item_id"]) for row in table if row["part"] == "test"}
     assert (read_split(result.run.split, now).part == TEST).any()
     # A full run begins a line of its own.
     full = refresh(load_config(config), full=True)
-    assert full.report["stayed_known"] == {"train": 0, "valid": 0}
+    assert full.report.stayed_known == {"train": 0, "valid": 0}
     assert Lineage.load(full.run.lineage).table.num_rows < known.table.num_rows
 
 
 def test_too_much_change_and_other_relations_are_a_full_run(config: Path) -> None:
     rate(config, *(f"u{user},m{movie},4,{3_000_000 + movie}" for user in range(16) for movie in range(20, 24)))
     report = refresh(load_config(config)).report
-    assert report["kind"] == "full"
-    assert "of the interactions changed" in report["reasons"][0]
-    assert (report["base"], report["generation"], report["reference"]["run"]) == (None, 0, "")
-    assert report["changes"] is not None
+    assert report.kind == "full"
+    assert "of the interactions changed" in report.reasons[0]
+    assert (report.base, report.generation, report.reference.run) == (None, 0, "")
+    assert report.changes is not None
     with (config.parent / "movies.nt").open("a") as stream:
         stream.write("<http://example.org/movie/0> <https://schema.org/producer> <http://example.org/person/p1> .\n")
     again = refresh(load_config(config)).report
-    assert again["reasons"] == ["the graph has other relations"]
-    assert {row["ranker"] for row in again["evaluation"]["metrics"]} > {"popularity"}
+    assert again.reasons == ("the graph has other relations",)
+    assert {row.ranker for row in again.evaluation.metrics} > {"popularity"}
 
 
 def test_a_killed_attempt_on_another_base_is_not_gone_on_with(
@@ -195,8 +194,8 @@ def test_a_killed_attempt_on_another_base_is_not_gone_on_with(
     before = (staging / "done" / "train for serving.json").stat().st_mtime_ns
     runs.serve(first)  # the second was taken back meanwhile
     result = refresh(load_config(config))
-    assert result.report["base"] == first.name != second.name
-    assert result.report["generation"] == 1
+    assert result.report.base == first.name != second.name
+    assert result.report.generation == 1
     assert before  # the mark of the attempt on the second run is gone with its staging
     assert not runs.staging_root.exists()
 
@@ -210,20 +209,20 @@ def test_a_damaged_base_is_followed_by_a_full_run(config: Path) -> None:
     file.write_bytes(content)
     rate(config, "u1,m23,5,2000000")
     report = refresh(load_config(config)).report
-    assert report["kind"] == "full"
-    assert "parameters.safetensors is damaged" in report["reasons"][0]
+    assert report.kind == "full"
+    assert "parameters.safetensors is damaged" in report.reasons[0]
 
 
 def test_fused_channels_are_fitted_anew_under_the_weights_of_the_base(config: Path) -> None:
     config.write_text(config.read_text() + '\n[fusion]\nchannels = ["embedding", "item_knn"]\n')
     first = refresh(load_config(config))
-    assert first.report["reasons"] == ["the configuration was changed: fusion"]
+    assert first.report.reasons == ("the configuration was changed: fusion",)
     add_movie(config, 24)
     rate(config, "u1,m24,5,2000000", "u2,m24,5,2000001", "u3,m24,5,2000002")
     second = refresh(load_config(config))
-    assert second.report["kind"] == "incremental"
-    assert second.report["fusion"] == first.report["fusion"]
-    assert {row["ranker"] for row in second.report["evaluation"]["metrics"]} == {"fusion", "model", "item_knn"}
+    assert second.report.kind == "incremental"
+    assert second.report.fusion == first.report.fusion
+    assert {row.ranker for row in second.report.evaluation.metrics} == {"fusion", "model", "item_knn"}
     found = Recommender.load(second.run.path)
     others = set(found.recommend(["u5"], k=25).table["item_id"].to_pylist())
     assert "m24" in others

@@ -15,6 +15,17 @@ from kg.io.files import MANIFEST, write_manifest
 from recall.config.refresh import RefreshSettings
 from recall.jobs.plan import Plan, plan_run
 from recall.runs.layout import RunLayout
+from recall.runs.report import Reading, Verdict
+
+
+def popularity(metric: str, now: float, before: float) -> Reading:
+    return Reading(kind="popularity", name=f"{metric}@10", metric=metric, now=now, before=before, text="")
+
+
+def gate(readings: list[Reading]) -> dict[str, Any]:
+    verdict = Verdict.of(readings, kind="full", against=None, users=0, limits={})
+    return verdict.to_json()
+
 
 CONFIG: dict[str, Any] = {
     "seed": 0,
@@ -24,10 +35,12 @@ CONFIG: dict[str, Any] = {
 }
 VERSIONS = {"torch": "2.9", "numpy": "2.0"}
 REPORT: dict[str, Any] = {
+    "created": "2026-01-01T00:00:00+00:00",
+    "fingerprint": "00000000",
     "generation": 0,
     "reference": {"run": "", "steps": 120, "lead": None},
     "versions": VERSIONS,
-    "gate": {"readings": [{"name": "ndcg@10 of popularity", "now": 0.2, "before": 0.1}]},
+    "gate": gate([popularity("ndcg", 0.2, 0.1)]),
 }
 
 Make = Callable[..., RunLayout]
@@ -116,12 +129,9 @@ def test_other_versions_want_a_full_run_and_are_named(run: Make) -> None:
 
 def test_a_line_that_drifted_below_the_limit_is_ended(run: Make) -> None:
     def line(ndcg: float, of_popularity: float, lead: float | None = 2.0) -> RunLayout:
-        readings = [
-            {"name": "recall@20 of popularity", "now": 0.0, "before": 1.0},
-            {"name": "ndcg@20 of popularity", "now": ndcg, "before": of_popularity},
-        ]
+        readings = [popularity("recall", 0.0, 1.0), popularity("ndcg", ndcg, of_popularity)]
         reference = {"run": "first", "steps": 120, "lead": lead}
-        return run(generation=2, reference=reference, gate={"readings": readings})
+        return run(generation=2, reference=reference, gate=gate(readings))
 
     settings = RefreshSettings(full_below=0.9)
     assert planned(line(0.181, 0.1), settings=settings).kind == "incremental"
@@ -130,7 +140,7 @@ def test_a_line_that_drifted_below_the_limit_is_ended(run: Make) -> None:
     assert planned(line(0.0905, 0.05), settings=settings).kind == "incremental"
     assert planned(line(0.1, 0.0), settings=settings).kind == "incremental"
     assert planned(line(0.1, 0.1, lead=None), settings=settings).kind == "incremental"
-    nothing_read = run(generation=2, reference={"run": "first", "steps": 120, "lead": 2.0}, gate={"readings": []})
+    nothing_read = run(generation=2, reference={"run": "first", "steps": 120, "lead": 2.0}, gate=gate([]))
     assert planned(nothing_read, settings=settings).kind == "incremental"
 
 
@@ -144,7 +154,7 @@ def test_what_the_gate_rejected_is_not_tried_again_in_the_same_way(run: Make) ->
 def test_a_run_that_cannot_be_gone_on_from_is_followed_by_a_full_one(run: Make, damage: str) -> None:
     base = run()
     base.report.write_text(damage)
-    assert "could not go on" in only_reason(planned(base))
+    assert "cannot be continued: " in only_reason(planned(base))
 
 
 def test_a_damaged_run_and_one_without_its_parameters_are_followed_by_a_full_one(run: Make) -> None:

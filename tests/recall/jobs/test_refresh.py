@@ -18,13 +18,13 @@ import pytest
 from gnn.graph.embeddings import Embeddings
 from gnn.text.features import TextFeatures
 from kg.errors import ConfigError, InvalidDataError, RefreshInProgressError, StoreUnavailableError
-from kg.io.files import read_json
 from kg.io.graph_folder import load_graph
 from kg.stores.embedded.store import EmbeddedStore
 from recall.config.deployment import load_config
 from recall.jobs.refresh import RefreshResult, _is_disk_full, refresh
 from recall.quality.assess import assess, evaluate_run, exact_channel, read_split
 from recall.runs.registry import RunsFolder
+from recall.runs.report import Report
 from recall.serve.recommender import Recommender
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -36,7 +36,7 @@ import json, os, signal, sys
 from contextlib import contextmanager
 import ladybug
 from transformers import AutoModel, AutoTokenizer
-import gnn.text.encoder, recall.ops.html_report, recall.jobs.stages, recall.jobs.refresh, recall.runs.layout
+import gnn.text.encoder, recall.ops.html_report, recall.jobs.stages, recall.jobs.refresh, recall.runs.registry
 import torch._dynamo, matplotlib.backends.backend_svg, pandas, polars  # what is imported when they first work
 from recall.config.deployment import load_config
 
@@ -116,26 +116,26 @@ def test_without_any_text_there_is_no_content_knn_to_compare_with(refreshed: Ref
         (TextFeatures.load(run.features), {"model", *baselines}),
     ):
         found = assess(graph, split, model, kind="per_user_time", ks=(5,), baselines=baselines, features=features)
-        assert {row["ranker"] for row in found["metrics"]} == rankers
+        assert {row.ranker for row in found.metrics} == rankers
 
 
 def test_a_run_is_complete(refreshed: RefreshResult) -> None:
     assert refreshed.status == "published"
     run = refreshed.run
     manifest = run.verify()
-    report = read_json(run.report)
+    report = Report.load(run)
     assert report == refreshed.report
     assert manifest["metrics"].keys() == {"recall@5", "ndcg@5"}
     assert not [name for name in manifest["files"] if name.endswith((".pkl", ".pt", ".bin"))]
     graph = load_graph(run.graph)
-    assert report["data"]["nodes"]["movie"] == 24
-    assert report["data"]["interactions"] == 16 * 12
+    assert report.data.nodes["movie"] == 24
+    assert report.data.interactions == 16 * 12
     split = read_split(run.split, graph)
-    assert split.counts() == {name: report["evaluation"]["split"][name] for name in ("train", "valid", "test")}
+    assert split.counts() == {name: report.evaluation.split[name] for name in ("train", "valid", "test")}
     assert split.temporal == "user"
-    rankers = {row["ranker"] for row in report["evaluation"]["metrics"]}
+    rankers = {row.ranker for row in report.evaluation.metrics}
     assert rankers == {"model", "popularity", "item_knn", "content_knn", "spectral"}
-    assert set(report["timings"]) == {
+    assert set(report.timings) == {
         "build",
         "encode",
         "compare",
@@ -183,11 +183,11 @@ def test_nothing_changed_is_told_without_the_libraries_that_take_long_to_import(
 
 def test_the_stored_evaluation_model_gives_the_reported_numbers(refreshed: RefreshResult) -> None:
     again = evaluate_run(refreshed.run)
-    assert again["metrics"] == refreshed.report["evaluation"]["metrics"]
+    assert again.metrics == refreshed.report.evaluation.metrics
     other = evaluate_run(refreshed.run, ks=[3], baselines=False)
-    assert other["k"] == [3]
-    assert {row["ranker"] for row in other["metrics"]} == {"model"}
-    assert all("recall@3" in row for row in other["metrics"])
+    assert other.k == (3,)
+    assert {row.ranker for row in other.metrics} == {"model"}
+    assert all("recall@3" in row.metrics for row in other.metrics)
 
 
 def test_what_where_and_how_it_runs_is_no_change_but_a_seed_is(deployment: Path, refreshed: RefreshResult) -> None:
@@ -244,9 +244,9 @@ def test_killed_at_every_stage_it_goes_on_and_the_old_run_serves(
     assert len(runs.runs()) == 2
     # The same as without any kill.
     clean = refresh(load_config(whole))
-    assert clean.report["kind"] == result.report["kind"] == "incremental"
+    assert clean.report.kind == result.report.kind == "incremental"
     assert np.allclose(Embeddings.load(clean.run.model).final, Embeddings.load(result.run.model).final, atol=1e-6)
-    assert clean.report["training"]["serving"]["steps"] == result.report["training"]["serving"]["steps"]
+    assert clean.report.training["serving"].steps == result.report.training["serving"].steps
     assert len(RunsFolder(whole.parent / "runs").runs()) == 2, "runs.keep = 2"
 
 
@@ -301,9 +301,9 @@ def test_a_run_without_an_embedded_store_serves_and_says_why(
     result = refresh(load_config(config))
     assert result.status == "published"
     assert not result.run.store.exists()
-    (finding,) = (f for f in result.report["quality"]["findings"] if f["kind"] == "no embedded store")
-    assert finding["severity"] == "warning"
-    assert "'Person' and 'PERSON' do not: rename one" in finding["explanation"]
+    (finding,) = (f for f in result.report.quality.findings if f.kind == "no embedded store")
+    assert finding.severity == "warning"
+    assert "'Person' and 'PERSON' do not: rename one" in finding.explanation
     rec = Recommender.load(result.run.path)
     assert rec.recommend(["u1"], k=3).table.num_rows == 3
     with pytest.raises(StoreUnavailableError, match="no embedded store"):
@@ -424,8 +424,8 @@ def test_a_global_time_split_shows_new_users_too(make_deployment: Callable[[Path
         stream.write(late + "".join(f"u{user},m{user},5,9100000\n" for user in range(5)))
     config.write_text(config.read_text() + '[split]\nkind = "global_time"\n')
     result = refresh(load_config(config))
-    groups = {row["group"]: row["users"] for row in result.report["evaluation"]["metrics"]}
+    groups = {row.group: row.users for row in result.report.evaluation.metrics}
     assert groups["new users"] == 6
     assert groups["warm users"] > 0
     assert read_split(result.run.split, load_graph(result.run.graph)).temporal == "global"
-    assert pq.read_table(result.run.split).num_rows == result.report["data"]["interactions"]
+    assert pq.read_table(result.run.split).num_rows == result.report.data.interactions

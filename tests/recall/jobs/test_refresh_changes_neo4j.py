@@ -19,6 +19,7 @@ from recall.jobs.inputs import Inputs
 from recall.jobs.refresh import refresh
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
+from recall.runs.report import Finding, Quality, Report
 from tests.recall.jobs.test_refresh_neo4j import Deploy, StopError, Stopping, from_neo4j, graph_of, left_over, stop
 
 if TYPE_CHECKING:
@@ -207,10 +208,10 @@ def test_a_refresh_keeps_what_it_read_and_the_next_one_reads_what_changed(
     )
     second = refresh(deployed)
     assert second.status == "published"
-    (source,) = second.report["sources"]
-    assert (source["state"], source["read"]["how"]) == ("changed", "changes")
+    (source,) = second.report.sources
+    assert (source.state, source.read["how"]) == ("changed", "changes")
     assert source["read"]["relationships"] == LAST + DIRECTED + 1
-    assert second.report["changes"]["edges"][str(RATED)]["changed"] == 1
+    assert second.report.changes.edges[str(RATED)]["changed"] == 1
     ratings = load_graph(second.run.graph).edges[RATED]["rating"].to_pylist() if second.run else []
     assert ratings.count(4.25) == 1
     assert left_over(runs) == []
@@ -267,19 +268,19 @@ def test_a_damaged_copy_is_read_anew_and_several_are_one_after_the_next_refresh(
 def test_what_the_report_says_of_a_database(deployed: RefreshConfig, neo4j_store: Neo4jStore, tmp_path: Path) -> None:
     inputs, graph = looked_at(deployed)
     told = describe(None, inputs, graph)
-    (source,) = told["sources"]
-    assert source["name"].startswith(("neo4j://", "bolt://"))
-    assert source["kind"] == "neo4j"
-    assert source["state"] == "new"
-    assert source["read"]["nodes"] == 24 + 16 + 5
+    (source,) = told.sources
+    assert source.name.startswith(("neo4j://", "bolt://"))
+    assert source.kind == "neo4j"
+    assert source.state == "new"
+    assert source.read["nodes"] == 24 + 16 + 5
     assert "password" not in str(told)
     run = RunLayout(tmp_path / "run")
     run.path.mkdir()
     save_graph(graph, run.graph)
-    run.report.write_text(f'{{"sources": [{{"name": "{source["name"]}", "fingerprint": "{source["fingerprint"]}"}}]}}')
-    assert [entry["state"] for entry in describe(run, inputs, graph)["sources"]] == ["unchanged"]
-    changed = replace(inputs, sources={source["name"]: {**inputs.sources[source["name"]], "fingerprint": "other"}})
-    assert [entry["state"] for entry in describe(run, changed, graph)["sources"]] == ["changed"]
+    Report(created="", fingerprint="", sources=told.sources).save(run)
+    assert [entry.state for entry in describe(run, inputs, graph).sources] == ["unchanged"]
+    changed = replace(inputs, sources={source.name: {**inputs.sources[source.name], "fingerprint": "other"}})
+    assert [entry.state for entry in describe(run, changed, graph).sources] == ["changed"]
 
 
 def test_nothing_is_kept_that_names_users_who_must_not_be_known(
@@ -290,14 +291,13 @@ def test_nothing_is_kept_that_names_users_who_must_not_be_known(
 
     people = People(key=UserKey(b"k" * 32), pseudonyms=True)
     inputs, _ = looked_at(deployed)
-    quiet = {"fingerprint": inputs.fingerprint, "quality": {"findings": []}}
+    quiet = Report(created="", fingerprint=inputs.fingerprint)
     replace(inputs, people=people).keep_snapshot(deployed.runs_folder, quiet)
     assert kept(deployed) == []
     listed = replace(inputs, people=replace(people, pseudonyms=False))
-    listed.keep_snapshot(
-        deployed.runs_folder, {**quiet, "quality": {"findings": [{"kind": "forgotten users", "count": 1}]}}
-    )
-    listed.keep_snapshot(deployed.runs_folder, {**quiet, "fingerprint": "of another run"})
+    named = Finding(kind="forgotten users", severity="info", count=1, explanation="")
+    listed.keep_snapshot(deployed.runs_folder, quiet.changed(quality=Quality(findings=(named,))))
+    listed.keep_snapshot(deployed.runs_folder, quiet.changed(fingerprint="of another run"))
     assert kept(deployed) == []
     listed.keep_snapshot(deployed.runs_folder, quiet)
     assert len(kept(deployed)) == 1

@@ -97,9 +97,7 @@ def test_a_run_from_neo4j_is_the_run_from_rdf_until_the_database_changes(
     assert len(set(found["user_id"].to_pylist())) == 100
     assert found.equals(candidates(wanted))
     assert left_over(runs) == []
-    assert [s["kind"] for s in first.report["quality"]["sources"]] == ["neo4j"] * len(
-        first.report["quality"]["sources"]
-    )
+    assert [s.kind for s in first.report.quality.sources] == ["neo4j"] * len(first.report.quality.sources)
 
     elsewhere = load_config(from_neo4j(tmp_path / "elsewhere", neo4j_connection.changed(timeout=99.0)))
     inputs = Inputs.of(elsewhere, tmp_path / "staging")

@@ -20,6 +20,7 @@ import yaml
 from recall.jobs.refresh import RefreshResult
 from recall.ops.metrics import exposition
 from recall.ops.summary import SummaryLog, summarise
+from recall.runs.report import Report
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "examples" / "schedule"
@@ -154,7 +155,7 @@ def test_every_recipe_calls_the_command_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_alerts_ask_for_metrics_that_are_written(tmp_path: Path) -> None:
-    report = {"data": {}, "evaluation": {"metrics": []}, "quality": {"findings": []}}
+    report = Report(created="2026-01-01T00:00:00+00:00", fingerprint="")
     summary = summarise(
         "published", started=datetime.now(UTC), seconds=1.0, exit_code=0, runs=tmp_path, run="x", report=report
     )

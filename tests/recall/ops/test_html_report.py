@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -15,6 +14,7 @@ from recall.jobs.refresh import RefreshResult
 from recall.ops.html_report import render, write_html
 from recall.ops.summary import summarise
 from recall.runs.layout import RunLayout
+from recall.runs.report import Finding, Report
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -78,7 +78,7 @@ class Page(HTMLParser):
         return "\n".join(self.texts)
 
 
-def history(report: dict[str, Any], runs: int) -> list[dict[str, Any]]:
+def history(report: Report, runs: int) -> list[dict[str, Any]]:
     return [
         summarise(
             "published",
@@ -108,12 +108,12 @@ def harmless(text: str) -> Page:
 def test_the_report_of_a_run_shows_what_it_measured(refreshed: RefreshResult) -> None:
     report = refreshed.report
     before = history(report, 3)
-    page = harmless(render({**report, "gate": {**report["gate"], "against": "run-1"}}, before))
-    for row in report["evaluation"]["metrics"]:
-        assert f"{row['recall@5']:.4f}" in page.texts
-        assert row["ranker"] in page.texts
-    for finding in report["quality"]["findings"]:
-        assert finding["explanation"] in page.texts
+    page = harmless(render(report.changed(gate=report.gate.model_copy(update={"against": "run-1"})), before))
+    for row in report.evaluation.metrics:
+        assert f"{row.metrics['recall@5']:.4f}" in page.texts
+        assert row.ranker in page.texts
+    for finding in report.quality.findings:
+        assert finding.explanation in page.texts
     assert "192" in page.texts  # interactions
     assert [tag for tag, _ in page.elements].count("svg") == 4
     assert "served before" in page.texts
@@ -124,8 +124,8 @@ def test_what_served_before_is_what_the_gate_compared_with(refreshed: RefreshRes
     for number, one in enumerate(before):
         for values in one["metrics"].values():
             values.update(dict.fromkeys(values, 0.1117 * (number + 1)))
-    gate = {**refreshed.report["gate"], "against": "run-1"}  # the newest one was rolled back
-    page = harmless(render({**refreshed.report, "gate": gate}, before))
+    gate = refreshed.report.gate.model_copy(update={"against": "run-1"})  # the newest one was rolled back
+    page = harmless(render(refreshed.report.changed(gate=gate), before))
     assert "0.2234" in page.texts
     assert "0.3351" not in page.texts
 
@@ -137,7 +137,7 @@ def test_a_first_run_has_nothing_before_it(refreshed: RefreshResult) -> None:
 
 
 def test_an_incremental_run_says_what_it_stands_on(refreshed: RefreshResult) -> None:
-    report = copy.deepcopy(refreshed.report) | {
+    data = refreshed.report.to_json() | {
         "kind": "incremental",
         "base": "run-0",
         "generation": 3,
@@ -152,8 +152,9 @@ def test_an_incremental_run_says_what_it_stands_on(refreshed: RefreshResult) -> 
             "times": {"newest_before": 1_700_000_000, "newest": 10**30, "added_late": 1},
         },
     }
-    rows = report["evaluation"]["metrics"]
-    report["evaluation"]["metrics"] = [row for row in rows if row["ranker"] == "model"]
+    rows = data["evaluation"]["metrics"]
+    data["evaluation"]["metrics"] = [row for row in rows if row["ranker"] == "model"]
+    report = Report.parse(data)
     page = harmless(render(report, history(report, 1)))
     for part in (
         "goes on from run-0",
@@ -181,7 +182,7 @@ def test_no_two_drawings_of_a_page_share_an_id(refreshed: RefreshResult) -> None
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_what_stands_in_the_sources_is_shown_and_does_nothing(refreshed: RefreshResult, hostile: str) -> None:
-    report = copy.deepcopy(refreshed.report)
+    report = refreshed.report.to_json()
     report["quality"]["findings"] = [
         {"kind": hostile, "severity": "warning", "count": 3, "explanation": hostile, "examples": [hostile, hostile]}
     ]
@@ -199,23 +200,25 @@ def test_what_stands_in_the_sources_is_shown_and_does_nothing(refreshed: Refresh
         "passed": False,
         "against": hostile,
         "reasons": [hostile],
-        "readings": [{"name": hostile, "now": 0.1, "before": 0.2, "text": hostile, "passed": False}],
+        "kind": "full",
+        "users": 3,
+        "limits": {},
+        "readings": [{"kind": "metric", "name": hostile, "now": 0.1, "before": 0.2, "text": hostile, "passed": False}],
     }
     for row in report["evaluation"]["metrics"]:
         row["group"] = hostile
-    before = history(report, 2)
+    before = history(Report.parse(report), 2)
     before[-1] |= {"status": "failed", "error": hostile}
-    page = harmless(render(report, before))
+    page = harmless(render(Report.parse(report), before))
     assert page.text.count(hostile) >= 14
     assert "rejected" in page.text
 
 
 def test_characters_that_turn_text_around_are_shown_as_such(refreshed: RefreshResult) -> None:
-    report = copy.deepcopy(refreshed.report)
-    report["quality"]["findings"] = [
-        {"kind": "k", "severity": "info", "count": 1, "explanation": "a\u202egnp.exe\x00\ud800b", "examples": []}
-    ]
-    text = render(report, [])
+    strange = "a\u202egnp.exe\x00\ud800b"
+    finding = Finding.model_construct(kind="k", severity="info", count=1, explanation=strange, examples=())
+    quality = refreshed.report.quality.model_copy(update={"findings": (finding,)})
+    text = render(refreshed.report.changed(quality=quality), [])
     text.encode("utf-8")
     assert "a\ufffdgnp.exe\ufffd\ufffdb" in text
 
@@ -223,10 +226,10 @@ def test_characters_that_turn_text_around_are_shown_as_such(refreshed: RefreshRe
 def test_a_report_that_cannot_be_shown_keeps_no_run_from_serving(
     refreshed: RefreshResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_html(RunLayout(tmp_path), {**refreshed.report, "timings": "an hour"}, [])
+    write_html(RunLayout(tmp_path), refreshed.report.changed(timings={"all": "an hour"}), [])
     assert not list(tmp_path.iterdir())
     assert "goes without a report.html" in caplog.text
-    write_html(RunLayout(tmp_path), {}, [{}])
+    write_html(RunLayout(tmp_path), Report(created="", fingerprint=""), [{}])
     harmless((tmp_path / "report.html").read_text())
 
 

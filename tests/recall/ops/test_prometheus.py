@@ -14,6 +14,7 @@ from recall.config.deployment import load_config
 from recall.jobs.refresh import RefreshResult
 from recall.ops.metrics import exposition
 from recall.ops.summary import SummaryLog, summarise
+from recall.runs.report import EvaluationReport, GraphCounts, Report
 
 HOSTILE = 'a"b\\n\n{x="1"} 5\n# TYPE y gauge\\'
 
@@ -49,20 +50,21 @@ def test_the_numbers_of_a_refresh_are_read_back(refreshed: RefreshResult, tmp_pa
     assert value("run_edges", ("relation", "(user)-[rated]->(movie)")) == 16 * 12
     assert value("run_interactions") == 16 * 12
     assert value("run_info", ("run", refreshed.run.name)) == 1
-    (row,) = (
-        row
-        for row in refreshed.report["evaluation"]["metrics"]
-        if (row["ranker"], row["group"]) == ("model", "warm users")
-    )
+    (row,) = (row for row in refreshed.report.evaluation.metrics if (row.ranker, row.group) == ("model", "warm users"))
     labels = (("group", "warm users"), ("metric", "recall"), ("k", "5"))
-    assert value("run_metric", *labels) == row["recall@5"]
-    created = datetime.fromisoformat(refreshed.report["created"]).timestamp()
+    assert value("run_metric", *labels) == row.metrics["recall@5"]
+    created = datetime.fromisoformat(refreshed.report.created).timestamp()
     assert value("run_created_timestamp_seconds") == created
     assert value("refresh_last_good_timestamp_seconds") == datetime.fromisoformat(summary["finished"]).timestamp()
 
 
 def test_names_from_outside_break_nothing(tmp_path: Path) -> None:
-    report = {"data": {"nodes": {HOSTILE: 3}}, "evaluation": {"metrics": [], "k": [5]}}
+    report = Report(
+        created="2026-01-01T00:00:00+00:00",
+        fingerprint="",
+        data=GraphCounts(nodes={HOSTILE: 3}),
+        evaluation=EvaluationReport(k=(5,)),
+    )
     found = parsed(exposition(written(tmp_path / HOSTILE.replace("/", ""), report=report)))
     assert "y" not in found
     (labels,) = found["graphrecall_run_nodes"]

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kg.io.files import read_json
 from recall.jobs.refresh import RefreshResult
-from recall.ops.summary import LOG, SummaryLog, headline, json_line, peak_memory, summarise
+from recall.ops.summary import LOG, SummaryLog, json_line, peak_memory, summarise
+from recall.runs.report import EvaluationReport, Report
 
 
 def summary(status: Any, runs: Path, **more: Any) -> dict[str, Any]:
@@ -23,15 +23,15 @@ def summary(status: Any, runs: Path, **more: Any) -> dict[str, Any]:
 
 
 def test_a_line_tells_what_the_report_tells(refreshed: RefreshResult, tmp_path: Path) -> None:
-    report = read_json(refreshed.run.report)
+    report = Report.load(refreshed.run)
     line = summary("published", tmp_path, run=refreshed.run.name, report=report)
-    assert line["counts"] == report["data"]
-    assert sum(line["findings"].values()) == len(report["quality"]["findings"])
+    assert line["counts"] == report.data.to_json()
+    assert sum(line["findings"].values()) == len(report.quality.findings)
     assert line["peak_memory_bytes"] > 10_000_000
-    rows = [row for row in report["evaluation"]["metrics"] if row["ranker"] == "model"]
+    rows = [row for row in report.evaluation.metrics if row.ranker == "model"]
     for row in rows:
-        assert line["metrics"][row["group"]]["recall@5"] == row["recall@5"]
-    assert line["metrics"].keys() == {row["group"] for row in rows}
+        assert line["metrics"][row.group]["recall@5"] == row.metrics["recall@5"]
+    assert line["metrics"].keys() == {row.group for row in rows}
     assert json.loads(json_line(line)) == line
 
 
@@ -42,13 +42,14 @@ def test_the_peak_is_not_that_of_the_process_that_started_this_one() -> None:
     assert peak_memory() > held.nbytes > int(found.stdout) > 10_000_000
 
 
-def test_the_headline_is_that_of_what_serves() -> None:
+def test_the_metrics_of_a_line_are_those_of_what_serves() -> None:
     rows = [
         {"ranker": "fused", "group": "warm", "users": 3, "recall@5": 0.5, "intervals": {"recall@5": [0.1, 0.9]}},
         {"ranker": "model", "group": "warm", "users": 3, "recall@5": 0.4},
     ]
-    assert headline({"serves": "fused", "metrics": rows}) == {"warm": {"recall@5": 0.5}}
-    assert headline({"metrics": rows}) == {"warm": {"recall@5": 0.4}}
+    evaluation = EvaluationReport.model_validate({"serves": "fused", "metrics": rows})
+    assert evaluation.served_by_group() == {"warm": {"recall@5": 0.5}}
+    assert EvaluationReport.model_validate({"metrics": rows}).served_by_group() == {}
 
 
 def test_totals_and_failures_in_a_row_outlive_the_lines_they_count(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from gnn.graph.embeddings import Embeddings
 from kg.errors import ArtifactError, ConfigError, RefreshInProgressError
-from kg.io.files import MANIFEST, read_json
+from kg.io.files import MANIFEST
 from recall.config.deployment import RefreshConfig, load_config
 from recall.config.gate import FullLimits, GateSettings
 from recall.jobs.decide import accept, rollback
@@ -22,10 +22,11 @@ from recall.jobs.forget import forget
 from recall.jobs.refresh import RefreshResult, refresh
 from recall.jobs.stages import _check_numbers
 from recall.ops.summary import SummaryLog
-from recall.quality.gate import Verdict, _metric, _overlap, judge
+from recall.quality.gate import _metric, _overlap, judge
 from recall.runs.layout import RunLayout
 from recall.runs.records import Decision, RunRecord
 from recall.runs.registry import RunsFolder
+from recall.runs.report import MetricsRow, Report, Verdict
 from recall.serve.recommender import Recommender
 
 Command = Callable[..., tuple[int, str, str]]
@@ -113,9 +114,9 @@ def test_a_run_holds_against_itself(tastes: Path) -> None:
     assert judge(GateSettings(), run, current=run, incremental=True).kind == "incremental"
     assert judge(GateSettings(), run, current=None).kind == "first"
     # What was published says so.
-    gate = read_json(run.report)["gate"]
-    assert gate["passed"]
-    assert (gate["kind"], gate["against"]) == ("first", None)
+    gate = Report.load(run).gate
+    assert gate.passed
+    assert (gate.kind, gate.against) == ("first", None)
 
 
 def test_a_model_that_lost_its_sense_is_rejected_and_a_first_one_only_by_its_minimum(
@@ -183,14 +184,14 @@ def test_a_run_of_a_version_that_cannot_be_read_is_no_measure(tastes: Path, tmp_
 def test_a_metric_must_lose_much_and_not_by_chance() -> None:
     random = np.random.default_rng(0)
     before = random.uniform(size=500)
-    assert _metric("ndcg@5", before * 0.95, before, 0.1).passed
-    assert not _metric("ndcg@5", before * 0.85, before, 0.1).passed
-    assert _metric("ndcg@5", before * 1.5, before, 0.0).passed
+    assert _metric("ndcg", 5, before * 0.95, before, 0.1).passed
+    assert not _metric("ndcg", 5, before * 0.85, before, 0.1).passed
+    assert _metric("ndcg", 5, before * 1.5, before, 0.0).passed
     few = np.array([0.0, 0.0, 1.0, 1.0])
-    by_chance = _metric("ndcg@5", few, few[::-1].copy() + np.array([0.0, 0.0, 0.0, 0.4]), 0.1)
+    by_chance = _metric("ndcg", 5, few, few[::-1].copy() + np.array([0.0, 0.0, 0.0, 0.4]), 0.1)
     assert by_chance.passed
     assert "may be chance" in by_chance.text
-    assert _metric("ndcg@5", before, np.zeros(500), 0.1).passed
+    assert _metric("ndcg", 5, before, np.zeros(500), 0.1).passed
 
 
 def test_overlaps_are_those_of_sets() -> None:
@@ -223,7 +224,7 @@ def test_half_a_source_is_rejected_kept_and_not_trained_on_again(copied: Path, c
     assert runs.runs() == [before]
     assert not runs.staging_root.exists()
     assert result.rejected.verify()["rejected"] == list(result.reasons)
-    assert read_json(result.rejected.report)["gate"]["reasons"] == list(result.reasons)
+    assert Report.load(result.rejected).gate.reasons == result.reasons
     assert Recommender.load(result.rejected.path).recommend(["u1"], k=3).table.num_rows == 3
 
     planned = dry_run(load_config(copied))
@@ -248,7 +249,7 @@ def test_half_a_source_is_rejected_kept_and_not_trained_on_again(copied: Path, c
     assert wider.run.name == result.rejected.name  # type: ignore[union-attr]
     assert runs.rejected() == []
     assert wider.run.verify().get("rejected") is None  # type: ignore[union-attr]
-    assert read_json(wider.run.report)["gate"]["passed"]  # type: ignore[union-attr]
+    assert Report.load(wider.run).gate.passed  # type: ignore[union-attr]
     assert refresh(load_config(copied)).status == "unchanged"
 
 
@@ -320,7 +321,7 @@ def test_a_run_whose_vectors_overflow_is_kept_as_rejected_and_never_serves(
     (rejected,) = runs.rejected()
     assert serving(copied) == before
     assert not runs.staging_root.exists()
-    assert rejected.verify()["rejected"] == read_json(rejected.report)["gate"]["reasons"]
+    assert rejected.verify()["rejected"] == list(Report.load(rejected).gate.reasons)
     assert "no numbers" in (rejected.path / "report.html").read_text()
     (line,) = SummaryLog(runs.path).read()
     assert (line["status"], line["exit_code"], line["rejected"]) == ("rejected", 4, rejected.name)
@@ -343,7 +344,8 @@ def test_a_run_whose_vectors_overflow_is_kept_as_rejected_and_never_serves(
 def test_a_metric_that_is_no_number_is_refused() -> None:
     reasons: list[str] = []
     row = {"ranker": "model", "group": "warm users", "users": 3, "ndcg@5": 0.5, "novelty@5": float("nan")}
-    _check_numbers([{**row, "novelty@5": 1.0}, row], reasons.append)  # type: ignore[arg-type]
+    rows = [MetricsRow.model_validate(one) for one in ({**row, "novelty@5": 1.0}, row)]
+    _check_numbers(rows, reasons.append)  # type: ignore[arg-type]
     assert reasons == ["novelty@5 of model for warm users is no number"]
 
 

@@ -116,9 +116,9 @@ def test_the_best_is_a_config_that_a_refresh_takes_and_trains_in_the_same_way(
     assert found.runs_folder == load_config(searchable).runs_folder
     assert found.tune == load_config(searchable).tune
     there = copy(searchable, tmp_path / "copy", studies=True).with_name("config.tuned.toml")
-    training = refresh(load_config(there)).report["training"]["evaluation"]
-    assert training["steps"] == tuned.best.steps
-    assert training["validation"]["ndcg@20"] == pytest.approx(tuned.best.value, abs=1e-6)
+    training = refresh(load_config(there)).report.training["evaluation"]
+    assert training.steps == tuned.best.steps
+    assert training.validation["ndcg@20"] == pytest.approx(tuned.best.value, abs=1e-6)
 
 
 def test_a_refresh_does_not_look_at_what_is_searched(searchable: Path, tmp_path: Path) -> None:
@@ -404,7 +404,7 @@ def test_channels_are_searched_each_alone_and_the_refresh_fuses_the_best(searcha
         items = prepared.graph.items.index(ranked).tolist()
         values.append(ndcg_by_hand(items, set(truth.take(np.array([user])).values.tolist()), 5))
     assert found["ease"].best.value == pytest.approx(np.mean(values))
-    assert set(refresh(settings).report["fusion"]["weights"]) == {"embedding", "item_knn", "ease"}
+    assert set(refresh(settings).report.fusion.weights) == {"embedding", "item_knn", "ease"}
 
 
 @pytest.mark.parametrize(
