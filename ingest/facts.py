@@ -1,4 +1,4 @@
-"""What a source gives to the assembly: tables of nodes and edges, and the names they have in a database."""
+"""Clean facts of all sources as tables of nodes and edges, and the names that they have in a database."""
 
 from __future__ import annotations
 
@@ -63,6 +63,29 @@ class StoreNames:
     properties: dict[RelationKey, dict[str, str]] = field(default_factory=dict)
 
     def update(self, other: StoreNames) -> None:
-        """Take over the names of another database."""
+        """Add the names of another database."""
         for field_ in fields(self):
             getattr(self, field_.name).update(getattr(other, field_.name))
+
+
+@dataclass(slots=True)
+class Facts:
+    """Clean facts of all sources.
+
+    Attributes:
+        mapped: tables from RDF.
+        interactions: relation -> tables of `user`, `item` (ids), perhaps `rating`, `timestamp`, `weight`, `part`,
+            `value`, `order`. The first relation is learned unless the settings name another.
+        values: relation with the item at one end -> tables of `src`, `dst`, `user` (ids), perhaps `timestamp`,
+            `weight`: nodes made of a column of events, and relationships that belong to a user.
+        edges: relation -> tables of `src`, `dst` (ids), perhaps `rating`, `timestamp`, `weight`, `value`.
+        attributes: node type -> tables of `id` and attributes.
+        store: names in the graph database that was read.
+    """
+
+    mapped: Mapped = field(default_factory=Mapped)
+    interactions: dict[str, list[Any]] = field(default_factory=dict)
+    values: dict[RelationKey, list[Any]] = field(default_factory=dict)
+    edges: dict[RelationKey, list[Any]] = field(default_factory=dict)
+    attributes: dict[str, list[Any]] = field(default_factory=dict)
+    store: StoreNames = field(default_factory=StoreNames)

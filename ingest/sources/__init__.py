@@ -1,1 +1,5 @@
-"""One folder or module a kind of source: RDF, tables, Neo4j."""
+"""What facts are read from: RDF, tables, Neo4j; a `Source` has a fingerprint and is read into a builder."""
+
+from ingest.sources.base import FileSource, Source, SourceFile
+
+__all__ = ["FileSource", "Source", "SourceFile"]

@@ -43,7 +43,7 @@ def load(
 
     Killed, it goes on where it stopped when it is started again; finished, it changes nothing.
     """
-    from ingest.builder import build_graph
+    from ingest.build import build_graph
     from ingest.settings import DataSettings
     from kg.stores.neo4j.write.load import load_into
     from recall.config.deployment import load_config

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from gnn.text.cache import TextCache
 from gnn.text.features import TextFeatures, encode_graph
 from gnn.text.model import find_model
-from ingest.builder import build_graph, source_files
+from ingest.build import build_graph, source_files
 from ingest.people import FORGOTTEN_USERS, People
 from ingest.settings import DataSettings, Neo4jSource
 from ingest.sources.neo4j.plan import read_source

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ingest import DataSettings, GraphBuilder, GraphSettings, QualityReport, build_graph, validate
-from ingest.builder import source_files
+from ingest.build import file_sources, source_files
 from kg import KnowledgeGraph, RelationKey, SplitConfig, split_interactions
 from kg.errors import ConfigError, InvalidDataError
 from kg.history import InteractionHistory
@@ -93,6 +93,24 @@ def test_source_files_are_those_that_are_read(tmp_path: Path) -> None:
     settings = validate(DataSettings, tomllib.loads(CONFIG))
     found = [path.relative_to(tmp_path).as_posix() for path in source_files(settings.sources, base=write(tmp_path))]
     assert found == ["rdf/a.ttl", "rdf/b.ttl", "more.nt", "ratings.csv", "bought.csv"]
+
+
+def test_the_fingerprint_of_a_source_is_that_of_its_files(tmp_path: Path) -> None:
+    settings, folder = validate(DataSettings, tomllib.loads(CONFIG)), write(tmp_path)
+
+    def fingerprints() -> dict[str, str]:
+        return {source.name: source.fingerprint() for source in file_sources(settings.sources, base=folder)}
+
+    before = fingerprints()
+    assert list(before) == ["rdf/a.ttl, rdf/b.ttl, more.nt", "ratings.csv", "bought.csv"]
+    assert fingerprints() == before
+    ratings = folder / "ratings.csv"
+    ratings.write_text(ratings.read_text() + "cid,1,5,1\n")
+    after = fingerprints()
+    assert {name for name in before if before[name] != after[name]} == {"ratings.csv"}
+    ratings.unlink()
+    with pytest.raises(InvalidDataError, match=r"ratings\.csv does not exist"):
+        fingerprints()
 
 
 def test_a_pattern_without_files_is_refused(tmp_path: Path) -> None:

@@ -23,9 +23,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.context import ReadingContext
 from ingest.facts import StoreNames
-from ingest.report import MAX_EXAMPLES, QualityReport, SourceAccount
-from ingest.settings import GraphSettings, Neo4jEvents, Neo4jInteractions, Neo4jSource, QualitySettings
+from ingest.report import MAX_EXAMPLES, SourceAccount
+from ingest.settings import GraphSettings, Neo4jEvents, Neo4jInteractions, Neo4jSource
 from ingest.sources.neo4j.plan import ROLES, key_property, label_names, type_names
 from ingest.sources.tables import Cleaner, Rows, to_ids
 from kg.arrays import IntArray
@@ -66,10 +67,8 @@ def map_snapshot(
     snapshot: Snapshot,
     source: Neo4jSource,
     graph: GraphSettings,
-    report: QualityReport,
+    context: ReadingContext,
     *,
-    quality: QualitySettings,
-    now: int,
     name: str,
 ) -> Neo4jTables:
     """Turn what was read into tables by the rules above; the user's own queries are not looked at.
@@ -78,16 +77,14 @@ def map_snapshot(
         snapshot: what was read.
         source: what it was asked for.
         graph: roles and names.
-        report: findings.
-        quality: how much may be set aside.
-        now: UTC seconds after which a timestamp is in the future.
+        context: report and limits.
         name: of the database, for messages.
 
     Raises:
         ConfigError: nodes have no key, or interactions and events join other nodes than users and items.
         InvalidDataError: too much cannot be used.
     """
-    return _Mapping(snapshot, source, graph, report, quality, now, name).run()
+    return _Mapping(snapshot, source, graph, context, name).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +112,14 @@ class _Mapping:
         snapshot: Snapshot,
         source: Neo4jSource,
         graph: GraphSettings,
-        report: QualityReport,
-        quality: QualitySettings,
-        now: int,
+        context: ReadingContext,
         name: str,
     ) -> None:
         self.snapshot = snapshot
         self.source = source
         self.graph = graph
-        self.report = report
-        self.quality = quality
-        self.now = now
+        self.context = context
+        self.report = context.report
         self.name = name
         self.through = {entry.through for entry in source.interactions if entry.through is not None}
         self.type_of = label_names([label for label in snapshot.plan.labels if label not in self.through], graph)
@@ -175,13 +169,6 @@ class _Mapping:
 
     def _account(self, what: str) -> SourceAccount:
         return self.report.source(f"{what} of {self.name}", "neo4j")
-
-    def _check(self, account: SourceAccount) -> None:
-        if self.quality.strict and account.set_aside:
-            raise InvalidDataError(
-                f"{account.name}: {account.set_aside} cannot be used and quality.strict is on: {account.reasons}"
-            )
-        self.report.check_limit(account, self.quality.max_set_aside)
 
     def _moved(self) -> None:
         """Tell what changed in the database while it was read, and what else was not taken."""
@@ -265,7 +252,7 @@ class _Mapping:
                 f"nodes without {key}, which is their id; set aside with their relationships",
                 [_shown(label, table, int(row)) for row in missing[:MAX_EXAMPLES]],
             )
-        self._check(account)
+        self.context.check(account)
         number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
         self.result.names.labels[name] = label
         self.result.names.keys[name] = (key, "integer" if number else "string")
@@ -379,7 +366,7 @@ class _Mapping:
             self.report.set_aside(
                 account, "relationships of nodes without an id", int(lost.sum()), "one of their ends was set aside"
             )
-        self._check(account)
+        self.context.check(account)
         width = len(self.kinds)
         code = np.where(lost, -1, self.kind_of[src] * width + self.kind_of[dst])
         columns = [name for name in table.column_names if name.startswith(PREFIX)]
@@ -476,12 +463,12 @@ class _Mapping:
             if pa.types.is_nested(table.schema.field(column).type):
                 raise InvalidDataError(f"{account.name}: {column} is a list, and one value is needed")
             if column == "timestamp":
-                cleaner.seconds_or_null(column, now=self.now)
+                cleaner.seconds_or_null(column, now=self.context.now)
             elif column in ROLES:
                 cleaner.numbers_or_null(column)
             elif column == "user" and "item" not in table.column_names:
                 cleaner.ids(column)
-        self._check(account)
+        self.context.check(account)
         table = cleaner.result()
         for column in ROLES:
             if column in table.column_names:
@@ -497,7 +484,7 @@ class _Mapping:
             return table
         column = table["timestamp"]
         middle = pc.approximate_median(column).as_py()
-        if middle is None or not middle / 1000 <= self.now < middle:
+        if middle is None or not middle / 1000 <= self.context.now < middle:
             return table
         self.report.add(
             "timestamps in milliseconds",

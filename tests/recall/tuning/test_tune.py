@@ -571,7 +571,7 @@ def test_the_command_prints_the_best_trials_and_json(
 
 
 def test_a_config_written_elsewhere_means_the_same_files(tmp_path: Path) -> None:
-    from ingest.builder import source_files
+    from ingest.build import source_files
     from recall.config.deployment import read_config
     from recall.config.file import write_config
 

@@ -1,0 +1,89 @@
+"""The sources of a configuration into one graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.builder import GraphBuilder
+from ingest.people import People
+from ingest.report import QualityReport
+from ingest.settings import DataSettings, SourcesSettings
+from ingest.sources.base import FileSource, Source
+from ingest.sources.neo4j.source import Neo4jDatabase
+from ingest.sources.rdf.source import RdfFiles
+from ingest.sources.tables.sources import AttributeFiles, EdgeFiles, EventFiles, InteractionFiles
+from kg.graph import KnowledgeGraph
+from kg.progress import SILENT, Progress
+
+if TYPE_CHECKING:  # the driver is imported where a database is read
+    from kg.stores.neo4j.read.snapshot import Snapshot
+
+
+def build_graph(
+    settings: DataSettings,
+    *,
+    base: Path,
+    progress: Progress = SILENT,
+    now: int | None = None,
+    snapshot: Snapshot | None = None,
+    people: People | None = None,
+) -> tuple[KnowledgeGraph, QualityReport]:
+    """Read every source of a configuration and build the graph.
+
+    Args:
+        settings: the sections graph, sources, quality and neo4j.
+        base: folder that relative paths start from: that of the configuration file.
+        progress: listener.
+        now: UTC seconds after which a timestamp is in the future; default: the clock.
+        snapshot: what `ingest.sources.neo4j.plan.read_source` read of `sources.neo4j` before; default: it is read now.
+        people: which users may come in, and under which name; default: everybody as they are.
+
+    Returns:
+        The graph in canonical order, which the order of the facts does not change, and what was found on the way.
+
+    Raises:
+        InvalidDataError: a source cannot be used, or too much of it (see `quality`).
+        ConfigError: an override names a type, relation or attribute that the sources do not hold.
+        StoreError: the database of `sources.neo4j` does not answer, or could not run a query.
+    """
+    builder = GraphBuilder(settings.graph, quality=settings.quality, progress=progress, now=now, people=people)
+    sources: list[Source] = [*file_sources(settings.sources, base=base)]
+    if settings.sources.neo4j is not None and settings.neo4j is not None:
+        sources.append(
+            Neo4jDatabase(
+                settings.sources.neo4j,
+                settings.neo4j,
+                settings.graph,
+                base,
+                snapshot=snapshot,
+                progress=progress,
+            )
+        )
+    for source in sources:
+        source.read(builder)
+    return builder.build()
+
+
+def file_sources(sources: SourcesSettings, *, base: Path) -> list[FileSource]:
+    """The sources of a configuration that are files, in the order in which they are read.
+
+    Raises:
+        InvalidDataError: a pattern matches nothing.
+    """
+    return [
+        *(RdfFiles(entry, base) for entry in sources.rdf),
+        *(InteractionFiles(entry, base) for entry in sources.interactions),
+        *(EventFiles(entry, base) for entry in sources.events),
+        *(AttributeFiles(entry, base) for entry in sources.attributes),
+        *(EdgeFiles(entry, base) for entry in sources.edges),
+    ]
+
+
+def source_files(sources: SourcesSettings, *, base: Path) -> list[Path]:
+    """Every file that `build_graph` reads, in its order, so that a caller can tell whether one changed.
+
+    Raises:
+        InvalidDataError: a pattern matches nothing.
+    """
+    return [file.path for source in file_sources(sources, base=base) for file in source.files]

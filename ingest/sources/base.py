@@ -1,0 +1,111 @@
+"""What a source is, and files as sources."""
+
+from __future__ import annotations
+
+import glob
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from kg.errors import InvalidDataError
+from kg.io.files import checksum
+
+if TYPE_CHECKING:
+    from ingest.builder import GraphBuilder
+
+
+class Source(Protocol):
+    """Something that facts are read from."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    def fingerprint(self) -> str:
+        """A digest of its content: the same as long as the same facts would be read.
+
+        Raises:
+            InvalidDataError: it cannot be read.
+        """
+
+    def read(self, builder: GraphBuilder) -> None:
+        """Add its facts.
+
+        Raises:
+            InvalidDataError: it cannot be used, or too much of it.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of a source.
+
+    Attributes:
+        name: in messages: the path as the configuration gives it.
+        path: where it is.
+    """
+
+    name: str
+    path: Path
+
+
+def list_files(patterns: Iterable[str], base: Path) -> list[SourceFile]:
+    """The files that paths and patterns name; those of a pattern in the order of their names.
+
+    Args:
+        patterns: relative to `base`, or absolute.
+        base: folder of the configuration.
+
+    Raises:
+        InvalidDataError: a pattern matches nothing.
+    """
+    result = []
+    for pattern in patterns:
+        if glob.has_magic(pattern) and not (base / pattern).exists():
+            # Path.glob refuses absolute patterns; people write those too.
+            names = sorted(glob.glob(pattern, root_dir=base))  # noqa: PTH207
+            if not names:
+                raise InvalidDataError(f"no file matches {pattern!r} in {base}: check the pattern in sources")
+            result += [SourceFile(Path(name).as_posix(), base / name) for name in names]
+        else:
+            result.append(SourceFile(pattern, base / pattern))
+    return result
+
+
+class FileSource(ABC):
+    """Base of the sources whose content is that of their files.
+
+    Attributes:
+        files: in the order in which they are read.
+    """
+
+    files: list[SourceFile]
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return ", ".join(file.name for file in self.files)
+
+    def fingerprint(self) -> str:
+        """A digest of the names and the content of the files.
+
+        Raises:
+            InvalidDataError: one is not there.
+        """
+        for file in self.files:
+            if not file.path.is_file():
+                raise InvalidDataError(f"{file.path} does not exist or is no file: check the path in sources")
+        body = [[file.name, checksum(file.path)] for file in self.files]
+        return sha256(json.dumps(body, ensure_ascii=False).encode()).hexdigest()
+
+    @abstractmethod
+    def read(self, builder: GraphBuilder) -> None:
+        """Add the facts of every file.
+
+        Raises:
+            InvalidDataError: one cannot be used, or too much of it.
+        """

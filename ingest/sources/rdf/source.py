@@ -1,0 +1,25 @@
+"""The RDF files that a configuration names, as a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.settings import RdfSource
+from ingest.sources.base import FileSource, list_files
+
+if TYPE_CHECKING:
+    from ingest.builder import GraphBuilder
+
+
+class RdfFiles(FileSource):
+    """RDF files: one entry of `sources.rdf`."""
+
+    def __init__(self, settings: RdfSource, base: Path) -> None:
+        self.settings = settings
+        self.files = list_files(settings.files, base)
+
+    def read(self, builder: GraphBuilder) -> None:
+        """Add the triples of every file."""
+        for file in self.files:
+            builder.add_rdf(file.path, name=file.name, format=self.settings.format, languages=self.settings.languages)
