@@ -1,13 +1,16 @@
-"""Vectors for users and items that training never saw, without retraining.
+"""Vectors for users and items that training did not have, without training again.
 
-The vectors h of what is known stay frozen, and so do its degrees; a newcomer has no free embedding and receives from
-its neighbours only: z_v = alpha_0 E_v + sum_k A_vk h_k, with A_vk = w_r / sqrt(deg_r(v) deg_r(k))
-(gnn.graph.embeddings). This approximates retraining: a new edge would also change the degrees and vectors of its other
-end. It is exact for a node whose edges were all there in training and whose layer-0 vector is nothing but projected
-text.
+The vectors h of the trained nodes stay as they are, and so do their degrees; a new node has no free embedding and
+receives from its neighbours only: z_v = alpha_0 E_v + sum_k A_vk h_k, with A_vk = w_r / sqrt(deg_r(v) deg_r(k))
+(gnn.graph.embeddings). This approximates a new training: a new edge would also change the degrees and vectors of its
+other end. It is exact for a node whose edges were all there in training and whose layer-0 vector is projected text
+alone.
 
-Degrees: a newcomer's is the number of its edges in the request, by relation. A known node's is that of training, and at
-least 1: something nobody has touched counts as touched by the newcomer.
+Degrees: that of a new node is the number of its edges in the request, by relation. That of a trained node is that of
+training, and at least 1: an item that nobody has touched counts as touched by the new user.
+
+A model that is not linear (GCN) has no such parts. There a new user is the mean of the vectors of the liked items;
+text, attributes and new items need a new training.
 """
 
 from __future__ import annotations
@@ -38,48 +41,62 @@ def fold_in_users(
     attributes: Attributes | None = None,
     interaction: RelationKey | None = None,
 ) -> FloatArray:
-    """Place people whom training never saw among the users.
+    """Vectors of users that training did not have.
 
-    z_v = sum_j A_vj h_j over the history. Text and attributes act together as one more item p that the person likes,
-    with h_p = alpha_1 E_p + sum_k A_pk g_k (g is `LinearParts.tail2`, E_p the projected text). p counts as much as a
-    liked item does on average over all interactions of training: its degree d is set so that d^-1/2 is the mean of
+    Linear model: z_v = sum_j A_vj h_j over the history. Text and attributes act together as one more liked item p, with
+    h_p = alpha_1 E_p + sum_k A_pk g_k (g is `LinearParts.tail2`, E_p the projected text). p counts as much as a liked
+    item does on average over all interactions of training: its degree d is set so that d^-1/2 is the mean of
     deg(j)^-1/2 over the interaction edges. With its true degree, 1, one sentence would outweigh ten popular items.
 
+    Other models: the mean of the vectors of the liked items.
+
     Args:
-        embeddings: a trained linear model.
+        embeddings: a trained model.
         adjacency: of the graph it was trained on.
-        histories: liked items by position, (n,) lists; an empty one is fine.
+        histories: liked items by position, (n,) lists, which may be empty.
         text: text vectors in the model's text space, float32 (n, text dim); a row of zeros is no text.
         attributes: for each row relation of the item type -> positions of its other ends, (n,). Relations of the graph
             that the model does not propagate along add nothing.
         interaction: the relation that the history stands for; None: the model's only one from users to items.
 
     Returns:
-        Vectors beside `embeddings.users`, float32 (n, dim); zero for a row about which nothing is known.
+        Vectors like those of `embeddings.users`, float32 (n, dim); zero for a row without any evidence.
 
     Raises:
-        ConfigError: the model is not linear, or the interaction relation is not clear.
+        ConfigError: text or attributes for a model that is not linear, or the interaction relation is not clear.
         InvalidDataError: lengths, positions, relations or the text do not fit the model.
         ArtifactError: embeddings and adjacency are of different graphs.
     """
-    linear = _linear(embeddings, adjacency, "new users")
+    items = embeddings.numbering.span(embeddings.item_type)
+    _check_positions(histories.values, items.stop - items.start, "the histories name", embeddings.item_type)
+    if embeddings.linear is None:
+        if text is not None or attributes is not None:
+            raise ConfigError("this model is not linear, so text and attributes place nobody: give a history")
+        return _mean_of_items(embeddings, histories)
+    linear = embeddings.linear
+    check_numbering(embeddings, adjacency)
     rows = len(histories)
     key = _interaction(embeddings, linear, interaction)
     relation = adjacency.relations.index(key)
     weight = relation_weights(linear, adjacency)[relation]
-    items = embeddings.numbering.span(embeddings.item_type)
-    _check_positions(histories.values, items.stop - items.start, "the histories name", embeddings.item_type)
     projected = _project(linear, text, rows)
     virtual_row, virtual = _virtual_items(embeddings, adjacency, linear, projected, attributes, rows)
 
     degree = histories.counts + np.bincount(virtual_row, minlength=rows)
-    known = adjacency.degree[relation, items]
     row, node = histories.rows(), histories.values + items.start
     coefficient = weight / np.sqrt(degree[row] * np.maximum(adjacency.degree[relation, node], 1))
     result = _receive(row, node, coefficient, linear.tail, rows)
-    mean_coefficient = np.sqrt(known).sum() / known.sum() if known.any() else 1.0
+    degrees = adjacency.degree[relation, items]
+    mean_coefficient = np.sqrt(degrees).sum() / degrees.sum() if degrees.any() else 1.0
     result[virtual_row] += (weight * mean_coefficient / np.sqrt(degree[virtual_row]))[:, None] * virtual
     return result.astype(np.float32)
+
+
+def _mean_of_items(embeddings: Embeddings, histories: RaggedArray) -> FloatArray:
+    """The mean vector of each row's items, zero for an empty row, (n, dim)."""
+    row = histories.rows()
+    mean = _receive(row, histories.values, 1 / histories.counts[row], embeddings.items, len(histories))
+    return mean.astype(np.float32)
 
 
 def fold_in_items(
@@ -89,9 +106,9 @@ def fold_in_items(
     text: FloatArray | None = None,
     attributes: Attributes | None = None,
 ) -> FloatArray:
-    """Place items that training never saw among the items.
+    """Vectors of items that training did not have.
 
-    z_i = alpha_0 E_i + sum_k A_ik h_k, E_i being the projected text. The interaction relation is welcome among the
+    z_i = alpha_0 E_i + sum_k A_ik h_k, E_i being the projected text. The interaction relation is allowed among the
     attributes: its other ends are the users who liked the item.
 
     Args:
@@ -101,14 +118,17 @@ def fold_in_items(
         attributes: for each row relation of the item type -> positions of its other ends, (n,).
 
     Returns:
-        Vectors beside `embeddings.items`, without an item scale, float32 (n, dim).
+        Vectors like those of `embeddings.items`, without an item scale, float32 (n, dim).
 
     Raises:
         ConfigError: the model is not linear.
-        InvalidDataError: lengths, positions, relations or the text do not fit the model, or neither was given.
+        InvalidDataError: lengths, positions, relations or the text do not fit the model, or there is neither.
         ArtifactError: embeddings and adjacency are of different graphs.
     """
-    linear = _linear(embeddings, adjacency, "new items")
+    linear = embeddings.linear
+    if linear is None:
+        raise ConfigError("only a linear model (LightGCN) can place new items; this one has to be trained again")
+    check_numbering(embeddings, adjacency)
     if text is None and attributes is None:
         raise InvalidDataError("a new item needs a text or attributes to be placed")
     rows = len(attributes) if attributes is not None else len(text)  # type: ignore[arg-type]
@@ -120,30 +140,20 @@ def fold_in_items(
     return result.astype(np.float32)
 
 
-def _linear(embeddings: Embeddings, adjacency: Adjacency, whom: str) -> LinearParts:
-    if embeddings.linear is None:
-        raise ConfigError(
-            f"{whom} can be placed at once only by a linear model (LightGCN or the heterogeneous model); this one has "
-            "to be trained again"
-        )
-    check_numbering(embeddings, adjacency)
-    return embeddings.linear
-
-
-def _interaction(embeddings: Embeddings, linear: LinearParts, given: RelationKey | None) -> RelationKey:
-    likely = [
+def _interaction(embeddings: Embeddings, linear: LinearParts, chosen: RelationKey | None) -> RelationKey:
+    possible = [
         key for key in linear.relations if (key.source, key.target) == (embeddings.user_type, embeddings.item_type)
     ]
-    if given is None and len(likely) != 1:
+    if chosen is None and len(possible) != 1:
         raise ConfigError(
-            f"the model has {len(likely)} relations from {embeddings.user_type} to {embeddings.item_type}: name the "
+            f"the model has {len(possible)} relations from {embeddings.user_type} to {embeddings.item_type}: name the "
             "one that the histories stand for as `interaction`"
         )
-    key = likely[0] if given is None else RelationKey(*given)
-    if key not in likely:
+    key = possible[0] if chosen is None else RelationKey(*chosen)
+    if key not in possible:
         raise ConfigError(
             f"interaction = {key} is no relation of the model from users to items; there are "
-            f"{', '.join(map(str, likely)) or 'none'}"
+            f"{', '.join(map(str, possible)) or 'none'}"
         )
     return key
 
@@ -153,7 +163,7 @@ def _project(linear: LinearParts, text: FloatArray | None, rows: int) -> npt.NDA
     if text is None:
         return None
     if linear.text_projection is None:
-        raise InvalidDataError("a text was given, but the model was trained without text features")
+        raise InvalidDataError("there is a text, but the model was trained without text features")
     expected = (rows, linear.text_projection.shape[0])
     if text.shape != expected:
         raise InvalidDataError(f"the text vectors have shape {text.shape}, the model needs {expected}")
@@ -179,23 +189,23 @@ def _virtual_items(
     if projected is not None:
         described |= projected.any(axis=1)
         tail += (float(linear.alphas[1]) if len(linear.alphas) > 1 else 0.0) * projected
-    which = np.flatnonzero(described)
-    return which, tail[which]
+    chosen = np.flatnonzero(described)
+    return chosen, tail[chosen]
 
 
 def _attribute_edges(
     embeddings: Embeddings, adjacency: Adjacency, linear: LinearParts, attributes: Attributes | None, rows: int
 ) -> tuple[IntArray, IntArray, npt.NDArray[np.float64]]:
-    """Row, global number of the other end, and A of every edge of the newcomers, (edges,) each."""
+    """Row, global number of the other end, and A of every edge of the new nodes, (edges,) each."""
     weights = relation_weights(linear, adjacency)
     none = np.zeros(0, dtype=np.int64)
     if attributes is None:
         return none, none, np.zeros(0)
     if len(attributes) != rows:
-        raise InvalidDataError(f"attributes are given for {len(attributes)} rows, the batch has {rows}")
+        raise InvalidDataError(f"there are attributes for {len(attributes)} rows, the batch has {rows}")
     gathered: dict[RelationKey, list[tuple[int, IntArray]]] = {}
-    for number, given in enumerate(attributes):
-        for key, positions in given.items():
+    for number, relations in enumerate(attributes):
+        for key, positions in relations.items():
             gathered.setdefault(RelationKey(*key), []).append((number, np.asarray(positions, dtype=np.int64)))
     parts: list[tuple[IntArray, IntArray, npt.NDArray[np.float64]]] = [(none, none, np.zeros(0))]
     for key, entries in gathered.items():
@@ -216,10 +226,10 @@ def _attribute_edges(
 
 def _other_end(key: RelationKey, adjacency: Adjacency, item_type: str) -> tuple[int, str]:
     if key not in adjacency.relations or item_type not in (key.source, key.target):
-        there = [str(k) for k in adjacency.relations if item_type in (k.source, k.target)]
+        possible = [str(k) for k in adjacency.relations if item_type in (k.source, k.target)]
         raise InvalidDataError(
-            f"attributes are given under {key}, which is no relation of {item_type!r} here; there are "
-            f"{', '.join(there)}"
+            f"there are attributes under {key}, which is no relation of {item_type!r} here; the relations are "
+            f"{', '.join(possible)}"
         )
     return adjacency.relations.index(key), key.target if key.source == item_type else key.source
 

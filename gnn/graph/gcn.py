@@ -21,8 +21,14 @@ NODE = "node"
 class GCN(nn.Module):
     """One `GCNConv` a relation and layer, summed by `HeteroConv` over all nodes in one numbering.
 
-    GCNConv wants one kind of node, so every relation is laid into the global numbering; its symmetric normalisation
+    GCNConv works on one type of nodes, so every relation is laid into the global numbering; its symmetric normalisation
     with self-loops is then that of each relation's own graph.
+
+    The model is not linear, so `Embeddings.linear` is None: vectors are served as they are, scores have no shares
+    (gnn.graph.shares), new users are the mean of their items and new items need a training (gnn.graph.fold_in),
+    forgotten users leave the other vectors as they are (gnn.graph.forgetting), a later training starts with zero free
+    embeddings of new nodes (gnn.graph.warm_start), items that nobody touched are placed by the simulated cold start of
+    training alone (gnn.graph.cold_start asks for a linear model), and several ranks cannot share it.
     """
 
     def __init__(
@@ -52,7 +58,7 @@ class GCN(nn.Module):
         self.to(device, dtype)
 
     def forward(self, mask: Mask = NOTHING, dropped: Tensor | None = None) -> Encoded:
-        """Convolve; see `gnn.graph.encoder.Encoder`."""
+        """Convolve; see `gnn.graph.encoder.GraphEncoder`."""
         base = self.layer0(mask.cold, dropped)
         ends = self.propagation.edge_indices(mask)
         edges: dict[tuple[str, str, str], Any] = {

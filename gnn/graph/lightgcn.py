@@ -87,7 +87,7 @@ class LightGCN(nn.Module):
         return self.layer_logits.softmax(0)
 
     def forward(self, mask: Mask = NOTHING, dropped: Tensor | None = None) -> Encoded:
-        """Propagate; see `gnn.graph.encoder.Encoder`."""
+        """Propagate; see `gnn.graph.encoder.GraphEncoder`."""
         base = self.layer0(mask.cold, dropped)
         final, tail, tail2 = horner(self.propagation.operator(mask), base, self.weights, self.alphas)
         return Encoded(final, base, tail, tail2)

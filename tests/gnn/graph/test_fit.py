@@ -26,6 +26,7 @@ from gnn.graph.embeddings import Embeddings
 from gnn.graph.fit import fit
 from gnn.graph.gcn import GCNConfig
 from gnn.graph.lightgcn import LightGCNConfig
+from gnn.graph.warm_start import Parameters
 from gnn.settings import ModelConfig, TrainingConfig
 from gnn.training.checkpoint import CHECKPOINT
 from gnn.training.context import RunContext
@@ -339,13 +340,22 @@ def test_every_validation_is_a_line_of_the_log(name: str, tmp_path: Path) -> Non
     assert all({"step", "loss", "seconds", "ndcg@20", "recall@20", "beta", "prior"} == set(line) for line in lines)
 
 
-def test_vectors_survive_a_file(tmp_path: Path) -> None:
-    from gnn.graph.embeddings import Embeddings
-
-    found = fit(planted(), LightGCNConfig(dim=8), QUICK, steps=3, context=CPU)
-    found.save(tmp_path)
+@pytest.mark.parametrize("name", BOTH)
+def test_vectors_and_parameters_survive_a_file(name: str, tmp_path: Path) -> None:
+    graph = planted()
+    trained = fit(graph, BOTH[name], QUICK, steps=3, context=CPU)
+    assert trained.parameters is not None
+    trained.save(tmp_path)
+    trained.parameters.save(tmp_path)
     loaded = Embeddings.load(tmp_path)
-    np.testing.assert_array_equal(loaded.final, found.final)
+    assert (loaded.linear is None) == (name == "GCN")
+    assert loaded.facts["model"] == name
+    np.testing.assert_array_equal(loaded.final, trained.final)
+    np.testing.assert_array_equal(loaded.index_vectors, trained.index_vectors)
+    start = Parameters.load(tmp_path, graph)
+    went_on = [fit(graph, BOTH[name], QUICK, steps=3, start=part, context=CPU) for part in (start, trained.parameters)]
+    np.testing.assert_array_equal(went_on[0].final, went_on[1].final)
+    assert not np.array_equal(went_on[0].final, trained.final)
     assert loaded.facts["training_config"]["temperature"] == QUICK.temperature
     assert len(Numbering.of(planted())) == len(loaded.final)
 

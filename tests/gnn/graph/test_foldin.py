@@ -134,8 +134,10 @@ def test_relations_of_the_item_type_at_either_end(toy_graph: KnowledgeGraph, lin
 def test_wrong_requests_say_what_is_wrong(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
     embeddings = linear_model(toy_graph, relations=KNOWLEDGE)
     adjacency = Adjacency.of(toy_graph)
-    with pytest.raises(ConfigError, match="linear"):
-        fold_in_users(replace(embeddings, linear=None), adjacency, histories=NOBODY)
+    with pytest.raises(ConfigError, match="not linear, so text and attributes place nobody"):
+        fold_in_users(replace(embeddings, linear=None), adjacency, histories=NOBODY, attributes=[{}])
+    with pytest.raises(ConfigError, match="only a linear model"):
+        fold_in_items(replace(embeddings, linear=None), adjacency, attributes=[{}])
     with pytest.raises(InvalidDataError, match="position 40, there are 40 nodes of 'movie'"):
         fold_in_users(embeddings, adjacency, histories=lists([40]))
     with pytest.raises(InvalidDataError, match="without text features"):
@@ -155,6 +157,18 @@ def test_wrong_requests_say_what_is_wrong(toy_graph: KnowledgeGraph, linear_mode
         fold_in_users(texts, adjacency, histories=NOBODY, text=np.ones((1, 4), dtype=np.float32))
     with pytest.raises(InvalidDataError, match="not finite"):
         fold_in_users(texts, adjacency, histories=NOBODY, text=np.full((1, 5), np.nan, dtype=np.float32))
+
+
+def test_without_a_linear_model_a_new_user_is_the_mean_of_the_liked_items(
+    toy_graph: KnowledgeGraph, linear_model: Model
+) -> None:
+    embeddings = replace(linear_model(toy_graph), linear=None)
+    placed = fold_in_users(embeddings, Adjacency.of(toy_graph), histories=lists([3, 8], [], [5]))
+    np.testing.assert_allclose(placed[0], embeddings.items[[3, 8]].mean(axis=0), rtol=1e-6)
+    assert not placed[1].any()
+    np.testing.assert_allclose(placed[2], embeddings.items[5], rtol=1e-6)
+    with pytest.raises(InvalidDataError, match="position 40"):
+        fold_in_users(embeddings, Adjacency.of(toy_graph), histories=lists([40]))
 
 
 def test_the_interaction_must_be_clear(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
