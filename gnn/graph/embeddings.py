@@ -1,4 +1,4 @@
-"""A trained model's vectors: what serving, explaining and exporting need, and nothing that trains."""
+"""The vectors of a trained model: what serving, explaining and exporting need, without the code that trains."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class LinearParts:
-    """The pieces of a linear propagation, Z = sum_l alpha_l A^l E with A = sum_r w_r D_r^-1/2 B_r D_r^-1/2.
+    """The parts of a linear propagation, Z = sum_l alpha_l A^l E with A = sum_r w_r D_r^-1/2 B_r D_r^-1/2.
 
-    By Horner's rule: tail_1 = alpha_1 E + A tail_2 and Z = alpha_0 E + A tail_1. So the first hop of any node is
-    known exactly (z_u = alpha_0 e_u + sum_j A_uj tail_1_j), and a node that training never saw can be placed.
+    By Horner's rule: tail_1 = alpha_1 E + A tail_2 and Z = alpha_0 E + A tail_1. So each first hop of a node has an
+    exact part of its vector (z_u = alpha_0 e_u + sum_j A_uj tail_1_j), and a node that training did not have can be
+    placed.
 
     Attributes:
         base: E, the layer-0 embedding: free embedding plus projected text, float32 (nodes, dim).
@@ -35,9 +36,9 @@ class LinearParts:
         relations: the relations propagated along.
         weights: w_r, on the simplex, float32 (relations,).
         text_projection: from a text vector to E, float32 (text dim, dim), or None.
-        placing: relations among these that lead into `placed` nodes alone, their weights beside the simplex; nodes
+        placing: relations among these that lead into `placed` nodes alone, with weights outside the simplex; nodes
             that are not placed receive along the others only (gnn.graph.cold_start).
-        placed: bool (nodes,), or None where no relation is like that.
+        placed: bool (nodes,), or None where no relation places nodes.
     """
 
     base: FloatArray
@@ -69,11 +70,11 @@ class Embeddings:
         prior: weight of the popularity; 0 leaves it out.
         cold: items that nobody liked in training, or those that were placed (gnn.graph.cold_start), bool (items,);
             None: none has a scale of its own.
-        cold_scale: what was found for them, a factor.
-        linear: the pieces of the propagation when the model is linear, else None.
-        facts: what trained it: configuration, steps, seed, validation metrics; plain data.
-        parameters: what a later training can go on from, of vectors just trained (gnn.graph.warm_start); serving needs
-            none, so that `save` and `load` leave them out.
+        cold_scale: their factor.
+        linear: the parts of the propagation when the model is linear, else None.
+        facts: how it was trained: configuration, steps, seed, validation metrics; plain data.
+        parameters: the weights that a later training can start from (gnn.graph.warm_start), right after a training;
+            serving needs none, so that `save` and `load` leave them out.
     """
 
     numbering: Numbering
@@ -123,11 +124,11 @@ class Embeddings:
         return np.hstack([scaled, self.item_prior[:, None]]) if self.prior else scaled
 
     def query_vectors(self, users: FloatArray) -> FloatArray:
-        """What the index is asked with for user vectors (n, dim): as wide as `index_vectors`."""
+        """The queries to the index for user vectors (n, dim): as wide as `index_vectors`."""
         return np.hstack([users, np.linalg.norm(users, axis=1, keepdims=True)]) if self.prior else users
 
     def with_beta(self, beta: float) -> Embeddings:
-        """The same vectors under another popularity exponent; placed items keep theirs."""
+        """The same vectors under another popularity exponent; the scale of placed items stays."""
         return replace(self, beta=beta, item_scale=self._scale(beta, self.cold_scale))
 
     def with_cold_scale(self, scale: float) -> Embeddings:
@@ -138,7 +139,7 @@ class Embeddings:
         if self.linear is None or self.linear.placed is None or self.cold is None:
             return item_scale(self.items, beta, cold=self.cold, cold_scale=cold_scale)
         scale = item_scale(self.items, beta)
-        # Predictions of served vectors: their length is a part of them.
+        # A placed vector is a prediction of a served one, length included.
         scale[self.cold] = cold_scale
         return scale
 
@@ -198,7 +199,7 @@ class Embeddings:
             return cls._of(data, tensors)
         except KeyError as error:
             raise ArtifactError(
-                f"{folder} lacks {error}, for another version of graphrecall wrote it: run the refresh again"
+                f"{folder} lacks {error}: another version of graphrecall wrote it; run the refresh again"
             ) from error
 
     @classmethod
@@ -238,8 +239,8 @@ def item_scale(
 ) -> FloatArray:
     """`|z_i|^(beta - 1)`, and 0 for zero vectors.
 
-    Items that nobody liked in training have short vectors for want of interactions, not of appeal: in place of their
-    own `|z_i|^beta` they get the median of the others', times `cold_scale`.
+    Items that nobody liked in training have short vectors because they lack interactions, not because they are
+    disliked: in place of their own `|z_i|^beta` they get the median of the others', times `cold_scale`.
 
     Args:
         items: z, (items, dim).
@@ -264,10 +265,9 @@ def item_scale(
 def item_prior(likes: npt.NDArray[np.int64], prior: float) -> FloatArray:
     """`prior * ln(1 + likes)`, 0 for an item that nobody liked.
 
-    A softmax over cosines cannot tell a popular item from a rare one by their lengths, so that cosine / temperature
-    comes near log P(item | user) less a part of log P(item). Adding the logarithm of the frequency puts it back, as
-    the logit adjustment of Menon et al. (ICLR 2021) does with the frequency of labels; the temperature is the weight
-    that puts all of it back.
+    Cosines have no lengths that could express popularity, so that cosine / temperature approximates log P(item | user)
+    without a part of log P(item). Adding the logarithm of the frequency restores it, as the logit adjustment of Menon
+    et al. (ICLR 2021) does with the frequency of labels; with the temperature as weight all of it is restored.
 
     Args:
         likes: users who liked each item, int64 (items,).

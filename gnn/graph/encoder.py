@@ -21,7 +21,7 @@ class Encoded:
     Attributes:
         final: Z, (nodes, dim), rows by global node number.
         base: E, layer 0, (nodes, dim).
-        tail, tail2: the inner sums h and g of `gnn.graph.embeddings.LinearParts`; None where the encoder is not linear.
+        tail, tail2: the inner sums h and g of `gnn.graph.embeddings.LinearParts`; None where the model is not linear.
     """
 
     final: Tensor

@@ -1,9 +1,9 @@
-"""Trained vectors without some nodes: what was learned stays, what was propagated is propagated again without them.
+"""Trained vectors without some nodes, such as forgotten users.
 
-A linear model is E and a handful of weights; all else follows from the graph. So the rows of the nodes go, and Z, h and
-g are made anew on the graph that is left: no user's vector, and no hop from one, is in anybody else's any more. What
-stays is what the gradients of their interactions did to E and to the weights; only a training without them removes it.
-A model that is not linear keeps the vectors of the others as they are.
+A linear model is E and a few weights; everything else follows from the graph. So the rows of the removed nodes go, and
+Z, h and g are propagated again on the remaining graph: no vector of a removed user, and no hop from one, is part of any
+other vector. What remains is what the gradients of their interactions did to E and to the weights; only a training
+without them removes that. A model that is not linear keeps the other vectors as they are.
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ def kept_rows(before: KnowledgeGraph, kept: Mapping[str, Mask]) -> Mask:
 
 
 def forget_in_features(features: TextFeatures, rows: Mask) -> TextFeatures:
-    """Text vectors of the nodes that stay, under their new numbers."""
+    """Text vectors of the nodes that stay, under their new numbers.
+
+    Args:
+        features: of all nodes.
+        rows: which global node numbers stay; see `kept_rows`.
+    """
     stays = rows[features.nodes]
     number = np.cumsum(rows) - 1
     return replace(features, nodes=number[features.nodes[stays]], vectors=features.vectors[stays])
@@ -47,22 +52,28 @@ def forget_in_features(features: TextFeatures, rows: Mask) -> TextFeatures:
 def forget_in_parameters(
     parameters: Parameters, before: KnowledgeGraph, after: KnowledgeGraph, kept: Mapping[str, Mask]
 ) -> Parameters:
-    """What a later training can go on from, without the free embeddings of nodes that go.
+    """The weights that a later training can start from, without the free embeddings of removed nodes.
 
-    An item that nobody else had touched loses its own, too.
+    An item that only removed users had touched loses its own, too.
+
+    Args:
+        parameters: trained on `before`.
+        before: a graph or a view of it.
+        after: the same without some nodes, none of them an item.
+        kept: which ones stay; see `kept_rows`.
     """
     rows = kept_rows(before, kept)
-    taught = parameters.taught[rows]
-    taught[Numbering.of(after).span(after.schema.item_type)] &= ~untouched_items(after)
+    trained = parameters.trained[rows]
+    trained[Numbering.of(after).span(after.schema.item_type)] &= ~untouched_items(after)
     tensors = dict(parameters.tensors)
     if FREE in tensors:
-        tensors[FREE] = tensors[FREE][rows] * taught[:, None]
+        tensors[FREE] = tensors[FREE][rows] * trained[:, None]
     nodes = {name: after.vocabulary(name) for name in after.nodes}
-    return replace(parameters, tensors=tensors, taught=taught, nodes=nodes)
+    return replace(parameters, tensors=tensors, trained=trained, nodes=nodes)
 
 
 def forget_in_embeddings(
-    found: Embeddings,
+    embeddings: Embeddings,
     before: KnowledgeGraph,
     after: KnowledgeGraph,
     kept: Mapping[str, Mask],
@@ -72,55 +83,65 @@ def forget_in_embeddings(
     """Vectors of the nodes that stay.
 
     Args:
-        found: trained on `before`.
+        embeddings: trained on `before`.
         before: a graph or a view of it.
         after: the same without some nodes, none of them an item.
         kept: which ones stay; see `kept_rows`.
-        features: text vectors of `after`; an item that nobody else had touched is placed by its own.
+        features: text vectors of `after`; they place an item that only removed users had touched.
 
     Returns:
         Vectors that fit `after`.
     """
     rows, numbering = kept_rows(before, kept), Numbering.of(after)
-    lonely = untouched_items(after) & ~untouched_items(before)
+    newly_untouched = untouched_items(after) & ~untouched_items(before)
     likes = np.bincount(after.positive_edges(after.schema.interaction_key)[1], minlength=len(after.items))
     result = replace(
-        found,
+        embeddings,
         numbering=numbering,
         fingerprints={name: after.vocabulary(name).fingerprint for name in after.nodes},
-        final=found.final[rows],
-        item_prior=item_prior(likes, found.prior),
+        final=embeddings.final[rows],
+        item_prior=item_prior(likes, embeddings.prior),
         parameters=None,
     )
-    linear = found.linear
+    linear = embeddings.linear
     if linear is not None:
-        result = _propagated(result, linear, after, rows, lonely, features)
+        result = _propagated(result, linear, after, rows, newly_untouched, features)
     if result.cold is not None and (linear is None or linear.placed is None):
         result = replace(result, cold=likes == 0)
     return result.with_cold_scale(result.cold_scale)
 
 
 def _propagated(
-    found: Embeddings,
+    embeddings: Embeddings,
     linear: LinearParts,
     graph: KnowledgeGraph,
     rows: Mask,
-    lonely: Mask,
+    newly_untouched: Mask,
     features: TextFeatures | None,
 ) -> Embeddings:
-    items = found.numbering.span(found.item_type)
+    """The vectors, propagated on the remaining graph.
+
+    Args:
+        embeddings: already without the removed nodes.
+        linear: parts of the model, of all nodes.
+        graph: what remains.
+        rows: which nodes stay.
+        newly_untouched: items that only removed users had touched, bool (items,).
+        features: text vectors of `graph`.
+    """
+    items = embeddings.numbering.span(embeddings.item_type)
     base = linear.base[rows]
-    base[items][lonely] = _own_texts(linear, features, found)[lonely]
-    learned = len(linear.relations) - len(linear.placing)
-    tables = _layers(graph, linear, slice(0, learned), base)
-    placed, cold = linear.placed, found.cold
+    base[items][newly_untouched] = _projected_texts(linear, features, embeddings)[newly_untouched]
+    trained = len(linear.relations) - len(linear.placing)
+    tables = _layers(graph, linear, slice(0, trained), base)
+    placed, cold = linear.placed, embeddings.cold
     if placed is not None and cold is not None:
-        # Whom nothing but attributes and texts place: what they were handed does not depend on users.
-        placed, cold = placed[rows], cold | lonely
+        # The vectors of placed items come from attributes and texts alone, so they do not depend on users.
+        placed, cold = placed[rows], cold | newly_untouched
         old = np.flatnonzero(placed)
-        for table, before in zip(tables, (found.final, linear.tail[rows], linear.tail2[rows]), strict=True):
+        for table, before in zip(tables, (embeddings.final, linear.tail[rows], linear.tail2[rows]), strict=True):
             table[old] = before[old]
-        new = items.start + np.flatnonzero(lonely)
+        new = items.start + np.flatnonzero(newly_untouched)
         placed[new] = True
         alphas = np.zeros(len(tables) + 1, dtype=np.float32)
         alphas[: min(len(linear.alphas), len(alphas))] = linear.alphas[: len(alphas)]
@@ -129,16 +150,16 @@ def _propagated(
             table[new] = alphas[layer] * base[new] + alphas[layer + 1] * received[new]
     final, tail, tail2 = tables
     parts = replace(linear, base=base, tail=tail, tail2=tail2, placed=placed)
-    return replace(found, final=final, linear=parts, cold=cold)
+    return replace(embeddings, final=final, linear=parts, cold=cold)
 
 
-def _own_texts(linear: LinearParts, features: TextFeatures | None, found: Embeddings) -> FloatArray:
-    """What the text of each item gives it, zero where it has none, (items, dim)."""
-    own = np.zeros((len(found.item_scale), found.dim), dtype=np.float32)
+def _projected_texts(linear: LinearParts, features: TextFeatures | None, embeddings: Embeddings) -> FloatArray:
+    """The projected text of each item, zero where it has none, (items, dim)."""
+    projected = np.zeros((len(embeddings.item_scale), embeddings.dim), dtype=np.float32)
     if features is not None and linear.text_projection is not None:
-        at, vectors = features.of(found.numbering, found.item_type)
-        own[at] = vectors @ linear.text_projection
-    return own
+        positions, vectors = features.of(embeddings.numbering, embeddings.item_type)
+        projected[positions] = vectors @ linear.text_projection
+    return projected
 
 
 @torch.no_grad()
@@ -146,18 +167,18 @@ def _layers(graph: KnowledgeGraph, linear: LinearParts, chosen: slice, base: Flo
     """Z, h and g along some of the relations."""
     operator = Propagation.of(graph, linear.relations[chosen]).operator()
     weights, alphas = torch.from_numpy(linear.weights[chosen].copy()), torch.from_numpy(linear.alphas)
-    found = horner(operator, torch.from_numpy(base), weights, alphas)
-    return tuple(np.array(table.numpy(), dtype=np.float32) for table in found)
+    tables = horner(operator, torch.from_numpy(base), weights, alphas)
+    return tuple(np.array(table.numpy(), dtype=np.float32) for table in tables)
 
 
 @torch.no_grad()
 def _received(graph: KnowledgeGraph, linear: LinearParts, base: FloatArray) -> FloatArray:
-    """What one hop along the placing relations brings, (nodes, dim)."""
+    """The sum over one hop along the placing relations, (nodes, dim)."""
     if not linear.placing:
         return np.zeros_like(base)
     propagation = Propagation.of(graph, linear.relations)
     weights = linear.weights.copy()
-    weights[: len(linear.relations) - len(linear.placing)] = 0  # the relations that were trained along
+    weights[: len(linear.relations) - len(linear.placing)] = 0  # the relations of the training
     hop = propagation.operator().bind(torch.from_numpy(weights))
     received: FloatArray = hop(torch.from_numpy(base)).numpy()
     return received

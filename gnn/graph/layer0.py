@@ -1,4 +1,4 @@
-"""Layer 0 of every encoder: free embeddings of nodes that training can know, plus projected texts."""
+"""Layer 0 of every graph model: free embeddings of the nodes that training can learn, plus projected texts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TextVectors(Protocol):
 
 
 class LayerZeroConfig(Protocol):
-    """The hyper-parameters of layer 0, which the configs of all encoders have; see `LightGCNConfig`."""
+    """The hyper-parameters of layer 0, which the configs of all graph models have; see `LightGCNConfig`."""
 
     @property
     def dim(self) -> int:
@@ -68,10 +68,10 @@ class LayerZeroConfig(Protocol):
 class LayerZero(nn.Module):
     """E = free embedding + text vector times projection.
 
-    A node has a free embedding only if training can teach it one: it has an edge, and an item was touched by somebody
-    (an item that nobody touched would only learn what it is as a negative). A cold item of the step has none either.
+    A node has a free embedding only if training can learn it: the node has an edge, and an item was touched by a user
+    (an item that nobody touched would only be trained as a negative). A cold item of the step has none either.
 
-    Of several ranks each holds some columns, of the free embeddings and of the projection.
+    With several ranks each holds some columns, of the free embeddings and of the projection.
 
     Attributes:
         free: (nodes, held columns), rows by global node number.
@@ -98,8 +98,8 @@ class LayerZero(nn.Module):
         start = torch.empty((nodes, len(held)), dtype=dtype)
         for rows in torch.arange(nodes).split(BLOCK):  # type: ignore[no-untyped-call]
             start[rows] = normal(rows, held, seed=seed, stream=Stream.START).to(dtype) * config.init_scale
-        # Knowledge starts at nothing: an actor of one film alone would otherwise add noise to it for ever. Users and
-        # items start at random, so that nothing stays symmetric.
+        # Attributes start at zero: one with a single item would otherwise add noise to that item for ever. Users and
+        # items start at random, because equal starts would stay equal.
         for name in numbering.names:
             if name not in (graph.schema.user_type, graph.schema.item_type):
                 start[numbering.span(name)] = 0
@@ -115,7 +115,7 @@ class LayerZero(nn.Module):
                 raise InvalidDataError(f"{len(features.nodes)} nodes have {len(features.vectors)} text vectors")
             if len(features.nodes) and (features.nodes.min() < 0 or features.nodes.max() >= nodes):
                 raise InvalidDataError(f"a text vector belongs to no node: the graph has {nodes} nodes")
-        # A projection that no text has taught would place people by chance.
+        # Without any text the projection would stay random, and fold-in would use it.
         if features is not None and len(features.nodes):
             width = features.vectors.shape[1]
             draw = normal(torch.arange(width), held, seed=seed, stream=Stream.TEXT_START)
@@ -124,7 +124,7 @@ class LayerZero(nn.Module):
             self.register_buffer("texts", torch.from_numpy(features.vectors).to(dtype), persistent=False)
 
     @property
-    def taught(self) -> npt.NDArray[np.bool_]:
+    def trained(self) -> npt.NDArray[np.bool_]:
         """Nodes with a free embedding, bool (nodes,)."""
         result: npt.NDArray[np.bool_] = self.get_buffer("owns")[:, 0].cpu().numpy() > 0
         return result
@@ -162,10 +162,10 @@ def _reach(
     user_embedding: bool,
     knowledge_degree: int,
 ) -> npt.NDArray[np.float64]:
-    """What the free embeddings are multiplied with, (nodes,): 0 for a node that has none, 1 for users and items.
+    """The factor of each free embedding, (nodes,): 0 for a node that has none, 1 for users and items.
 
-    The square root of the degree for knowledge: A divides an edge by it, so that a genre of 4,000 films would move one
-    of them sixty times less than an actor of one film does, however long it trains.
+    For other nodes it is the square root of the degree, because A divides an edge by it: a genre of 4,000 films would
+    otherwise move a film sixty times less than an actor with one film does, however long it trains.
     """
     degree = np.zeros(len(numbering))
     touched = np.zeros(graph.num_nodes(graph.schema.item_type), dtype=bool)

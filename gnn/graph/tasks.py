@@ -259,7 +259,7 @@ class GraphTask(ABC, Generic[Encoder]):
             facts=facts,
             parameters=Parameters(
                 tensors={name: to_numpy(value) for name, value in tensors.items() if value is not None},
-                taught=self.encoder.layer0.taught,
+                trained=self.encoder.layer0.trained,
                 nodes={name: graph.vocabulary(name) for name in graph.nodes},
                 relations=self.encoder.propagation.relations,
             ),
@@ -297,11 +297,11 @@ class LightGCNTask(GraphTask[LightGCN]):
         received = weight.gather(encoded.final - self.encoder.alphas[0] * encoded.base, ranks)
         free = weight.gather(weight.value, ranks)
         if start is not None and received is not None and free is not None:
-            learned, owns = start.learned(self.job.graph), self.encoder.layer0.taught
+            learned, owns = start.learned(self.job.graph), self.encoder.layer0.trained
             for span in (self.users, self.items):
                 new = owns[span] & ~learned[span]
                 predicted = predict_free(
-                    received[span].numpy(), free[span].numpy(), taught=learned[span] & owns[span], new=new
+                    received[span].numpy(), free[span].numpy(), trained=learned[span] & owns[span], new=new
                 )
                 free[span.start + torch.from_numpy(np.flatnonzero(new))] = torch.from_numpy(predicted).to(free.dtype)
         weight.assign(weight.scatter(free, ranks))

@@ -1,9 +1,9 @@
-"""What a training leaves for the next one, and how that one begins where it ended.
+"""The weights that a training leaves, and the start of a later one from them.
 
-Nodes are matched by their external id, never by position. A free embedding that no training has taught yet, that of a
-new user or item or of an item that nobody had touched, begins where a ridge regression over those that were taught puts
-it: they are foretold by what a node receives from its neighbours. A start by chance would take as many steps to undo as
-a full training, and one at nothing leaves vectors that are far too short.
+Nodes are matched by their external id, never by position. A free embedding that is not trained yet (of a new user or
+item, or of an item that nobody had touched) starts at the prediction of a ridge regression over the trained ones, from
+what a node receives from its neighbours. A random start would take as many steps to undo as a full training, and a zero
+start leaves vectors that are far too short.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from kg.vocabulary import Vocabulary
 FILE = "parameters.safetensors"
 FREE = "layer0.free"  # a row a node
 RELATIONS = "relation_logits"  # a number a relation
-TAUGHT = "taught"
+TRAINED = "trained"
 RIDGE = 0.01  # of the mean of the diagonal
 
 FloatArray = npt.NDArray[np.float32]
@@ -41,13 +41,13 @@ class Parameters:
 
     Attributes:
         tensors: float32, by the name that they have in training; `FREE` has a row a node, by global node number.
-        taught: whether training had a free embedding for the node, bool (nodes,).
+        trained: whether the node had a free embedding in the training, bool (nodes,).
         nodes: node type -> its ids, in the order of the global numbering.
         relations: in the order of `RELATIONS`.
     """
 
     tensors: Mapping[str, FloatArray]
-    taught: npt.NDArray[np.bool_]
+    trained: npt.NDArray[np.bool_]
     nodes: Mapping[str, Vocabulary]
     relations: tuple[RelationKey, ...]
 
@@ -57,24 +57,24 @@ class Parameters:
         digest = hashlib.sha256(self._facts().encode())
         for name in sorted(self.tensors):
             digest.update(name.encode() + np.ascontiguousarray(self.tensors[name]).tobytes())
-        digest.update(self.taught.tobytes())
+        digest.update(self.trained.tobytes())
         return digest.hexdigest()
 
     def learned(self, graph: KnowledgeGraph) -> npt.NDArray[np.bool_]:
-        """Nodes of another graph whose free embedding was taught, bool (nodes,)."""
+        """Nodes of another graph whose free embedding is trained, bool (nodes,)."""
         before = self._matched(graph)
-        result: npt.NDArray[np.bool_] = (before >= 0) & self.taught[before]
+        result: npt.NDArray[np.bool_] = (before >= 0) & self.trained[before]
         return result
 
     def starts(self, graph: KnowledgeGraph, relations: tuple[RelationKey, ...]) -> dict[str, FloatArray]:
-        """The values that a training on another graph begins with, all columns.
+        """The values that a training on another graph starts with, all columns.
 
         Args:
-            graph: what is to be trained on.
-            relations: what it is to be propagated along; one that is new gets no value here.
+            graph: to train on.
+            relations: to propagate along; their weights are only taken over where the relations are the same.
 
         Returns:
-            By name; a row a node of `graph` for `FREE`, of zeros for what was never taught.
+            Name -> values; for `FREE` a row for each node of `graph`, zeros where it was not trained.
         """
         result = {name: value for name, value in self.tensors.items() if name not in (FREE, RELATIONS)}
         if RELATIONS in self.tensors and relations == self.relations:
@@ -96,8 +96,8 @@ class Parameters:
         return before
 
     def save(self, folder: Path) -> None:
-        """Write `parameters.safetensors` into a folder; it holds no id, the graph it was trained on does."""
-        tensors = {**self.tensors, TAUGHT: self.taught}
+        """Write `parameters.safetensors` into a folder; ids are in the graph that it was trained on, not in it."""
+        tensors = {**self.tensors, TRAINED: self.trained}
         with atomic_path(folder / FILE) as temporary:
             save_file(
                 {name: np.asarray(value, order="C") for name, value in tensors.items()},
@@ -121,7 +121,7 @@ class Parameters:
             with safe_open(path, framework="numpy") as stored:
                 facts = json.loads(stored.metadata()["facts"])
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no iterator)
-                taught = tensors.pop(TAUGHT)
+                trained = tensors.pop(TRAINED)
                 relations = tuple(RelationKey(*key) for key in facts["relations"])
                 ids: dict[str, str] = facts["nodes"]
         except Exception as error:  # safetensors raises its own untyped errors
@@ -129,7 +129,7 @@ class Parameters:
         nodes = {name: graph.vocabulary(name) for name in graph.nodes}
         if {name: vocabulary.fingerprint for name, vocabulary in nodes.items()} != ids or list(ids) != list(nodes):
             raise ArtifactError(f"{path} was trained on other nodes than the graph beside it has")
-        return cls(tensors=tensors, taught=taught, nodes=nodes, relations=relations)
+        return cls(tensors=tensors, trained=trained, nodes=nodes, relations=relations)
 
     def _facts(self) -> str:
         nodes = {name: vocabulary.fingerprint for name, vocabulary in self.nodes.items()}
@@ -137,25 +137,25 @@ class Parameters:
 
 
 def predict_free(
-    received: FloatArray, free: FloatArray, *, taught: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_]
+    received: FloatArray, free: FloatArray, *, trained: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_]
 ) -> FloatArray:
-    """Free embeddings of new nodes, from what they receive, by a ridge regression over taught nodes of their type.
+    """Free embeddings of new nodes, by a ridge regression over the trained nodes of their type.
 
     Args:
-        received: what the neighbours hand to each node, float32 (n, dim).
+        received: the sum that each node receives from its neighbours, float32 (n, dim).
         free: free embeddings, float32 (n, dim).
-        taught: nodes to learn from, bool (n,).
-        new: nodes to foretell, bool (n,).
+        trained: nodes to learn from, bool (n,).
+        new: nodes to predict, bool (n,).
 
     Returns:
         float32 (new, dim); zeros where there is nothing to learn from.
     """
-    given, wanted = received[taught].astype(np.float64), free[taught].astype(np.float64)
-    squares = given.T @ given
+    inputs, targets = received[trained].astype(np.float64), free[trained].astype(np.float64)
+    squares = inputs.T @ inputs
     penalty = RIDGE * np.trace(squares) / max(len(squares), 1)
     if penalty == 0:
         return np.zeros((int(new.sum()), free.shape[1]), dtype=np.float32)
-    weights = np.linalg.solve(squares + penalty * np.eye(len(squares)), given.T @ wanted)
+    weights = np.linalg.solve(squares + penalty * np.eye(len(squares)), inputs.T @ targets)
     result: FloatArray = (received[new].astype(np.float64) @ weights).astype(np.float32)
     return result
 

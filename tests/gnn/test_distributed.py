@@ -128,8 +128,8 @@ def train_on(ranks: Ranks) -> Embeddings:
     given["context"] = RunContext(device="cpu", precision="float64", ranks=ranks)
     before = fit(graph, MODEL, TRAINING, **given).parameters
     assert before is not None
-    known = np.arange(len(before.taught)) % 7 > 0
-    return fit(graph, MODEL, TRAINING, start=replace(before, taught=before.taught & known), **given)
+    known = np.arange(len(before.trained)) % 7 > 0
+    return fit(graph, MODEL, TRAINING, start=replace(before, trained=before.trained & known), **given)
 
 
 def tables(found: Embeddings) -> dict[str, np.ndarray]:

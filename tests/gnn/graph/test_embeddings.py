@@ -75,7 +75,7 @@ def test_a_damaged_file_is_refused(toy_graph: KnowledgeGraph, tmp_path: Path) ->
     tensors = load_file(tmp_path / "model.safetensors")
     del tensors["item_scale"]
     save_file(tensors, tmp_path / "model.safetensors")
-    with pytest.raises(ArtifactError, match="lacks 'item_scale', for another version of graphrecall wrote it"):
+    with pytest.raises(ArtifactError, match="lacks 'item_scale': another version of graphrecall wrote it"):
         Embeddings.load(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"x")
     with pytest.raises(ArtifactError, match=r"model\.safetensors cannot be read"):

@@ -68,7 +68,7 @@ def parameters_of(found: Embeddings) -> Parameters:
     return found.parameters
 
 
-def test_values_are_handed_on_by_id_and_what_was_never_taught_begins_at_nothing(base: Embeddings) -> None:
+def test_values_are_handed_on_by_id_and_what_was_never_trained_begins_at_nothing(base: Embeddings) -> None:
     old, new = before(), after()
     given = parameters_of(base)
     starts = given.starts(new, given.relations)
@@ -90,15 +90,15 @@ def test_values_are_handed_on_by_id_and_what_was_never_taught_begins_at_nothing(
     assert set(starts) == set(given.tensors)
 
 
-def test_new_nodes_begin_where_a_ridge_regression_over_taught_ones_puts_them() -> None:
+def test_new_nodes_begin_where_a_ridge_regression_over_trained_ones_puts_them() -> None:
     random = np.random.default_rng(0)
     received = random.normal(size=(200, 6)).astype(np.float32)
     truth = random.normal(size=(6, 6)).astype(np.float32)
     free = received @ truth
-    taught, new = np.arange(200) < 150, np.arange(200) >= 190
-    free[~taught] = 1e9  # of these nothing is learned
-    found = predict_free(received, free, taught=taught, new=new)
-    x, y = received[taught].astype(np.float64), free[taught].astype(np.float64)
+    trained, new = np.arange(200) < 150, np.arange(200) >= 190
+    free[~trained] = 1e9  # of these nothing is learned
+    found = predict_free(received, free, trained=trained, new=new)
+    x, y = received[trained].astype(np.float64), free[trained].astype(np.float64)
     penalty = RIDGE * np.mean(np.sum(x * x, axis=0))
     # The naive way: a penalty is as many more rows to fit.
     rows, wanted = np.vstack([x, np.sqrt(penalty) * np.eye(6)]), np.vstack([y, np.zeros((6, 6))])
@@ -106,8 +106,8 @@ def test_new_nodes_begin_where_a_ridge_regression_over_taught_ones_puts_them() -
     assert np.allclose(found, received[new] @ weights, atol=1e-5)
     assert np.allclose(found, received[new] @ truth, rtol=0.1, atol=0.1)
     nothing = np.zeros(200, dtype=bool)
-    assert not predict_free(received, free, taught=nothing, new=new).any()
-    assert predict_free(received, free, taught=taught, new=nothing).shape == (0, 6)
+    assert not predict_free(received, free, trained=nothing, new=new).any()
+    assert predict_free(received, free, trained=trained, new=nothing).shape == (0, 6)
 
 
 def test_a_new_item_with_likes_begins_as_long_as_the_others_and_an_untouched_one_at_nothing(base: Embeddings) -> None:

@@ -95,7 +95,7 @@ def test_each_model_descends_from_its_own_kind_and_ids_decide_which_row_is_whose
 
 
 def _rows(run: RunLayout, model: str) -> dict[tuple[str, str], Any]:
-    """Free embeddings of taught nodes by type and id."""
+    """Free embeddings of trained nodes by type and id."""
     graph = load_graph(run.graph)
     found = Parameters.load(getattr(run, model), graph)
     numbering = Numbering.of(graph)
@@ -103,7 +103,7 @@ def _rows(run: RunLayout, model: str) -> dict[tuple[str, str], Any]:
         (name, one): found.tensors[FREE][numbering.span(name).start + at]
         for name in numbering.names
         for at, one in enumerate(graph.vocabulary(name).ids.to_pylist())
-        if found.taught[numbering.span(name).start + at]
+        if found.trained[numbering.span(name).start + at]
     }
 
 
