@@ -15,7 +15,7 @@ from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
 from recall.contracts import Channel, Queries
 from recall.fusion.fusion import MODEL, Fusion, FusionConfig, fit_weights, save_channels
-from recall.jobs.inputs import Prepared
+from recall.jobs.prepare import Prepared
 
 
 def keep_channels(

@@ -36,7 +36,7 @@ from kg.stores.embedded.build import build_store
 from recall.channels import EmbeddingChannel
 from recall.config.deployment import RefreshConfig, parse_config
 from recall.jobs.fit_channels import keep_channels
-from recall.jobs.inputs import Prepared
+from recall.jobs.prepare import Prepared
 from recall.ops.html_report import NAME as PAGE
 from recall.ops.html_report import write_html
 from recall.quality.assess import exact_channel, read_split, write_split

@@ -25,8 +25,9 @@ from kg.io.files import remove_trees, write_manifest
 from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
 from recall.jobs.forget import finish_forgetting
-from recall.jobs.inputs import NOT_FINGERPRINTED, Inputs, Stages
+from recall.jobs.inputs import NOT_FINGERPRINTED, Inputs
 from recall.jobs.plan import Plan, plan_run
+from recall.jobs.runner import Stages
 from recall.ops.html_report import write_html
 from recall.ops.summary import SummaryLog
 from recall.quality.gate import judge, same_verdict, unfinished_verdict

@@ -38,8 +38,10 @@ from recall.config.deployment import RefreshConfig
 from recall.fusion.fusion import fused_channel
 from recall.jobs.changes import Comparison, describe, difference_to
 from recall.jobs.fit_channels import keep_channels
-from recall.jobs.inputs import Inputs, Stages, prepare
+from recall.jobs.inputs import Inputs
 from recall.jobs.plan import Plan
+from recall.jobs.prepare import prepare
+from recall.jobs.runner import Stages
 from recall.quality.assess import assess, exact_channel, write_split
 from recall.runs.layout import RunLayout
 from recall.runs.report import MetricsRow, Reference, Report

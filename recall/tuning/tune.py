@@ -36,7 +36,9 @@ from recall.config.deployment import RefreshConfig, parse_config, read_config
 from recall.config.file import write_config
 from recall.config.search_space import CHANNELS, MODEL, Range
 from recall.contracts import Channel
-from recall.jobs.inputs import NOT_FINGERPRINTED, Inputs, Prepared, Stages, prepare
+from recall.jobs.inputs import NOT_FINGERPRINTED, Inputs
+from recall.jobs.prepare import Prepared, prepare
+from recall.jobs.runner import Stages
 from recall.quality.assess import exact_channel
 from recall.quality.measure import measure
 from recall.runs.registry import RunsFolder

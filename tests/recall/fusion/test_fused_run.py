@@ -18,7 +18,7 @@ from recall.config.deployment import load_config
 from recall.contracts import Queries
 from recall.fusion.fusion import Fusion, FusionConfig
 from recall.jobs.fit_channels import keep_channels
-from recall.jobs.inputs import Prepared
+from recall.jobs.prepare import Prepared
 from recall.jobs.refresh import RefreshResult, refresh
 from recall.quality.assess import evaluate_run, exact_channel, read_split
 from recall.serve.recommender import Recommender

@@ -368,18 +368,18 @@ def test_a_source_that_changes_while_it_is_read_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[Path], None],
 ) -> None:
-    import recall.jobs.inputs
+    import recall.jobs.prepare
 
     config = copy(deployment, tmp_path / "copy")
     touch_ratings(config)
-    real = recall.jobs.inputs.build_graph
+    real = recall.jobs.prepare.build_graph
 
     def slow(*args: object, **kwargs: object) -> object:
         found = real(*args, **kwargs)  # type: ignore[arg-type]
         change(config)
         return found
 
-    monkeypatch.setattr(recall.jobs.inputs, "build_graph", slow)
+    monkeypatch.setattr(recall.jobs.prepare, "build_graph", slow)
     with pytest.raises(InvalidDataError, match=r"ratings\.csv was changed while it was read"):
         refresh(load_config(config))
 

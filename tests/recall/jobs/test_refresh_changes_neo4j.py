@@ -80,7 +80,7 @@ class Nights:
 
     def refresh(self) -> tuple[Inputs, KnowledgeGraph]:
         inputs, graph = looked_at(self.config)
-        inputs.keep_snapshot(self.runs, {"fingerprint": inputs.fingerprint, "quality": {"findings": []}})
+        inputs.keep_snapshot(self.runs, Report(created="", fingerprint=inputs.fingerprint))
         return inputs, graph
 
     def check(self) -> dict[str, Any]:

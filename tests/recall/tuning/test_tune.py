@@ -27,8 +27,10 @@ from kg.io.files import write_text
 from recall.config.deployment import load_config, parse_config
 from recall.config.search_space import BUILT_IN, MODEL, Real, Whole
 from recall.contracts import Queries
-from recall.jobs.inputs import Inputs, Prepared, Stages, prepare
+from recall.jobs.inputs import Inputs
+from recall.jobs.prepare import Prepared, prepare
 from recall.jobs.refresh import RefreshResult, refresh
+from recall.jobs.runner import Stages
 from recall.tuning.study import Outcome, Reporter, Study, TrialFacts, open_storage, suggest
 from recall.tuning.tune import Search, _Tuning, tune
 

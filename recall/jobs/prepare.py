@@ -1,0 +1,113 @@
+"""What every training of a deployment begins with: graph built, texts encoded, interactions split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gnn.text.cache import TextCache
+from gnn.text.features import TextFeatures, encode_graph
+from ingest.build import build_graph
+from ingest.settings import DataSettings
+from kg import KnowledgeGraph, Split, split_interactions
+from kg.errors import ConfigError, InvalidDataError
+from kg.io.graph_folder import load_graph, save_graph
+from kg.progress import Progress
+from recall.config.deployment import RefreshConfig
+from recall.jobs.inputs import Inputs
+from recall.jobs.runner import Stages
+
+if TYPE_CHECKING:  # torch is imported where a text is encoded
+    from gnn.evaluation.validation import Validation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What a model of the deployment is trained on.
+
+    Attributes:
+        graph: all of it.
+        features: text vectors of its nodes.
+        split: the part of every interaction.
+        view: the graph as it looks to somebody who knows the training part only.
+        quality: what was found in the sources, plain data.
+        texts: how many were encoded by which model, plain data.
+    """
+
+    graph: KnowledgeGraph
+    features: TextFeatures
+    split: Split
+    view: KnowledgeGraph
+    quality: dict[str, Any]
+    texts: dict[str, Any]
+
+    def validation(self) -> Validation | None:
+        """What early stopping measures, or None where the split has no validation part with anything to find."""
+        from gnn.evaluation.validation import Validation
+
+        found = Validation(truth=self.split.positives(self.graph, "valid"), seen=self.split.seen(self.graph, "train"))
+        return found if len(found.truth.values) else None
+
+
+def prepare(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, progress: Progress) -> Prepared:
+    """Build the graph, encode its texts and split its interactions; what an earlier attempt finished is only loaded.
+
+    Args:
+        config: of the deployment.
+        inputs: what `Inputs.of` read.
+        stages: keep the graph and the vectors in the layout of a run.
+        cache: folder of the text vectors.
+        progress: hears of every stage.
+
+    Raises:
+        InvalidDataError: the sources cannot be used, or nothing is left to train on.
+        ConfigError: a relation or a text model that the configuration names is not there.
+    """
+    run = stages.run
+
+    def build() -> dict[str, Any]:
+        try:
+            graph, quality = build_graph(
+                DataSettings(graph=config.graph, sources=config.sources, quality=config.quality, neo4j=config.neo4j),
+                base=config.base,
+                progress=progress,
+                now=inputs.now,
+                snapshot=inputs.snapshot,
+                people=inputs.people,
+            )
+            inputs.check()
+        except (ConfigError, InvalidDataError):
+            # What was read is no good: once the data is mended, the next attempt must not go on with it.
+            inputs.drop_snapshot()
+            raise
+        save_graph(graph, run.graph)
+        return {**quality.to_json(), "as_of": inputs.as_of}
+
+    quality = stages.do("build", run.graph, build)
+    graph = load_graph(run.graph)
+
+    def encode() -> dict[str, Any]:
+        from gnn.text.encoder import TextEncoder
+
+        encoder = TextEncoder(config.text, config.device)
+        found = encode_graph(graph, encoder, cache=TextCache(cache / "text"), progress=progress)
+        run.features.mkdir()
+        found.save(run.features)
+        return {"texts": len(found), "dim": found.dim, "model": config.text.model}
+
+    texts = stages.do("encode", run.features, encode)
+    split = split_interactions(graph, config.split)
+    if graph.interactions.positive.any() and not len(split.positives(graph, "train").values):
+        raise InvalidDataError(
+            f"split.kind = {config.split.kind!r} leaves no positive interaction to train on: give more interactions, "
+            "lower split.test and split.valid, or use another split.kind"
+        )
+    return Prepared(
+        graph=graph,
+        features=TextFeatures.load(run.features),
+        split=split,
+        view=split.view(graph, "train"),
+        quality=quality,
+        texts=texts,
+    )
