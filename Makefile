@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo neo4j test soak airflow lint clean
+.PHONY: setup demo neo4j test test-fast soak airflow lint clean
 
 setup: .venv/ready
 
@@ -20,6 +20,10 @@ demo: setup
 
 neo4j: setup
 	@$(BIN)/python tests/neo4j_server/server.py
+
+# The unit tests of every room: without what is slow or needs a Neo4j server.
+test-fast: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not neo4j and not soak"
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not soak"

@@ -14,6 +14,7 @@ from hypothesis import settings
 from gnn.graph.embeddings import Embeddings, LinearParts, item_prior, item_scale
 from kg import Event, KnowledgeGraph, NodeType, PositiveRule, Relation, RelationKey, Schema
 from kg.topology.adjacency import Adjacency
+from tests.movie_relations import DIRECTOR, GENRE, HAS_TAG, RATED, SEQUEL, STARRING, TAGGED
 
 if TYPE_CHECKING:  # a bare GPU machine has no driver, and no server
     from kg.stores.base import Store
@@ -24,14 +25,6 @@ if TYPE_CHECKING:  # a bare GPU machine has no driver, and no server
 # A machine with other work takes longer for an example, which says nothing of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-
-RATED = RelationKey("user", "rated", "movie")
-GENRE = RelationKey("movie", "genre", "genre")
-DIRECTOR = RelationKey("movie", "director", "person")
-STARRING = RelationKey("movie", "starring", "person")
-SEQUEL = RelationKey("movie", "sequel_of", "movie")
-TAGGED = RelationKey("user", "tagged", "movie")
-HAS_TAG = RelationKey("movie", "has_tag", "tag")
 
 
 def make_movie_graph(*, users: int = 30, movies: int = 40, ratings: int = 12, seed: int = 0) -> KnowledgeGraph:
