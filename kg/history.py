@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from kg.arrays import IntArray, RaggedArray
+from kg.arrays import IntArray, RaggedArray, offsets_of
 from kg.errors import ArtifactError
 from kg.graph import KnowledgeGraph
 from kg.interactions import Interactions
@@ -62,7 +62,7 @@ class ItemSequences(RaggedArray):
     def select(self, mask: npt.NDArray[np.bool_]) -> ItemSequences:
         """The same rows with only the marked values, by mask (total,)."""
         counts = np.bincount(self.rows()[mask], minlength=len(self))
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        offsets = offsets_of(counts)
         return ItemSequences(
             offsets, self.values[mask], self.times[mask], self.weights[mask], self.kinds[mask], self.positive[mask]
         )
@@ -206,7 +206,7 @@ def _sequences(graph: KnowledgeGraph, relations: tuple[RelationKey, ...]) -> Ite
             parts.append(Interactions.from_edges(table, positive=positive, kind=kind, **ends))
     done = Interactions.concatenate(parts)
     done = done.select(_oldest_first(done, graph))
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(done.user, minlength=len(graph.users)))]).astype(np.int64)
+    offsets = offsets_of(np.bincount(done.user, minlength=len(graph.users)))
     return ItemSequences(offsets, done.item, done.timestamp, done.weight, done.kind, done.positive)
 
 

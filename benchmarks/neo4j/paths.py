@@ -21,7 +21,8 @@ from kg.stores.embedded.build import write_store
 from kg.stores.embedded.store import EmbeddedStore
 from kg.stores.neo4j.write.load import load_into
 from kg.topology.adjacency import Adjacency
-from kg.topology.paths import PathFinder, path_exists
+from kg.topology.paths import path_exists
+from kg.topology.search import PathFinder
 from recall.channels import Popularity
 from recall.contracts import Queries
 

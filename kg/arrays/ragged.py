@@ -40,7 +40,7 @@ class RaggedArray:
         width = np.int64(values.max()) + 1
         pairs = distinct(rows.astype(np.int64) * width + values)
         counts = np.bincount(pairs // width, minlength=num_rows)
-        return cls(_ends(counts), pairs % width)
+        return cls(offsets_of(counts), pairs % width)
 
     @classmethod
     def from_grouped(cls, rows: IntArray, values: IntArray, *, num_rows: int) -> RaggedArray:
@@ -48,14 +48,14 @@ class RaggedArray:
         rows, values = np.asarray(rows, dtype=np.int64), np.asarray(values, dtype=np.int64)
         if (rows[1:] < rows[:-1]).any():
             values = values[np.argsort(rows, kind="stable")]
-        return cls(_ends(np.bincount(rows, minlength=num_rows)), values)
+        return cls(offsets_of(np.bincount(rows, minlength=num_rows)), values)
 
     @classmethod
     def from_lists(cls, lists: Iterable[Sequence[int] | IntArray]) -> RaggedArray:
         """One row a list, as it stands."""
         arrays = [np.asarray(row, dtype=np.int64) for row in lists]
         counts = np.array([len(row) for row in arrays], dtype=np.int64)
-        return cls(_ends(counts), np.concatenate([np.zeros(0, dtype=np.int64), *arrays]))
+        return cls(offsets_of(counts), np.concatenate([np.zeros(0, dtype=np.int64), *arrays]))
 
     @property
     def counts(self) -> IntArray:
@@ -81,8 +81,7 @@ class RaggedArray:
         absent = rows < 0
         starts = self.offsets[np.where(absent, 0, rows)]
         counts = np.where(absent, 0, self.offsets[np.where(absent, 0, rows + 1)] - starts)
-        offsets = _ends(counts)
-        return offsets, np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts) + np.repeat(starts, counts)
+        return offsets_of(counts), ranges(starts, counts)
 
     def take(self, rows: IntArray) -> RaggedArray:
         """Some rows, in the order asked for; row -1 gives an empty one."""
@@ -129,8 +128,14 @@ class RaggedArray:
         return PairIndex.of(self.rows(), self.values, int(self.values.max(initial=-1)) + 1)
 
 
-def _ends(counts: IntArray) -> IntArray:
-    """The offsets of rows of these lengths."""
+def offsets_of(counts: IntArray) -> IntArray:
+    """Where rows of these lengths start, and the end of the last, int64 (n + 1,)."""
     offsets = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=offsets[1:])
     return offsets
+
+
+def ranges(starts: IntArray, counts: IntArray) -> IntArray:
+    """The integers from each start on, as many as its count says, one range after the other, int64 (sum of counts,)."""
+    offsets = offsets_of(counts)
+    return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kg.arrays import IntArray
+from kg.arrays import IntArray, offsets_of, ranges
 from kg.graph import KnowledgeGraph
 from kg.schema import RelationKey
 
@@ -34,7 +34,7 @@ class Numbering:
         """The numbering of a graph's nodes."""
         names = tuple(graph.nodes)
         counts = [graph.num_nodes(name) for name in names]
-        return cls(names, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+        return cls(names, offsets_of(np.array(counts, dtype=np.int64)))
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -95,10 +95,16 @@ class Adjacency:
         kind = np.concatenate([np.zeros(0, dtype=np.int16), *kinds])
         direction = np.concatenate([np.zeros(0, dtype=bool), *directions])
         order = np.lexsort((~direction, other, kind, end))
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(end, minlength=nodes))]).astype(np.int64)
+        offsets = offsets_of(np.bincount(end, minlength=nodes))
         degree = np.bincount(kind * np.int64(nodes) + end, minlength=len(keys) * nodes).reshape(len(keys), nodes)
         return cls(numbering, keys, offsets, other[order], kind[order], direction[order], degree.astype(np.int64))
 
     def at(self, node: int) -> slice:
         """Where the neighbours of a node are listed."""
         return slice(int(self.offsets[node]), int(self.offsets[node + 1]))
+
+
+def entries_of(offsets: IntArray, nodes: IntArray) -> tuple[IntArray, IntArray]:
+    """Entries of some nodes in a CSR structure: the position in `nodes` of each, and its own position, (entries,)."""
+    counts = offsets[nodes + 1] - offsets[nodes]
+    return np.repeat(np.arange(len(nodes)), counts), ranges(offsets[nodes], counts)

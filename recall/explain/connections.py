@@ -12,7 +12,8 @@ from kg.arrays import IntArray, PairIndex, RaggedArray
 from kg.cypher.query import CypherQuery, pair_query, path_query, shared_users_query
 from kg.schema import RelationKey
 from kg.topology.adjacency import Adjacency
-from kg.topology.paths import Path, PathArrays, shared_users
+from kg.topology.paths import Path, PathArrays
+from kg.topology.shared_users import shared_users
 from recall.contracts import Share, Shares
 from recall.explain.explanation import Connection, Hop
 from recall.explain.pair import Pair

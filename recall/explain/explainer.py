@@ -15,7 +15,7 @@ from functools import lru_cache
 from kg.errors import ConfigError
 from kg.graph import KnowledgeGraph
 from kg.topology.adjacency import Adjacency
-from kg.topology.paths import PathFinder
+from kg.topology.search import PathFinder
 from recall.contracts import Channel, NoShares, Shares
 from recall.explain.connections import OuterHopShares, path_connections, query_of, shared_user_connections
 from recall.explain.explanation import Explanation, Node, Reason
@@ -42,7 +42,7 @@ class Explainer:
             graph: the graph the channel was fitted on.
             channel: asked for the shares.
             adjacency: of that graph, if there is one already; its relations are those that paths follow.
-            hub_limit: the hub rule of kg.topology.paths.PathFinder.
+            hub_limit: the hub rule of kg.topology.search.PathFinder.
         """
         self.graph = graph
         self.channel = channel

@@ -12,7 +12,9 @@ from kg import KnowledgeGraph, Relation, RelationKey, Schema, Vocabulary
 from kg.cypher.query import CypherQuery, pair_query, path_query, quote, shared_users_query
 from kg.errors import InvalidDataError
 from kg.topology.adjacency import Adjacency
-from kg.topology.paths import Path, PathFinder, Step, shared_users
+from kg.topology.paths import Path, Step
+from kg.topology.search import PathFinder
+from kg.topology.shared_users import shared_users
 
 Run = Callable[[CypherQuery], list[Any]]
 KINDS = {"int64": "INT64", "double": "DOUBLE", "string": "STRING"}

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from kg import KnowledgeGraph, NodeType, PositiveRule, Relation, RelationKey, Schema
 from kg.errors import ConfigError, InvalidDataError
 from kg.topology.adjacency import Adjacency
-from kg.topology.paths import Path, PathFinder, Step, path_exists, shared_users
+from kg.topology.paths import Path, Step, path_exists
+from kg.topology.search import PathFinder
+from kg.topology.shared_users import shared_users
 
 LIKED = RelationKey("user", "liked", "item")
 NEXT = RelationKey("item", "next", "item")

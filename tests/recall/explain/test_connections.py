@@ -12,7 +12,8 @@ from gnn.graph.embeddings import Embeddings
 from gnn.graph.shares import split_scores
 from kg import KnowledgeGraph
 from kg.topology.adjacency import Adjacency
-from kg.topology.paths import Path, PathFinder, Step, path_exists
+from kg.topology.paths import Path, Step, path_exists
+from kg.topology.search import PathFinder
 from recall.channels import EmbeddingChannel
 from recall.contracts import Shares
 from recall.explain.explainer import Explainer

@@ -21,7 +21,8 @@ from kg.stores.base import Store
 from kg.stores.embedded.build import write_store
 from kg.stores.embedded.store import EmbeddedStore
 from kg.topology.adjacency import Adjacency
-from kg.topology.paths import PathFinder, shared_users
+from kg.topology.search import PathFinder
+from kg.topology.shared_users import shared_users
 from recall.channels import EmbeddingChannel
 from recall.contracts import Queries
 from recall.explain.explainer import Explainer

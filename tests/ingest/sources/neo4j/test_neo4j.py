@@ -26,7 +26,7 @@ from kg.stores.neo4j.client import Neo4jStore
 from kg.stores.neo4j.read.catalog import Catalog, LabelFacts, TypeFacts
 from kg.stores.neo4j.write.load import load_into
 from kg.topology.adjacency import Adjacency
-from kg.topology.paths import PathFinder
+from kg.topology.search import PathFinder
 from tests.conftest import empty
 
 RATED = RelationKey("user", "rated", "movie")
