@@ -54,7 +54,8 @@ def read_source(
         StoreError: a query of the user's own could not be run.
     """
     from kg.stores.neo4j.read.catalog import discover
-    from kg.stores.neo4j.read.reading import is_begun, read_snapshot
+    from kg.stores.neo4j.read.reading import read_snapshot
+    from kg.stores.neo4j.read.start import is_begun
 
     with progress.task(f"looking at {store.name}"):
         catalog = discover(store)

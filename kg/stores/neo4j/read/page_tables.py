@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from kg.io.files import atomic_path
 from kg.stores.neo4j.own_names import is_own
-from kg.stores.neo4j.read.columns import column, temporal_column, type_name
+from kg.stores.neo4j.read.columns import TYPES, cast, column, meet, temporal_column, type_name
 from kg.stores.neo4j.read.pages import Page
-from kg.stores.neo4j.read.snapshot import PROPERTY
+from kg.stores.neo4j.read.snapshot import PROPERTY, flat
 
 TEMPORAL = ("Date", "DateTime", "LocalDateTime", "Time", "LocalTime", "Duration")
 NAMING = {"String", "Long", "Integer", "Double", "Float", "Boolean"}
@@ -129,3 +129,30 @@ def keep_table(folder: Path, file: str, name: str, table: Any, left_out: Mapping
 def above_zero(counts: Mapping[str, int]) -> dict[str, int]:
     """The counts that are no zero, by name."""
     return {name: number for name, number in sorted(counts.items()) if number}
+
+
+def joined(tables: Sequence[Any]) -> Any:
+    """Tables of one label or type as one, each column of the type that holds all its values."""
+    types: dict[str, str] = {}
+    for table in tables:
+        for name in table.column_names:
+            types[name] = meet(types.get(name, "null"), type_name(table.schema.field(name).type))
+    return pa.concat_tables(
+        pa.table(
+            {
+                name: cast(flat(table[name]), kind) if name in table.column_names else pa.nulls(len(table), TYPES[kind])
+                for name, kind in types.items()
+            }
+        )
+        for table in tables
+    )
+
+
+def as_text(table: Any, column: str) -> Any:
+    """A column as text, fast; what two kinds write differently only looks changed, and is read once more."""
+    if column not in table.column_names:
+        return pa.nulls(len(table), pa.string())
+    values = flat(table[column])
+    if pa.types.is_temporal(values.type):
+        values = values.cast(pa.int32() if pa.types.is_date32(values.type) else pa.int64())
+    return cast(values, "text") if pa.types.is_list(values.type) else values.cast(pa.string())

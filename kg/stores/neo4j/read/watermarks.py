@@ -14,7 +14,7 @@ import numpy as np
 
 from kg.arrays import IntArray
 from kg.stores.neo4j.read.catalog import Catalog, label_pattern, type_pattern
-from kg.stores.neo4j.read.pages import Reader
+from kg.stores.neo4j.read.reader import Reader
 from kg.stores.neo4j.read.snapshot import ReadPlan
 
 _NUMBERS = {"Long", "Integer", "Double", "Float"}

@@ -21,7 +21,7 @@ from kg.errors import ArtifactError
 from kg.progress import Task
 from kg.stores.neo4j.client import Neo4jStore
 from kg.stores.neo4j.connection import Neo4jConnection
-from kg.stores.neo4j.read import pages, update
+from kg.stores.neo4j.read import changes, pages, update
 from kg.stores.neo4j.read.catalog import discover
 from kg.stores.neo4j.read.reading import read_snapshot
 from kg.stores.neo4j.read.snapshot import GONE, ReadPlan, Snapshot, page_groups
@@ -46,7 +46,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pages of little data."""
     monkeypatch.setattr(pages, "FIRST_IDS", 20)
     monkeypatch.setattr(pages, "SMALLEST_IDS", 1)
-    monkeypatch.setattr(update, "_PART", 11)
+    monkeypatch.setattr(changes, "IDS_A_QUERY", 11)
 
 
 class Database:
@@ -247,7 +247,7 @@ def test_a_node_that_got_the_internal_id_of_a_deleted_one_has_its_own_relationsh
     pa.parquet.write_table(pa.Table.from_pylist([*others, *theirs], schema=table.schema), file)
     database.run("MATCH (m:Movie) WHERE m.id IN ['m10', 'm20', 'm30'] SET m.t = $t")
     database.run("MATCH (m:Movie {id: 'm30'}) REMOVE m:Movie SET m:User")
-    monkeypatch.setattr(update._Update, "_why_compare", lambda *_: "")
+    monkeypatch.setattr(update, "why_compare", lambda *_: "")
     snapshot = kept.check()
     assert not snapshot.read["compared"]
 
@@ -303,7 +303,7 @@ def test_other_types_of_values_labels_or_keys_want_a_whole_reading(database: Dat
 
 
 def test_more_than_half_is_read_as_a_whole(database: Database, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(update, "FEW", 10)
+    monkeypatch.setattr(changes, "FEW", 10)
     database.run("MATCH (m:Movie) SET m.t = $t, m.title = 'All'")
     folder = kept.folder / "n"
     assert update_snapshot(database.store, folder, kept.last, PLAN, catalog=discover(database.store)) is None
