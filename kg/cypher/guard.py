@@ -94,6 +94,18 @@ def check_read_only(text: str) -> None:
     _check(text)
 
 
+def as_explain(text: str) -> str:
+    """The text that asks a database for the plan of a query, for one that `check_read_only` lets pass."""
+    at = 0
+    for token in _tokens(text):
+        if token.kind not in ("space", "line_comment", "block_comment"):
+            if token.kind == "word" and token.text.upper() in _BEFORE_BEGINNINGS:
+                at += len(token.text)
+            break
+        at += len(token.text)
+    return f"EXPLAIN {text[at:]}"
+
+
 @lru_cache(maxsize=512)  # the queries of explanations are few texts with ever other values
 def _check(text: str) -> None:
     tokens = [token for token in _tokens(text) if token.kind not in ("space", "line_comment", "block_comment")]

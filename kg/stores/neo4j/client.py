@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from neo4j.exceptions import (
     SessionExpired,
 )
 
-from kg.cypher.guard import check_read_only
+from kg.cypher.guard import as_explain, check_read_only
 from kg.cypher.query import CypherQuery
 from kg.errors import ConfigError, QueryRefusedError, QueryTimeoutError, StoreError, StoreUnavailableError
 from kg.stores.base import Row, with_values
@@ -25,6 +26,10 @@ from kg.stores.neo4j.values import plain, sendable
 _RETRY_SECONDS = 30.0
 # Somebody waits for the answer of a query: long enough to replace a connection that died with a restarted server.
 _RETRY_QUERY_SECONDS = 3.0
+# What the server's summary says of a query that only reads, and how many texts of such queries are remembered.
+_READS_ONLY, _PLANNED = "r", 1024
+# The only procedure allowed here that the server counts among those of the system ("s"), as it does schema commands.
+_SYSTEM_CALL = re.compile(r"EXPLAIN\s+CALL\s+dbms\s*\.\s*components\s*\(", re.IGNORECASE)
 
 
 class Neo4jStore:
@@ -59,6 +64,7 @@ class Neo4jStore:
         self.timeout = timeout
         self.name = name
         self._owns_driver = owns_driver
+        self._planned: set[str] = set()
 
     def check(self) -> None:
         """Make sure that the server answers and lets us into the database; asked once, not again and again.
@@ -74,11 +80,14 @@ class Neo4jStore:
     ) -> list[Row]:
         """Run a query of anybody that only reads: see `kg.stores.base.Store.query`.
 
-        Its text is checked first, then the server runs it in a transaction that cannot write. The server keeps the
-        time; one that falls silent is given up after the time that it has named itself for that, 120 s by default.
+        Its text is checked first; then, once for each text, the server plans it and says whether it reads only; then
+        it runs in a transaction that cannot write. The server keeps the time; one that falls silent is given up after
+        the time that it has named itself for that, 120 s by default.
         """
         text, values = with_values(query, parameters)
         check_read_only(text)
+        if text not in self._planned:
+            self._check_plan(text, values, timeout)
         rows = self._managed(READ_ACCESS, text, values, timeout, retry=_RETRY_QUERY_SECONDS)
         try:
             return [{name: plain(value) for name, value in row.items()} for row in rows]
@@ -118,6 +127,31 @@ class Neo4jStore:
             found = session.run(Query(query, timeout=self.timeout), _sendable(parameters))
             return [dict(record) for record in found]
 
+    def _check_plan(self, text: str, values: Mapping[str, Any], timeout: float | None) -> None:
+        """Refuse a query whose plan, by the server itself, does anything but read."""
+        explained = as_explain(text)
+
+        @unit_of_work(timeout=self._seconds(timeout))
+        def plan(transaction: Any) -> str | None:
+            with _sent():
+                result = transaction.run(explained, _sendable(values))
+            query_type: str | None = result.consume().query_type
+            return query_type
+
+        with (
+            told(self.name, self.database),
+            self._session(READ_ACCESS, max_transaction_retry_time=_RETRY_QUERY_SECONDS) as session,
+        ):
+            query_type = session.execute_read(plan)
+        if query_type != _READS_ONLY and not _SYSTEM_CALL.match(explained):
+            raise QueryRefusedError(
+                f"the query is not run: by the plan of {self.name} it does more than read (query type {query_type!r}), "
+                "and only reading is allowed here"
+            )
+        if len(self._planned) >= _PLANNED:
+            self._planned.clear()
+        self._planned.add(text)
+
     def _managed(
         self,
         access: str,
@@ -126,10 +160,7 @@ class Neo4jStore:
         timeout: float | None,
         retry: float = _RETRY_SECONDS,
     ) -> list[Row]:
-        if timeout is not None and not timeout > 0:
-            raise ConfigError(f"timeout = {timeout} must be above 0 seconds")
-
-        @unit_of_work(timeout=timeout or self.timeout)
+        @unit_of_work(timeout=self._seconds(timeout))
         def work(transaction: Any) -> list[Row]:
             with _sent():
                 found = transaction.run(query, _sendable(parameters))
@@ -138,6 +169,11 @@ class Neo4jStore:
         with told(self.name, self.database), self._session(access, max_transaction_retry_time=retry) as session:
             rows: list[Row] = (session.execute_read if access == READ_ACCESS else session.execute_write)(work)
             return rows
+
+    def _seconds(self, timeout: float | None) -> float:
+        if timeout is not None and not timeout > 0:
+            raise ConfigError(f"timeout = {timeout} must be above 0 seconds")
+        return timeout or self.timeout
 
     def _session(self, access: str, **more: Any) -> Any:
         return self.driver.session(database=self.database, default_access_mode=access, **more)

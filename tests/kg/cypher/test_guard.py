@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kg.cypher.guard import PROCEDURES, check_read_only
+from kg.cypher.guard import PROCEDURES, as_explain, check_read_only
 from kg.errors import QueryRefusedError
 
 if TYPE_CHECKING:
@@ -316,3 +316,17 @@ def test_neo4j_understands_the_queries_that_pass(neo4j_store: Neo4jStore) -> Non
             continue
         values = {"id": "1", "list": [1, 2], "1": 1, "p": None, "set": 1, "load": 1, "label": "A"}
         neo4j_store.query(text, values)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("RETURN 1", "EXPLAIN RETURN 1"),
+        ("explain RETURN 1", "EXPLAIN  RETURN 1"),
+        ("// PROFILE\n /* EXPLAIN */ PROFILE\tMATCH (n) RETURN n;", "EXPLAIN \tMATCH (n) RETURN n;"),
+        ("MATCH (n:`EXPLAIN`) RETURN 'PROFILE'", "EXPLAIN MATCH (n:`EXPLAIN`) RETURN 'PROFILE'"),
+    ],
+)
+def test_the_text_that_asks_for_the_plan(text: str, expected: str) -> None:
+    check_read_only(text)
+    assert as_explain(text) == expected

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from neo4j import GraphDatabase
 
+from kg.cypher.guard import as_explain
 from kg.cypher.query import CypherQuery, quote
 from kg.errors import (
     ConfigError,
@@ -17,6 +18,7 @@ from kg.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from kg.stores.neo4j import client
 from kg.stores.neo4j.client import Neo4jStore
 from tests.conftest import connect
 
@@ -282,3 +284,38 @@ def test_faults_of_a_server_are_told_and_a_store_outlives_its_restart(
             store.query("RETURN 1 AS one")
         own_neo4j_server.start()
         assert store.query("MATCH (n:Kept) RETURN count(n) AS n") == [{"n": 1}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE (n:Written)",
+        "MATCH (n) SET n.written = true",
+        "CALL { CREATE (n:Written) RETURN n } RETURN n",
+        "CREATE INDEX written FOR (n:Written) ON (n.id)",
+        "CALL db.createLabel('Written')",
+        "PROFILE CREATE (n:Written)",
+    ],
+)
+def test_a_write_that_the_check_of_the_text_missed_is_refused_by_its_plan(
+    neo4j_store: Neo4jStore, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(client, "check_read_only", lambda _: None)
+    with pytest.raises(QueryRefusedError, match="does more than read"):
+        neo4j_store.query(text)
+    assert neo4j_store.read("MATCH (n) RETURN count(n) AS n") == [{"n": 0}]
+    assert neo4j_store.read("SHOW INDEXES YIELD name WHERE name = 'written'") == []
+
+
+def test_a_text_is_planned_once(neo4j_store: Neo4jStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned: list[str] = []
+    monkeypatch.setattr(client, "as_explain", lambda text: planned.append(text) or as_explain(text))
+    for number in range(3):
+        assert neo4j_store.query("RETURN $number AS n", {"number": number}) == [{"n": number}]
+    assert neo4j_store.query("/* a plan */ profile RETURN 1 AS n;") == [{"n": 1}]
+    assert neo4j_store.query("EXPLAIN MATCH (n) RETURN n") == []
+    assert planned == ["RETURN $number AS n", "/* a plan */ profile RETURN 1 AS n;", "EXPLAIN MATCH (n) RETURN n"]
+    monkeypatch.setattr(client, "_PLANNED", 1)
+    neo4j_store.query("RETURN 2 AS n")
+    neo4j_store.query("RETURN $number AS n", {"number": 1})
+    assert planned[3:] == ["RETURN 2 AS n", "RETURN $number AS n"], "only so many texts are remembered"
