@@ -121,7 +121,10 @@ class Gowalla:
             writer = csv.writer(stream)
             writer.writerow(("user", "item", "timestamp"))
             writer.writerows(line for line in self.lines if line[1] not in gone and line[2] <= until)
-        sections = {"model": GOWALLA.model.model_dump(), "training": GOWALLA.training.model_dump()}
+        sections = {
+            "channels.lightgcn": GOWALLA.model.model_dump(),
+            "channels.lightgcn.training": GOWALLA.training.model_dump(),
+        }
         values = "\n".join(
             f"[{name}]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in section.items() if value is not None)
             for name, section in sections.items()

@@ -30,7 +30,7 @@ _KNOWLEDGE_DEGREE = (
 class LightGCNConfig(Settings):
     """Hyper-parameters of the linear model."""
 
-    section: ClassVar[str] = "model"
+    section: ClassVar[str] = "channels.lightgcn"
 
     dim: int = Field(default=64, ge=1, description="Columns of every vector.")
     layers: int = Field(default=2, ge=1, description="Number of propagation steps (hops).")
@@ -66,7 +66,7 @@ class LightGCNConfig(Settings):
 class GCNConfig(Settings):
     """Hyper-parameters of the GCN."""
 
-    section: ClassVar[str] = "model"
+    section: ClassVar[str] = "channels.gcn"
 
     dim: int = Field(default=64, ge=1, description="Columns of every vector.")
     layers: int = Field(default=2, ge=1, description="Number of convolutions, with a ReLU between them.")

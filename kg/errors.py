@@ -15,6 +15,10 @@ class ConfigError(GraphRecallError, ValueError):
     """A configuration value is unknown or out of range; raised before any work."""
 
 
+class OldConfigError(ConfigError):
+    """A configuration of an earlier edition, whose keys stand elsewhere now."""
+
+
 class UnknownIdError(GraphRecallError, KeyError):
     """An id that the graph does not hold."""
 

@@ -56,7 +56,7 @@ def compared(now: dict[str, Any], before: dict[str, Any]) -> dict[str, int]:
     return counts
 
 
-@pytest.mark.parametrize(("name", "extra"), [("alone", ""), ("fused", FUSED.format(model="embedding"))])
+@pytest.mark.parametrize(("name", "extra"), [("alone", ""), ("fused", FUSED.format(model="lightgcn"))])
 def test_a_tiny_deployment_is_answered_as_before(name: str, extra: str, tmp_path: Path) -> None:
     config = write_deployment(tmp_path)
     config.write_text(config.read_text() + extra)

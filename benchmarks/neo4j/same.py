@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.neo4j.run import ROOT
 from kg.io.graph_folder import load_graph
 from kg.stores.neo4j.write.load import load_into
-from recall.config.deployment import RefreshConfig, RunsSettings, load_config
+from recall.config.deployment import RefreshConfig, load_config
+from recall.config.sections import RunsSettings
 from recall.jobs.refresh import refresh
 from recall.runs.layout import RunLayout
 from recall.runs.report import Report

@@ -31,7 +31,7 @@ def chosen_relations(graph: KnowledgeGraph, names: tuple[str, ...] | None) -> tu
     known = {key.name for key in graph.edges}
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(
-            f"model.relations names {', '.join(map(repr, unknown))}; the relations are {', '.join(sorted(known))}"
+            f"relations names {', '.join(map(repr, unknown))}; the relations are {', '.join(sorted(known))}"
         )
     return tuple(key for key in graph.edges if key.name in names or key == graph.schema.interaction_key)
 

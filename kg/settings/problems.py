@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -23,6 +23,14 @@ _LIMITS = {
 _SHOULD = "Input should "
 
 
+class ProblemsWithinError(ValueError):
+    """Raised by a validator of a mapping that finds several problems in it: a line each, beginning with the key."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = tuple(lines)
+
+
 def explain(error: ValidationError, kind: type[BaseModel], data: Any, *, section: str = "") -> list[str]:
     """Every problem once, in the order of the fields.
 
@@ -32,30 +40,47 @@ def explain(error: ValidationError, kind: type[BaseModel], data: Any, *, section
         data: what was validated, to tell keys that were written from names that pydantic adds.
         section: where `data` stands in a file.
     """
-    lines = [_line(entry, kind, data, section) for entry in error.errors(include_url=False)]
+    lines = [line for entry in error.errors(include_url=False) for line in _lines(entry, kind, data, section)]
     return list(dict.fromkeys(lines))
 
 
-def _line(entry: Any, kind: type[BaseModel], data: Any, section: str) -> str:
+def _lines(entry: Any, kind: type[BaseModel], data: Any, section: str) -> Iterator[str]:
     place = _written_place(entry["loc"], data, missing=entry["type"] == "missing")
     key = ".".join(str(part) for part in ((section, *place) if section else place))
     problem, message = entry["type"], str(entry["msg"])
     if problem == "extra_forbidden":
-        return f"{key}: {ADVICE}" if is_confidential(place[-1]) else f"{key}: unknown key{_nearest(kind, place)}"
-    if problem == "missing":
-        return f"{key}: missing"
-    if problem == "value_error":
+        yield (
+            f"{key}: {ADVICE}" if is_confidential(place[-1]) else unknown_key(key, place[-1], keys_at(kind, place[:-1]))
+        )
+    elif problem == "missing":
+        yield f"{key}: missing"
+    elif problem == "value_error":
         # A check of our own says itself what is wrong; the value may be a whole section, or hold a password.
-        message = str(entry["ctx"]["error"])
-        return f"{key or 'config'}{' ' if message.startswith(('is ', 'are ')) else ': '}{message}"
-    value = _shown(entry.get("input"))
+        cause = entry["ctx"]["error"]
+        for line in cause.lines if isinstance(cause, ProblemsWithinError) else ():
+            yield f"{key}.{line}"
+        if not isinstance(cause, ProblemsWithinError):
+            yield f"{key or 'config'}{' ' if str(cause).startswith(('is ', 'are ', 'names ')) else ': '}{cause}"
+    else:
+        yield f"{key} = {_shown(entry.get('input'))}{_allowed(problem, message, entry.get('ctx', {}))}"
+
+
+def _allowed(problem: str, message: str, context: Mapping[str, Any]) -> str:
     if problem in _LIMITS:
         words, name = _LIMITS[problem]
-        limit = entry["ctx"][name]
-        return f"{key} = {value} must be {words} {int(limit) if limit == int(limit) else limit}"
+        limit = context[name]
+        return f" must be {words} {int(limit) if limit == int(limit) else limit}"
     if message.startswith(_SHOULD):
-        return f"{key} = {value} must {message.removeprefix(_SHOULD)}"
-    return f"{key} = {value}: {message[:1].lower()}{message[1:]}"
+        return f" must {message.removeprefix(_SHOULD)}"
+    return f": {message[:1].lower()}{message[1:]}"
+
+
+def unknown_key(key: str, name: object, names: Iterable[str]) -> str:
+    """The line about a key that is none of the names, with the nearest of them."""
+    names = list(names)
+    if near := get_close_matches(str(name), names, n=1, cutoff=0.6):
+        return f"{key}: unknown key, did you mean {near[0]!r}?"
+    return f"{key}: unknown key; the keys there are {', '.join(names)}" if names else f"{key}: unknown key"
 
 
 def beyond_int64(data: Any, key: str = "") -> Iterator[str]:
@@ -84,14 +109,6 @@ def _written_place(loc: Sequence[int | str], data: Any, *, missing: bool) -> Pla
             data = data[part]
             place.append(part)
     return (*place, loc[-1]) if missing else tuple(place)
-
-
-def _nearest(kind: type[BaseModel], place: Place) -> str:
-    keys = keys_at(kind, place[:-1])
-    near = get_close_matches(str(place[-1]), keys, n=1, cutoff=0.6)
-    if near:
-        return f", did you mean {near[0]!r}?"
-    return f"; the keys there are {', '.join(keys)}" if keys else ""
 
 
 def keys_at(kind: Any, place: Sequence[int | str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from gnn.settings import GCNConfig, LightGCNConfig, TrainingConfig
 from kg.errors import ConfigError
 from kg.settings import Settings
 from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
@@ -23,11 +24,37 @@ if TYPE_CHECKING:
     from recall.contracts import Channel
 
 
+class LightGCNChannelConfig(LightGCNConfig):
+    """Hyper-parameters of the model, and of its training."""
+
+    training: TrainingConfig = Field(default=TrainingConfig(), description="How the model is trained.")
+
+    @property
+    def model(self) -> LightGCNConfig:
+        """Hyper-parameters of the model alone."""
+        return LightGCNConfig(**{name: getattr(self, name) for name in LightGCNConfig.model_fields})
+
+
+class GCNChannelConfig(GCNConfig):
+    """Hyper-parameters of the model, and of its training."""
+
+    training: TrainingConfig = Field(default=TrainingConfig(), description="How the model is trained.")
+
+    @property
+    def model(self) -> GCNConfig:
+        """Hyper-parameters of the model alone."""
+        return GCNConfig(**{name: getattr(self, name) for name in GCNConfig.model_fields})
+
+
 class ChannelsConfig(Settings):
-    """One section for each kind of channel that has hyper-parameters, whether it is fused or printed beside a model."""
+    """One section for each kind of channel that has hyper-parameters, whether it serves or is measured beside."""
 
     section: ClassVar[str] = "channels"
 
+    lightgcn: LightGCNChannelConfig = Field(
+        default=LightGCNChannelConfig(), description="LightGCN: the linear graph model."
+    )
+    gcn: GCNChannelConfig = Field(default=GCNChannelConfig(), description="A graph convolutional network.")
     attribute_knn: AttributeKNNConfig = Field(
         default=AttributeKNNConfig(), description="Items that share attributes in the graph."
     )
@@ -39,7 +66,8 @@ class ChannelsConfig(Settings):
     item_knn: ItemKNNConfig = Field(default=ItemKNNConfig(), description="Items liked by the same users.")
     rp3beta: RP3BetaConfig = Field(default=RP3BetaConfig(), description="RP3beta: three steps of a random walk.")
     spectral: SpectralConfig = Field(
-        default=SpectralConfig(), description="GF-CF: a linear and an ideal low-pass filter on the item-item graph."
+        default=SpectralConfig(),
+        description="GF-CF: a linear and an ideal low-pass filter on the item-item graph.",
     )
 
     def make(self, name: str, features: TextFeatures | None = None) -> Channel:

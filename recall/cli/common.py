@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from kg.errors import RefreshInProgressError, TuneInProgressError
+from kg.errors import OldConfigError, RefreshInProgressError, TuneInProgressError
 
 FAILED, USAGE, UNCHANGED, REFUSED, LOCKED = 1, 2, 3, 4, 75
 
@@ -41,9 +41,11 @@ def ids_in(file: Path, *, option: str) -> list[str]:
 
 
 def exit_code_of(error: Exception) -> int:
-    """The exit code for an error: 75 when another process holds the lock, else 1."""
+    """The exit code for an error: 75 when another process holds the lock, 2 for an old configuration, else 1."""
     if isinstance(error, RefreshInProgressError | TuneInProgressError):
         return LOCKED
+    if isinstance(error, OldConfigError):
+        return USAGE
     return FAILED
 
 

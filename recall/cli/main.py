@@ -38,7 +38,7 @@ for _command in (
 ):
     app.command()(_command)
 
-MEMORY_FULL = "the memory is full: make model.dim, training.batch_size or training.negatives smaller"
+MEMORY_FULL = "the memory is full: make dim of the trained channel, or batch_size or negatives of its training, smaller"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

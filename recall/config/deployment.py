@@ -9,109 +9,34 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from gnn.settings import LightGCNConfig, TrainingConfig
 from gnn.text.model import TextConfig
 from ingest.settings import GraphSettings, QualitySettings, SourcesSettings, check_sections
-from kg.errors import ConfigError
+from kg.errors import ConfigError, OldConfigError
 from kg.settings import Settings, validate
 from kg.splits import SplitConfig
 from kg.stores.neo4j.connection import Neo4jConnection
 from recall.channels.settings import ChannelsConfig
 from recall.config.gate import GateSettings
+from recall.config.moved import moved_keys
 from recall.config.privacy import PrivacyConfig
 from recall.config.refresh import RefreshSettings
 from recall.config.search_space import TuneSettings
+from recall.config.sections import (
+    LIGHTGCN,
+    DemoSettings,
+    EvaluationSettings,
+    FusionSettings,
+    PipelineSettings,
+    RunsSettings,
+    WriteBackSettings,
+)
 from recall.config.watch import WatchSettings
-from recall.fusion.fusion import FusionConfig
 from recall.index.item_index import IndexConfig
-
-Baseline = Literal["popularity", "item_knn", "rp3beta", "ease", "content_knn", "attribute_knn", "spectral", "cheby"]
-FusedChannel = Literal["embedding"] | Baseline
-
-
-class EvaluationSettings(Settings):
-    """What is measured after training."""
-
-    section: ClassVar[str] = "evaluation"
-
-    k: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
-        default=(20,), min_length=1, description="Cut-offs of the metrics."
-    )
-    baselines: tuple[Baseline, ...] = Field(
-        default=("popularity", "item_knn", "content_knn", "spectral"),
-        description="Channels that are measured beside what is served.",
-    )
-
-
-class FusionSettings(Settings):
-    """Several channels served as one; their hyper-parameters stand in the sections `channels.NAME`."""
-
-    section: ClassVar[str] = "fusion"
-
-    channels: tuple[FusedChannel, ...] = Field(
-        min_length=1, description='Which channels; "embedding" is the trained model.'
-    )
-    weights: dict[str, float] | None = Field(
-        default=None,
-        description="A weight for each channel, at least 0. Default: the weights with the best NDCG@20 on the "
-        "validation part.",
-    )
-    depth: int = Field(
-        default=200,
-        ge=2,
-        description="How many of its best items each channel contributes, and over how many its scores are "
-        "standardised.",
-    )
-    validation_users: int = Field(
-        default=10_000, ge=1, description="Users that the weights are chosen with, at most; a seeded choice."
-    )
-
-    @model_validator(mode="after")
-    def _weights_fit(self) -> Self:
-        if twice := [name for name in self.channels if self.channels.count(name) > 1]:
-            raise ValueError(f"channels names {twice[0]!r} twice")
-        if self.weights is None:
-            return self
-        FusionConfig(weights=self.weights)
-        if others := [name for name in self.weights if name not in self.channels]:
-            raise ValueError(f"fusion.weights.{others[0]} is of no channel in fusion.channels: add it there")
-        if without := [name for name in self.channels if name not in self.weights]:
-            raise ValueError(f"fusion.weights.{without[0]} is missing: give every channel a weight, 0 leaves it out")
-        return self
-
-
-class RunsSettings(Settings):
-    """Where runs are published."""
-
-    section: ClassVar[str] = "runs"
-
-    folder: Path = Field(default=Path("runs"), description="Folder of the runs, relative to the configuration file.")
-    keep: int = Field(default=3, ge=1, description="How many runs stay; the one that serves always does.")
-
-
-class DemoSettings(Settings):
-    """What a first look shows."""
-
-    section: ClassVar[str] = "demo"
-
-    user: str | None = Field(
-        default=None, description="Id of a user with enough history to be interesting; default: the program chooses."
-    )
-
-
-class WriteBackSettings(Settings):
-    """What a refresh writes into the Neo4j database when it has published a run."""
-
-    section: ClassVar[str] = "write_back"
-
-    k: int = Field(default=100, ge=1, le=10_000, description="Candidates of each user.")
-    vectors: tuple[Literal["items", "users"], ...] = Field(
-        default=("items", "users"), description="Whose vectors are written, each with a vector index."
-    )
 
 
 class RefreshConfig(Settings):
@@ -128,15 +53,14 @@ class RefreshConfig(Settings):
         default=SplitConfig(), description="How the interactions are split into train, validation and test."
     )
     text: TextConfig = Field(default=TextConfig(), description="Which text model, and how it reads.")
-    model: LightGCNConfig = Field(default=LightGCNConfig(), description="Hyper-parameters of the trained model.")
-    training: TrainingConfig = Field(default=TrainingConfig(), description="How the model is trained.")
-    index: IndexConfig = Field(default=IndexConfig(), description="How the item vectors are indexed.")
+    pipeline: PipelineSettings = Field(default=PipelineSettings(), description="Which channels answer.")
     channels: ChannelsConfig = Field(
         default=ChannelsConfig(), description="Hyper-parameters of the channels that are served or measured."
     )
-    fusion: FusionSettings | None = Field(
-        default=None, description="Several channels that are served in place of the trained model alone."
+    fusion: FusionSettings = Field(
+        default=FusionSettings(), description="How the scores of several channels become one."
     )
+    index: IndexConfig = Field(default=IndexConfig(), description="How the item vectors are indexed.")
     evaluation: EvaluationSettings = Field(default=EvaluationSettings(), description="What is measured after training.")
     runs: RunsSettings = Field(default=RunsSettings(), description="Where runs are published.")
     demo: DemoSettings = Field(default=DemoSettings(), description="What a first look shows.")
@@ -172,10 +96,37 @@ class RefreshConfig(Settings):
             raise ValueError(
                 "write_back and privacy.pseudonyms do not go together: the database knows no pseudonym; leave one out"
             )
-        shares = self.split.kind not in ("files", "leave_last_out")
-        if self.fusion is not None and self.fusion.weights is None and shares and not self.split.valid:
-            raise ValueError("fusion.weights are looked for on the validation part, and split.valid is 0: give weights")
+        self._check_fusion()
         return self
+
+    def _check_fusion(self) -> None:
+        weights, channels = self.fusion.weights, self.pipeline.channels
+        if not self.fused:
+            return
+        if weights is None:
+            shares = self.split.kind not in ("files", "leave_last_out")
+            if shares and not self.split.valid:
+                raise ValueError("fusion.weights are chosen on the validation part, and split.valid is 0: give weights")
+            return
+        if others := [name for name in weights if name not in channels]:
+            raise ValueError(f"fusion.weights.{others[0]} is of no channel in pipeline.channels: add it there")
+        if without := [name for name in channels if name not in weights]:
+            raise ValueError(f"fusion.weights.{without[0]} is missing: give every channel a weight, 0 leaves it out")
+
+    @property
+    def fused(self) -> bool:
+        """Whether more than the trained model serves."""
+        return self.pipeline.channels != (LIGHTGCN,)
+
+    @property
+    def model(self) -> LightGCNConfig:
+        """Hyper-parameters of the trained model."""
+        return self.channels.lightgcn.model
+
+    @property
+    def training(self) -> TrainingConfig:
+        """How it is trained."""
+        return self.channels.lightgcn.training
 
     @property
     def base(self) -> Path:
@@ -230,6 +181,8 @@ def parse_config(data: Mapping[str, Any], *, base: Path, name: str = "config") -
     Raises:
         ConfigError: see `load_config`.
     """
+    if moved := list(moved_keys(data)):
+        raise OldConfigError(f"{name} was written for the first edition of graphrecall:\n  " + "\n  ".join(moved))
     config = validate(RefreshConfig, data, where=name)
     config = _with_key_file(_with_password_file(_with_text_folder(config, base), base), base)
     config._base = base.resolve()

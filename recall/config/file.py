@@ -22,7 +22,7 @@ def write_config(
 
     Args:
         data: the sections as they were read.
-        changes: "training.temperature" -> value.
+        changes: "channels.ease.weights" -> value.
         target: written anew, whole or not at all.
         base: folder that the paths in `data` are relative to.
         heading: first lines, as comments.

@@ -6,43 +6,37 @@ A range stands under the name that the hyper-parameter has in its section, as a 
     [tune]
     metric = "ndcg"
     k = 20
-    keep = ["model.dim"]                                # not searched, but left as configured
+    keep = ["channels.lightgcn.dim"]                    # not searched, but left as configured
 
-    [tune.training]
+    [tune.channels.lightgcn.training]
     temperature = { low = 0.08, high = 0.2, log = true }
     learning_rate = [0.005, 0.01]
 
     [tune.channels.item_knn]
     shrinkage = { low = 0, high = 50 }
 
-Every end of a range is checked by the config object that will take it.
+Every end of a range, and every value of a list, is checked by the class of the section that will take it.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from difflib import get_close_matches
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    SerializerFunctionWrapHandler,
-    Tag,
-    create_model,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, PlainValidator, ValidationError, WithJsonSchema, model_validator
 
-from gnn.settings import LightGCNConfig, TrainingConfig
+from kg.settings import Settings
+from kg.settings.problems import ProblemsWithinError, explain, unknown_key
 from recall.channels.settings import ChannelsConfig
 
-MODEL, CHANNELS = "model", "channels"
+if TYPE_CHECKING:  # an extra, imported where it is used
+    from optuna.distributions import BaseDistribution
+
+CHANNELS = "channels"
 FOUND_ANYWAY = {
     "max_steps": "the number of steps is found by early stopping",
     "eval_every": "it says when is measured, not what is learned",
@@ -52,253 +46,245 @@ FOUND_ANYWAY = {
     "validation_users": "it says who is measured, not what is learned",
     "seed": "the best of several seeds would be luck",
 }
-# As tags of a union these are part of an error's place; no names, they are not taken for keys.
-BETWEEN, CHOICES = "{}", "[]"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _number(value: Any) -> int | float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError("write a finite number")
+    return value
 
 
-class _Range(_Strict):
+# A whole number stays one, so that the range of a count cannot be given in fractions.
+Number = Annotated[int | float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
+
+
+class Between(Settings):
     """Numbers from `low` to `high`, both included."""
 
+    low: Number = Field(description="The smallest value.")
+    high: Number = Field(description="The largest value.")
+    step: Number | None = Field(default=None, description="Distance of two neighbouring values, above 0.")
+    log: bool = Field(default=False, description="Try small values as finely as large ones.")
+
     @model_validator(mode="after")
-    def _not_empty(self) -> _Range:
-        low, high, step, log = (getattr(self, name) for name in ("low", "high", "step", "log"))
-        if low > high:
-            raise ValueError(f"low = {low} is above high = {high}: the range is empty")
-        if log and low <= 0:
-            raise ValueError(f"low = {low} must be above 0 where log = true")
-        if log and step is not None:
+    def _not_empty(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low = {self.low} is above high = {self.high}: the range is empty")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low = {self.low} must be above 0 where log = true")
+        if self.step is not None and self.step <= 0:
+            raise ValueError(f"step = {self.step} must be above 0")
+        if self.log and self.step is not None:
             raise ValueError("log and step do not go together: leave one out")
         return self
 
 
-class Whole(_Range):
-    """Whole numbers.
-
-    Attributes:
-        low, high: both included.
-        step: between neighbours.
-        log: small ones are tried as finely as large ones.
-    """
-
-    low: int
-    high: int
-    step: int | None = Field(default=None, ge=1)
-    log: bool = False
+Range = Between | list[Any]
 
 
-class Real(_Range):
-    """Any numbers; the attributes are those of `Whole`."""
+def distribution(given: Range) -> BaseDistribution:
+    """What Optuna draws from for a range; of a list it draws the JSON text of a value that is no text or number."""
+    from optuna import distributions
 
-    low: float = Field(allow_inf_nan=False)
-    high: float = Field(allow_inf_nan=False)
-    step: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    log: bool = False
-
-
-Range = Whole | Real | list[Any]
-
-
-class Space(_Strict):
-    """Ranges of one section's hyper-parameters, by name; None where there is none."""
-
-    def ranges(self) -> dict[str, Range]:
-        """Those that are given; those of a section within are called "item_knn.shrinkage"."""
-        found: dict[str, Range] = {}
-        for name in type(self).model_fields:
-            given = getattr(self, name)
-            if isinstance(given, Space):
-                found |= {f"{name}.{inner}": value for inner, value in given.ranges().items()}
-            elif given is not None:
-                found[name] = given
-        return found
-
-    @model_serializer(mode="wrap")
-    def _only_given(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: given for name, given in serialize(self).items() if given not in (None, {})}
+    if isinstance(given, list):
+        return distributions.CategoricalDistribution([as_choice(value) for value in given])
+    if isinstance(given.low, float):
+        return distributions.FloatDistribution(given.low, given.high, step=given.step, log=given.log)
+    step = int(given.step or 1)
+    high = int(given.low + (given.high - given.low) // step * step)  # Optuna warns of an end that no step reaches
+    return distributions.IntDistribution(given.low, high, step=step, log=given.log)
 
 
-def _shape(value: Any) -> str | None:
-    """Which of the two ways a range is written in."""
-    if isinstance(value, Mapping | _Range):
-        return BETWEEN
-    return CHOICES if isinstance(value, list | tuple) else None
+def as_choice(value: Any) -> str | int | float | bool:
+    """A value as Optuna takes it: lists as JSON."""
+    return value if isinstance(value, str | int | float) else json.dumps(value)
 
 
-def _written(kind: Any) -> Any:
-    """The type of what may be written for a hyper-parameter of some type."""
-    choices = Annotated[list[kind], Field(min_length=1)]
-    numbers = {int: Whole, float: Real}.get(kind)
-    if numbers is None:
-        return choices
-    return Annotated[
-        Annotated[numbers, Tag(BETWEEN)] | Annotated[choices, Tag(CHOICES)],
-        Discriminator(
-            _shape,
-            custom_error_type="range_shape",
-            custom_error_message="write a list of values, or { low = ..., high = ... }",
-        ),
-    ]
+def _ranges(data: Any) -> dict[str, Any]:
+    """Ranges below the names of their sections, checked."""
+    problems: list[str] = []
+    ranges = _section(ChannelsConfig, data, "", problems)
+    if problems:
+        raise ProblemsWithinError(problems)
+    return ranges
 
 
-def _checked(config: Any, name: str) -> AfterValidator:
-    """Both ends, or every choice, must be good values for the config object."""
-
-    def check(given: Range) -> Range:
-        values = given if isinstance(given, list) else [given.low, given.high]
-        for number, value in enumerate(values):
-            if isinstance(given, list) and value in values[:number]:
-                raise ValueError(f"{value!r} is there twice")
-            config(**{name: value})  # raises a ConfigError, which names section, key and value
-        return given
-
-    return AfterValidator(check)
-
-
-def _refused(reason: str) -> BeforeValidator:
-    def refuse(_: Any) -> Any:
-        raise ValueError(f"is not searched: {reason}; set it in its own section")
-
-    return BeforeValidator(refuse)
-
-
-def _space(name: str, config: Any) -> Any:
-    """The fields of a config object, each with a range for a value."""
-    fields: dict[str, Any] = {}
-    for key, field in config.model_fields.items():
-        kind = _bare(field.annotation)
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            section = _space(f"{key}_space", kind)
-            fields[key] = (section, section())
-            continue
-        if key in FOUND_ANYWAY:
-            kind = Annotated[Any, _refused(FOUND_ANYWAY[key])]
+def _section(kind: type[Settings], data: Any, place: str, problems: list[str]) -> dict[str, Any]:
+    """The ranges of one section; what is wrong is added to the problems."""
+    ranges: dict[str, Any] = {}
+    if not isinstance(data, Mapping):
+        problems.append(f"{place.rstrip('.') or CHANNELS}: write a section with ranges")
+        return ranges
+    for name, written in data.items():
+        key, inner = f"{place}{name}", _type_of(kind, name)
+        if inner is None:
+            problems.append(unknown_key(key, name, kind.model_fields))
+        elif isinstance(inner, type) and issubclass(inner, Settings):
+            ranges[name] = _section(inner, written, f"{key}.", problems)
+        elif name in FOUND_ANYWAY:
+            problems.append(f"{key} is not searched: {FOUND_ANYWAY[name]}; set it in its own section")
+        elif isinstance(written, list):
+            ranges[name] = _choices(kind, name, written, place, problems)
+        elif isinstance(written, Mapping | Between) and inner in (int, float):
+            ranges[name] = _between(kind, name, written, place, problems)
         else:
-            kind = Annotated[_written(kind), _checked(config, key)]
-        fields[key] = (kind | None, None)
-    return create_model(name, __base__=Space, __doc__=f"Ranges of `{config.__name__}`.", **fields)
+            also = ", or { low = ..., high = ... }" if inner in (int, float) else ""
+            problems.append(f"{key} = {json.dumps(written, default=str)}: write a list of values{also}")
+    return ranges
 
 
-def _bare(kind: Any) -> Any:
-    """A type without None, which TOML cannot write."""
-    if get_origin(kind) in (Union, UnionType):
-        (kind,) = (option for option in get_args(kind) if option is not type(None))
-    return kind
+def _choices(kind: type[Settings], name: str, values: list[Any], place: str, problems: list[str]) -> list[Any]:
+    if not values:
+        problems.append(f"{place}{name} = []: list at least one value")
+    if twice := [value for number, value in enumerate(values) if value in values[:number]]:
+        problems.append(f"{place}{name}: {twice[0]!r} is there twice")
+    return [_value(kind, name, value, place, problems) for value in values]
 
 
-if TYPE_CHECKING:
+def _between(
+    kind: type[Settings], name: str, written: Mapping[str, Any] | Between, place: str, problems: list[str]
+) -> Between | None:
+    count = len(problems)
+    try:
+        between = (
+            Between.model_validate_json(json.dumps(written), strict=True) if isinstance(written, Mapping) else written
+        )
+    except ValidationError as error:
+        problems += explain(error, Between, written, section=f"{place}{name}")
+        return None
+    ends = {end: _value(kind, name, getattr(between, end), place, problems) for end in ("low", "high")}
+    if _type_of(kind, name) is int and between.step is not None and between.step != int(between.step):
+        problems.append(f"{place}{name}.step = {between.step} must be a valid integer")
+    return between.changed(**ends) if len(problems) == count else None
 
-    class ModelSpace(Space):
-        """Ranges of `LightGCNConfig`."""
 
-    class TrainingSpace(Space):
-        """Ranges of `TrainingConfig`."""
+def _value(kind: type[Settings], name: str, value: Any, place: str, problems: list[str]) -> Any:
+    """A value of one hyper-parameter as its section takes it."""
+    try:
+        return getattr(kind.model_validate_json(json.dumps({name: value}), strict=True), name)
+    except ValidationError as error:
+        problems += explain(error, kind, {name: value}, section=place.rstrip("."))
+        return None
 
-    class ChannelsSpace(Space):
-        """Ranges of `ChannelsConfig`, a section each channel."""
-else:
-    ModelSpace = _space("ModelSpace", LightGCNConfig)
-    TrainingSpace = _space("TrainingSpace", TrainingConfig)
-    ChannelsSpace = _space("ChannelsSpace", ChannelsConfig)
+
+def _type_of(kind: type[Settings], name: str) -> Any:
+    """The type of a field without None, which TOML cannot write; None where there is no such field."""
+    field = kind.model_fields.get(name)
+    if field is None:
+        return None
+    options = [option for option in get_args(field.annotation) if option is not NoneType]
+    return options[0] if NoneType in get_args(field.annotation) and len(options) == 1 else field.annotation
+
+
+def _schema(kind: type[Settings]) -> dict[str, Any]:
+    """The JSON schema of the ranges of a section."""
+    properties: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        inner = _type_of(kind, name)
+        if isinstance(inner, type) and issubclass(inner, Settings):
+            properties[name] = {**_schema(inner), "description": f"Ranges of `{name}`."}
+        elif name not in FOUND_ANYWAY:
+            values: dict[str, Any] = {"type": "array", "minItems": 1}
+            options = [values, Between.model_json_schema()] if inner in (int, float) else [values]
+            properties[name] = {"anyOf": options, "description": f"Range of: {field.description}"}
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
 
 # Around what did well on the sets of the benchmarks. The weight and share of simulated cold start are not in here:
 # validation is nearly all about warm items and would always turn it off.
-BUILT_IN: dict[str, Space] = {
-    MODEL: ModelSpace.model_validate(
-        {
+BUILT_IN: dict[str, Any] = _ranges(
+    {
+        "lightgcn": {
             "dim": [32, 64, 128],
             "layers": {"low": 1, "high": 3},
             "interaction_weight": {"low": 0.5, "high": 0.99},
             "text_scale": {"low": 0.03, "high": 0.3, "log": True},
             "user_embedding": [True, False],
             "knowledge_degree": [5, 20, 1_000_000],
-        }
-    ),
-    "training": TrainingSpace.model_validate(
-        {
-            "temperature": {"low": 0.05, "high": 0.3, "log": True},
-            "negative_power": {"low": 0.0, "high": 1.0},
-            "batch_size": [1024, 2048, 4096, 8192],
-            "learning_rate": {"low": 0.003, "high": 0.05, "log": True},
-            "node_dropout": {"low": 0.0, "high": 0.4},
-            "l2": {"low": 1e-6, "high": 1e-2, "log": True},
-            "drop_batch_edges": [False, True],
-        }
-    ),
-    CHANNELS: ChannelsSpace.model_validate(
-        {
-            "attribute_knn": {"neighbours": {"low": 5, "high": 500, "log": True}},
-            "cheby": {
-                "degree": {"low": 2, "high": 12},
-                "flatness": {"low": 0.5, "high": 4.0},
-                "factors": [64, 128, 256, 512],
-                "alpha": {"low": 0.0, "high": 1.0},
-                "beta": {"low": 0.0, "high": 1.0},
+            "training": {
+                "temperature": {"low": 0.05, "high": 0.3, "log": True},
+                "negative_power": {"low": 0.0, "high": 1.0},
+                "batch_size": [1024, 2048, 4096, 8192],
+                "learning_rate": {"low": 0.003, "high": 0.05, "log": True},
+                "node_dropout": {"low": 0.0, "high": 0.4},
+                "l2": {"low": 1e-6, "high": 1e-2, "log": True},
+                "drop_batch_edges": [False, True],
             },
-            "content_knn": {"neighbours": {"low": 5, "high": 500, "log": True}, "centre": [True, False]},
-            "ease": {"regularisation": {"low": 10.0, "high": 3000.0, "log": True}},
-            "item_knn": {
-                "neighbours": {"low": 10, "high": 1000, "log": True},
-                "shrinkage": {"low": 0.0, "high": 100.0},
-                "mean": [False, True],
-            },
-            "rp3beta": {
-                "alpha": {"low": 0.1, "high": 1.5},
-                "beta": {"low": 0.0, "high": 1.0},
-                "neighbours": {"low": 50, "high": 1000, "log": True},
-            },
-            "spectral": {"factors": [32, 64, 128, 256, 512], "alpha": {"low": 0.0, "high": 1.0}},
-        }
-    ),
-}
+        },
+        "attribute_knn": {"neighbours": {"low": 5, "high": 500, "log": True}},
+        "cheby": {
+            "degree": {"low": 2, "high": 12},
+            "flatness": {"low": 0.5, "high": 4.0},
+            "factors": [64, 128, 256, 512],
+            "alpha": {"low": 0.0, "high": 1.0},
+            "beta": {"low": 0.0, "high": 1.0},
+        },
+        "content_knn": {"neighbours": {"low": 5, "high": 500, "log": True}, "centre": [True, False]},
+        "ease": {"regularisation": {"low": 10.0, "high": 3000.0, "log": True}},
+        "item_knn": {
+            "neighbours": {"low": 10, "high": 1000, "log": True},
+            "shrinkage": {"low": 0.0, "high": 100.0},
+            "mean": [False, True],
+        },
+        "rp3beta": {
+            "alpha": {"low": 0.1, "high": 1.5},
+            "beta": {"low": 0.0, "high": 1.0},
+            "neighbours": {"low": 50, "high": 1000, "log": True},
+        },
+        "spectral": {"factors": [32, 64, 128, 256, 512], "alpha": {"low": 0.0, "high": 1.0}},
+    }
+)
 
 
-class TuneSettings(_Strict):
-    """What `graphrecall tune` looks for, and where.
+class TuneSettings(Settings):
+    """What `graphrecall tune` looks for, and where."""
 
-    Attributes:
-        metric: mean over the users of the validation part; see `gnn.evaluation.metrics`.
-        k: its cut-off.
-        keep: what stays as configured: "model.dim", all of a section, "model", or a channel, "channels.ease".
-        model, training: ranges of these sections' hyper-parameters, beside the built-in ones or in their place.
-        channels: the same of channels. Those that are fused are searched anyway; others where ranges are given.
-    """
+    section: ClassVar[str] = "tune"
 
-    metric: Literal["recall", "precision", "f1", "hit_rate", "mrr", "map", "ndcg"] = "ndcg"
-    k: int = Field(default=20, ge=1, le=1000)
-    keep: tuple[str, ...] = ()
-    model: ModelSpace = ModelSpace()
-    training: TrainingSpace = TrainingSpace()
-    channels: ChannelsSpace = ChannelsSpace()
+    metric: Literal["recall", "precision", "f1", "hit_rate", "mrr", "map", "ndcg"] = Field(
+        default="ndcg", description="The metric to raise: its mean over the users of the validation part."
+    )
+    k: int = Field(default=20, ge=1, le=1000, description="Cut-off of the metric.")
+    keep: tuple[str, ...] = Field(
+        default=(),
+        description='What stays as configured: "channels.lightgcn.dim", or all of a channel, "channels.ease".',
+    )
+    channels: Annotated[dict[str, Any], PlainValidator(_ranges), WithJsonSchema(_schema(ChannelsConfig))] = Field(
+        default={},
+        description="Ranges of hyper-parameters under the names of their sections, in addition to the built-in ones or "
+        "in their place: a list of values, or `{ low = 0.05, high = 0.3, log = true }`. Channels that serve are "
+        "searched anyway, others where ranges are given.",
+    )
 
     @model_validator(mode="after")
-    def _only_what_there_is_is_kept(self) -> TuneSettings:
-        known = sorted({part for name in self._all() for part in _with_sections(name)})
+    def _only_what_there_is_is_kept(self) -> Self:
+        names = sorted({part for name in self._all() for part in _with_sections(name)})
         for name in self.keep:
-            if name not in known:
-                near = get_close_matches(name, known, n=1, cutoff=0.6)
+            if name not in names:
+                near = get_close_matches(name, names, n=1, cutoff=0.6)
                 hint = f"did you mean {near[0]!r}?" if near else f"searched are {', '.join(self._all())}"
                 raise ValueError(f"keep names {name!r}, which is not searched anyway; {hint}")
         return self
 
     def space(self) -> dict[str, Range]:
-        """What may be searched: "training.temperature" -> its range."""
+        """What may be searched: "channels.lightgcn.training.temperature" -> its range."""
         kept = set(self.keep)
         return {name: given for name, given in self._all().items() if not kept.intersection(_with_sections(name))}
 
     def own(self) -> set[str]:
         """Names whose ranges were written by the user."""
-        return {f"{section}.{name}" for section in BUILT_IN for name in getattr(self, section).ranges()}
+        return set(_flat(self.channels, CHANNELS))
 
     def _all(self) -> dict[str, Range]:
-        return {
-            f"{section}.{name}": given
-            for section, built_in in BUILT_IN.items()
-            for name, given in (built_in.ranges() | getattr(self, section).ranges()).items()
-        }
+        return _flat(BUILT_IN, CHANNELS) | _flat(self.channels, CHANNELS)
+
+
+def _flat(ranges: Mapping[str, Any], place: str) -> dict[str, Range]:
+    """Ranges by their full names."""
+    flat: dict[str, Range] = {}
+    for name, entry in ranges.items():
+        flat |= _flat(entry, f"{place}.{name}") if isinstance(entry, Mapping) else {f"{place}.{name}": entry}
+    return flat
 
 
 def _with_sections(name: str) -> list[str]:

@@ -51,7 +51,7 @@ _ROUNDS = 10
 _WORTH = 2e-3  # of the NDCG: a channel that adds less is left out
 _HOPE = 2e-2  # of the NDCG: what weighing the others again may win back
 _SOURCE = "fusion({})"
-MODEL = "embedding"  # the name in a run's fusion of the model that the run trained
+MODEL = "lightgcn"  # the name in a run's fusion of the model that the run trained
 
 
 class FusionConfig(Settings):
@@ -565,7 +565,7 @@ def fused_channel(
 
     Args:
         folder: what `save_channels` wrote of the channels beside the model.
-        model: the run's trained model, which stands for the channel "embedding".
+        model: the run's trained model, which stands for the channel "lightgcn".
         graph: what all of them were fitted on.
         encode: makes vectors of the texts in requests.
 

@@ -46,12 +46,12 @@ def keep_channels(
         InvalidDataError: weights are to be found, and the validation part is empty.
     """
     settings = config.fusion
-    if settings is None:
+    if not config.fused:
         return {}
     channels: dict[str, Channel] = {}
     seconds = {}
-    with progress.task("fitting channels", total=len(settings.channels)) as task:
-        for name in settings.channels:
+    with progress.task("fitting channels", total=len(config.pipeline.channels)) as task:
+        for name in config.pipeline.channels:
             task.note(name)
             start = time.monotonic()
             channels[name] = model if name == MODEL else config.channels.make(name, prepared.features).fit(graph)
@@ -69,7 +69,7 @@ def _best_weights(fusion: Fusion, prepared: Prepared, limit: int) -> dict[str, f
     validation = prepared.validation()
     if validation is None:
         raise InvalidDataError(
-            "fusion.weights are looked for on the validation part, which has no positive interaction: give weights, or "
+            "fusion.weights are chosen on the validation part, which has no positive interaction: give weights, or "
             "a larger split.valid"
         )
     users = np.flatnonzero(validation.truth.counts)

@@ -169,7 +169,7 @@ def make_run(
 
     trained["evaluation"] = stages.do("train for evaluation", run.evaluation_model.parent, train_for_evaluation)
 
-    if config.fusion is not None:
+    if config.fused:
 
         def fit_channels_for_evaluation() -> dict[str, Any]:
             model = exact_channel(_load_model(run.evaluation_model, refuse), view)
@@ -365,7 +365,7 @@ def _load_model(folder: Path, refuse: Callable[[str], NoReturn]) -> Embeddings:
     bad = int((~np.isfinite(found.final)).sum() + (~np.isfinite(found.index_vectors)).sum())
     if bad:
         which = "evaluation" if folder.parent.name == "evaluation" else "serving"
-        refuse(f"{bad:,} values of the {which} model's vectors are no numbers: lower training.learning_rate")
+        refuse(f"{bad:,} values of the {which} model's vectors are no numbers: lower the learning_rate of its training")
     return found
 
 

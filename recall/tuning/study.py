@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 import sqlite3
 import time
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gnn.device import is_memory_full
 from kg.errors import ArtifactError, ConfigError, TrainingError
-from recall.config.search_space import Range, Whole
+from recall.config.search_space import Range, as_choice, distribution
 
 if TYPE_CHECKING:  # an extra, imported where it is used
     from optuna.storages import RDBStorage
@@ -46,7 +45,7 @@ class TrialFacts:
         state: "finished", "given up" because it fell behind, or "failed": diverged, or the memory was full.
         value: the metric on validation, None unless finished.
         metrics: more of them, by name; empty unless finished.
-        settings: "training.temperature" -> the value it had, for all that is searched.
+        settings: "channels.lightgcn.training.temperature" -> the value it had, for all that is searched.
         steps: where early stopping found the best; None unless finished, and for what is not trained in steps.
         seconds: that it took.
         error: why it failed.
@@ -84,7 +83,7 @@ class Study:
     Args:
         storage: from `open_storage`; nobody else writes to it.
         name: of the search. There may be several in one storage, each of one space, metric and data.
-        space: "training.temperature" -> range.
+        space: "channels.lightgcn.training.temperature" -> range.
         configured: the same names, and the values of the configuration.
         seed: of what is drawn.
         warm_up: steps of a trial before it may be given up.
@@ -160,15 +159,13 @@ class Study:
         # A sampler of its own for every trial: one for all would draw the same again after each start.
         self._study.sampler = TPESampler(n_startup_trials=RANDOM_TRIALS, seed=_seed(self.seed, number))
         if number > 1:
-            trial = self._study.ask()
-            return trial, {name: suggest(trial, name, given) for name, given in self.space.items()}
+            trial = self._study.ask({name: distribution(given) for name, given in self.space.items()})
+            return trial, {name: drawn(given, trial.params[name]) for name, given in self.space.items()}
         # What is configured may lie outside of what is searched; of that the sampler does not hear.
         inside = [name for name, given in self.space.items() if _lies_within(given, self.configured[name])]
         if not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self._study.enqueue_trial({name: _told(self.configured[name]) for name in inside})
-        trial = self._study.ask()
-        for name in inside:
-            suggest(trial, name, self.space[name])
+            self._study.enqueue_trial({name: as_choice(self.configured[name]) for name in inside})
+        trial = self._study.ask({name: distribution(self.space[name]) for name in inside})
         return trial, dict(self.configured)
 
 
@@ -190,18 +187,14 @@ class Reporter:
             raise TrialPruned
 
 
-def suggest(trial: Trial, name: str, given: Range) -> Any:
-    """Draw a value; the sampler may know more digits of a number than the configuration gets."""
+def drawn(given: Range, value: Any) -> Any:
+    """What a trial takes for a value that Optuna drew: of a number, no more digits than a configuration needs."""
     if isinstance(given, list):
-        told = trial.suggest_categorical(name, [_told(value) for value in given])
-        return next(value for value in given if _told(value) == told)
-    if isinstance(given, Whole):
-        step = given.step or 1
-        high = given.low + (given.high - given.low) // step * step  # Optuna warns of an end that no step reaches
-        return trial.suggest_int(name, given.low, high, step=step, log=given.log)
-    drawn = trial.suggest_float(name, given.low, given.high, step=given.step, log=given.log)
-    rounded = float(f"{drawn:.{DIGITS}g}")
-    return rounded if given.low <= rounded <= given.high else drawn
+        return next(choice for choice in given if as_choice(choice) == value)
+    if not isinstance(value, float):
+        return value
+    rounded = float(f"{value:.{DIGITS}g}")
+    return rounded if given.low <= rounded <= given.high else value
 
 
 @contextmanager
@@ -245,11 +238,6 @@ def _facts(number: int, trial: FrozenTrial) -> TrialFacts:
         seconds=told["seconds"],
         error=told.get("error"),
     )
-
-
-def _told(value: Any) -> str | int | float | bool:
-    """A value as Optuna takes it: lists as JSON."""
-    return value if isinstance(value, str | int | float) else json.dumps(value)
 
 
 def _lies_within(given: Range, value: Any) -> bool:

@@ -34,7 +34,8 @@ from kg.io.files import digest, remove_trees
 from kg.progress import SILENT, Progress, Task
 from recall.config.deployment import RefreshConfig, parse_config, read_config
 from recall.config.file import write_config
-from recall.config.search_space import CHANNELS, MODEL, Range
+from recall.config.search_space import CHANNELS, Range
+from recall.config.sections import LIGHTGCN
 from recall.contracts import Channel
 from recall.jobs.inputs import NOT_FINGERPRINTED, Inputs
 from recall.jobs.prepare import Prepared, prepare
@@ -45,7 +46,8 @@ from recall.runs.registry import RunsFolder
 from recall.runs.studies import DATA, TRAINING, locked, remove_leftovers_of_studies, unfinished_work
 from recall.tuning.study import History, Outcome, Study, TrialFacts, open_storage
 
-NOT_DATA = (*NOT_FINGERPRINTED, "model", "training", "index", "channels", "fusion", "evaluation")
+MODEL = f"{CHANNELS}.{LIGHTGCN}"
+NOT_DATA = (*NOT_FINGERPRINTED, "index", "pipeline", "channels", "fusion", "evaluation")
 STUDY = "study.db"
 WARM_UP = 4  # no trial is given up in the first of so many parts of the steps
 ALWAYS_MEASURED = ("recall", "ndcg")
@@ -56,7 +58,7 @@ class Search:
     """One search.
 
     Attributes:
-        name: "model", or of a channel, "item_knn".
+        name: of the channel.
         trials: all that are over, in their order.
         best: the finished one with the largest value; the earliest of equals.
     """
@@ -81,7 +83,7 @@ class TuneResult:
         searches: of the model and of channels.
         study: folder with what was found.
         out: the configuration with the best values.
-        max_steps: `training.max_steps`; a best trial that reached it might have become better with more.
+        max_steps: of the training; a best trial that reached it might have become better with more.
     """
 
     metric: str
@@ -220,37 +222,33 @@ class _Tuning:
         settings = self.config.tune
         space, own = settings.space(), settings.own()
         idle = list(self._idle(space))
-        fused = () if self.config.fusion is None else self.config.fusion.channels
+        served = (LIGHTGCN, *self.config.pipeline.channels)
         found: dict[str, dict[str, Range]] = {}
         for name, given in space.items():
-            section, *parts = name.split(".")
-            channel = parts[0]
+            channel = name.split(".")[1]
             if name in idle and name not in own:
                 continue
-            if section != CHANNELS:
-                found.setdefault(MODEL, {})[name] = given
-            elif channel in fused or any(one.startswith(f"{CHANNELS}.{channel}.") for one in own):
+            if channel in served or any(one.startswith(f"{CHANNELS}.{channel}.") for one in own):
                 found.setdefault(channel, {})[name] = given
         if not found:
             raise ConfigError("tune.keep leaves nothing to search that would change anything on this graph")
-        return dict(sorted(found.items(), key=lambda entry: entry[0] == MODEL))
+        return dict(sorted(found.items(), key=lambda entry: entry[0] == LIGHTGCN))
 
     def _idle(self, space: Mapping[str, Range]) -> Iterator[str]:
         config = self.config
         relations = chosen_relations(self.prepared.view, config.model.relations)
         # Then neither relations nor texts are trained with, and no vector of a touched item depends on them.
-        apart = config.model.knowledge == "cold_items" and "model.knowledge" not in space
-        if apart or (len(relations) == 1 and "model.relations" not in space):
-            yield from ("model.interaction_weight", "model.knowledge_degree")
-        if apart or (not (len(self.prepared.features) and config.model.text) and "model.text" not in space):
-            yield "model.text_scale"
-        if config.training.loss == "bpr" and "training.loss" not in space:
-            yield "training.temperature"
+        apart = config.model.knowledge == "cold_items" and f"{MODEL}.knowledge" not in space
+        if apart or (len(relations) == 1 and f"{MODEL}.relations" not in space):
+            yield from (f"{MODEL}.interaction_weight", f"{MODEL}.knowledge_degree")
+        if apart or (not (len(self.prepared.features) and config.model.text) and f"{MODEL}.text" not in space):
+            yield f"{MODEL}.text_scale"
+        if config.training.loss == "bpr" and f"{MODEL}.training.loss" not in space:
+            yield f"{MODEL}.training.temperature"
 
     def fingerprint(self, name: str, space: Mapping[str, Range]) -> str:
         """What the trials of one search have in common, beside the data."""
-        settings = self.config.to_json()
-        sections = [settings["model"], settings["training"]] if name == MODEL else [settings["channels"][name]]
+        sections = [self.config.to_json()[CHANNELS][name]]
         ranges = {
             one: given if isinstance(given, list) else given.model_dump(mode="json") for one, given in space.items()
         }
@@ -265,7 +263,7 @@ class _Tuning:
             task.advance(over)
             for number in range(over + 1, trials + 1):
                 noted = _Noted(task, f"trial {number}")
-                if name == MODEL:
+                if name == LIGHTGCN:
                     study.run(partial(self._model, noted))
                     remove_trees([self.folder / TRAINING])
                 else:
@@ -279,8 +277,8 @@ class _Tuning:
         checkpoints.mkdir(parents=True, exist_ok=True)
         found = fit(
             self.prepared.view,
-            self.config.model.changed(**_of_section("model", settings)),
-            self.config.training.changed(**_of_section("training", settings)),
+            self.config.model.changed(**_of_section(MODEL, settings)),
+            self.config.training.changed(**_of_section(f"{MODEL}.training", settings)),
             features=self.prepared.features,
             validation=self.validation,
             context=RunContext(

@@ -11,7 +11,7 @@ from recall import Recommender
 
 K = 10
 FUSED = """
-[fusion]
+[pipeline]
 channels = [
     "{model}", "ease", "item_knn", "rp3beta", "content_knn", "attribute_knn", "cheby", "spectral", "popularity",
 ]

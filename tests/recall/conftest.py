@@ -24,9 +24,9 @@ files = ["movies.nt"]
 [[sources.interactions]]
 files = ["ratings.csv"]
 columns = {user = "userId", item = "movieId", rating = "rating", timestamp = "timestamp"}
-[model]
+[channels.lightgcn]
 dim = 8
-[training]
+[channels.lightgcn.training]
 max_steps = 6
 eval_every = 2
 batch_size = 64

@@ -62,7 +62,10 @@ def _print_search(search: Search, result: TuneResult, *, console: Console) -> No
             console.print(Text(f"trial {trial.number} failed: {trial.error}", style="yellow"), soft_wrap=True)
     if search.best.steps == result.max_steps:
         console.print(
-            Text(f"the best trial took all of training.max_steps = {result.max_steps}: try more", style="yellow"),
+            Text(
+                f"the best trial took all steps: raise channels.lightgcn.training.max_steps = {result.max_steps}",
+                style="yellow",
+            ),
             soft_wrap=True,
         )
 

@@ -180,13 +180,22 @@ def test_a_history_without_likes_is_said(command: Command, make_deployment: Any,
 
 
 def test_a_bad_config_is_told_key_by_key(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text('[sources]\n[modle]\ndim = 8\n[training]\nmax_steps = "many"\n')
+    (tmp_path / "c.toml").write_text('[sources]\n[chanels]\n[channels.lightgcn.training]\nmax_steps = "many"\n')
     code, out, err = command("refresh", tmp_path / "c.toml")
     assert (code, out) == (1, "")
     assert "2 problems" in err
-    assert "modle: unknown key, did you mean 'model'?" in err
-    assert 'training.max_steps = "many"' in err
+    assert "chanels: unknown key, did you mean 'channels'?" in err
+    assert 'channels.lightgcn.training.max_steps = "many"' in err
     assert "Traceback" not in err
+
+
+def test_a_config_of_the_first_edition_is_wrong_usage(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("[sources]\n[model]\ndim = 8\n[training]\nmax_steps = 5\n")
+    for name in ("refresh", "tune", "load"):
+        code, out, err = command(name, tmp_path / "c.toml")
+        assert (code, out) == (2, "")
+        assert "model.dim is channels.lightgcn.dim now" in err
+        assert "training.max_steps is channels.lightgcn.training.max_steps now" in err
 
 
 def test_a_damaged_run_is_refused(command: Command, refreshed: RefreshResult, tmp_path: Path) -> None:

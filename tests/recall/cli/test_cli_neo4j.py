@@ -215,7 +215,7 @@ def test_a_database_that_was_written_back_to_reads_as_the_same_graph(
     config = make_deployment(tmp_path)
     assert command("load", config, *server)[0] == 0
     text = config.read_text()
-    begin, end = text.index("[graph.nodes.movie]"), text.index("[model]")
+    begin, end = text.index("[graph.nodes.movie]"), text.index("[channels.lightgcn]")
     config.write_text(text[:begin] + '[graph.nodes.movie]\ntext = "{name}"\n' + text[end:])
     write_config(
         config, server, neo4j_connection, '[sources.neo4j]\ninteractions = [{ type = "RATED" }]\n[write_back]\n'

@@ -22,7 +22,7 @@ files = ["ratings.csv"]
 columns = {user = "userId", item = "movieId", rating = "rating", timestamp = "timestamp"}
 [split]
 test = 0.2
-[model]
+[channels.lightgcn]
 dim = 32
 [index]
 kinds = ["hnsw"]
@@ -48,8 +48,8 @@ def test_a_good_config_and_its_defaults(tmp_path: Path) -> None:
     (tmp_path / "deep" / "c.toml").write_text(GOOD)
     config = load_config(tmp_path / "deep" / "c.toml")
     assert config.seed == 3
-    assert config.model.dim == 32
-    assert config.model.layers == 2
+    assert config.channels.lightgcn.dim == 32
+    assert config.channels.lightgcn.layers == 2
     assert config.index.kinds == ("hnsw",)
     assert config.evaluation.k == (10, 20)
     assert config.runs_folder == tmp_path / "published"
@@ -63,12 +63,11 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     text = text.replace("k = [10, 20]", "k = [0, 20]\nbaselines = ['popular']")
     message = refused(tmp_path, text)
     assert "5 problems" in message
-    assert "model.dims: unknown key, did you mean 'dim'?" in message
-    assert 'model.layers = "2" must be a valid integer' in message
+    assert "channels.lightgcn.dims: unknown key, did you mean 'dim'?" in message
+    assert 'channels.lightgcn.layers = "2" must be a valid integer' in message
     assert "split.test = 1.5 must be below 1" in message
     assert "evaluation.k.0 = 0 must be at least 1" in message
-    assert 'evaluation.baselines.0 = "popular" must be' in message
-    assert "'popularity'" in message
+    assert "evaluation.baselines.0: there is no channel 'popular': did you mean 'popularity'?" in message
 
 
 @pytest.mark.parametrize(
@@ -95,7 +94,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ),
         ('positive = "rating >= 4"', 'positive = "rating > 4"', "graph.positive: "),
         ('kinds = ["hnsw"]', 'kinds = ["hnws"]', "index.kinds.0 = \"hnws\" must be 'ivf' or 'hnsw'"),
-        ("[demo]", "[training]\nseeds = 1\n[demo]", "training.seeds: unknown key"),
+        ("[demo]", "[channels.lightgcn.training]\nseeds = 1\n[demo]", "channels.lightgcn.training.seeds: unknown key"),
         ("[demo]", "[text]\nmodl = 'x'\n[demo]", "text.modl: unknown key, did you mean 'model'?"),
         ("[demo]", "[sources.neo4j]\n[demo]", "sources.neo4j needs the section neo4j"),
         ("[demo]", "[neo4j]\nuri = 'h:7687'\n[demo]", "neo4j.uri: 'h:7687' is no address of a Neo4j server"),
@@ -128,3 +127,46 @@ def test_files_that_are_no_config(tmp_path: Path) -> None:
         load_config(tmp_path)
     assert "sources: missing" in refused(tmp_path, "seed = 1\n[graph]\n")
     assert "1 problem:" in refused(tmp_path, "\ufeffseed = 1\n"), "a byte order mark is no problem"
+
+
+def test_a_config_of_the_first_edition_is_refused_with_the_new_place_of_each_key(tmp_path: Path) -> None:
+    first_edition = (Path(__file__).parent / "first_edition_demo.toml").read_text()
+    moved = {
+        **{f"model.{name}": f"channels.lightgcn.{name}" for name in ("dim", "interaction_weight")},
+        **{f"model.{name}": f"channels.lightgcn.{name}" for name in ("user_embedding", "knowledge_degree")},
+        **{f"training.{name}": f"channels.lightgcn.training.{name}" for name in ("negative_power", "cold_weight")},
+        **{f"training.{name}": f"channels.lightgcn.training.{name}" for name in ("drop_batch_edges", "max_steps")},
+    }
+    message = refused(tmp_path, first_edition)
+    assert message.count("\n") == len(moved)
+    assert "first edition" in message
+    for old, new in moved.items():
+        assert f"  {old} is {new} now" in message
+    lines = message.splitlines()
+    more = """
+    [fusion]
+    channels = ["embedding", "ease"]
+    weights = {embedding = 1, ease = 2}
+    [tune]
+    keep = ["model", "training.l2", "channels.ease"]
+    [tune.model]
+    dim = [4, 8]
+    [tune.training]
+    """
+    assert refused(tmp_path, first_edition + more).splitlines() == [
+        *lines,
+        '  fusion.channels is pipeline.channels now, and its channel "embedding" is "lightgcn"',
+        "  fusion.weights.embedding is fusion.weights.lightgcn now",
+        "  tune.model.dim is tune.channels.lightgcn.dim now",
+        "  tune.training is tune.channels.lightgcn.training now",
+        '  tune.keep: "model" is "channels.lightgcn" now',
+        '  tune.keep: "training.l2" is "channels.lightgcn.training.l2" now',
+    ]
+
+
+def test_the_same_config_at_the_new_places_is_taken(tmp_path: Path) -> None:
+    text = (Path(__file__).parent / "first_edition_demo.toml").read_text()
+    text = text.replace("[model]", "[channels.lightgcn]").replace("[training]", "[channels.lightgcn.training]")
+    (tmp_path / "c.toml").write_text(text)
+    lightgcn = load_config(tmp_path / "c.toml").channels.lightgcn
+    assert (lightgcn.dim, lightgcn.model.dim, lightgcn.training.max_steps) == (128, 128, 140)

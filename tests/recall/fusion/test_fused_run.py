@@ -28,8 +28,9 @@ FUSION = """
 neighbours = 7
 [channels.spectral]
 factors = 5
+[pipeline]
+channels = ["lightgcn", "item_knn", "spectral", "popularity"]
 [fusion]
-channels = ["embedding", "item_knn", "spectral", "popularity"]
 depth = 20
 """
 
@@ -54,7 +55,7 @@ def recommender(published: RefreshResult) -> Recommender:
 def fitted_again(published: RefreshResult, graph, model: Path) -> Fusion:
     """The same fusion, made by hand."""
     kinds = {
-        "embedding": exact_channel(Embeddings.load(model), graph),
+        "lightgcn": exact_channel(Embeddings.load(model), graph),
         "item_knn": ItemKNN(ItemKNNConfig(neighbours=7)).fit(graph),
         "spectral": Spectral(SpectralConfig(factors=5)).fit(graph),
     }
@@ -65,7 +66,7 @@ def fitted_again(published: RefreshResult, graph, model: Path) -> Fusion:
 class TestRun:
     def test_the_report_shows_the_fusion_beside_each_channel(self, published: RefreshResult) -> None:
         weights = published.report.fusion.weights
-        assert list(weights) == ["embedding", "item_knn", "spectral", "popularity"]
+        assert list(weights) == ["lightgcn", "item_knn", "spectral", "popularity"]
         assert sum(weights.values()) == pytest.approx(1, abs=1e-3)
         evaluation = published.report.evaluation
         warm = [row.ranker for row in evaluation.metrics if row.group == "warm users"]
@@ -102,11 +103,11 @@ class TestRun:
         copy = tmp_path / "copy"
         shutil.copytree(config.parent, copy, ignore=shutil.ignore_patterns("runs"))
         text = (copy / "config.toml").read_text()
-        given = "\n[fusion.weights]\nembedding = 0\nitem_knn = 2\nspectral = 1\npopularity = 0\n"
+        given = "\n[fusion.weights]\nlightgcn = 0\nitem_knn = 2\nspectral = 1\npopularity = 0\n"
         (copy / "config.toml").write_text(text + given)
         other = refresh(load_config(copy / "config.toml"))
         assert other.run.name != published.run.name
-        assert other.report.fusion.weights == {"embedding": 0, "item_knn": 2, "spectral": 1, "popularity": 0}
+        assert other.report.fusion.weights == {"lightgcn": 0, "item_knn": 2, "spectral": 1, "popularity": 0}
         served = Recommender.load(other.run.path)
         sources = set(served.recommend_all(k=5).table["source"].to_pylist())
         assert sources <= {"fusion(item_knn)", "fusion(spectral)", "fusion(item_knn+spectral)", "popular"}
@@ -244,18 +245,21 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("section", "told"),
         [
-            ("[fusion]\nchannels = ['embeding']", "embeding"),
-            ("[fusion]\nchannels = []", "fusion.channels"),
-            ("[fusion]\nchannels = ['ease', 'ease']", "twice"),
-            ("[fusion]\nchanels = ['ease']", "did you mean 'channels'"),
-            ("[fusion]\nchannels = ['ease']\ndepth = 1", "fusion.depth = 1"),
-            ("[fusion]\nchannels = ['ease']\nweights = {ease = -1}", "fusion.weights.ease = -1"),
-            ("[fusion]\nchannels = ['ease']\nweights = {ease = nan}", "fusion.weights.ease"),
-            ("[fusion]\nchannels = ['ease']\nweights = {ease = inf}", "fusion.weights.ease"),
-            ("[fusion]\nchannels = ['ease']\nweights = {ease = 0}", "all 0"),
-            ("[fusion]\nchannels = ['ease']\nweights = {rp3beta = 1}", "fusion.weights.rp3beta"),
-            ("[fusion]\nchannels = ['ease', 'cheby']\nweights = {ease = 1}", "fusion.weights.cheby is missing"),
-            ("[fusion]\nchannels = ['ease']\nvalidation_users = 0", "validation_users"),
+            ("[pipeline]\nchannels = ['lightgnc']", "did you mean 'lightgcn'"),
+            ("[pipeline]\nchannels = []", "pipeline.channels"),
+            ("[pipeline]\nchannels = ['ease', 'ease']", "twice"),
+            ("[pipeline]\nchanels = ['ease']", "did you mean 'channels'"),
+            ("[pipeline]\nchannels = ['ease']\n[fusion]\ndepth = 1", "fusion.depth = 1"),
+            ("[pipeline]\nchannels = ['ease']\n[fusion]\nweights = {ease = -1}", "fusion.weights.ease = -1"),
+            ("[pipeline]\nchannels = ['ease']\n[fusion]\nweights = {ease = nan}", "fusion.weights.ease"),
+            ("[pipeline]\nchannels = ['ease']\n[fusion]\nweights = {ease = inf}", "fusion.weights.ease"),
+            ("[pipeline]\nchannels = ['ease']\n[fusion]\nweights = {ease = 0}", "all 0"),
+            ("[pipeline]\nchannels = ['ease']\n[fusion]\nweights = {rp3beta = 1}", "fusion.weights.rp3beta"),
+            (
+                "[pipeline]\nchannels = ['ease', 'cheby']\n[fusion]\nweights = {ease = 1}",
+                "fusion.weights.cheby is missing",
+            ),
+            ("[pipeline]\nchannels = ['ease']\n[fusion]\nvalidation_users = 0", "validation_users"),
             ("[channels.item_knn]\nneighbors = 3", "did you mean 'neighbours'"),
             ("[channels.item_knn]\nneighbours = 0", "item_knn.neighbours = 0"),
             ("[channels.itemknn]\nneighbours = 3", "did you mean 'item_knn'"),
@@ -269,6 +273,6 @@ class TestConfig:
         (tmp_path / "c.toml").write_text(text)
         with pytest.raises(ConfigError, match=r"split\.valid is 0"):
             load_config(tmp_path / "c.toml")
-        weights = "embedding = 1\nitem_knn = 1\nspectral = 1\npopularity = 1\n"
+        weights = "lightgcn = 1\nitem_knn = 1\nspectral = 1\npopularity = 1\n"
         (tmp_path / "c.toml").write_text(text + "[fusion.weights]\n" + weights)
         assert load_config(tmp_path / "c.toml").fusion.weights["spectral"] == 1

@@ -92,8 +92,8 @@ source = "user"
 relation = "home"
 target = "page"
 files = ["pages.csv"]
-[fusion]
-channels = ["embedding", "item_knn", "ease"]
+[pipeline]
+channels = ["lightgcn", "item_knn", "ease"]
 [refresh]
 full_above = 0.9
 """

@@ -214,7 +214,7 @@ def test_a_damaged_base_is_followed_by_a_full_run(config: Path) -> None:
 
 
 def test_fused_channels_are_fitted_anew_under_the_weights_of_the_base(config: Path) -> None:
-    config.write_text(config.read_text() + '\n[fusion]\nchannels = ["embedding", "item_knn"]\n')
+    config.write_text(config.read_text() + '\n[pipeline]\nchannels = ["lightgcn", "item_knn"]\n')
     first = refresh(load_config(config))
     assert first.report.reasons == ("the configuration was changed: fusion",)
     add_movie(config, 24)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +26,21 @@ from gnn.training.context import RunContext
 from kg.errors import ArtifactError, ConfigError, InvalidDataError, TrainingError, TuneInProgressError
 from kg.io.files import write_text
 from recall.config.deployment import load_config, parse_config
-from recall.config.search_space import BUILT_IN, MODEL, Real, Whole
+from recall.config.search_space import Between, TuneSettings, distribution
 from recall.contracts import Queries
 from recall.jobs.inputs import Inputs
 from recall.jobs.prepare import Prepared, prepare
 from recall.jobs.refresh import RefreshResult, refresh
 from recall.jobs.runner import Stages
-from recall.tuning.study import Outcome, Reporter, Study, TrialFacts, open_storage, suggest
-from recall.tuning.tune import Search, _Tuning, tune
+from recall.tuning.study import Outcome, Reporter, Study, TrialFacts, drawn, open_storage
+from recall.tuning.tune import LIGHTGCN, MODEL, Search, _Tuning, tune
 
 Command = Callable[..., tuple[int, str, str]]
 
 TUNE = """
-[tune.model]
+[tune.channels.lightgcn]
 dim = [4, 8]
-[tune.training]
+[tune.channels.lightgcn.training]
 batch_size = [32, 64]
 temperature = { low = 0.08, high = 0.2, log = true }
 """
@@ -76,7 +77,7 @@ def searchable(deployment: Path, refreshed: RefreshResult, tmp_path_factory: pyt
 @pytest.fixture(scope="module")
 def tuned(searchable: Path) -> Search:
     """Six trials of the model of `searchable`."""
-    return tune(searchable, trials=6)[MODEL]
+    return tune(searchable, trials=6)[LIGHTGCN]
 
 
 def copy(config: Path, folder: Path, *, text: str = "", old: str = "", new: str = "", studies: bool = False) -> Path:
@@ -107,13 +108,12 @@ def test_the_best_is_a_config_that_a_refresh_takes_and_trains_in_the_same_way(
     tuned: Search, searchable: Path, tmp_path: Path
 ) -> None:
     assert [trial.number for trial in tuned.trials] == [1, 2, 3, 4, 5, 6]
-    assert tuned.configured.settings["model.dim"] == 8
-    assert tuned.configured.settings["training.temperature"] == 0.1
+    assert tuned.configured.settings["channels.lightgcn.dim"] == 8
+    assert tuned.configured.settings["channels.lightgcn.training.temperature"] == 0.1
     assert tuned.best.value == max(trial.value for trial in tuned.trials if trial.value is not None)
     found = load_config(searchable.with_name("config.tuned.toml"))
     for name, value in tuned.best.settings.items():
-        section, key = name.split(".")
-        assert getattr(getattr(found, section), key) == value
+        assert attrgetter(name)(found) == value
     assert found.training.max_steps == 6, "the steps are the refresh's own to find"
     assert found.runs_folder == load_config(searchable).runs_folder
     assert found.tune == load_config(searchable).tune
@@ -152,7 +152,7 @@ def test_the_value_is_the_mean_over_the_validation_part_of_a_plain_loop(searchab
             ranked = [item for item in np.argsort(-scores[user], kind="stable").tolist() if item not in seen]
             values.append(ndcg_by_hand(ranked, truth, 3))
     assert found.users == len(values)
-    assert found[MODEL].best.value == pytest.approx(np.mean(values), abs=1e-6)
+    assert found[LIGHTGCN].best.value == pytest.approx(np.mean(values), abs=1e-6)
 
 
 def test_the_test_part_changes_nothing(searchable: Path, tuned: Search, tmp_path: Path) -> None:
@@ -171,22 +171,22 @@ def test_the_test_part_changes_nothing(searchable: Path, tuned: Search, tmp_path
             changed += 1
     assert changed == 16 * 2
     file.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
-    assert timeless(tune(config, trials=3)[MODEL].trials) == timeless(tuned.trials[:3])
+    assert timeless(tune(config, trials=3)[LIGHTGCN].trials) == timeless(tuned.trials[:3])
 
 
 def test_trials_in_two_goes_are_those_of_one(searchable: Path, tuned: Search, tmp_path: Path) -> None:
     config = copy(searchable, tmp_path / "copy")
-    first = tune(config, trials=2)[MODEL]
+    first = tune(config, trials=2)[LIGHTGCN]
     assert timeless(first.trials) == timeless(tuned.trials[:2])
-    second = tune(config, trials=6)[MODEL]
+    second = tune(config, trials=6)[LIGHTGCN]
     assert second.trials[:2] == first.trials
     assert timeless(second.trials) == timeless(tuned.trials)
     drawn = {json.dumps(trial.settings, sort_keys=True) for trial in second.trials}
     assert len(drawn) == 6, "nothing is drawn twice"
     heard = Listener()
-    assert tune(config, trials=6, progress=heard)[MODEL].trials == second.trials
+    assert tune(config, trials=6, progress=heard)[LIGHTGCN].trials == second.trials
     third = tune(config, trials=1, progress=heard)
-    assert third[MODEL].trials == second.trials
+    assert third[LIGHTGCN].trials == second.trials
     assert not [note for note in heard.notes if note.startswith("trial")], "what there is is enough"
     (study,) = [path for path in third.study.parent.iterdir() if path.is_dir()]
     assert [path.name for path in study.iterdir()] == ["study.db"]
@@ -227,7 +227,7 @@ def test_killed_in_the_middle_of_a_trial_it_loses_nothing(searchable: Path, tune
     assert {"study.db", "data", "training"} <= {path.name for path in study.iterdir()}
     heard = Listener()
     found = tune(config, trials=6, progress=heard)
-    assert timeless(found[MODEL].trials) == timeless(tuned.trials)
+    assert timeless(found[LIGHTGCN].trials) == timeless(tuned.trials)
     again = [note for note in heard.notes if note.startswith("trial 3: ")]
     assert not [note for note in heard.notes if note.startswith(("trial 1", "trial 2"))]
     assert len(again) == 1, "the training of the third went on after its second validation"
@@ -240,14 +240,14 @@ def test_killed_in_the_middle_of_a_trial_it_loses_nothing(searchable: Path, tune
 def test_a_trial_that_diverges_failed_and_the_others_go_on(searchable: Path, tmp_path: Path) -> None:
     text = "learning_rate = [0.01, 1e39]\n"
     config = copy(searchable, tmp_path / "copy", text=text)
-    found = tune(config, trials=8)[MODEL]
-    failed = [trial for trial in found.trials if trial.settings["training.learning_rate"] == 1e39]
+    found = tune(config, trials=8)[LIGHTGCN]
+    failed = [trial for trial in found.trials if trial.settings["channels.lightgcn.training.learning_rate"] == 1e39]
     assert failed
     assert all(trial.state == "failed" and trial.value is None for trial in failed)
     assert all("diverged" in (trial.error or "") for trial in failed)
     assert [trial for trial in found.trials[1:] if trial.state != "failed"]
-    assert found.best.settings["training.learning_rate"] == 0.01
-    assert tune(config, trials=8)[MODEL].trials == found.trials, "they count"
+    assert found.best.settings["channels.lightgcn.training.learning_rate"] == 0.01
+    assert tune(config, trials=8)[LIGHTGCN].trials == found.trials, "they count"
 
 
 def test_a_full_memory_fails_one_trial(searchable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,11 +261,11 @@ def test_a_full_memory_fails_one_trial(searchable: Path, tmp_path: Path, monkeyp
         return real(graph, model, *args, **kwargs)
 
     monkeypatch.setattr(recall.tuning.tune, "fit", greedy)
-    found = tune(copy(searchable, tmp_path / "copy"), trials=6)[MODEL]
-    small = [trial for trial in found.trials if trial.settings["model.dim"] == 4]
+    found = tune(copy(searchable, tmp_path / "copy"), trials=6)[LIGHTGCN]
+    small = [trial for trial in found.trials if trial.settings["channels.lightgcn.dim"] == 4]
     assert small
     assert {(trial.state, trial.error) for trial in small} == {("failed", "the memory was full")}
-    assert found.best.settings["model.dim"] == 8
+    assert found.best.settings["channels.lightgcn.dim"] == 8
 
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("a mistake of ours")
@@ -277,10 +277,13 @@ def test_a_full_memory_fails_one_trial(searchable: Path, tmp_path: Path, monkeyp
 
 def test_when_no_trial_finishes_nothing_is_written(searchable: Path, tmp_path: Path) -> None:
     config = copy(searchable, tmp_path / "copy", old="negatives = 16", new="negatives = 16\nlearning_rate = 1e39")
-    text = config.read_text().replace("[tune.model]", '[tune]\nkeep = ["training.learning_rate"]\n[tune.model]')
+    text = config.read_text().replace(
+        "[tune.channels.lightgcn]",
+        '[tune]\nkeep = ["channels.lightgcn.training.learning_rate"]\n[tune.channels.lightgcn]',
+    )
     config.write_text(text)
     with pytest.raises(
-        TrainingError, match=r"none of 2 trials of model finished, so nothing was written; the last one: .*dive"
+        TrainingError, match=r"none of 2 trials of lightgcn finished, so nothing was written; the last one: .*dive"
     ):
         tune(config, trials=2)
     assert not config.with_name("config.tuned.toml").exists()
@@ -314,17 +317,17 @@ def test_what_falls_behind_is_given_up() -> None:
         ([4, 8, 16], lambda value: value in (4, 8, 16) and type(value) is int),
         ([True, False], lambda value: type(value) is bool),
         ([(), ("genre", "director")], lambda value: value in ((), ("genre", "director"))),
-        (Whole(low=1, high=8, step=3), lambda value: value in (1, 4, 7)),
-        (Whole(low=1, high=1000, log=True), lambda value: 1 <= value <= 1000 and type(value) is int),
-        (Real(low=1 / 3, high=2 / 3), lambda value: 1 / 3 <= value <= 2 / 3),
-        (Real(low=0.0, high=0.3, step=0.1), lambda value: value in (0.0, 0.1, 0.2, 0.3)),
-        (Real(low=1e-6, high=1e-2, log=True), lambda value: 1e-6 <= value <= 1e-2 and len(f"{value:g}") < 11),
-        (Real(low=0.12345678, high=0.12345679), lambda value: 0.12345678 <= value <= 0.12345679),
+        (Between(low=1, high=8, step=3), lambda value: value in (1, 4, 7)),
+        (Between(low=1, high=1000, log=True), lambda value: 1 <= value <= 1000 and type(value) is int),
+        (Between(low=1 / 3, high=2 / 3), lambda value: 1 / 3 <= value <= 2 / 3),
+        (Between(low=0.0, high=0.3, step=0.1), lambda value: value in (0.0, 0.1, 0.2, 0.3)),
+        (Between(low=1e-6, high=1e-2, log=True), lambda value: 1e-6 <= value <= 1e-2 and len(f"{value:g}") < 11),
+        (Between(low=0.12345678, high=0.12345679), lambda value: 0.12345678 <= value <= 0.12345679),
     ],
 )
 def test_a_drawn_value_lies_in_its_range_and_has_its_type(given: Any, good: Callable[[Any], bool]) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    values = [suggest(study.ask(), "x", given) for _ in range(60)]
+    values = [drawn(given, study.ask({"x": distribution(given)}).params["x"]) for _ in range(60)]
     assert all(good(value) for value in values)
     if not isinstance(given, list):
         assert min(values) >= given.low
@@ -334,52 +337,55 @@ def test_a_drawn_value_lies_in_its_range_and_has_its_type(given: Any, good: Call
 
 def test_what_would_change_nothing_on_a_graph_is_not_searched(searchable: Path, tmp_path: Path) -> None:
     prepared = prepared_of(searchable, tmp_path / "prepared")
-    model = {f"{section}.{name}" for section in ("model", "training") for name in BUILT_IN[section].ranges()}
+    ranges = TuneSettings().space()
+    model = {name for name in ranges if name.startswith(f"{MODEL}.")}
+    training = {name for name in model if name.startswith(f"{MODEL}.training.")}
 
-    def spaces(**sections: Mapping[str, Any]) -> dict[str, set[str]]:
-        config = parse_config({"sources": {}, **sections}, base=tmp_path)
+    def spaces(lightgcn: Mapping[str, Any] | None = None, **sections: Mapping[str, Any]) -> dict[str, set[str]]:
+        channels = {"lightgcn": lightgcn or {}}
+        config = parse_config({"sources": {}, "channels": channels, **sections}, base=tmp_path)
         return {name: set(space) for name, space in _Tuning(config, prepared, tmp_path).spaces().items()}
 
-    def left_out(**sections: Mapping[str, Any]) -> set[str]:
-        return model - spaces(**sections)[MODEL]
+    def left_out(lightgcn: Mapping[str, Any] | None = None, **tune: Any) -> set[str]:
+        return {name.removeprefix(f"{MODEL}.") for name in model - spaces(lightgcn, tune=tune)[LIGHTGCN]}
 
-    assert spaces() == {MODEL: model}
-    assert left_out(model={"relations": []}) == {"model.interaction_weight", "model.knowledge_degree"}
-    assert left_out(model={"text": False}) == {"model.text_scale"}
-    of_knowledge = {"model.interaction_weight", "model.knowledge_degree", "model.text_scale"}
-    assert left_out(model={"knowledge": "cold_items"}) == of_knowledge
-    both = {"knowledge": ["everywhere", "cold_items"]}
-    assert left_out(model={"knowledge": "cold_items"}, tune={"model": both}) == set()
-    assert left_out(training={"loss": "bpr"}) == {"training.temperature"}
-    assert left_out(training={"loss": "bpr"}, tune={"training": {"loss": ["bpr", "softmax"]}}) == set()
-    assert left_out(model={"text": False}, tune={"model": {"text_scale": [0.1, 0.2]}}) == set()
-    assert left_out(tune={"keep": ["training", "model.dim"]}) == {
-        name for name in model if name.startswith("training.") or name == "model.dim"
+    assert spaces() == {LIGHTGCN: model}
+    assert left_out({"relations": []}) == {"interaction_weight", "knowledge_degree"}
+    assert left_out({"text": False}) == {"text_scale"}
+    assert left_out({"knowledge": "cold_items"}) == {"interaction_weight", "knowledge_degree", "text_scale"}
+    both = {"lightgcn": {"knowledge": ["everywhere", "cold_items"]}}
+    assert left_out({"knowledge": "cold_items"}, channels=both) == set()
+    assert left_out({"training": {"loss": "bpr"}}) == {"training.temperature"}
+    losses = {"lightgcn": {"training": {"loss": ["bpr", "softmax"]}}}
+    assert left_out({"training": {"loss": "bpr"}}, channels=losses) == set()
+    assert left_out({"text": False}, channels={"lightgcn": {"text_scale": [0.1, 0.2]}}) == set()
+    assert left_out(keep=[f"{MODEL}.training", f"{MODEL}.dim"]) == {
+        name.removeprefix(f"{MODEL}.") for name in training | {f"{MODEL}.dim"}
     }
-    kept = [*sorted(name for name in model if name.startswith("model.") and name != "model.text_scale"), "training"]
+    kept = [*sorted(model - training - {f"{MODEL}.text_scale"}), f"{MODEL}.training"]
     with pytest.raises(ConfigError, match="leaves nothing to search that would change anything"):
-        spaces(model={"text": False}, tune={"keep": kept})
-    # Channels: those that are fused, and those whose ranges somebody wrote.
-    fusion = {"channels": ["embedding", "item_knn", "ease", "popularity"]}
-    knn = {f"channels.{name}" for name in BUILT_IN["channels"].ranges() if name.startswith("item_knn.")}
-    assert spaces(fusion=fusion) == {MODEL: model, "item_knn": knn, "ease": {"channels.ease.regularisation"}}
-    assert list(spaces(fusion=fusion))[-1] == MODEL, "the quick ones first"
-    assert set(spaces(fusion=fusion, tune={"keep": ["channels.ease"]})) == {MODEL, "item_knn"}
-    assert set(spaces(fusion=fusion, tune={"keep": ["model", "training"]})) == {"ease", "item_knn"}
+        spaces({"text": False}, tune={"keep": kept})
+    # Channels: those that serve, and those whose ranges somebody wrote.
+    pipeline = {"channels": ["lightgcn", "item_knn", "ease", "popularity"]}
+    knn = {name for name in ranges if name.startswith("channels.item_knn.")}
+    assert spaces(pipeline=pipeline) == {LIGHTGCN: model, "item_knn": knn, "ease": {"channels.ease.regularisation"}}
+    assert list(spaces(pipeline=pipeline))[-1] == LIGHTGCN, "the quick ones first"
+    assert set(spaces(pipeline=pipeline, tune={"keep": ["channels.ease"]})) == {LIGHTGCN, "item_knn"}
+    assert set(spaces(pipeline=pipeline, tune={"keep": [MODEL]})) == {"ease", "item_knn"}
     given = {"channels": {"item_knn": {"shrinkage": [0.0, 1.0]}}}
-    assert spaces(tune=given) == {MODEL: model, "item_knn": knn}
+    assert spaces(tune=given) == {LIGHTGCN: model, "item_knn": knn}
 
 
 def test_channels_are_searched_each_alone_and_the_refresh_fuses_the_best(searchable: Path, tmp_path: Path) -> None:
     text = """
-    [fusion]
-    channels = ["embedding", "item_knn", "ease"]
+    [pipeline]
+    channels = ["lightgcn", "item_knn", "ease"]
     [tune.channels.item_knn]
     neighbours = [1, 2, 20]
     """
     config = copy(searchable, tmp_path / "copy", text=text)
     found = tune(config, trials=3, k=5)
-    assert [one.name for one in found.searches] == ["ease", "item_knn", MODEL]
+    assert [one.name for one in found.searches] == ["ease", "item_knn", LIGHTGCN]
     for name in ("ease", "item_knn"):
         trials = found[name].trials
         assert len(trials) == 3
@@ -406,48 +412,73 @@ def test_channels_are_searched_each_alone_and_the_refresh_fuses_the_best(searcha
         items = prepared.graph.items.index(ranked).tolist()
         values.append(ndcg_by_hand(items, set(truth.take(np.array([user])).values.tolist()), 5))
     assert found["ease"].best.value == pytest.approx(np.mean(values))
-    assert set(refresh(settings).report.fusion.weights) == {"embedding", "item_knn", "ease"}
+    assert set(refresh(settings).report.fusion.weights) == {"lightgcn", "item_knn", "ease"}
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[tune.model]\ndimm = [1]", "tune.model.dimm: unknown key, did you mean 'dim'?"),
-        ("[tune.modle]\ndim = [1]", "tune.modle: unknown key, did you mean 'model'?"),
-        ("[tune.model]\ndim = []", "tune.model.dim = []: list should have at least 1 item"),
-        ("[tune.model]\ndim = 8", "tune.model.dim = 8: write a list of values, or { low = ..., high = ... }"),
-        ("[tune.model]\ndim = [8, 8]", "tune.model.dim: 8 is there twice"),
-        ("[tune.model]\ndim = [8, 0]", "tune.model.dim: model.dim = 0 must be at least 1"),
-        ("[tune.model]\nlayers = { low = 3, high = 2 }", "tune.model.layers: low = 3 is above high = 2: the range is"),
-        ("[tune.model]\nlayers = { low = 0, high = 2 }", "tune.model.layers: model.layers = 0 must be at least 1"),
-        ("[tune.model]\nlayers = { low = 1.5, high = 2 }", "tune.model.layers.low = 1.5 must be a valid integer"),
-        ("[tune.model]\nlayers = { low = 1 }", "tune.model.layers.high: missing"),
+        ("[@]\ndimm = [1]", "@.dimm: unknown key, did you mean 'dim'?"),
+        ("[tune.chanels]\ndim = [1]", "tune.chanels: unknown key, did you mean 'channels'?"),
+        ("[@]\ndim = []", "@.dim = []: list at least one value"),
         (
-            "[tune.training]\nnode_dropout = { low = 0, high = 1 }",
-            "tune.training.node_dropout: training.node_dropout = 1.0 must be below 1",
+            "[@]\ndim = 8",
+            "@.dim = 8: write a list of values, or { low = ..., high = ... }",
+        ),
+        ("[@]\ndim = [8, 8]", "@.dim: 8 is there twice"),
+        ("[@]\ndim = [8, 0]", "@.dim = 0 must be at least 1"),
+        (
+            "[@]\nlayers = { low = 3, high = 2 }",
+            "@.layers: low = 3 is above high = 2: the range is",
         ),
         (
-            "[tune.training]\nl2 = { low = 0, high = 1, log = true }",
-            "tune.training.l2: low = 0.0 must be above 0 where log = true",
+            "[@]\nlayers = { low = 0, high = 2 }",
+            "@.layers = 0 must be at least 1",
         ),
-        ("[tune.training]\nl2 = { low = 0, high = inf }", "tune.training.l2.high = "),
         (
-            "[tune.training]\nl2 = { low = 1, high = 2, log = true, step = 1 }",
-            "tune.training.l2: log and step do not go together",
+            "[@]\nlayers = { low = 1.5, high = 2 }",
+            "@.layers = 1.5 must be a valid integer",
         ),
-        ("[tune.training]\nloss = ['softmx']", "tune.training.loss.0 = \"softmx\" must be 'softmax' or 'bpr'"),
-        ("[tune.training]\nmax_steps = [10]", "tune.training.max_steps is not searched: the number of steps is found"),
-        ("[tune]\nkeep = ['model.dmi']", "tune: keep names 'model.dmi', which is not searched anyway; did you mean"),
+        ("[@]\nlayers = { low = 1 }", "@.layers.high: missing"),
+        (
+            "[@.training]\nnode_dropout = { low = 0, high = 1 }",
+            "@.training.node_dropout = 1 must be below 1",
+        ),
+        (
+            "[@.training]\nl2 = { low = 0, high = 1, log = true }",
+            "@.training.l2: low = 0 must be above 0 where log = true",
+        ),
+        (
+            "[@.training]\nl2 = { low = 0, high = inf }",
+            "@.training.l2.high: write a finite number",
+        ),
+        (
+            "[@.training]\nl2 = { low = 1, high = 2, log = true, step = 1 }",
+            "@.training.l2: log and step do not go together",
+        ),
+        (
+            "[@.training]\nloss = ['softmx']",
+            "@.training.loss = \"softmx\" must be 'softmax' or 'bpr'",
+        ),
+        (
+            "[@.training]\nmax_steps = [10]",
+            "@.training.max_steps is not searched: the number of steps is found",
+        ),
+        (
+            "[tune]\nkeep = ['channels.lightgcn.dmi']",
+            "tune: keep names 'channels.lightgcn.dmi', which is not searched anyway; did you mean",
+        ),
         ("[tune]\nkeep = ['channels.eas']", "tune: keep names 'channels.eas', which is not searched anyway; did you"),
         ("[tune.channels.eas]\nweights = [5]", "tune.channels.eas: unknown key, did you mean 'ease'?"),
         ("[tune.channels.ease]\nweight = [5]", "tune.channels.ease.weight: unknown key, did you mean 'weights'?"),
-        ("[tune.channels.ease]\nweights = [0]", "ease.weights: channels.ease.weights = 0 must be at least 1"),
+        ("[tune.channels.ease]\nweights = [0]", "ease.weights = 0 must be at least 1"),
         ("[tune.channels.cheby]\nseed = [1, 2]", "tune.channels.cheby.seed is not searched: the best of several"),
         ("[tune]\nmetric = 'auc'", "tune.metric = \"auc\" must be 'recall'"),
         ("[tune]\nk = 0", "tune.k = 0 must be at least 1"),
     ],
 )
 def test_each_kind_of_mistake_in_what_is_searched(tmp_path: Path, text: str, expected: str) -> None:
+    text, expected = text.replace("@", "tune.channels.lightgcn"), expected.replace("@", "tune.channels.lightgcn")
     file = tmp_path / "config.toml"
     file.write_text(f"[sources]\n{text}\n")
     with pytest.raises(ConfigError) as caught:
@@ -524,14 +555,14 @@ def test_a_damaged_study_is_told(searchable: Path, tuned: Search, tmp_path: Path
     with pytest.raises(ArtifactError, match=r"study\.db cannot be used: .*remove the file to begin again"):
         tune(config, trials=6)
     study.unlink()
-    assert timeless(tune(config, trials=1)[MODEL].trials) == timeless(tuned.trials[:1])
+    assert timeless(tune(config, trials=1)[LIGHTGCN].trials) == timeless(tuned.trials[:1])
 
 
 def test_other_data_or_another_space_is_another_search(searchable: Path, tuned: Search, tmp_path: Path) -> None:
     config = copy(searchable, tmp_path / "copy", studies=True)
 
     def count(*, metric: str | None = None) -> int:
-        return len(tune(config, trials=1, metric=metric)[MODEL].trials)
+        return len(tune(config, trials=1, metric=metric)[LIGHTGCN].trials)
 
     assert count() == len(tuned.trials) == 6
     text = config.read_text()
@@ -565,9 +596,9 @@ def test_the_command_prints_the_best_trials_and_json(
     data = json.loads(out)
     assert (code, err) == (0, "")
     assert out_file.read_text() == written
-    assert list(data["searches"]) == [MODEL]
-    assert data["searches"][MODEL]["best"]["value"] == tuned.best.value
-    assert len(data["searches"][MODEL]["trials"]) == 6
+    assert list(data["searches"]) == [LIGHTGCN]
+    assert data["searches"][LIGHTGCN]["best"]["value"] == tuned.best.value
+    assert len(data["searches"][LIGHTGCN]["trials"]) == 6
     assert load_config(out_file).runs_folder == load_config(config).runs_folder
     assert refresh(load_config(out_file)).run.path.parent == config.parent / "runs"
 
@@ -600,16 +631,17 @@ def test_a_config_written_elsewhere_means_the_same_files(tmp_path: Path) -> None
     uri = "bolt://h"
     password_file = "secret.txt"
     [tune]
-    keep = ["model"]
+    keep = ["channels.lightgcn"]
     """
     (base / "sub").mkdir()
     write_text(base / "config.toml", text)
     before = load_config(base / "config.toml")
     data = read_config(base / "config.toml")
+    changes = {"relations": ("genre",), "training.learning_rate": 1e-05, "training.loss": None}
     for target in (base / "b.toml", base.parent / "b.toml", tmp_path / "new" / "er" / "b.toml"):
         write_config(
             data,
-            {"model.relations": ("genre",), "training.learning_rate": 1e-05, "training.loss": None},
+            {f"{MODEL}.{name}": value for name, value in changes.items()},
             target,
             base=base,
             heading="two\nlines",
@@ -627,13 +659,13 @@ def test_a_config_written_elsewhere_means_the_same_files(tmp_path: Path) -> None
         same = ("seed", "graph", "split", "quality", "tune", "evaluation")
         assert {name: getattr(after, name) for name in same} == {name: getattr(before, name) for name in same}
     assert read_config(base / "config.toml") == data, "what was read is left alone"
-    with pytest.raises(ConfigError, match=r"model\.dim = 0 must be at least 1"):
-        write_config(data, {"model.dim": 0}, tmp_path / "bad.toml", base=base, heading="")
+    with pytest.raises(ConfigError, match=r"channels\.lightgcn\.dim = 0 must be at least 1"):
+        write_config(data, {f"{MODEL}.dim": 0}, tmp_path / "bad.toml", base=base, heading="")
     assert not (tmp_path / "bad.toml").exists()
 
 
 def test_the_sampler_finds_a_known_optimum_and_draws_the_same_whenever_it_is_stopped(tmp_path: Path) -> None:
-    space = {"a.x": Real(low=0.0, high=10.0), "a.n": Whole(low=1, high=50), "a.kind": ["good", "bad"]}
+    space = {"a.x": Between(low=0.0, high=10.0), "a.n": Between(low=1, high=50), "a.kind": ["good", "bad"]}
     configured = {"a.x": 9.0, "a.n": 45, "a.kind": "bad"}
 
     def measured(settings: Mapping[str, Any], _: Any) -> Outcome:

@@ -1,0 +1,120 @@
+"""The small sections of a configuration: what serves, what is measured, and where runs go."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
+
+from kg.settings import Settings
+
+LIGHTGCN = "lightgcn"
+CLOSED_FORM = ("popularity", "item_knn", "rp3beta", "ease", "content_knn", "attribute_knn", "spectral", "cheby")
+SERVED = (LIGHTGCN, *CLOSED_FORM)
+
+
+def _one_of(names: tuple[str, ...]) -> tuple[AfterValidator, WithJsonSchema]:
+    def check(name: str) -> str:
+        if name not in names:
+            near = get_close_matches(name, names, n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]!r}?" if near else f"the channels are {', '.join(names)}"
+            raise ValueError(f"there is no channel {name!r}: {hint}")
+        return name
+
+    return AfterValidator(check), WithJsonSchema({"type": "string", "enum": list(names)})
+
+
+ServedChannel = Annotated[str, *_one_of(SERVED)]
+Baseline = Annotated[str, *_one_of(CLOSED_FORM)]
+
+
+class PipelineSettings(Settings):
+    """Which channels answer; their hyper-parameters stand in the sections `channels.NAME`."""
+
+    section: ClassVar[str] = "pipeline"
+
+    channels: tuple[ServedChannel, ...] = Field(
+        default=(LIGHTGCN,),
+        min_length=1,
+        description="Channels that serve. The scores of several are fused; see the section `fusion`.",
+    )
+
+    @field_validator("channels")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := [name for name in value if value.count(name) > 1]:
+            raise ValueError(f"names {twice[0]!r} twice")
+        return value
+
+
+class FusionSettings(Settings):
+    """How the scores of several channels become one; ignored where a single channel serves."""
+
+    section: ClassVar[str] = "fusion"
+
+    weights: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
+        default=None,
+        description="A weight for each channel of `pipeline.channels`; 0 leaves a channel out. Default: the weights "
+        "with the best NDCG@20 on the validation part.",
+    )
+    depth: int = Field(
+        default=200,
+        ge=2,
+        description="How many of its best items each channel contributes, and over how many the spread of its scores "
+        "is taken.",
+    )
+    validation_users: int = Field(
+        default=10_000, ge=1, description="Users that the weights are chosen with, at most; a seeded choice."
+    )
+
+    @model_validator(mode="after")
+    def _weights_are_not_all_0(self) -> Self:
+        if self.weights is not None and not any(self.weights.values()):
+            raise ValueError("fusion.weights are all 0: give at least one channel a weight above 0")
+        return self
+
+
+class EvaluationSettings(Settings):
+    """What is measured after training."""
+
+    section: ClassVar[str] = "evaluation"
+
+    k: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
+        default=(20,), min_length=1, description="Cut-offs of the metrics."
+    )
+    baselines: tuple[Baseline, ...] = Field(
+        default=("popularity", "item_knn", "content_knn", "spectral"),
+        description="Channels that are measured beside what serves.",
+    )
+
+
+class RunsSettings(Settings):
+    """Where runs are published."""
+
+    section: ClassVar[str] = "runs"
+
+    folder: Path = Field(default=Path("runs"), description="Folder of the runs, relative to the configuration file.")
+    keep: int = Field(default=3, ge=1, description="How many runs stay; the one that serves always does.")
+
+
+class DemoSettings(Settings):
+    """What a first look shows."""
+
+    section: ClassVar[str] = "demo"
+
+    user: str | None = Field(
+        default=None, description="Id of a user with enough history to be interesting; default: one is chosen."
+    )
+
+
+class WriteBackSettings(Settings):
+    """What a refresh writes into the Neo4j database when it has published a run."""
+
+    section: ClassVar[str] = "write_back"
+
+    k: int = Field(default=100, ge=1, le=10_000, description="Candidates of each user.")
+    vectors: tuple[Literal["items", "users"], ...] = Field(
+        default=("items", "users"), description="Whose vectors are written, each with a vector index."
+    )
