@@ -216,7 +216,7 @@ def test_a_damaged_base_is_followed_by_a_full_run(config: Path) -> None:
 def test_fused_channels_are_fitted_anew_under_the_weights_of_the_base(config: Path) -> None:
     config.write_text(config.read_text() + '\n[pipeline]\nchannels = ["lightgcn", "item_knn"]\n')
     first = refresh(load_config(config))
-    assert first.report.reasons == ("the configuration was changed: fusion",)
+    assert first.report.reasons == ("the configuration was changed: pipeline.channels",)
     add_movie(config, 24)
     rate(config, "u1,m24,5,2000000", "u2,m24,5,2000001", "u3,m24,5,2000002")
     second = refresh(load_config(config))
