@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import Any, Literal
 
 from kg.errors import InvalidDataError
@@ -167,3 +168,8 @@ class QualityReport:
 
     def __str__(self) -> str:
         return self.to_text()
+
+
+def first_examples(examples: Iterable[str]) -> list[str]:
+    """The first examples in order, so that which ones are shown does not depend on the order of the facts."""
+    return nsmallest(MAX_EXAMPLES, examples)

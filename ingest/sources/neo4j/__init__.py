@@ -1,1 +1,1 @@
-"""What to read from a Neo4j database, and its pages mapped onto the tables of the graph."""
+"""A Neo4j database: what to read of it, and how its nodes and relationships become tables."""

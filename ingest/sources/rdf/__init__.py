@@ -1,1 +1,1 @@
-"""RDF files into integer arrays, and these into typed node and edge tables."""
+"""RDF files and rdflib graphs: read into integer arrays, then mapped onto typed node and edge tables."""

@@ -8,25 +8,24 @@ refused whole.
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
-from xml.parsers import expat
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ingest.report import QualityReport, SourceAccount
 from ingest.sources.rdf.ntriples import cut_lines
+from ingest.sources.rdf.streams import CountedStream, UnmarkedStream, WellFormedStream, blocks_of_lines
+from ingest.sources.rdf.triples import Int32Array, Triples
 from kg.arrays import IntArray
 from kg.errors import InvalidDataError
-from kg.progress import SILENT, Progress, Task
+from kg.progress import SILENT, Progress
 
 FORMATS = {
     ".nt": "ntriples",
@@ -40,12 +39,8 @@ FORMATS = {
     ".nquads": "nquads",
     ".trig": "trig",
 }
-BLOCK_BYTES = 1 << 22
 FLUSH_ROWS = 1 << 17
-_CUT_OFF = expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]
 _ANONYMOUS = re.compile(r"[a-f][0-9a-f]{27,31}")
-
-Int32Array = npt.NDArray[np.int32]
 
 
 class _Numbers(dict[Any, int]):
@@ -54,35 +49,6 @@ class _Numbers(dict[Any, int]):
     def __missing__(self, key: Any) -> int:
         number = self[key] = len(self)
         return number
-
-
-@dataclass(slots=True)
-class Triples:
-    """Facts as integers.
-
-    Attributes:
-        terms: IRIs, and blank nodes as `_:file/label`; positions are the integers below.
-        subject, predicate, object, graph: facts whose object is a node, int32 (edges,); graph -1 is the default graph.
-        literal_subject, literal_predicate, literal_graph: facts whose object is a literal, int32 (literals,).
-        literal_kind: position in `kinds`, int32 (literals,).
-        literal_value: lexical forms, Arrow strings (literals,).
-        kinds: pairs of language tag ("" without) and datatype IRI.
-    """
-
-    terms: list[str]
-    subject: Int32Array
-    predicate: Int32Array
-    object: Int32Array
-    graph: Int32Array
-    literal_subject: Int32Array
-    literal_predicate: Int32Array
-    literal_graph: Int32Array
-    literal_kind: Int32Array
-    literal_value: Any
-    kinds: list[tuple[str, str]]
-
-    def __len__(self) -> int:
-        return len(self.subject) + len(self.literal_subject)
 
 
 @dataclass(slots=True)
@@ -144,9 +110,9 @@ class RdfReader:
         try:
             size = path.stat().st_size
             with path.open("rb") as raw, self.progress.task(f"reading {name}", total=size) as task:
-                stream: Any = _Counted(raw, task)
+                stream: Any = CountedStream(raw, task)
                 plain: Any = gzip.GzipFile(fileobj=stream) if path.suffix == ".gz" else stream
-                plain = _Unmarked(plain)
+                plain = UnmarkedStream(plain)
                 if kind in ("ntriples", "nquads"):
                     self._read_lines(plain, kind, source, blanks)
                 else:
@@ -219,7 +185,7 @@ class RdfReader:
 
     def _read_lines(self, stream: IO[bytes], kind: str, source: SourceAccount, blanks: _BlankNodes) -> None:
         line = 1
-        for block in _blocks_of_lines(stream):
+        for block in blocks_of_lines(stream):
             rest = self._cut(block, source) if kind == "ntriples" else None
             if rest is None:
                 self._read_block(block, kind, source, blanks, range(line, line + block.count(b"\n") + 1))
@@ -286,7 +252,7 @@ class RdfReader:
         # A broken file must leave no trace, so its batches are kept only once all of it is read.
         marks = [len(kept) for kept in self._lists()]
         read = source.read
-        checked = _WellFormed(stream) if kind == "rdfxml" else None
+        checked = WellFormedStream(stream) if kind == "rdfxml" else None
         try:
             self._parse(checked or stream, kind, batch, blanks, source=source)
             if checked is not None:
@@ -382,67 +348,6 @@ class _BlankNodes(dict[str, str]):
         return name
 
 
-class _Counted:
-    """A file that tells a progress task how far it was read."""
-
-    def __init__(self, raw: IO[bytes], task: Task) -> None:
-        self._raw = raw
-        self._task = task
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._raw.read(size)
-        self._task.advance(len(data))
-        return data
-
-
-class _Unmarked:
-    """A file without the byte order mark that some editors put before the first statement."""
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-        self._begun = False
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._raw.read(size)
-        if self._begun or not data.startswith(codecs.BOM_UTF8):
-            self._begun = True
-            return data
-        self._begun = True
-        return data.removeprefix(codecs.BOM_UTF8) or self._raw.read(size)
-
-
-class _WellFormed:
-    """An XML file that is checked while it is read: the RDF parser takes one that was cut off between two elements."""
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-        self._checker = expat.ParserCreate()
-        self._error: expat.ExpatError | None = None
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._raw.read(size)
-        self._check(data, last=False)
-        return data
-
-    def close(self) -> None:
-        """Say that all of it was read.
-
-        Raises:
-            SyntaxError: it is no XML document; the error has the line.
-        """
-        self._check(b"", last=True)
-        if self._error is not None:
-            reason = "the file ends too early" if self._error.code == _CUT_OFF else expat.ErrorString(self._error.code)
-            raise SyntaxError(reason, ("", self._error.lineno, self._error.offset, "")) from self._error
-
-    def _check(self, data: bytes, *, last: bool) -> None:
-        if self._error is None:
-            try:
-                self._checker.Parse(data, last)
-            except expat.ExpatError as error:
-                self._error = error
-
-
 def format_of(path: Path) -> str:
     """The RDF format that a file name says.
 
@@ -474,24 +379,5 @@ def _plain_datatype(datatype: str) -> str:
     return "" if datatype == "http://www.w3.org/2001/XMLSchema#string" else datatype
 
 
-def _blocks_of_lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """Blocks that end with a line break."""
-    rest = b""
-    while data := stream.read(BLOCK_BYTES):
-        end = data.rfind(b"\n") + 1
-        if not end:
-            rest += data
-            continue
-        yield rest + data[:end]
-        rest = data[end:]
-    if rest:
-        yield rest + b"\n"
-
-
 def _concatenate(parts: list[Int32Array]) -> Int32Array:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
-
-
-def widen(array: Int32Array) -> IntArray:
-    """int64 copy, for arithmetic on pairs."""
-    return array.astype(np.int64)

@@ -233,9 +233,9 @@ def test_lines_cut_in_columns_and_lines_parsed_one_by_one_agree(
 
 
 def test_blocks_join_where_the_file_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ingest.sources.rdf.reader
+    import ingest.sources.rdf.streams
 
-    monkeypatch.setattr(ingest.sources.rdf.reader, "BLOCK_BYTES", 97)
+    monkeypatch.setattr(ingest.sources.rdf.streams, "BLOCK_BYTES", 97)
     lines = [f'<{A}> <{P}{n % 7}> "text {n}" .' for n in range(200)]
     lines[150] = "bad"
     counted, report = read(write(tmp_path / "x.nt", "\n".join(lines)))

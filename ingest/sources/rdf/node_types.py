@@ -1,0 +1,168 @@
+"""Which table each node of RDF belongs to: by its classes, else by the predicates that lead to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ingest.report import QualityReport, first_examples
+from ingest.settings import GraphSettings
+from ingest.sources.rdf.statements import Statements
+from ingest.sources.rdf.vocabularies import CATCH_ALL_CLASSES, https_schema
+from kg.arrays import IntArray, distinct
+from kg.schema import local_name, snake_case
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTypes:
+    """The node types of RDF.
+
+    Attributes:
+        names: of the types.
+        type_of: position in `names` of each term, -1 where it is no node, int64 (terms,).
+        classes: unique pairs of node and class, positions of terms, int64 (n, 2).
+        class_names: the node type that each class gives its name to.
+    """
+
+    names: list[str]
+    type_of: IntArray
+    classes: IntArray
+    class_names: dict[int, str]
+
+
+def assign_types(facts: Statements, classes: IntArray, settings: GraphSettings, report: QualityReport) -> NodeTypes:
+    """Find the node type of every node.
+
+    Args:
+        facts: without those of classes.
+        classes: unique pairs of node and class, int64 (n, 2).
+        settings: names and classes of types.
+        report: findings.
+    """
+    class_names = _class_names(facts, classes, settings, report)
+    preferred = [settings.item, settings.user, *settings.nodes]
+    count = dict(zip(*(a.tolist() for a in np.unique(classes[:, 1], return_counts=True)), strict=True))
+
+    def preference(number: int) -> tuple[int, bool, int, str]:
+        name, iri = class_names[number], facts.terms[number]
+        place = preferred.index(name) if name in preferred else len(preferred)
+        return place, iri in CATCH_ALL_CLASSES, -count[number], iri
+
+    ranked = sorted(class_names, key=preference)
+    order = list(dict.fromkeys(class_names[number] for number in ranked))
+    rank = np.zeros(len(facts.terms) + 1, dtype=np.int64)
+    rank[ranked] = np.arange(len(ranked))
+    best = np.full(len(facts.terms), len(ranked), dtype=np.int64)
+    np.minimum.at(best, classes[:, 0], rank[classes[:, 1]])
+    code = np.array([order.index(class_names[number]) for number in ranked] + [-1], dtype=np.int64)
+    type_of = code[best]
+
+    linked = np.zeros(len(facts.terms), dtype=bool)
+    linked[facts.object] = True
+    subjects = np.zeros(len(facts.terms), dtype=bool)
+    subjects[facts.subject] = True
+    subjects[facts.literal_subject] = True
+    untyped_objects = np.flatnonzero(linked & (type_of < 0))
+    if len(untyped_objects):
+        _assign_objects(facts, untyped_objects, type_of, order, settings, report)
+    unknown = np.flatnonzero(subjects & (type_of < 0))
+    if len(unknown):
+        type_of[unknown] = _position_of(order, "resource")
+        report.add(
+            "unknown types",
+            len(unknown),
+            "nodes without rdf:type that nothing points to; kept as type resource",
+            first_examples(facts.terms[n] for n in unknown.tolist()),
+            severity="warning",
+        )
+    return NodeTypes(order, type_of, classes, class_names)
+
+
+def _class_names(
+    facts: Statements, classes: IntArray, settings: GraphSettings, report: QualityReport
+) -> dict[int, str]:
+    """The table name of each class."""
+    configured = {https_schema(n.rdf_class): name for name, n in settings.nodes.items() if n.rdf_class}
+    iris = {facts.terms[number] for number in distinct(classes[:, 1]).tolist()}
+    if missing := sorted(set(configured) - iris):
+        report.add(
+            "classes that no node has",
+            len(missing),
+            f"named by rdf_class; the classes there are {', '.join(sorted(iris)[:20]) or 'none'}",
+            [f"graph.nodes.{configured[iri]}.rdf_class = {iri}" for iri in missing[:5]],
+            severity="warning",
+        )
+    names: dict[int, str] = {}
+    by_name: dict[str, list[str]] = {}
+    for number in distinct(classes[:, 1]).tolist():
+        iri = facts.terms[number]
+        names[number] = configured.get(iri) or snake_case(local_name(iri))
+        by_name.setdefault(names[number], []).append(iri)
+    for name, same in sorted(by_name.items()):
+        if len(same) > 1:
+            report.add(
+                "classes of one name",
+                len(same),
+                "they share one table; name them apart with rdf_class",
+                [f"{name}: {', '.join(sorted(same))}"],
+            )
+    return names
+
+
+def _assign_objects(
+    facts: Statements,
+    untyped: IntArray,
+    type_of: IntArray,
+    order: list[str],
+    settings: GraphSettings,
+    report: QualityReport,
+) -> None:
+    """Give objects without a class the type of the other objects of their most frequent predicate, or its name."""
+    size = len(facts.terms)
+    objects_type = type_of[facts.object]
+    open_edges = objects_type < 0
+    frequency = np.bincount(facts.predicate[open_edges], minlength=size)
+    predicates = sorted(distinct(facts.predicate[open_edges]).tolist(), key=lambda n: (-frequency[n], facts.terms[n]))
+    position = np.full(size, len(predicates), dtype=np.int64)
+    position[predicates] = np.arange(len(predicates))
+    first = np.full(size, len(predicates), dtype=np.int64)
+    np.minimum.at(first, facts.object[open_edges], position[facts.predicate[open_edges]])
+    never = {settings.user, settings.item}
+    for rank, predicate in enumerate(predicates):
+        members = untyped[first[untyped] == rank]
+        if not len(members):
+            continue
+        typed = objects_type[(facts.predicate == predicate) & (objects_type >= 0)]
+        name, common = snake_case(local_name(facts.terms[predicate])), None
+        if len(typed):
+            counts = np.bincount(typed)
+            common = order[int(counts.argmax())]
+            if common in never or counts.max() * 2 < len(typed) + len(members):
+                common = None
+        examples = first_examples(facts.terms[n] for n in members.tolist())
+        if common is None:
+            name = f"{name}_reference" if name in never else name
+            report.add(
+                "unknown types",
+                len(members),
+                "objects without rdf:type; kept as nodes of a type named after their relation",
+                [f"{name}: {example}" for example in examples],
+                severity="warning",
+            )
+        else:
+            name = common
+            report.add(
+                "dangling references",
+                len(members),
+                "nodes that are named but never described; kept with the type of their predicate's other objects",
+                [f"{name}: {example}" for example in examples],
+                severity="warning",
+            )
+        type_of[members] = _position_of(order, name)
+
+
+def _position_of(order: list[str], name: str) -> int:
+    if name not in order:
+        order.append(name)
+    return order.index(name)
