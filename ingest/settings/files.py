@@ -23,7 +23,7 @@ class RdfSource(Settings):
     files: list[str] = Field(min_length=1, description=_FILES)
     format: RdfFormat | None = Field(default=None, description="Format; default: by the name of the file.")
     languages: list[str] = Field(
-        default_factory=lambda: ["en", ""],
+        default=["en", ""],
         description="Languages of texts in order of preference; one is kept of each text. The empty string is a text "
         "without a language.",
     )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from kg.errors import GraphRecallError
+from recall.cli import config
 from recall.cli.common import FAILED, exit_code_of, fail
 from recall.cli.doctor import doctor
 from recall.cli.evaluate import evaluate
@@ -37,6 +38,7 @@ for _command in (
     *(load, write_back, cypher, doctor),
 ):
     app.command()(_command)
+app.add_typer(config.app, name="config")
 
 MEMORY_FULL = "the memory is full: make dim of the trained channel, or batch_size or negatives of its training, smaller"
 
