@@ -90,7 +90,7 @@ class EmbeddedStore:
         limit = self.timeout if timeout is None else timeout
         if not limit > 0:
             raise ConfigError(f"timeout = {timeout} must be above 0 seconds")
-        with self._told(limit):
+        with self._translated_errors(limit):
             return self._answer(text, values, time.monotonic() + limit)
 
     def _answer(self, text: str, values: dict[str, Any], deadline: float) -> list[Row]:
@@ -98,7 +98,7 @@ class EmbeddedStore:
 
         Ladybug 0.22 loses and doubles rows, or crashes, when two connections work at once, and also when it is given a
         timeout; and a connection keeps the plan of every query that it has run, megabytes for a long one. So there is
-        one connection at a time, watched from outside, and a new one after some plans.
+        one connection at a time, interrupted by a thread of its own, and a new one after some plans.
 
         Raises:
             TimeoutError: the time is up, or the store was closed.
@@ -111,17 +111,17 @@ class EmbeddedStore:
                 raise TimeoutError
             connection = self._connection_for(text)
             with (
-                _Watch(connection, deadline, self._closed) as watch,
+                _Interrupter(connection, deadline, self._closed) as interrupter,
                 connection.execute(text, values) as result,
             ):
                 names = result.get_column_names()
                 if len(set(names)) < len(names):
                     raise StoreError(f"two columns of the result are called alike ({', '.join(names)}): use AS")
-                found: list[list[Any]] = []
+                rows: list[list[Any]] = []
                 # The database counts without writing out, so most of the time can be spent here.
-                while result.has_next() and not watch.over:
-                    found += result.get_n(_ROWS_A_LOOK)
-                return as_rows(names, found)
+                while result.has_next() and not interrupter.over:
+                    rows += result.get_n(_ROWS_A_LOOK)
+                return as_rows(names, rows)
         except BaseException:
             self._drop_connection()
             raise
@@ -153,7 +153,7 @@ class EmbeddedStore:
             self._database.close()
 
     @contextmanager
-    def _told(self, limit: float) -> Iterator[None]:
+    def _translated_errors(self, limit: float) -> Iterator[None]:
         """Turn Ladybug's errors, which are all of one class, into ours."""
         try:
             yield
@@ -184,7 +184,7 @@ class EmbeddedStore:
         return f"EmbeddedStore({self.name!r})"
 
 
-class _Watch:
+class _Interrupter:
     """Interrupts what runs on a connection from a moment on, or when the store is closed."""
 
     def __init__(self, connection: Any, deadline: float, closed: threading.Event) -> None:
@@ -192,20 +192,20 @@ class _Watch:
         self._deadline = deadline
         self._closed = closed
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     @property
     def over(self) -> bool:
-        """Whether the answer is not wanted any more."""
+        """Whether the time is up or the store is closed."""
         return self._closed.is_set() or time.monotonic() > self._deadline
 
-    def _watch(self) -> None:
+    def _run(self) -> None:
         # Again and again: an interrupt that comes while a query is still being planned is forgotten.
         while not self._ended.wait(_AGAIN):
             if self.over:
                 self._connection.interrupt()
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> _Interrupter:
         self._thread.start()
         return self
 
