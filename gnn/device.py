@@ -1,4 +1,4 @@
-"""Where tensors live."""
+"""Devices by the names that configurations and command lines use."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from kg.errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
-EVERYWHERE = ("auto", "cpu")
+_ALWAYS = ("auto", "cpu")
 
 
 def check_device(name: str) -> None:
-    """Make sure of a device that not every machine has; of the others, without importing torch, which takes seconds.
+    """Check that a device is there, without importing torch (seconds) for those that every machine has.
 
     Raises:
         ConfigError: see `resolve_device`.
     """
-    if name not in EVERYWHERE:
+    if name not in _ALWAYS:
         resolve_device(name)
 
 
@@ -43,17 +43,17 @@ def resolve_device(name: str = "auto") -> torch.device:
         raise ConfigError(f"device {name!r} is unknown: use auto, cpu, cuda or cuda:N")
     if not available:
         why = "no CUDA device is visible" if torch.version.cuda else "this torch is built without CUDA"
-        raise ConfigError(f"device {name!r} was asked for, but {why}: use auto or cpu")
-    at = int(number or 0)
-    if at >= available:
+        raise ConfigError(f"device {name!r} is not there: {why}; use auto or cpu")
+    index = int(number or 0)
+    if index >= available:
         raise ConfigError(
-            f"device {name!r} was asked for, but there are {available}: use cuda:0 to cuda:{available - 1}"
+            f"device {name!r} is not there: the machine has {available} of them; use cuda:0 to cuda:{available - 1}"
         )
-    return torch.device("cuda", at)
+    return torch.device("cuda", index)
 
 
 def is_memory_full(error: BaseException) -> bool:
-    """Whether Python or torch found no memory; torch has a class of its own for that on CUDA only."""
+    """Whether memory ran out, in Python or torch, which has an error class for that on CUDA only."""
     import torch
 
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

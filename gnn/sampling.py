@@ -1,7 +1,7 @@
-"""Random numbers that are a function of where they are used: (seed, step, stream, index), nothing else.
+"""Random numbers as a function of (seed, step, stream, index), without a generator that has a state.
 
-A training that was killed, or that runs on another number of devices, draws the same batches, negatives and masks: no
-generator state has to be saved. The function is splitmix64 (Steele, Lea and Flood, 2014) over a counter.
+A resumed training, or one on another number of devices, draws the same batches, negatives and masks. The function is
+splitmix64 (Steele, Lea and Flood, 2014) over a counter.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 class Stream(IntEnum):
-    """What a number is drawn for; streams are independent of one another."""
+    """The purpose of a number; streams are independent of one another."""
 
     START = 0
     TEXT_START = 1
@@ -40,7 +40,7 @@ def uniform(index: Tensor, *, seed: int, step: int, stream: Stream) -> Tensor:
         index: int64, any shape.
         seed: of the run.
         step: of the training.
-        stream: what for.
+        stream: its purpose.
 
     Returns:
         float64, the shape of `index`, on its device.
@@ -49,7 +49,7 @@ def uniform(index: Tensor, *, seed: int, step: int, stream: Stream) -> Tensor:
 
 
 def normal(rows: Tensor, columns: Tensor, *, seed: int, stream: Stream) -> Tensor:
-    """Standard normal numbers by row and column, float64 (rows, columns): a column is the same whoever holds it."""
+    """Standard normal numbers by row and column, float64 (rows, columns); a column is the same in any rank."""
     draw = uniform(rows[:, None] * (1 << 20) + columns[None, :], seed=seed, step=0, stream=stream)
     # Half a unit in the last place keeps the quantile function away from minus infinity.
     quantile: Tensor = torch.special.ndtri(draw + 2.0**-54)
@@ -57,14 +57,14 @@ def normal(rows: Tensor, columns: Tensor, *, seed: int, stream: Stream) -> Tenso
 
 
 def permutation(numbers: Tensor, *, seed: int, step: int, stream: Stream) -> Tensor:
-    """A random order of numbered things, int64 (things,); those of one number stay together, in their order."""
+    """A random order of numbered entries, int64 (entries,); those of one number stay together, in their order."""
     return torch.argsort(_bits(numbers, seed, step, stream), stable=True)
 
 
 class Batches:
     """Shuffled passes over the training pairs, a batch a step; the last batch of a pass is filled from the next one.
 
-    Every step has the same number of pairs, so that a step costs and weighs the same everywhere.
+    Every step has the same number of pairs.
     """
 
     def __init__(
@@ -89,13 +89,12 @@ class Batches:
         start = step * self.size
         first, last = start // self.count, (start + self.size - 1) // self.count
         self._orders = {epoch: self._order(epoch) for epoch in range(first, last + 1)}
-        joined = torch.cat([self._orders[epoch] for epoch in range(first, last + 1)])
-        return joined[start - first * self.count :][: self.size]
+        orders = torch.cat([self._orders[epoch] for epoch in range(first, last + 1)])
+        return orders[start - first * self.count :][: self.size]
 
     def _order(self, epoch: int) -> Tensor:
-        known = self._orders.get(epoch)
-        if known is not None:
-            return known
+        if epoch in self._orders:
+            return self._orders[epoch]
         numbers = torch.arange(self.count, device=self.device) if self._together is None else self._together.long()
         return permutation(numbers, seed=self.seed, step=epoch, stream=Stream.SHUFFLE)
 
@@ -147,5 +146,5 @@ def _signed(x: int) -> int:
 
 
 def _shift(x: Tensor, places: int) -> Tensor:
-    """Shift right without dragging the sign along."""
+    """Logical shift to the right: the sign bit moves, too."""
     return (x >> places) & ((1 << (64 - places)) - 1)

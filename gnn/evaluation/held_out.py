@@ -1,7 +1,7 @@
-"""Who is evaluated on what, and how: the masks belong here, not to any model.
+"""Evaluation on held-out interactions, in groups of users.
 
-All items are ranked, never a sample. A group says for each of its users what is known of them, what must not be shown
-again, and what is there to be found.
+All items are ranked, never a sample. A group has for each of its users the history that may be used, the items that are
+left out of the ranking, and the items to find: the masks belong to the group, not to any model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kg.arrays import IntArray
 from kg.errors import InvalidDataError
 from kg.splits import PartName
 
-GIVEN_TO_NEW_USERS = 5
+NEW_USER_HISTORY = 5  # interactions of a new user that the model may use
 FEW = 5
 
 Ranker = Callable[["Group", int], IntArray]
@@ -33,8 +33,8 @@ class Group:
         user: positions, int64 (n,).
         known: whether the model was trained on them; if not, it gets `history` and nothing else.
         history: liked items that may be used, (n,) lists; empty rows for known users.
-        seen: items that must not be shown, (n,) lists.
-        truth: items to be found, (n,) lists, none empty.
+        seen: items left out of the ranking, (n,) lists.
+        truth: items to find, (n,) lists, none empty.
         candidates: positions of the only items ranked, or None for all.
     """
 
@@ -52,7 +52,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What one ranker reached on one group.
+    """The metrics of one ranker on one group.
 
     Attributes:
         group: its name.
@@ -86,8 +86,8 @@ def evaluate(
     """Rank all items for a group and measure the lists.
 
     Args:
-        rank: gives the best `k` items for each user of a group, int64 (n, k), -1 where there are fewer.
-        group: who, and what is to be found.
+        rank: returns the best `k` items for each user of a group, int64 (n, k), -1 where there are fewer.
+        group: the users, and the items to find.
         ks: cut-offs.
         popularity: users who liked each item in training, int64 (items,).
         num_users: users in training.
@@ -118,16 +118,16 @@ def user_groups(
     """The groups of a split that are not empty.
 
     - "warm users" liked something in training.
-    - "users with few likes": those of them who liked at most five things in training.
-    - "new users" liked nothing in training: their first five interactions of the part are given (the liked ones as
-      history, all of them as seen; equal timestamps in item order), the rest is to be found.
+    - "users with few likes": those of them who liked at most five items in training.
+    - "new users" liked nothing in training: the model may use their first five interactions of the part (the liked ones
+      as history, all of them as seen; equal timestamps in item order), the rest is to find.
 
     Args:
         graph: all interactions.
         split: made for this graph.
-        part: what is to be found.
-        known_parts: parts whose items are not shown again. Models trained on "train" alone are still not asked for
-            validation items when they are tested.
+        part: the interactions to find.
+        known_parts: parts whose items are left out of the ranking. A test leaves out validation items, too, also for
+            models trained on "train" alone.
     """
     likes = split.positives(graph, "train")
     seen = split.seen(graph, *known_parts)
@@ -144,7 +144,7 @@ def user_groups(
 
 
 def cold_item_groups(graph: KnowledgeGraph, split: Split) -> list[Group]:
-    """Known users and the hidden items of `kg.hide_items` they liked: all items ranked, and hidden ones only.
+    """Users of the training and the hidden items of `kg.hide_items` they liked: all items ranked, and hidden ones only.
 
     Raises:
         InvalidDataError: the split hides no items.
@@ -166,8 +166,8 @@ def known_group(
     Args:
         name: of the group.
         users: positions, each with something to find, int64 (n,).
-        seen: items that must not be shown, of all users.
-        truth: items to be found, of all users.
+        seen: items left out of the ranking, of all users.
+        truth: items to find, of all users.
         candidates: positions of the only items ranked, or None for all.
     """
     none = RaggedArray.empty(len(users))
@@ -189,18 +189,18 @@ def _new_users(graph: KnowledgeGraph, split: Split, *, part: PartName, likes: Ra
     rows = rows[np.lexsort((interactions.item[rows], interactions.timestamp[rows], interactions.user[rows]))]
     user = interactions.user[rows]
     starts = np.searchsorted(user, user)
-    given = rows[np.arange(len(rows)) - starts < GIVEN_TO_NEW_USERS]
-    left = rows[np.arange(len(rows)) - starts >= GIVEN_TO_NEW_USERS]
+    used = rows[np.arange(len(rows)) - starts < NEW_USER_HISTORY]
+    left = rows[np.arange(len(rows)) - starts >= NEW_USER_HISTORY]
     positive = interactions.positive
 
     def lists(chosen: IntArray) -> RaggedArray:
         return RaggedArray.from_pairs(interactions.user[chosen], interactions.item[chosen], num_rows=len(graph.users))
 
-    history, truth = lists(given[positive[given]]), lists(left[positive[left]])
+    history, truth = lists(used[positive[used]]), lists(left[positive[left]])
     before = seen.rows()
     shown = RaggedArray.from_pairs(
-        np.concatenate([before, interactions.user[given]]),
-        np.concatenate([seen.values, interactions.item[given]]),
+        np.concatenate([before, interactions.user[used]]),
+        np.concatenate([seen.values, interactions.item[used]]),
         num_rows=len(graph.users),
     )
     users = np.flatnonzero((truth.counts > 0) & (history.counts > 0))

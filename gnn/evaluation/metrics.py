@@ -69,26 +69,26 @@ def per_user_metrics(ranked: IntArray, truth: RaggedArray, k: int) -> dict[str, 
         )
     hits = find_hits(ranked[:, :k], truth)
     ranks = np.arange(1, hits.shape[1] + 1)
-    found = hits.sum(axis=1)
-    recall = found / sizes
-    precision = found / k
+    counts = hits.sum(axis=1)
+    recall = counts / sizes
+    precision = counts / k
     both = recall + precision
     ideal = np.minimum(sizes, k)
     ideal_gain = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(1, k + 1) + 1))])[ideal]
-    first = np.where(found > 0, hits.argmax(axis=1) + 1, 1)
+    first = np.where(counts > 0, hits.argmax(axis=1) + 1, 1)
     return {
         "recall": recall,
         "precision": precision,
         "f1": np.divide(2 * recall * precision, both, out=np.zeros_like(both), where=both > 0),
-        "hit_rate": (found > 0).astype(np.float64),
-        "mrr": np.where(found > 0, 1 / first, 0.0),
+        "hit_rate": (counts > 0).astype(np.float64),
+        "mrr": np.where(counts > 0, 1 / first, 0.0),
         "map": (hits * np.cumsum(hits, axis=1) / ranks).sum(axis=1) / ideal,
         "ndcg": (hits / np.log2(ranks + 1)).sum(axis=1) / ideal_gain,
     }
 
 
 def list_metrics(ranked: IntArray, popularity: IntArray, *, num_users: int, k: int) -> dict[str, float]:
-    """What kind of items the lists hold, whatever the truth.
+    """Properties of the ranked lists that do not depend on the truth.
 
     Args:
         ranked: int64 (users, >= k), -1 for places without an item.

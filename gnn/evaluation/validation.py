@@ -1,4 +1,4 @@
-"""What a training is validated on."""
+"""The data that a training is validated on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VALIDATION_K = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """What early stopping measures.
+    """The data of early stopping.
 
     Attributes:
         truth: items each user liked in the validation part, (users,) lists.

@@ -1,4 +1,4 @@
-"""A plain graph convolutional network (Kipf and Welling, ICLR 2017) through PyG's layers: the second encoder."""
+"""A plain graph convolutional network (Kipf and Welling, ICLR 2017) through PyG's layers."""
 
 from __future__ import annotations
 

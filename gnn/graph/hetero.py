@@ -1,4 +1,4 @@
-"""The graph as PyTorch Geometric's `HeteroData`, for people who bring models of their own."""
+"""The graph as PyTorch Geometric's `HeteroData`, for models of that library."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def to_hetero_data(graph: KnowledgeGraph, features: TextFeatures | None = None) 
     under its own name (floats as float32 with NaN where unknown). The interaction relation has `positive`, bool
     (edges,): which edges the schema's rule counts as liked, and the only ones that our own models propagate along.
 
-    What is held out must be out of `graph` already: pass `Split.view(graph, "train")`.
+    Held-out interactions must be out of `graph` already: pass `Split.view(graph, "train")`.
 
     Args:
         graph: the graph or a view of it.

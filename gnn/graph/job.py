@@ -15,7 +15,7 @@ from gnn.settings import GCNConfig, LightGCNConfig, ModelConfig, TrainingConfig
 from gnn.text.features import TextFeatures
 from kg import KnowledgeGraph, RaggedArray, RelationKey, Schema
 
-CONFIGS: dict[str, type[LightGCNConfig] | type[GCNConfig]] = {"LightGCN": LightGCNConfig, "GCN": GCNConfig}
+CONFIGS: dict[str, type[ModelConfig]] = {kind.__name__: kind for kind in (LightGCNConfig, GCNConfig)}
 _PLAIN = ("steps", "beta", "prior", "cold_scale", "device", "seed", "precision")
 
 
@@ -51,7 +51,7 @@ class TrainingJob:
             "schema": self.graph.schema.to_json(),
             "nodes": list(nodes),
             "edges": [list(key) for key in self.graph.edges],
-            "model": next(name for name, kind in CONFIGS.items() if type(self.model) is kind),
+            "model": type(self.model).__name__,
             "model_config": self.model.model_dump(),
             "training": self.training.model_dump(),
             "features": self.features is not None,
@@ -87,17 +87,12 @@ class TrainingJob:
             validation = Validation(truth=truth, seen=seen)
         return cls(
             graph=KnowledgeGraph(Schema.from_json(header["schema"]), nodes, edges),
-            model=_config(CONFIGS[header["model"]], header["model_config"]),
-            training=_config(TrainingConfig, header["training"]),
+            model=CONFIGS[header["model"]](**header["model_config"]),
+            training=TrainingConfig(**header["training"]),
             features=features,
             validation=validation,
             **{name: header[name] for name in _PLAIN},
         )
-
-
-def _config(kind: type[Any], values: dict[str, Any]) -> Any:
-    """A config from JSON, without the keys of other versions."""
-    return kind(**{name: value for name, value in values.items() if name in kind.model_fields})
 
 
 def _to_bytes(table: Any) -> Any:

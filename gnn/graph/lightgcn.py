@@ -28,10 +28,10 @@ def chosen_relations(graph: KnowledgeGraph, names: tuple[str, ...] | None) -> tu
     """
     if names is None:
         return tuple(graph.edges)
-    known = {key.name for key in graph.edges}
-    if unknown := [name for name in names if name not in known]:
+    possible = {key.name for key in graph.edges}
+    if unknown := [name for name in names if name not in possible]:
         raise ConfigError(
-            f"relations names {', '.join(map(repr, unknown))}; the relations are {', '.join(sorted(known))}"
+            f"relations names {', '.join(map(repr, unknown))}; the relations are {', '.join(sorted(possible))}"
         )
     return tuple(key for key in graph.edges if key.name in names or key == graph.schema.interaction_key)
 
@@ -67,7 +67,7 @@ class LightGCN(nn.Module):
         )
         weights = torch.full((len(keys),), (1 - config.interaction_weight) / max(len(keys) - 1, 1), dtype=dtype)
         weights[self.propagation.interaction] = config.interaction_weight if len(keys) > 1 else 1.0
-        # A weight of exactly 0 has no logit; this one is as good as 0.
+        # A weight of exactly 0 has no logit.
         self.relation_logits = nn.Parameter(
             weights.clamp(min=1e-12).log(), requires_grad=config.learn_relation_weights and len(keys) > 1
         )
@@ -94,7 +94,7 @@ class LightGCN(nn.Module):
 
     @torch.no_grad()
     def linear_parts(self, ranks: Ranks = ALONE) -> LinearParts | None:
-        """The pieces of the propagation on the whole graph, float32; of several ranks the first gets them."""
+        """The parts of the propagation on the whole graph, float32, in the first rank; None in the others."""
         encoded = self()
         tables = [encoded.base, encoded.tail, encoded.tail2]
         if self.layer0.projection is not None:
@@ -114,7 +114,7 @@ class LightGCN(nn.Module):
 
 
 def to_numpy(tensor: Tensor) -> FloatArray:
-    """float32 on the CPU."""
+    """A copy on the CPU, float32."""
     result: FloatArray = tensor.detach().to("cpu", torch.float32).numpy().astype(np.float32, copy=True)
     return result
 

@@ -1,4 +1,4 @@
-"""What a step minimises: the loss of a batch of pairs, with its negatives, temperature and scale of cold items."""
+"""The loss of a batch of pairs, with its negatives, temperature and scale of cold items."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from gnn.training.losses import bpr, sampled_softmax, squared_norm
 from kg.arrays import IntArray
 from kg.topology.adjacency import Numbering
 
-BPR_ROUNDS = 4
+BPR_ROUNDS = 4  # negatives drawn for each pair, to replace those that its user liked
 
 
 class Objective(nn.Module):
     """The loss.
 
     Attributes:
-        log_temperature: of the softmax, a number.
-        log_cold_scale: of the cosines of items that nobody touched, a number.
+        log_temperature: logarithm of the softmax's divisor, a number.
+        log_cold_scale: logarithm of the factor of cold items' cosines, a number.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Objective(nn.Module):
             pairs: user and item positions of all positive pairs, (pairs,) each, sorted by user, then item.
             popularity: users who liked each item, int64 (items,).
             training: which loss, and its settings.
-            cold_pass: whether a second pass teaches a scale of cold items.
+            cold_pass: whether a second pass trains the factor of cold items.
             seed: of the negatives.
             dtype: of the parameters.
             ranks: of the training.
@@ -75,24 +75,24 @@ class Objective(nn.Module):
 
     @property
     def temperature(self) -> float:
-        """The softmax's divisor as it is now."""
+        """The present divisor of the softmax."""
         return float(self.log_temperature.detach().exp())
 
     @property
     def cold_scale(self) -> float:
-        """Factor of cold items as it is now."""
+        """The present factor of cold items."""
         return float(self.log_cold_scale.detach().exp())
 
     def forward(
         self, encoded: Encoded, users: Tensor, items: Tensor, *, cold: Tensor, step: int, stream: Stream
     ) -> Tensor:
-        """Mean loss of a batch; of several ranks each has a part of it, and the sum of the parts is the loss.
+        """Mean loss of a batch; with several ranks each returns a part of it, and the sum of the parts is the loss.
 
         Args:
             encoded: the graph.
             users: positions, int64 (batch,).
-            items: what they liked, int64 (batch,).
-            cold: items that look as if nobody had touched them, bool (items,).
+            items: the items they liked, int64 (batch,).
+            cold: items that count as untouched in this pass, bool (items,).
             step: of the training.
             stream: of the negatives.
         """
@@ -100,7 +100,7 @@ class Objective(nn.Module):
         batch = len(users)
         mine = ranks.share(batch)
         if training.loss == "softmax":
-            # The pairs of a user stand next to one another, so that they share the user's scores.
+            # The pairs of a user come one after the other, so that they share the user's scores.
             order = users.argsort(stable=True)
             users, items = users[order], items[order]
         ends = [users + self._users.start, items + self._items.start]
@@ -109,13 +109,13 @@ class Objective(nn.Module):
             rows = ranks.all_to_all(_rows(encoded.final, torch.stack(ends, dim=1)))
             loss = bpr(rows[:, 0], rows[:, 1], rows[:, 2], total=batch)
         else:
-            everything = training.negatives == 0
-            if everything:
-                wrong = self._competing
+            full = training.negatives == 0
+            if full:
+                chosen = self._competing
             else:
-                wrong = self._sampler(training.negatives, seed=self._seed, step=step, stream=stream)
+                chosen = self._sampler(training.negatives, seed=self._seed, step=step, stream=stream)
             rows = ranks.all_to_all(_rows(encoded.final, torch.stack(ends, dim=1)))
-            negatives = ranks.all_gather(_rows(encoded.final, wrong + self._items.start))
+            negatives = ranks.all_gather(_rows(encoded.final, chosen + self._items.start))
             _, counts = users[mine].unique_consecutive(return_counts=True)  # type: ignore[no-untyped-call]
             left, right = rows[:, 0].index_select(0, counts.cumsum(0) - counts), rows[:, 1]
             if training.similarity == "cosine":
@@ -123,15 +123,15 @@ class Objective(nn.Module):
             if self.log_cold_scale.requires_grad:
                 scale = self.log_cold_scale.exp()
                 right = torch.where(cold[items[mine], None], right * scale, right)
-                negatives = torch.where(cold[wrong, None], negatives * scale, negatives)
+                negatives = torch.where(cold[chosen, None], negatives * scale, negatives)
             loss = sampled_softmax(
                 left,
                 right,
                 negatives,
                 positive_index=items[mine],
-                negative_index=wrong,
+                negative_index=chosen,
                 temperature=self.log_temperature.exp(),
-                log_q=self._sampler.log_q[wrong] if training.log_q and not everything else None,
+                log_q=self._sampler.log_q[chosen] if training.log_q and not full else None,
                 counts=counts,
                 total=batch,
             )
@@ -140,14 +140,14 @@ class Objective(nn.Module):
         return loss
 
     def _bpr_negatives(self, users: Tensor, step: int, stream: Stream) -> Tensor:
-        """An item for each pair that its user has not liked; after some rounds a liked one may remain."""
+        """An item for each pair that its user has not liked; a few liked ones may remain after the last round."""
         count = len(users) * BPR_ROUNDS
         drawn = self._sampler(count, seed=self._seed, step=step, stream=stream).view(BPR_ROUNDS, -1)
         chosen = drawn[0]
         for other in drawn[1:]:
             keys = users * self._num_items + chosen
-            at = torch.searchsorted(self._pair_keys, keys).clamp(max=len(self._pair_keys) - 1)
-            chosen = torch.where(self._pair_keys[at] == keys, other, chosen)
+            place = torch.searchsorted(self._pair_keys, keys).clamp(max=len(self._pair_keys) - 1)
+            chosen = torch.where(self._pair_keys[place] == keys, other, chosen)
         return chosen
 
 

@@ -1,7 +1,7 @@
 """One hop over a heterogeneous graph: A = sum over relations r of w_r D_r^-1/2 B_r D_r^-1/2.
 
-The entries of all relations are laid out once, in one compressed matrix; relation weights, and taking nodes or edges
-out of a step, only change values. A is symmetric, so the gradient goes back through the same product, without a
+The entries of all relations are laid out once, in one compressed matrix; relation weights, and nodes or edges that a
+step leaves out, only change values. A is symmetric, so the gradient passes through the same product, without a
 transpose, and the gradient of w_r is summed from products sampled at the entries. (A product for each relation and
 direction costs several times as much: most relations touch few rows of the dense result.)
 """
@@ -22,7 +22,7 @@ from kg import KnowledgeGraph, RelationKey
 from kg.arrays import IntArray
 from kg.topology.adjacency import Numbering
 
-# torch warns once a process that its CSR tensors are in beta; they do what is needed here, so it is said to nobody.
+# torch warns once a process that its CSR tensors are in beta; what is used of them here is tested.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch.sparse_csr_tensor([0, 0], torch.zeros(0, dtype=torch.int64), torch.zeros(0), (1, 1), check_invariants=False)
@@ -30,12 +30,12 @@ with warnings.catch_warnings():
 
 @dataclass(frozen=True, kw_only=True)
 class Mask:
-    """What a training step takes out of the graph; degrees are counted again without it.
+    """What a training step leaves out of the graph; degrees are counted without it.
 
     Attributes:
-        cold: items that look as if nobody had touched them, bool (items,): every edge of a relation with an event at
-            such an item is gone, in both directions, and so is the item's free embedding.
-        edges: positions of interaction edges that are gone, int64 (any,), in the order of
+        cold: items that count as untouched, bool (items,): every edge of a relation with an event at such an item is
+            left out, in both directions, and so is the item's free embedding.
+        edges: positions of interaction edges that are left out, int64 (any,), in the order of
             `graph.positive_edges(graph.schema.interaction_key)`.
     """
 
@@ -48,13 +48,13 @@ NOTHING = Mask()
 
 @dataclass(frozen=True)
 class _Span:
-    """Where a relation stands in a layout.
+    """Where the parts of a relation are in a layout.
 
     Attributes:
         edges: its edges.
         source, target: rows of its two types of nodes.
         source_degrees, target_degrees: their places among all degrees, the same where both types are one.
-        event: "source" or "target" for a trace of somebody at the item there, None for a relation that is no event.
+        event: "source" or "target", where the item of an event is; None for a relation that is no event.
     """
 
     edges: slice
@@ -67,7 +67,7 @@ class _Span:
 
 @dataclass(frozen=True)
 class _Layout:
-    """All edges of all relations, and where each has its two entries in A; what no mask changes.
+    """All edges of all relations, and where each has its two entries in A; independent of masks.
 
     Whole numbers are int32 where they fit, which is also what MKL and cuSPARSE take without a conversion.
 
@@ -76,7 +76,8 @@ class _Layout:
         degrees: number of (relation, node) pairs that can have a degree.
         source, target: positions of each edge's ends in their types, (edges,).
         offsets, columns: the rows of A in compressed form, over all relations: two relations between the same nodes
-            make two entries of one place. In a row entries stand by relation, source before target, then column.
+            make two entries of one place. The entries of a row are ordered by relation, source before target, then
+            column.
         edge: of each entry, (2 * edges,).
         relation: of each entry, (2 * edges,); empty where there is only one.
     """
@@ -168,14 +169,14 @@ class _Layout:
 
 
 class Operator:
-    """A without what one mask takes out, for any relation weights."""
+    """A without what a mask leaves out, for any relation weights."""
 
     def __init__(self, layout: _Layout, normalised: Tensor) -> None:
         self._layout = layout
         self._values = normalised.index_select(0, layout.edge)
 
     def bind(self, weights: Tensor) -> Callable[[Tensor], Tensor]:
-        """A as a function of x, for products in a row.
+        """A as a function of x, for several products.
 
         Args:
             weights: w_r, (relations,).
@@ -201,7 +202,7 @@ class Operator:
 
 
 class _Product(torch.autograd.Function):
-    """A x for a symmetric A given by its entries."""
+    """A x for a symmetric A in compressed form."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: Tensor, layout: _Layout) -> Tensor:
@@ -216,7 +217,7 @@ class _Product(torch.autograd.Function):
         gradient = gradients[0].contiguous()
         for_values = None
         if ctx.needs_input_grad[1]:
-            # The gradient of entry (i, j) is g_i . x_j, wanted at the entries of A alone.
+            # The gradient of entry (i, j) is g_i . x_j, needed at the entries of A alone.
             for_values = torch.sparse.sampled_addmm(ctx.matrix, gradient, x.T, beta=0.0).values()
         return ctx.matrix @ gradient, for_values, None
 
@@ -259,7 +260,7 @@ class Propagation:
         return Propagation(self.numbering, self.relations, self.interaction, self._layout.to(device), dtype)
 
     def operator(self, mask: Mask = NOTHING) -> Operator:
-        """A without what the mask takes out; degrees count only what is left."""
+        """A without what the mask leaves out."""
         if mask.cold is None and mask.edges is None:
             if self._whole is None:
                 self._whole = Operator(self._layout, self._layout.normalised(None, self.dtype))
@@ -277,7 +278,7 @@ class Propagation:
         return [(layout.source[span.edges], layout.target[span.edges]) for span in layout.spans]
 
     def edge_indices(self, mask: Mask = NOTHING) -> list[Tensor]:
-        """For each relation, global row numbers of the edges that the mask leaves, both ways, int64 (2, edges)."""
+        """For each relation, global row numbers of the edges that the mask keeps, both ways, int64 (2, edges)."""
         kept = self._kept(mask) > 0
         result = []
         for span in self._layout.spans:
@@ -303,7 +304,7 @@ class Propagation:
 
 
 def horner(operator: Operator, base: Tensor, weights: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Z = sum_l alpha_l A^l E from the inside out, with the two inner sums that placing and explaining need.
+    """Z = sum_l alpha_l A^l E by Horner's rule, with the two inner sums that fold-in and explanations need.
 
     Args:
         operator: A.

@@ -3,7 +3,7 @@
 The propagation is linear (gnn.graph.embeddings.LinearParts), so z_u = alpha_0 e_u + sum_j A_uj h_j over the first hops
 j of the user, and the same for the item over its first hops k. The score z_u . z_i * s_i is then a plain double sum,
 and every share is one group of its terms; what the item's popularity adds (gnn.graph.embeddings) is a share of its own.
-A share says where the score sits; it is not the effect of deleting an edge, which would change degrees and h too.
+A share is a part of the score; it is not the effect of deleting an edge, which would also change degrees and h.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from kg.topology.adjacency import Adjacency
 
 
 class Share(NamedTuple):
-    """A part of a score that sits on one first hop.
+    """The part of a score that belongs to one first hop.
 
     Attributes:
         node: global node number (kg.topology.adjacency.Numbering) of the history item, or of the item's neighbour.
         relation: relation of the hop.
-        value: its part of the score, in the score's own unit; parts add up to the score.
+        value: in the unit of the score; the parts add up to it.
     """
 
     node: int
@@ -69,7 +69,7 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class NoShares:
-    """What a channel answers that cannot split its score, with the reason in English."""
+    """The answer of a channel that cannot split its score, with the reason in English."""
 
     score: float
     reason: str
@@ -92,16 +92,16 @@ def relation_weights(linear: LinearParts, adjacency: Adjacency) -> npt.NDArray[n
 
 
 def check_numbering(embeddings: Embeddings, adjacency: Adjacency) -> None:
-    """Make sure that a row of the embeddings and a node of the adjacency are the same integer.
+    """Make sure that embeddings and adjacency number the same nodes in the same order.
 
     Raises:
         ArtifactError: they number other nodes.
     """
-    ours, theirs = embeddings.numbering, adjacency.numbering
-    if ours.names != theirs.names or not np.array_equal(ours.starts, theirs.starts):
+    model, graph = embeddings.numbering, adjacency.numbering
+    if model.names != graph.names or not np.array_equal(model.starts, graph.starts):
         raise ArtifactError(
-            f"the embeddings number {len(ours)} nodes of {', '.join(ours.names)}, the adjacency {len(theirs)} nodes of "
-            f"{', '.join(theirs.names)}: use the graph that the model was trained on"
+            f"the embeddings have {len(model)} nodes of {', '.join(model.names)}, the adjacency {len(graph)} nodes of "
+            f"{', '.join(graph.names)}: use the graph that the model was trained on"
         )
 
 
@@ -146,16 +146,16 @@ def split_scores(
             for user, item in pairs
         ]
     linear = embeddings.linear
-    everywhere = relation_weights(linear, adjacency)
+    all_weights = relation_weights(linear, adjacency)
     # A node that was not placed receives nothing along the relations that place.
-    elsewhere = np.where([key in linear.placing for key in adjacency.relations], 0.0, everywhere)
+    trained_weights = np.where([key in linear.placing for key in adjacency.relations], 0.0, all_weights)
     halves: dict[int, _Half] = {}  # a batch often repeats its users
     result: list[Shares | NoShares] = []
     for user, item in pairs:
         source, target = users.start + int(user), items.start + int(item)
         for end in (source, target):
             if end not in halves:
-                weights = everywhere if linear.placed is None or linear.placed[end] else elsewhere
+                weights = all_weights if linear.placed is None or linear.placed[end] else trained_weights
                 halves[end] = _half(linear, adjacency, weights, end, dtype)
         scale, prior = float(embeddings.item_scale[item]), float(embeddings.item_prior[item])
         result.append(_combine(halves[source], halves[target], scale, prior))

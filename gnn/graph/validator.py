@@ -1,4 +1,4 @@
-"""What early stopping measures: NDCG@20 over all items, in every way that popularity may enter the score at once."""
+"""What early stopping measures: NDCG@20 over all items, under every popularity exponent and prior at once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Validator:
     """The validations of one training, always of the same users.
 
     Attributes:
-        users: positions of those asked, int64 (asked,), ascending.
+        users: positions of the users to rank for, int64 (n,), ascending.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Validator:
             if len(getattr(validation, name)) != len(graph.users):
                 raise InvalidDataError(
                     f"validation.{name} has {len(getattr(validation, name))} rows, the graph {len(graph.users)} "
-                    "users: give a list for every user, empty where there is nothing"
+                    "users: it needs a list for every user, empty where there is nothing"
                 )
         chosen: IntArray = np.flatnonzero(validation.truth.counts)
         if not len(chosen):
@@ -57,17 +57,17 @@ class Validator:
         self._mine = ranks.share(len(chosen))
         own = chosen[self._mine]
         self._truth, self._seen = validation.truth.take(own), validation.seen.take(own)
-        # A prior is about cosines: with other exponents the lengths speak of popularity already.
+        # A prior goes with cosines: with other exponents the lengths express popularity already.
         self._ways = [(beta, 0.0) for beta in training.betas] + [(0.0, prior) for prior in training.priors]
         _, liked = graph.positive_edges(graph.schema.interaction_key)
         self._likes = np.bincount(liked, minlength=len(graph.items))
 
     @torch.no_grad()
     def measure(self, users: Tensor, items: Tensor, *, cold: npt.NDArray[np.bool_], cold_scale: float) -> Measured:
-        """Rank all items in every way; each rank for its share of the users.
+        """Rank all items under every exponent and prior; each rank for its share of the users.
 
         Args:
-            users: final vectors of those asked, (asked, held columns).
+            users: final vectors of `self.users`, (n, held columns).
             items: of all items, (items, held columns).
             cold: items that nobody liked in training, bool (items,).
             cold_scale: their factor; see `gnn.graph.embeddings.item_scale`.
@@ -80,14 +80,14 @@ class Validator:
             added = torch.from_numpy(item_prior(self._likes, prior)).to(items) if prior else None
             ways.append((torch.from_numpy(scale).to(items), added))
         ranked = top_items_under(users, items, ways, VALIDATION_K, seen=self._seen)
-        # Every rank adds its users' values to zeros: sums that no order can change, so that all ranks stop together.
+        # Every rank adds its users' values to zeros: such sums do not depend on the order, so all ranks stop together.
         values = torch.zeros((2, len(ways), len(self.users)), dtype=torch.float64, device=items.device)
         for place, lists in enumerate(ranked):
-            found = per_user_metrics(lists, self._truth, VALIDATION_K)
+            metrics = per_user_metrics(lists, self._truth, VALIDATION_K)
             for row, name in enumerate(("ndcg", "recall")):
-                values[row, place, self._mine] = torch.from_numpy(found[name]).to(values)
+                values[row, place, self._mine] = torch.from_numpy(metrics[name]).to(values)
         self._ranks.all_reduce(values)
         ndcgs, recalls = values.mean(dim=2).tolist()
-        top = int(np.argmax(ndcgs))
-        beta, prior = self._ways[top]
-        return Measured(METRIC, {METRIC: ndcgs[top], RECALL: recalls[top]}, {"beta": beta, "prior": prior})
+        best = int(np.argmax(ndcgs))
+        beta, prior = self._ways[best]
+        return Measured(METRIC, {METRIC: ndcgs[best], RECALL: recalls[best]}, {"beta": beta, "prior": prior})

@@ -1,1 +1,7 @@
-"""Texts into vectors: which BERT model, the encoder, its cache, and the features of a graph."""
+"""Vectors of texts, by a BERT-style model.
+
+model       which model, and where its files are
+encoder     texts into vectors
+cache       vectors on disk, so that no text is encoded twice
+features    the text vectors of a graph's nodes
+"""

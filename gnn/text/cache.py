@@ -1,7 +1,7 @@
-"""Text vectors on disk, so that nothing is encoded twice.
+"""Text vectors on disk, so that no text is encoded twice.
 
-A vector is found by the sha256 of its text and the fingerprint of what encoded it. Shards are only ever added, each
-whole or not at all, under a name that holds the checksum of its content: damage is noticed, and processes that write at
+The key of a vector is the sha256 of its text and the fingerprint of its encoder. Shards are only added, each as a whole
+or not at all, under a name that contains the checksum of its content: damage is noticed, and processes that write at
 the same time never touch each other's files.
 """
 
@@ -30,15 +30,15 @@ _KEY = "S32"  # NumPy ignores trailing zero bytes in comparisons, which changes 
 
 
 class Encoder(Protocol):
-    """What the cache stands before: `gnn.text.encoder.TextEncoder`."""
+    """What the cache needs of `gnn.text.encoder.TextEncoder`."""
 
     @property
     def fingerprint(self) -> str:
-        """Digest of all that decides a text's vector."""
+        """Digest of everything that decides a text's vector."""
 
     @property
     def space(self) -> str:
-        """Digest of what makes vectors comparable."""
+        """Digest that is the same for comparable vectors."""
 
     @property
     def dim(self) -> int:
@@ -48,8 +48,8 @@ class Encoder(Protocol):
         """Unit vectors, zero for blank texts, (n, dim)."""
 
 
-class _Within:
-    """A listener that counts all its tasks into one that is open already."""
+class _Nested:
+    """A progress that counts all its tasks into one that is open already."""
 
     def __init__(self, outer: Task) -> None:
         self.outer = outer
@@ -64,7 +64,7 @@ class TextCache:
 
     Args:
         folder: where the shards are; made at the first write.
-        shard_texts: texts encoded between two writes: what an interruption can lose.
+        shard_texts: texts encoded between two writes, at most so many are lost by an interruption.
     """
 
     def __init__(self, folder: Path, *, shard_texts: int = 2_048) -> None:
@@ -76,8 +76,8 @@ class TextCache:
 
         Args:
             texts: (n,); blank and missing ones get a zero vector.
-            encoder: makes the vectors that are missing; its weights stay unloaded when none is.
-            progress: hears of encoded texts.
+            encoder: makes the missing vectors; its weights are not loaded when none is missing.
+            progress: of encoded texts.
 
         Returns:
             float32 (n, dim).
@@ -90,20 +90,20 @@ class TextCache:
             text_keys([texts[row] or "" for row in filled]), return_index=True, return_inverse=True
         )
         fingerprint = encoder.fingerprint
-        vectors, known = self.lookup(fingerprint, keys, dim=encoder.dim)
-        missing = np.flatnonzero(~known)
+        vectors, stored = self.lookup(fingerprint, keys, dim=encoder.dim)
+        missing = np.flatnonzero(~stored)
         lengths = np.array([len(texts[row] or "") for row in filled[first[missing]]], dtype=np.int64)
         missing = missing[np.argsort(-lengths, kind="stable")]  # shards of like lengths waste no padding
         with progress.task("encoding texts", total=len(missing)) as task:
             for start in range(0, len(missing), self.shard_texts):
                 part = missing[start : start + self.shard_texts]
-                vectors[part] = encoder.encode([texts[row] for row in filled[first[part]]], progress=_Within(task))
+                vectors[part] = encoder.encode([texts[row] for row in filled[first[part]]], progress=_Nested(task))
                 self.add(fingerprint, keys[part], vectors[part])
         result[filled] = vectors[inverse]
         return result
 
     def lookup(self, fingerprint: str, keys: Keys, *, dim: int) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-        """Read what the shards of a model hold.
+        """Read vectors from the shards of a model.
 
         Args:
             fingerprint: of the encoder.
@@ -111,12 +111,12 @@ class TextCache:
             dim: columns.
 
         Returns:
-            float32 (n, dim) with zero rows where nothing was found, and bool (n,): found.
+            Vectors, float32 (n, dim), zero rows where there is none; and which are stored, bool (n,).
         """
         vectors = np.zeros((len(keys), dim), dtype=np.float32)
-        known = np.zeros(len(keys), dtype=bool)
+        stored = np.zeros(len(keys), dtype=bool)
         for path in sorted((self.folder / fingerprint).glob("shard-*.safetensors")):
-            if known.all():
+            if stored.all():
                 break
             shard = _read(path, dim)
             if shard is None:
@@ -124,8 +124,8 @@ class TextCache:
             place = np.minimum(np.searchsorted(keys, shard[0]), len(keys) - 1)
             hit = keys[place] == shard[0]
             vectors[place[hit]] = shard[1][hit]
-            known[place[hit]] = True
-        return vectors, known
+            stored[place[hit]] = True
+        return vectors, stored
 
     def add(self, fingerprint: str, keys: Keys, vectors: FloatArray) -> None:
         """Write one shard: keys (n,) and their vectors (n, dim)."""
@@ -139,17 +139,17 @@ class TextCache:
             temporary.write_bytes(content)
 
     def keep_only(self, keys: Keys) -> int:
-        """Remove the vectors of all other texts, of every model, and what was set aside as damaged.
+        """Remove the vectors of all other texts, of every model, and the shards set aside as damaged.
 
         Args:
             keys: of the texts that stay, (n,).
 
         Returns:
-            How many vectors were removed.
+            The number of removed vectors.
         """
         removed = 0
-        for aside in self.folder.glob("*/*.damaged"):
-            aside.unlink(missing_ok=True)
+        for damaged in self.folder.glob("*/*.damaged"):
+            damaged.unlink(missing_ok=True)
         for path in sorted(self.folder.glob("*/shard-*.safetensors")):
             shard = _read(path, None)
             if shard is None:
@@ -174,7 +174,7 @@ def _read(path: Path, dim: int | None) -> tuple[Keys, FloatArray] | None:
     """A shard's keys and vectors, of any width for None; a damaged one is set aside, and None comes back."""
     try:
         content = path.read_bytes()
-    except FileNotFoundError:  # another process has set it aside
+    except FileNotFoundError:  # another process has moved it
         return None
     if hashlib.sha256(content).hexdigest()[:32] == path.stem.removeprefix("shard-"):
         tensors = load(content)
@@ -183,6 +183,6 @@ def _read(path: Path, dim: int | None) -> tuple[Keys, FloatArray] | None:
             return np.frombuffer(keys.tobytes(), dtype=_KEY), vectors
     aside = path.with_suffix(".damaged")
     logger.warning("text cache: %s is damaged; it is set aside as %s and its texts are encoded again", path, aside.name)
-    with suppress(OSError):  # another process was quicker, or the folder is read-only
+    with suppress(OSError):  # another process has moved it, or the folder is read-only
         path.replace(aside)
     return None

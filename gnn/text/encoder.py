@@ -37,7 +37,7 @@ class _Loaded(NamedTuple):
 
 
 class TextEncoder:
-    """A text model on a device. Safe to share between threads; the weights are loaded at the first use.
+    """A text model on a device. It can be shared between threads; the weights are loaded at the first use.
 
     Attributes:
         config: which model, and how it reads.
@@ -49,25 +49,25 @@ class TextEncoder:
         self.device = resolve_device(device)
         self.dtype = _dtype(self.config, self.device)
         self._lock = threading.RLock()
-        self._found: ModelFiles | None = None
+        self._files: ModelFiles | None = None
         self._loaded: _Loaded | None = None
 
     @property
     def files(self) -> ModelFiles:
-        """Where the model is, its checksum verified; downloads it where it is missing."""
+        """Where the model is, with a verified checksum; downloads it if it is missing."""
         with self._lock:
-            if self._found is None:
-                self._found = obtain_model(self.config)
-            return self._found
+            if self._files is None:
+                self._files = obtain_model(self.config)
+            return self._files
 
     @property
     def space(self) -> str:
-        """A digest of the model and of how it reads: encoders with the same one make comparable vectors."""
+        """A digest of the model and of how it reads: vectors of encoders with the same digest are comparable."""
         return self.files.fingerprint(pooling=self.config.pooling, max_length=self.config.max_length)
 
     @property
     def fingerprint(self) -> str:
-        """A digest of all that decides a text's vector, precision included: the key of the cache."""
+        """A digest of everything that decides a text's vector, precision included: the key of the cache."""
         return self.files.fingerprint(
             pooling=self.config.pooling, max_length=self.config.max_length, precision=str(self.dtype)
         )
@@ -88,7 +88,7 @@ class TextEncoder:
 
         Args:
             texts: (n,); empty, blank and missing ones are allowed.
-            progress: hears of finished texts.
+            progress: of finished texts.
 
         Returns:
             float32 (n, dim), unit vectors; zero for texts that are empty, blank or missing.
@@ -102,7 +102,7 @@ class TextEncoder:
         if not filled:
             return result
         loaded = self._load()
-        # Longest first: the largest batch comes first, so memory that does not suffice shows at once.
+        # Longest first: if memory does not suffice for the largest batch, that shows at once.
         order = sorted(filled, key=lambda row: -len(texts[row] or ""))
         with progress.task("encoding texts", total=len(order)) as task:
             for start in range(0, len(order), _BLOCK):
@@ -142,7 +142,7 @@ class TextEncoder:
 
     def _tokenise(self, loaded: _Loaded, texts: list[str]) -> list[list[int]]:
         tokenizer = loaded.tokenizer
-        # A call sets the truncation of the shared tokenizer, so it is not for two threads at once.
+        # A call sets the truncation of the shared tokenizer, so two threads must not call it at once.
         with self._lock:
             if tokenizer.is_fast:
                 backend = tokenizer.backend_tokenizer
@@ -178,11 +178,11 @@ class TextEncoder:
                     raise ArtifactError(
                         f"text model {self.config.model} in {folder} cannot be loaded: {error}"
                     ) from error
-                # transformers fills gaps with random numbers and a warning. The pooler is not used here.
-                if gaps := sorted(key for key in info["missing_keys"] if not key.startswith("pooler.")):
+                # transformers fills missing weights with random numbers and a warning. The pooler is not used here.
+                if missing := sorted(key for key in info["missing_keys"] if not key.startswith("pooler.")):
                     raise ArtifactError(
-                        f"text model {self.config.model} in {folder} lacks {len(gaps)} weights, "
-                        f"the first is {gaps[0]}: the files are of another model than config.json says"
+                        f"text model {self.config.model} in {folder} lacks {len(missing)} weights, "
+                        f"the first is {missing[0]}: the files are of another model than config.json says"
                     )
                 limit = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 1 << 30))
                 if self.config.max_length > limit:
@@ -199,7 +199,7 @@ def _dtype(config: TextConfig, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
-        # torch has no public question of long standing for this.
+        # torch has no stable public function for this.
         checks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
         native = any(check is not None and check() for check in checks)
     return torch.bfloat16 if native else torch.float32

@@ -85,9 +85,9 @@ def encode_graph(
 
     Args:
         graph: the graph; nodes with an empty, blank or missing text get no row.
-        encoder: a `gnn.text.encoder.TextEncoder`; its weights are not loaded when the cache knows every text.
-        cache: where vectors are kept, or None.
-        progress: hears of encoded texts.
+        encoder: a `gnn.text.encoder.TextEncoder`; its weights are not loaded when the cache has every text.
+        cache: of vectors, or None.
+        progress: of encoded texts.
 
     Raises:
         ArtifactError: the text model is missing or damaged.
@@ -97,10 +97,10 @@ def encode_graph(
     texts: list[str] = []
     for name in graph.nodes:
         column = graph.texts(name)
-        given = column.to_pylist() if column is not None else []
-        rows = [row for row, text in enumerate(given) if text and not text.isspace()]
+        values = column.to_pylist() if column is not None else []
+        rows = [row for row, text in enumerate(values) if text and not text.isspace()]
         nodes.append(np.array(rows, dtype=np.int64) + numbering.span(name).start)
-        texts += [given[row] for row in rows]
+        texts += [values[row] for row in rows]
     if cache is None:
         vectors = encoder.encode(texts, progress=progress)
     else:

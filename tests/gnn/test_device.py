@@ -20,7 +20,7 @@ def test_cpu_is_always_there() -> None:
 def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == torch.device("cpu")
-    with pytest.raises(ConfigError, match=r"'cuda' was asked for.*use auto or cpu"):
+    with pytest.raises(ConfigError, match=r"'cuda' is not there: .*use auto or cpu"):
         resolve_device("cuda")
 
 
@@ -30,5 +30,5 @@ def test_with_two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_device("auto") == torch.device("cuda", 0)
     assert resolve_device("cuda") == torch.device("cuda", 0)
     assert resolve_device("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(ConfigError, match="there are 2: use cuda:0 to cuda:1"):
+    with pytest.raises(ConfigError, match="machine has 2 of them; use cuda:0 to cuda:1"):
         resolve_device("cuda:2")
