@@ -1,4 +1,4 @@
-"""Sources into the graph: RDF, tables, validation and the report of what was found."""
+"""From sources (RDF, tables, Neo4j) to the graph, with a report of what was read, set aside and odd."""
 
 from ingest.build import build_graph
 from ingest.builder import GraphBuilder

@@ -37,7 +37,7 @@ def build_graph(
         progress: listener.
         now: UTC seconds after which a timestamp is in the future; default: the clock.
         snapshot: what `ingest.sources.neo4j.plan.read_source` read of `sources.neo4j` before; default: it is read now.
-        people: which users may come in, and under which name; default: everybody as they are.
+        people: which users to leave out or rename; default: nobody.
 
     Returns:
         The graph in canonical order, which the order of the facts does not change, and what was found on the way.

@@ -44,15 +44,15 @@ if TYPE_CHECKING:  # the driver is imported where a database is read
 class GraphBuilder:
     """Collects facts from files and from memory, then builds the graph.
 
-    Wherever data is asked for, these are taken: a path (CSV, TSV, Parquet, .gz), a mapping of columns, or any data
-    frame that speaks Arrow (pandas, polars, pyarrow).
+    Every `data` is a path (CSV, TSV, Parquet, .gz), a mapping of columns, or a data frame with the Arrow interface
+    (pandas, polars, pyarrow).
 
     Args:
         graph: roles, names and overrides; `GraphSettings(user="user", item="movie")` is enough to begin with.
         quality: how much may be set aside.
         progress: listener.
         now: UTC seconds after which a timestamp is in the future; default: the clock.
-        people: which users may come in, and under which name; default: everybody as they are.
+        people: which users to leave out or rename; default: nobody.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class GraphBuilder:
         Args:
             data: path or graph.
             name: in messages, and the scope of blank nodes.
-            format: of a file whose name does not tell it.
+            format: of a file; default: by its name.
             languages: order of preference of texts; orders of several sources are joined, the first one leading.
         """
         if isinstance(data, str | Path):
@@ -201,7 +201,7 @@ class GraphBuilder:
         split: str | None = None,
         name: str | None = None,
     ) -> GraphBuilder:
-        """Add a table of knowledge edges; ends that no other source knows are added as nodes and counted.
+        """Add a table of knowledge edges; ends that no other source has are added as nodes and counted.
 
         Args:
             data: a table.
@@ -238,12 +238,12 @@ class GraphBuilder:
         """
         from kg.stores.neo4j.read.snapshot import Snapshot
 
-        wanted = source if isinstance(source, Neo4jSource) else validate(Neo4jSource, source or {}, where="source")
+        settings = source if isinstance(source, Neo4jSource) else validate(Neo4jSource, source or {}, where="source")
         if not isinstance(data, Snapshot):
             with TemporaryDirectory(prefix="graphrecall-") as folder:
-                snapshot = read_source(data, wanted, self.settings, Path(folder) / "pages", progress=self.progress)
-                return self.add_neo4j(snapshot, source=wanted, name=name or data.name)
-        add_snapshot(self, data, wanted, self._context, name=name or "Neo4j")
+                snapshot = read_source(data, settings, self.settings, Path(folder) / "pages", progress=self.progress)
+                return self.add_neo4j(snapshot, source=settings, name=name or data.name)
+        add_snapshot(self, data, settings, self._context, name=name or "Neo4j")
         return self
 
     def build(self) -> tuple[KnowledgeGraph, QualityReport]:

@@ -1,4 +1,4 @@
-"""What every reader of a source is given: the report, how much may be set aside, and the time."""
+"""The report, the limits and the time for every reader of a source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kg.errors import InvalidDataError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingContext:
-    """Where a reader counts what it finds, and what it refuses.
+    """Where a reader counts rows and findings, and how much it may set aside.
 
     Attributes:
         report: accounts and findings.

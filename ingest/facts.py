@@ -11,7 +11,7 @@ from kg.schema import NodeType, RelationKey
 
 @dataclass(slots=True)
 class NodeTable:
-    """Nodes of one type found in RDF.
+    """Nodes of one type from RDF.
 
     Attributes:
         type: name, class and title attribute, as inferred.
@@ -24,7 +24,7 @@ class NodeTable:
 
 @dataclass(slots=True)
 class EdgeTable:
-    """Edges of one relation found in RDF.
+    """Edges of one relation from RDF.
 
     Attributes:
         predicate: IRI.

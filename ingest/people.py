@@ -1,4 +1,4 @@
-"""Users at the door: those who are to be forgotten stay outside, the others may come in under a pseudonym."""
+"""Users whom the graph must not name: forgotten ones are left out, the others can be given pseudonyms."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class People:
 
     Attributes:
         key: of the hashes.
-        forgotten: marks (`UserKey.marks`) of the users who must not come in again.
-        pseudonyms: whether the others go by a keyed hash of their id.
+        forgotten: marks (`UserKey.marks`) of the users who are left out.
+        pseudonyms: whether the others are named by a keyed hash of their id.
     """
 
     key: UserKey
@@ -33,30 +33,32 @@ class People:
     pseudonyms: bool = False
 
     def admit(self, graph: KnowledgeGraph, report: QualityReport) -> KnowledgeGraph:
-        """The graph of those who may come in; the report says how many may not, and quotes none of them."""
+        """The graph without forgotten users and with pseudonyms; the report counts those left out and quotes none."""
         ids = graph.users.ids.to_pylist()
         names = self.key.pseudonyms(ids)
-        gone = np.array([mark in self.forgotten for mark in self.key.marks(names)], dtype=bool)
-        if gone.any():
-            graph, _ = without_users(graph, np.flatnonzero(gone))
-            outside = [id for id, out in zip(ids, gone, strict=True) if out]
-            report.unquote(lambda example: any(id in example for id in outside))
+        left_out = np.array([mark in self.forgotten for mark in self.key.marks(names)], dtype=bool)
+        if left_out.any():
+            graph, _ = without_users(graph, np.flatnonzero(left_out))
+            forgotten_ids = [id for id, is_left_out in zip(ids, left_out, strict=True) if is_left_out]
+            report.unquote(lambda example: any(id in example for id in forgotten_ids))
             report.add(
                 FORGOTTEN_USERS,
-                len(outside),
+                len(forgotten_ids),
                 WHY_LEFT_OUT,
             )
         if self.forgotten:
-            # Of lines that were set aside, too, whose users may be in no other.
+            # Examples of lines that were set aside may name users who are nowhere else.
             report.unquote(self._quotes_forgotten)
         if self.pseudonyms:
-            graph = rename_users(graph, [name for name, out in zip(names, gone, strict=True) if not out])
+            graph = rename_users(
+                graph, [name for name, is_left_out in zip(names, left_out, strict=True) if not is_left_out]
+            )
             # Any example may quote an id, and short ids are found in everything.
             report.unquote(lambda _: True)
         return graph
 
     def name(self, id: str) -> str | None:
-        """What a user goes by inside; None for one who is not let in."""
+        """The id of a user in the graph; None for a forgotten one."""
         (pseudonym,) = self.key.pseudonyms([id])
         if self.key.marks([pseudonym])[0] in self.forgotten:
             return None

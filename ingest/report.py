@@ -1,4 +1,4 @@
-"""What reading the sources found: how much was read, what was set aside and why, and what looks odd.
+"""The report of reading the sources: how much was read, what was set aside and why, and what looks odd.
 
 Nothing is dropped in silence: whatever a reader leaves out is counted here with examples, and too much of it is
 refused.
@@ -55,7 +55,7 @@ class Finding:
         severity: "warning" when data was left out or is probably wrong, else "info".
         count: how often.
         explanation: what was done about it.
-        examples: up to five, each with file and line where known.
+        examples: up to five, each with file and line if it has one.
     """
 
     kind: str
@@ -123,10 +123,10 @@ class QualityReport:
                 "or raise the limit"
             )
 
-    def unquote(self, wanted: Callable[[str], bool]) -> None:
-        """Take examples back, of every finding so far; the counts stay."""
+    def unquote(self, is_private: Callable[[str], bool]) -> None:
+        """Remove private examples from every finding so far; the counts stay."""
         for finding in self.findings.values():
-            finding.examples = [example for example in finding.examples if not wanted(example)]
+            finding.examples = [example for example in finding.examples if not is_private(example)]
 
     @property
     def warnings(self) -> list[Finding]:

@@ -32,7 +32,7 @@ def assemble(
         settings: roles and overrides.
         report: findings.
         strict: refuse items that no source describes.
-        people: who may come in, and under which name; None: everybody as they are.
+        people: which users to leave out or rename; None: nobody.
 
     Raises:
         InvalidDataError: there are no items, or (strict) some that nothing describes.

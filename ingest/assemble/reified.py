@@ -52,8 +52,8 @@ def fold_reified(
             continue
         owner[users_of] = ends[0] % (len(ids[user]) or 1)
         for key in to_item:
-            mine, _ = _pair(tables[key], key, name)
-            owners = owner[mine]
+            middle, _ = _pair(tables[key], key, name)
+            owners = owner[middle]
             table = tables[key].append_column("user", pa.array(owners))
             report.add(
                 "events of nobody",

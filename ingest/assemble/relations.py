@@ -53,12 +53,12 @@ def collect_relations(facts: Facts, settings: GraphSettings) -> Relations:
 def _interaction(events: dict[RelationKey, Event], settings: GraphSettings, first: str | None) -> RelationKey | None:
     user, item = settings.user, settings.item
     candidates = [key for key in events if (key.source, key.target) == (user, item)]
-    wanted = settings.interaction or first
-    if wanted is not None:
-        key = RelationKey(user, wanted, item)
+    name = settings.interaction or first
+    if name is not None:
+        key = RelationKey(user, name, item)
         if key not in candidates:
             raise ConfigError(
-                f"graph.interaction = {wanted!r}: no source has such a relation from {user} to {item}; "
+                f"graph.interaction = {name!r}: no source has such a relation from {user} to {item}; "
                 f"there are {', '.join(k.name for k in candidates) or 'none'}"
             )
         return key

@@ -61,7 +61,7 @@ def _node_type(name: str, table: Any, facts: Facts, settings: GraphSettings) -> 
         )
     if title is None:
         title = (inferred.title if inferred else None) or next(
-            (wanted for wanted in TITLE_ATTRIBUTES if wanted in table.column_names), None
+            (attribute for attribute in TITLE_ATTRIBUTES if attribute in table.column_names), None
         )
     text = override.text if override else None
     if text is None and name == settings.item and title is not None:

@@ -55,12 +55,12 @@ def map_nodes_between(
     count = np.searchsorted(user_node, item_node, side="right") - first
     row = np.repeat(np.arange(len(item_node)), count)
     offset = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-    lonely = np.setdiff1d(np.arange(table.num_rows), np.intersect1d(user_node, item_node))
+    unjoined = np.setdiff1d(np.arange(table.num_rows), np.intersect1d(user_node, item_node))
     reading.context.report.add(
         "nodes in between without a user or an item",
-        len(lonely),
+        len(unjoined),
         "left out",
-        [shown_node(label, table, int(node)) for node in lonely[:MAX_EXAMPLES]],
+        [shown_node(label, table, int(node)) for node in unjoined[:MAX_EXAMPLES]],
         severity="warning",
     )
     columns = {

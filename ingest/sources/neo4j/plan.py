@@ -1,4 +1,4 @@
-"""What to read from a Neo4j database, and under which names: checked against what is there before anything is read."""
+"""What to read from a Neo4j database, and under which names; checked against its catalog before anything is read."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def read_source(
     _check_keys(store, plan, catalog, source, graph)
     why = ""
     if kept is not None and not is_begun(folder, max_age=source.max_age):
-        found = _update(store, source, plan, catalog, folder, kept, progress)
-        if not isinstance(found, str):
-            return found
-        why = found
+        updated = _update(store, source, plan, catalog, folder, kept, progress)
+        if not isinstance(updated, str):
+            return updated
+        why = updated
         logger.info("%s is read as a whole: %s", store.name, why)
     return read_snapshot(
         store,
@@ -100,7 +100,7 @@ def _update(
         if why := why_whole(old, plan, catalog):
             return why
         remove_trees([folder])
-        found = update_snapshot(
+        updated = update_snapshot(
             store,
             folder,
             old,
@@ -112,7 +112,7 @@ def _update(
         )
     except ArtifactError as error:
         return f"what is kept of the last reading is damaged: {error}"
-    return "too much changed since the last reading" if found is None else found
+    return "too much changed since the last reading" if updated is None else updated
 
 
 def plan_reading(catalog: Catalog, source: Neo4jSource, graph: GraphSettings, *, name: str) -> ReadPlan:
@@ -120,7 +120,7 @@ def plan_reading(catalog: Catalog, source: Neo4jSource, graph: GraphSettings, *,
 
     Args:
         catalog: what the database holds.
-        source: what is wanted of it.
+        source: what to read of it.
         graph: roles and names.
         name: of the database, for messages.
 
@@ -132,13 +132,13 @@ def plan_reading(catalog: Catalog, source: Neo4jSource, graph: GraphSettings, *,
 
     if not catalog.labels and source.labels != []:
         raise InvalidDataError(f"{name} holds no nodes: load data into it, or check neo4j.uri and neo4j.database")
-    _check_there("sources.neo4j.labels", source.labels or [], catalog.labels, name)
-    _check_there("sources.neo4j.relationships", source.relationships or [], catalog.types, name)
+    _check_exists("sources.neo4j.labels", source.labels or [], catalog.labels, name)
+    _check_exists("sources.neo4j.relationships", source.relationships or [], catalog.types, name)
     between = [entry.through for entry in source.interactions if entry.through is not None]
-    _check_there("sources.neo4j.interactions", between, catalog.labels, name)
+    _check_exists("sources.neo4j.interactions", between, catalog.labels, name)
     needed = [kind for entry in source.interactions for kind in (entry.type, entry.user_type, entry.item_type) if kind]
     needed += [entry.type for entry in source.events]
-    _check_there("sources.neo4j: the interactions and events", needed, catalog.types, name)
+    _check_exists("sources.neo4j: the interactions and events", needed, catalog.types, name)
     for number, entry in enumerate(source.interactions):
         _check_properties(f"sources.neo4j.interactions.{number}", entry, catalog)
     for number, event in enumerate(source.events):
@@ -146,10 +146,10 @@ def plan_reading(catalog: Catalog, source: Neo4jSource, graph: GraphSettings, *,
 
     labels = list(catalog.labels) if source.labels is None else source.labels
     names = label_names([label for label in labels if label not in between], graph)
-    asked = [graph.item, graph.user, *graph.nodes]
+    preferred = [graph.item, graph.user, *graph.nodes]
 
     def preference(label: str) -> tuple[int, int, str]:
-        place = asked.index(names[label]) if names[label] in asked else len(asked)
+        place = preferred.index(names[label]) if names[label] in preferred else len(preferred)
         return place, -catalog.labels[label].count, label
 
     keys, problems = {}, {}
@@ -191,34 +191,34 @@ def _watermarks(
     facts = ({label: catalog.labels[label] for label in labels}, {kind: catalog.types[kind] for kind in types})
     if isinstance(source.watermark, str):
         key = source.watermark
-        found = [{one: key for one, fact in side.items() if key in fact.properties} for side in facts]
-        if not any(found):
-            there = sorted({one for side in facts for fact in side.values() for one in fact.properties})
-            _check_there("sources.neo4j.watermark", [key], there, name)
-        return found[0], found[1]
-    _check_there("sources.neo4j.watermark", source.watermark, [*facts[0], *facts[1]], name)
-    for one, key in source.watermark.items():
-        there = sorted({named for side in facts if one in side for named in side[one].properties})
-        _check_there(f"sources.neo4j.watermark.{one}", [key], there, name)
-    found = [
-        {one: key for one, key in source.watermark.items() if one in side and key in side[one].properties}
+        marks = [{kind: key for kind, fact in side.items() if key in fact.properties} for side in facts]
+        if not any(marks):
+            properties = {property for side in facts for fact in side.values() for property in fact.properties}
+            _check_exists("sources.neo4j.watermark", [key], properties, name)
+        return marks[0], marks[1]
+    _check_exists("sources.neo4j.watermark", source.watermark, [*facts[0], *facts[1]], name)
+    for kind, key in source.watermark.items():
+        properties = {property for side in facts if kind in side for property in side[kind].properties}
+        _check_exists(f"sources.neo4j.watermark.{kind}", [key], properties, name)
+    marks = [
+        {kind: key for kind, key in source.watermark.items() if kind in side and key in side[kind].properties}
         for side in facts
     ]
-    return found[0], found[1]
+    return marks[0], marks[1]
 
 
 def _hidden(source: Neo4jSource, graph: GraphSettings, marks: set[str], keys: set[str]) -> tuple[str, ...]:
-    """Properties that only keep the books: a change of theirs is no change of the graph."""
+    """Watermarks and the tombstone, unless they are used otherwise: a change of theirs does not change the graph."""
     entries = [*source.interactions, *source.events]
     used = {*ROLES, *keys, *(getattr(entry, role, None) for entry in entries for role in ("user", *ROLES))}
     attributes = {node.title for node in graph.nodes.values()}
     attributes |= {part for node in graph.nodes.values() for part in template_names(node.text or "")}
-    kept = {one for one in marks if one in used or snake_case(one) in attributes}
+    kept = {key for key in marks if key in used or snake_case(key) in attributes}
     return tuple(sorted((marks - kept) | ({source.tombstone} if source.tombstone else set())))
 
 
 def _check_keys(store: Neo4jStore, plan: ReadPlan, catalog: Catalog, source: Neo4jSource, graph: GraphSettings) -> None:
-    """Miss the keys of labels under which nodes will be read before everything is read, not after it."""
+    """Check, before everything is read, that the labels under which nodes will be read have keys."""
     between = {entry.through for entry in source.interactions}
     names = label_names([label for label in plan.labels if label not in between], graph)
     problems = []
@@ -236,19 +236,21 @@ def _check_keys(store: Neo4jStore, plan: ReadPlan, catalog: Catalog, source: Neo
 
 def _queries(source: Neo4jSource) -> dict[str, str]:
     """The user's own queries by their place in the configuration."""
-    found = {f"interactions.{n}": entry.query for n, entry in enumerate(source.interactions) if entry.query is not None}
-    found |= {f"nodes.{n}": entry.query for n, entry in enumerate(source.nodes)}
-    found |= {f"edges.{n}": entry.query for n, entry in enumerate(source.edges)}
-    return found
+    queries = {
+        f"interactions.{n}": entry.query for n, entry in enumerate(source.interactions) if entry.query is not None
+    }
+    queries |= {f"nodes.{n}": entry.query for n, entry in enumerate(source.nodes)}
+    queries |= {f"edges.{n}": entry.query for n, entry in enumerate(source.edges)}
+    return queries
 
 
-def _check_there(key: str, named: Iterable[str], there: Iterable[str], name: str) -> None:
-    known = sorted(there)
-    for one in named:
-        if one not in known:
-            near = get_close_matches(one, known, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]!r}?" if near else f"those there are {', '.join(known[:20]) or 'none'}"
-            raise ConfigError(f"{key}: {name} has no {one!r}: {hint}")
+def _check_exists(key: str, names: Iterable[str], existing: Iterable[str], database: str) -> None:
+    choices = sorted(existing)
+    for name in names:
+        if name not in choices:
+            near = get_close_matches(name, choices, n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]!r}?" if near else f"those there are {', '.join(choices[:20]) or 'none'}"
+            raise ConfigError(f"{key}: {database} has no {name!r}: {hint}")
 
 
 def _check_name(name: str) -> None:
@@ -261,19 +263,19 @@ def _check_name(name: str) -> None:
 
 def _check_properties(key: str, entry: Neo4jInteractions | Neo4jEvents, catalog: Catalog) -> None:
     if entry.type is not None:
-        there, what = set(catalog.types[entry.type].properties), f"{entry.type} relationships"
+        properties, place = set(catalog.types[entry.type].properties), f"{entry.type} relationships"
     elif isinstance(entry, Neo4jInteractions) and entry.through is not None and entry.item_type is not None:
-        there = {*catalog.labels[entry.through].properties, *catalog.types[entry.item_type].properties}
-        what = f"{entry.through} nodes and {entry.item_type} relationships"
+        properties = {*catalog.labels[entry.through].properties, *catalog.types[entry.item_type].properties}
+        place = f"{entry.through} nodes and {entry.item_type} relationships"
     else:
         return
     for role in ("user", *ROLES):
         named = getattr(entry, role, None)
         if named is not None:
             _check_name(named)
-        if named is not None and named not in there:
+        if named is not None and named not in properties:
             raise ConfigError(
-                f"{key}.{role} = {named!r}: the properties of {what} are {', '.join(sorted(there)) or 'none'}"
+                f"{key}.{role} = {named!r}: the properties of {place} are {', '.join(sorted(properties)) or 'none'}"
             )
 
 
@@ -283,9 +285,9 @@ def label_names(labels: Iterable[str], graph: GraphSettings) -> dict[str, str]:
     Raises:
         ConfigError: two labels would be one node type.
     """
-    given = _given("nodes", {name: node.label for name, node in graph.nodes.items()})
-    return _one_each(
-        {label: given.get(label) or snake_case(label) for label in labels}, "labels", "graph.nodes.X.label"
+    configured = _configured("nodes", {name: node.label for name, node in graph.nodes.items()})
+    return _check_distinct(
+        {label: configured.get(label) or snake_case(label) for label in labels}, "labels", "graph.nodes.X.label"
     )
 
 
@@ -295,30 +297,36 @@ def type_names(types: Iterable[str], graph: GraphSettings, source: Neo4jSource) 
     Raises:
         ConfigError: two types would be one relation.
     """
-    given = _given("relations", {name: relation.cypher_type for name, relation in graph.relations.items()})
-    given |= {entry.type: entry.relation for entry in source.interactions if entry.type and entry.relation}
-    found = {kind: given.get(kind) or snake_case(kind) for kind in types}
-    return _one_each(found, "relationship types", "graph.relations.X.cypher_type")
+    configured = _configured("relations", {name: relation.cypher_type for name, relation in graph.relations.items()})
+    configured |= {entry.type: entry.relation for entry in source.interactions if entry.type and entry.relation}
+    names = {kind: configured.get(kind) or snake_case(kind) for kind in types}
+    return _check_distinct(names, "relationship types", "graph.relations.X.cypher_type")
 
 
-def _given(section: str, names: Mapping[str, str | None]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _configured(section: str, names: Mapping[str, str | None]) -> dict[str, str]:
+    """Name in the graph of each name in the database that the settings give."""
+    configured: dict[str, str] = {}
     for name, stored in names.items():
-        if stored in found:
-            raise ConfigError(f"graph.{section}: {found[stored]} and {name} are both {stored!r} in Neo4j")
+        if stored in configured:
+            raise ConfigError(f"graph.{section}: {configured[stored]} and {name} are both {stored!r} in Neo4j")
         if stored is not None:
-            found[stored] = name
-    return found
+            configured[stored] = name
+    return configured
 
 
-def _one_each(names: dict[str, str], what: str, key: str) -> dict[str, str]:
+def _check_distinct(names: dict[str, str], kind: str, key: str) -> dict[str, str]:
+    """The same names.
+
+    Raises:
+        ConfigError: two of them are equal.
+    """
     by_name: dict[str, list[str]] = {}
     for stored, name in names.items():
         by_name.setdefault(name, []).append(stored)
     for name, same in sorted(by_name.items()):
         if len(same) > 1:
             raise ConfigError(
-                f"the {what} {', '.join(map(repr, sorted(same)))} would all be called {name!r}: tell them apart by "
+                f"the {kind} {', '.join(map(repr, sorted(same)))} would all be called {name!r}: tell them apart by "
                 f"{key}, or name those to read in sources.neo4j"
             )
     return names
@@ -330,16 +338,16 @@ def key_property(label: str, name: str, catalog: Catalog, graph: GraphSettings) 
     Raises:
         ConfigError: there is none, or the one that is named is not there.
     """
-    there = sorted(catalog.labels[label].properties)
-    given = graph.nodes[name].key if name in graph.nodes else "id"
-    if given in there:
-        return given
-    listed = f"the properties of {label} nodes are {', '.join(there) or 'none'}"
-    if given != "id" and ":" not in given:  # an IRI is for nodes from RDF
-        raise ConfigError(f"graph.nodes.{name}.key = {given!r} is no property of {label} nodes; {listed}")
-    if "id" in there:
+    properties = sorted(catalog.labels[label].properties)
+    key = graph.nodes[name].key if name in graph.nodes else "id"
+    if key in properties:
+        return key
+    listed = f"the properties of {label} nodes are {', '.join(properties) or 'none'}"
+    if key != "id" and ":" not in key:  # an IRI is for nodes from RDF
+        raise ConfigError(f"graph.nodes.{name}.key = {key!r} is no property of {label} nodes; {listed}")
+    if "id" in properties:
         return "id"
-    unique = [key for key in catalog.labels[label].unique if key in there]
+    unique = [property for property in catalog.labels[label].unique if property in properties]
     if len(unique) == 1:
         return unique[0]
     why = f"uniqueness constraints on {' and '.join(unique)}" if unique else "no uniqueness constraint"

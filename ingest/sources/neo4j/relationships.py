@@ -85,17 +85,17 @@ def _by_kinds(reading: SnapshotReading, type: str, nodes: Nodes) -> list[Relatio
     src, dst = (np.searchsorted(nodes.internal, table[end].to_numpy()) for end in ("source", "target"))
     loops = np.flatnonzero(src == dst)
     reading.context.report.add("self-loops", len(loops), "relationships of a node with itself, kept", [type])
-    lost = (nodes.kind[src] < 0) | (nodes.kind[dst] < 0)
-    if lost.any():
+    without_id = (nodes.kind[src] < 0) | (nodes.kind[dst] < 0)
+    if without_id.any():
         reading.context.report.set_aside(
-            account, "relationships of nodes without an id", int(lost.sum()), "one of their ends was set aside"
+            account, "relationships of nodes without an id", int(without_id.sum()), "one of their ends was set aside"
         )
     reading.context.check(account)
     width = len(nodes.kinds)
-    code = np.where(lost, -1, nodes.kind[src] * width + nodes.kind[dst])
+    code = np.where(without_id, -1, nodes.kind[src] * width + nodes.kind[dst])
     columns = [name for name in table.column_names if name.startswith(PREFIX)]
     groups = []
-    for value in np.unique(code[~lost]).tolist():
+    for value in np.unique(code[~without_id]).tolist():
         rows = np.flatnonzero(code == value)
         ends = nodes.kinds[value // width], nodes.kinds[value % width]
         part = table.select(columns).take(pa.array(rows))

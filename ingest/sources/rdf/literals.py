@@ -90,14 +90,14 @@ def _best_language(
     return result
 
 
-def _language_rank(tag: str, wanted: list[str]) -> tuple[int, int]:
+def _language_rank(tag: str, languages: list[str]) -> tuple[int, int]:
     """Position in the stated order; an exact tag before a regional one; unlisted tags last."""
-    if tag in wanted:
-        return wanted.index(tag), 0
-    for at, language in enumerate(wanted):
+    if tag in languages:
+        return languages.index(tag), 0
+    for position, language in enumerate(languages):
         if language and tag.startswith(language + "-"):
-            return at, 1
-    return len(wanted), 0
+            return position, 1
+    return len(languages), 0
 
 
 def _typed(values: Any, kinds: Any, all_kinds: list[tuple[str, str]]) -> tuple[Any, BoolArray]:

@@ -2,8 +2,8 @@
 
 Nearly every line of a dump is `<subject> <predicate> <object> .` or `... "text"@en .` with single spaces. Those are cut
 with array operations, some times faster than any parser that makes an object a triple. A distinct IRI outside a plain
-alphabet, and each distinct language tag or datatype, is still shown to the parser; all other lines (blank nodes,
-escapes, comments, mistakes) are left to it. So what is accepted does not depend on which way a line went.
+alphabet, and each distinct language tag or datatype, is checked by the parser; all other lines (blank nodes,
+escapes, comments, mistakes) are parsed by it. So what is accepted does not depend on which way a line went.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ def cut_lines(block: bytes, parse: Callable[[bytes], list[Any]]) -> Lines | None
     # Exactly two quotes before the end of the line, and neither escapes nor carriage returns.
     literal &= (closing < end) & (quotes[np.minimum(opening + 2, len(quotes) - 1)] > end)
     for forbidden in (BACKSLASH, RETURN):
-        found = np.flatnonzero(data == forbidden)
-        if len(found):
-            clean = np.searchsorted(found, start) == np.searchsorted(found, end)
+        places = np.flatnonzero(data == forbidden)
+        if len(places):
+            clean = np.searchsorted(places, start) == np.searchsorted(places, end)
             literal &= clean
             node &= clean
     plain = literal | node

@@ -59,8 +59,8 @@ class Statements:
 
     def has_predicate(self, iris: Collection[str], predicates: Any) -> BoolArray:
         """Which of `predicates` (positions of terms) are among `iris`, (n,)."""
-        wanted = [n for n in self.predicates.tolist() if self.terms[n] in iris]
-        return np.isin(predicates, np.array(wanted, dtype=predicates.dtype))
+        numbers = [n for n in self.predicates.tolist() if self.terms[n] in iris]
+        return np.isin(predicates, np.array(numbers, dtype=predicates.dtype))
 
     def keep_edges(self, kept: BoolArray) -> None:
         """Keep some of the facts whose object is a node."""

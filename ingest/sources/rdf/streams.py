@@ -14,7 +14,7 @@ _CUT_OFF = expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]
 
 
 class CountedStream:
-    """A file that tells a progress task how far it was read."""
+    """A file that reports to a progress task how far it was read."""
 
     def __init__(self, raw: IO[bytes], task: Task) -> None:
         self._raw = raw

@@ -120,9 +120,9 @@ def _node_table(
     title = next(
         (
             attribute_names[n]
-            for wanted in TITLE_ATTRIBUTES
+            for attribute in TITLE_ATTRIBUTES
             for n in sorted(groups, key=lambda n: facts.terms[n])
-            if local_name(facts.terms[n]) == wanted and attribute_names[n] in columns
+            if local_name(facts.terms[n]) == attribute and attribute_names[n] in columns
         ),
         None,
     )
@@ -134,12 +134,12 @@ def _node_table(
 def _main_class(name: str, facts: Statements, types: NodeTypes) -> str | None:
     """The class that most nodes of a type have."""
     numbers, counts = np.unique(types.classes[:, 1], return_counts=True)
-    own = [
+    candidates = [
         (-c, facts.terms[n])
         for n, c in zip(numbers.tolist(), counts.tolist(), strict=True)
         if types.class_names[n] == name
     ]
-    return min(own)[1] if own else None
+    return min(candidates)[1] if candidates else None
 
 
 def _other_classes(name: str, members: IntArray, row: IntArray, facts: Statements, types: NodeTypes) -> Any | None:

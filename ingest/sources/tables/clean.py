@@ -40,7 +40,7 @@ def clean_events(
     Raises:
         InvalidDataError: a column is missing, or too many rows cannot be used.
     """
-    wanted = {
+    required = {
         "user": names.user,
         "item": names.item,
         "value": value,
@@ -49,7 +49,7 @@ def clean_events(
         "weight": names.weight,
     }
     optional = {role: role for role in ("rating", "timestamp", "weight")}
-    table = _clean(rows, pick(rows, wanted, optional), context, kind=kind, ids=("user", "item", "value"))
+    table = _clean(rows, pick(rows, required, optional), context, kind=kind, ids=("user", "item", "value"))
     if rows.ordered:
         table = table.append_column("order", pa.array(np.arange(table.num_rows)))
     if value is None:
@@ -100,18 +100,18 @@ def clean_attributes(
         InvalidDataError: a column is missing, or too many rows cannot be used.
     """
     others = {column: column for column in rows.table.column_names if column != id}
-    wanted = dict(others if columns is None else columns)
-    if reserved := sorted(RESERVED_ATTRIBUTES & set(wanted)):
+    column_of = dict(others if columns is None else columns)
+    if reserved := sorted(RESERVED_ATTRIBUTES & set(column_of)):
         raise ConfigError(
             f"attributes of {node} cannot be called {', '.join(reserved)}: give the column another name in `columns`"
         )
     account = context.report.source(rows.name, "attributes")
-    cleaner = Cleaner(rows, pick(rows, {"id": id, **wanted}), context.report, account)
+    cleaner = Cleaner(rows, pick(rows, {"id": id, **column_of}), context.report, account)
     cleaner.ids("id")
     context.check(account)
     table = cleaner.result()
     arrays = {"id": table["id"].combine_chunks()}
-    for attribute in wanted:
+    for attribute in column_of:
         if lists and attribute in lists:
             arrays[attribute] = pc.split_pattern(table[attribute].cast(pa.string()), lists[attribute])
         else:

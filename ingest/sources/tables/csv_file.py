@@ -25,7 +25,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from ingest.sources.tables.csv_records import CsvRecords, find_records
@@ -50,6 +49,8 @@ def read_csv(path: Path, *, name: str, separator: str, header: Sequence[str] | N
         InvalidDataError: the file is empty, no UTF-8 text, or names a column twice.
         OSError, EOFError, zlib.error: it cannot be opened or decompressed.
     """
+    import duckdb  # takes .08 s, which a refresh that finds nothing new need not wait
+
     if len(separator.encode()) != 1 or separator in '"\r\n':
         raise InvalidDataError(f"{separator!r} cannot separate the cells of {name}: give one ASCII character")
     head = _head(path)
@@ -65,7 +66,8 @@ def read_csv(path: Path, *, name: str, separator: str, header: Sequence[str] | N
         return find_records(_text(path, name), separator=separator, width=len(columns), header=not header)
 
     def place(row: int) -> str:
-        return f"{name}:{records().lines[row]}"
+        lines = records().lines
+        return f"{name}:{lines[row]}" if row < len(lines) else f"{name}, row {row}"
 
     # DuckDB takes blank lines for rows of one empty cell, and the characters of a pattern in a path for a pattern.
     if len(columns) > 1 and not head.startswith((b"\n", b"\r")) and not glob.has_magic(str(path)):
@@ -73,9 +75,9 @@ def read_csv(path: Path, *, name: str, separator: str, header: Sequence[str] | N
             return Rows(_parse(path, columns, separator, header=not header), name, place)
         except duckdb.Error:
             pass  # find out which lines are bad
-    found = records()
-    table = _parse_text(found, columns, separator, name)
-    return Rows(table, name, place, found.bad_lines, [f"{name}:{example}" for example in found.examples])
+    good = records()
+    table = _parse_text(good, columns, separator, name)
+    return Rows(table, name, place, good.bad_lines, [f"{name}:{example}" for example in good.examples])
 
 
 def open_plain(path: Path) -> Any:
@@ -126,6 +128,8 @@ def _parse(path: Path, columns: Sequence[str], separator: str, *, header: bool, 
     Raises:
         duckdb.Error: it is not well-formed.
     """
+    import duckdb
+
     # DuckDB takes names that differ only in case for the same, so it gets others.
     types = {f"c{position}": "VARCHAR" for position in range(len(columns))}
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
@@ -142,6 +146,8 @@ def _parse(path: Path, columns: Sequence[str], separator: str, *, header: bool, 
 
 def _parse_text(records: CsvRecords, columns: Sequence[str], separator: str, name: str) -> Any:
     """The Arrow table of the good records of a file."""
+    import duckdb
+
     if not len(records.lines):
         return pa.table({column: pa.array([], pa.string()) for column in columns})
     with TemporaryDirectory(prefix="graphrecall-") as folder:

@@ -33,7 +33,7 @@ class Rows:
 
 
 def frame_table(frame: Any, name: str) -> Any:
-    """An Arrow table of anything that speaks the Arrow C stream, or of a mapping of columns.
+    """An Arrow table of an object with the Arrow C stream interface, or of a mapping of columns.
 
     Raises:
         InvalidDataError: it is neither, or a column mixes types.
@@ -71,28 +71,28 @@ def from_frame(frame: Any, name: str = "data frame") -> Rows:
     return Rows(table, name, lambda row: f"{name}, row {row}")
 
 
-def pick(rows: Rows, wanted: Mapping[str, str | None], optional: Mapping[str, str] | None = None) -> Any:
-    """The wanted columns under their roles' names.
+def pick(rows: Rows, required: Mapping[str, str | None], optional: Mapping[str, str] | None = None) -> Any:
+    """Columns under the names of their roles.
 
     Args:
         rows: a raw table.
-        wanted: role -> column that must be there (None: not asked for).
-        optional: role -> column taken when it is there.
+        required: role -> column that must exist (None: none).
+        optional: role -> column to take if it exists.
 
     Raises:
-        InvalidDataError: a wanted column is missing; the message names those there.
+        InvalidDataError: a required column is missing; the message names those of the table.
     """
-    there = rows.table.column_names
+    existing = rows.table.column_names
     columns = {}
-    for role, name in wanted.items():
+    for role, name in required.items():
         if name is None:
             continue
-        if name not in there:
+        if name not in existing:
             raise InvalidDataError(
-                f"{rows.name} has no column {name!r} (for {role}); the columns there are {', '.join(there)}"
+                f"{rows.name} has no column {name!r} (for {role}); the columns there are {', '.join(existing)}"
             )
         columns[role] = rows.table[name]
     for role, name in (optional or {}).items():
-        if role not in columns and name in there and name not in wanted.values():
+        if role not in columns and name in existing and name not in required.values():
             columns[role] = rows.table[name]
     return pa.table(columns)

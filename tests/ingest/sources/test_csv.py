@@ -24,22 +24,22 @@ PIECES = st.lists(st.sampled_from(["x", "yy", '"', '""', '"x"', ",", ",", "\n", 
 @settings(max_examples=500)
 @given(PIECES)
 def test_no_line_is_lost_and_no_record_is_invented(text: str) -> None:
-    found = find_records((HEADER + text).encode(), separator=",", width=3, header=True)
-    good = list(csv.reader(io.StringIO(found.text.decode(), newline=""), strict=True))
-    assert len(good) == len(found.lines)
+    records = find_records((HEADER + text).encode(), separator=",", width=3, header=True)
+    good = list(csv.reader(io.StringIO(records.text.decode(), newline=""), strict=True))
+    assert len(good) == len(records.lines)
     lines = (HEADER + text).split("\n")
     taken = 0
-    for cells, line, raw in zip(good, found.lines.tolist(), _split(found.text.decode(), good), strict=True):
+    for cells, line, raw in zip(good, records.lines.tolist(), _split(records.text.decode(), good), strict=True):
         assert len(cells) >= 3
         assert not any(cells[3:])
         assert raw == "\n".join(lines[line - 1 : line - 1 + raw.count("\n") + 1])
         taken += len([part for part in raw.split("\n") if part])
     filled = len([line for line in lines[1:] if line])
-    blank_in_bad = found.bad_lines - (filled - taken)
+    blank_in_bad = records.bad_lines - (filled - taken)
     assert 0 <= blank_in_bad <= len([line for line in lines[1:] if not line])
     if '"' not in text:
         assert blank_in_bad == 0
-        assert found.bad_lines == len([line for line in lines[1:] if line and len(_trimmed(line.split(","))) != 3])
+        assert records.bad_lines == len([line for line in lines[1:] if line and len(_trimmed(line.split(","))) != 3])
 
 
 def _split(text: str, records: list[list[str]]) -> list[str]:
@@ -83,27 +83,27 @@ def test_a_lone_quote_takes_no_other_line_with_it(tmp_path: Path, rest: str) -> 
     path = tmp_path / "r.csv"
     rows = "".join(f"u{n},i{n},4\n" for n in range(150))
     path.write_text(f'{HEADER}u,i,5\n"v,i,5\n{rows}{rest}')
-    found = read_file(path, name="r.csv")
-    assert found.table.num_rows == 151 + ("quoted" in rest)
-    assert found.bad_lines == 1 + (rest.count('"') == 1)
-    assert found.bad_examples[0] == 'r.csv:3: a quote is not closed, or text follows it: "v,i,5'
-    assert found.place(0) == "r.csv:2"
-    assert found.place(1) == "r.csv:4"
+    rows_read = read_file(path, name="r.csv")
+    assert rows_read.table.num_rows == 151 + ("quoted" in rest)
+    assert rows_read.bad_lines == 1 + (rest.count('"') == 1)
+    assert rows_read.bad_examples[0] == 'r.csv:3: a quote is not closed, or text follows it: "v,i,5'
+    assert rows_read.place(0) == "r.csv:2"
+    assert rows_read.place(1) == "r.csv:4"
 
 
 def test_two_lone_quotes_that_could_be_one_long_cell_count_every_line_between_them(tmp_path: Path) -> None:
     rows = "".join(f"u{n},i{n},4\n" for n in range(150))
     (tmp_path / "r.csv").write_text(f'{HEADER}u,i,5\n"v,i,5\n{rows}u9,i9,"\n')
-    found = read_file(tmp_path / "r.csv", name="r.csv")
-    assert (found.table.num_rows, found.bad_lines) == (1, 152)
+    rows_read = read_file(tmp_path / "r.csv", name="r.csv")
+    assert (rows_read.table.num_rows, rows_read.bad_lines) == (1, 152)
 
 
 def test_a_record_of_several_lines_with_the_wrong_width_is_bad_with_all_its_lines(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text(HEADER + 'u,"one\n\ntwo"\nu,i,5\n')
-    found = read_file(tmp_path / "r.csv", name="r.csv")
-    assert found.table.to_pylist() == [{"a": "u", "b": "i", "c": "5"}]
-    assert found.bad_lines == 3
-    assert found.bad_examples == ['r.csv:2: 2 cells where 3 are expected: u,"one']
+    rows_read = read_file(tmp_path / "r.csv", name="r.csv")
+    assert rows_read.table.to_pylist() == [{"a": "u", "b": "i", "c": "5"}]
+    assert rows_read.bad_lines == 3
+    assert rows_read.bad_examples == ['r.csv:2: 2 cells where 3 are expected: u,"one']
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_record_of_several_lines_with_the_wrong_width_is_bad_with_all_its_line
         'a,b\n"x", "y"\n"z" ,w\n',
     ],
 )
-def test_the_same_rows_in_other_dress(tmp_path: Path, text: str) -> None:
+def test_files_that_are_written_differently_hold_the_same_rows(tmp_path: Path, text: str) -> None:
     for name, data in (("r.csv", text.encode()), ("r.csv.gz", gzip.compress(text.encode()))):
         (tmp_path / name).write_bytes(data)
         rows = read_file(tmp_path / name, name=name)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import GraphBuilder, GraphSettings, QualityReport, QualitySettings
-from ingest.sources.tables import from_frame, infer_type, read_file, to_floats, to_ids, to_seconds
+from ingest.sources.tables import from_frame, read_file
 from kg import Event, KnowledgeGraph, RelationKey
 from kg.errors import ConfigError, InvalidDataError
 
@@ -146,71 +146,10 @@ def test_the_latest_of_duplicates_wins_whatever_the_order(tmp_path: Path) -> Non
         assert report.sources[0].set_aside == 0
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (["1", " b ", "007", "1.0", ""], ["1", "b", "007", "1.0", None]),
-        (pa.array([1, None, 3]), ["1", None, "3"]),
-        (pa.array([1.0, float("nan"), 3.0]), ["1", None, "3"]),
-        (pa.array(["a", "b", "a"]).dictionary_encode(), ["a", "b", "a"]),
-        (pa.array(["a"], pa.large_string()), ["a"]),
-        (pa.array(["a"], pa.string_view()), ["a"]),
-        (pa.array([None, None]), [None, None]),
-    ],
-)
-def test_ids_are_strings(values: Any, expected: list[str | None]) -> None:
-    assert to_ids(pa.array(values) if isinstance(values, list) else values).to_pylist() == expected
-
-
-def test_fractions_and_dates_are_no_ids() -> None:
-    for values in (pa.array([1.5]), pa.array([dt.date(2020, 1, 1)]), pa.array([True])):
-        with pytest.raises(InvalidDataError, match="no ids"):
-            to_ids(values)
-
-
 def test_numbers_of_a_column_and_text_are_the_same_id() -> None:
     for ids in ([1, 2], [1.0, 2.0], ["1", "2"], np.array([1, 2], dtype=np.uint8)):
         graph, _ = build({"user_id": ids, "item_id": ids})
         assert triples(graph) == [("1", "1"), ("2", "2")]
-
-
-NOON = 1_583_064_000  # 2020-03-01T12:00:00Z
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (pa.array([NOON, 0]), [NOON, 0]),
-        (pa.array([NOON + 0.9]), [NOON]),
-        (pa.array([str(NOON), f"{NOON}.5", f" {NOON} "]), [NOON, NOON, NOON]),
-        (
-            pa.array(
-                ["2020-03-01T12:00:00Z", "2020-03-01T13:00:00+01:00", "2020-03-01 12:00:00", "2020-03-01T12:00:00.250"]
-            ),
-            [NOON] * 4,
-        ),
-        (pa.array(["2020-03-01", "2020-03-01T12:00"]), [NOON - 43_200, NOON]),
-        (pa.array([dt.datetime(2020, 3, 1, 12)]), [NOON]),
-        (pa.array([dt.datetime(2020, 3, 1, 12)], pa.timestamp("ns")), [NOON]),
-        (pa.array([dt.datetime(2020, 3, 1, 12, tzinfo=dt.UTC)], pa.timestamp("ms", "Europe/Berlin")), [NOON]),
-        (pa.array([dt.date(2020, 3, 1)]), [NOON - 43_200]),
-    ],
-)
-def test_timestamps_become_utc_seconds(values: Any, expected: list[int]) -> None:
-    seconds, missing, bad = to_seconds(values)
-    assert seconds.tolist() == expected
-    assert not missing.any()
-    assert not bad.any()
-
-
-def test_times_that_are_none_are_told_from_those_that_are_wrong() -> None:
-    seconds, missing, bad = to_seconds(pa.array([None, "", "NaT", "soon", "2001-02-30", "2020-03-01", "1e999"]))
-    assert missing.tolist() == [True, True, True, False, False, False, True]
-    assert bad.tolist() == [False, False, False, True, True, False, False]
-    assert seconds[5] == NOON - 43_200
-    floats, missing, bad = to_floats(pa.array([" 4.5", "+1e1", "NaN", None, "x"]))
-    assert floats[:2].tolist() == [4.5, 10.0]
-    assert (missing.tolist(), bad.tolist()) == ([False, False, True, True, False], [False] * 4 + [True])
 
 
 def frames() -> dict[str, Any]:
@@ -262,21 +201,6 @@ def test_files_without_a_header_and_with_another_separator(tmp_path: Path) -> No
     assert rows.table.to_pydict() == {"a": ["1", "6"], "b": ["2", "7"]}
     assert rows.place(1) == "r.csv:3"
     assert rows.bad_examples[0].startswith("r.csv:2: 3 cells")
-
-
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [
-        (["1", "-2", None], [1, -2, None]),
-        (["1", "2.5"], [1.0, 2.5]),
-        (["007", "1"], ["007", "1"]),
-        (["true", "False", None], [True, False, None]),
-        (["1", "x"], ["1", "x"]),
-        ([None, None], [None, None]),
-    ],
-)
-def test_types_of_text_columns(cells: list[str | None], expected: list[Any]) -> None:
-    assert infer_type(pa.array(cells, pa.string())).to_pylist() == expected
 
 
 def test_items_the_graph_lacks_are_kept_and_counted_and_strict_refuses() -> None:
