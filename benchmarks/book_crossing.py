@@ -23,7 +23,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,9 @@ from recall.channels import (
     Spectral,
     SpectralConfig,
 )
-from recall.contracts import Channel, Queries
-from recall.fusion.fusion import Fusion
+from recall.contracts import Channel, FitData, LoadData, Query
+from recall.fusion import FusionConfig
+from recall.pipeline import Pipeline
 from recall.quality.assess import exact_channel
 from recall.quality.measure import measure
 
@@ -140,6 +141,16 @@ class Part:
     groups: Sequence[Group]
     nobody: Group
     pairs: Pairs
+
+    @cached_property
+    def data(self) -> LoadData:
+        """What the channels of the part share."""
+        return LoadData.of(self.graph)
+
+    @property
+    def fit_data(self) -> FitData:
+        """What they are fitted on."""
+        return FitData(graph=self.graph, history=self.data.history)
 
     @classmethod
     def of(cls, graph: KnowledgeGraph, split: Split, pairs: Pairs) -> Part:
@@ -254,7 +265,7 @@ def choose(options: Sequence[tuple[str, Make]], part: Part) -> tuple[str, Make]:
     """The option with the best NDCG@20 on the second part."""
     if len(options) == 1:
         return options[0]
-    reached = [_ndcg(make().fit(part.graph), part) for _, make in options]
+    reached = [_ndcg([make().fit(part.fit_data)], part) for _, make in options]
     return options[int(np.argmax(reached))]
 
 
@@ -286,23 +297,23 @@ def served(recipe: Recipe, part: Part, *, seed: int) -> tuple[str, Channel]:
     trained = train(recipe, part, seed=seed)
     note = f"{recipe.training.max_steps} steps"
     if not recipe.popularity:
-        return note, exact_channel(trained, part.graph)
-    options = [(w, exact_channel(with_popularity(trained, part.popularity, w), part.graph)) for w in POPULARITY]
-    weight, channel = options[int(np.argmax([_ndcg(channel, part) for _, channel in options]))]
+        return note, exact_channel(trained, part.data)
+    options = [(w, exact_channel(with_popularity(trained, part.popularity, w), part.data)) for w in POPULARITY]
+    weight, channel = options[int(np.argmax([_ndcg([channel], part) for _, channel in options]))]
     return f"{note}, popularity {weight:g} (last seed)", channel
 
 
-def fused(channels: Mapping[str, Channel], part: Part) -> tuple[str, Channel]:
+def fused(channels: Mapping[str, Channel], part: Part) -> tuple[str, Pipeline]:
     """Several channels, their weights chosen on the second part."""
     weights = chosen_weights(channels, part.graph, part.validation, k=K)
-    return f"{told(weights)} (last seed)", Fusion.of(channels, part.graph).reweighted(weights)
+    return f"{told(weights)} (last seed)", Pipeline(channels, part.data.history, fusion=FusionConfig(weights=weights))
 
 
-def pair_scores(channel: Channel, users: IntArray, items: IntArray, graph: KnowledgeGraph) -> Values:
-    """A channel's scores of pairs, 0 where it has no evidence.
+def pair_scores(pipeline: Pipeline, users: IntArray, items: IntArray, graph: KnowledgeGraph) -> Values:
+    """A pipeline's scores of pairs, 0 where it has no evidence.
 
     Args:
-        channel: fitted.
+        pipeline: of fitted channels.
         users: positions, int64 (n,).
         items: positions, int64 (n,).
         graph: the users' graph.
@@ -317,19 +328,19 @@ def pair_scores(channel: Channel, users: IntArray, items: IntArray, graph: Knowl
     place[order] = np.arange(len(row)) - starts[row[order]]
     wanted = np.full((len(who), int(place.max(initial=0)) + 1), -1, dtype=np.int64)
     wanted[row, place] = items
-    queries = Queries.of_users(who, graph.users)
+    queries = Query.of_users(who, graph.users)
     found = np.zeros(wanted.shape)
     for rows, block in queries.blocks(_BLOCK):
-        found[rows] = channel.scored(block).at(wanted[rows])
+        found[rows] = pipeline.score(block).at(wanted[rows])
     result: Values = found[row, place]
     return result
 
 
-def judge(table: Table, model: str, channel: Channel, part: Part, *, seconds: float, note: str) -> None:
-    """Measure one fitted channel on the test part, into the table."""
+def judge(table: Table, model: str, pipeline: Pipeline, part: Part, *, seconds: float, note: str) -> None:
+    """Measure a pipeline on the test part, into the table."""
     fallback = _fallback(part)
     nobody = measure(fallback, [part.nobody], trained_on=part.graph, ks=(K,))[0]
-    for evaluation in measure(channel, part.groups, trained_on=part.graph, ks=(K,)):
+    for evaluation in measure(pipeline, part.groups, trained_on=part.graph, ks=(K,)):
         found = {evaluation.group: (evaluation.user, evaluation.values)}
         if evaluation.group == WITH:
             joined = {metric: np.concatenate([evaluation.values[metric], nobody.values[metric]]) for metric in RANKING}
@@ -340,7 +351,7 @@ def judge(table: Table, model: str, channel: Channel, part: Part, *, seconds: fl
             scores.users.append(user)
             for metric in RANKING:
                 scores.values.setdefault(metric, []).append(values[metric])
-    for group, metric, labels, users, probability in _labelled(channel, part):
+    for group, metric, labels, users, probability in _labelled(pipeline, part):
         if group == WITHOUT and model != "popularity":
             continue
         scores = table.of(group, model)
@@ -350,7 +361,7 @@ def judge(table: Table, model: str, channel: Channel, part: Part, *, seconds: fl
             scores.labelled.setdefault("f1", []).append(f1_score(labels, probability >= 0.5))
 
 
-def _labelled(channel: Channel, part: Part) -> Iterator[tuple[str, str, npt.NDArray[np.bool_], IntArray, Values]]:
+def _labelled(pipeline: Pipeline, part: Part) -> Iterator[tuple[str, str, npt.NDArray[np.bool_], IntArray, Values]]:
     """Group, metric, labels, users and calibrated probabilities of the labelled test pairs."""
     valid, test = part.pairs.of(VALID), part.pairs.of(TEST)
     ours = {name: part.likes.counts[pairs.user] > 0 for name, pairs in (("valid", valid), ("test", test))}
@@ -359,7 +370,7 @@ def _labelled(channel: Channel, part: Part) -> Iterator[tuple[str, str, npt.NDAr
     chance = lone(likes[test.item[~ours["test"]], None])
     rest = test.select(~ours["test"])
     known, asked = valid.select(ours["valid"]), test.select(ours["test"])
-    score, wanted = (pair_scores(channel, pairs.user, pairs.item, part.graph) for pairs in (known, asked))
+    score, wanted = (pair_scores(pipeline, pairs.user, pairs.item, part.graph) for pairs in (known, asked))
     features = {
         LABELLED[0]: (score[:, None], wanted[:, None]),
         LABELLED[1]: (np.column_stack([score, likes[known.item]]), np.column_stack([wanted, likes[asked.item]])),
@@ -408,16 +419,30 @@ def run(data: Path, seeds: int, keep: Callable[[Table], Any]) -> Table:
                 chosen[name] = choose(options, part)
             note, make = chosen[name]
             start = time.perf_counter()
-            fitted[name] = make().fit(part.graph)
-            judge(table, name, fitted[name], part, seconds=time.perf_counter() - start, note=note)
+            fitted[name] = make().fit(part.fit_data)
+            judge(
+                table,
+                name,
+                Pipeline([fitted[name]], part.data.history),
+                part,
+                seconds=time.perf_counter() - start,
+                note=note,
+            )
         for name, recipe in MODELS.items():
             start = time.perf_counter()
             note, fitted[name] = served(recipe, part, seed=seed)
-            judge(table, name, fitted[name], part, seconds=time.perf_counter() - start, note=note)
+            judge(
+                table,
+                name,
+                Pipeline([fitted[name]], part.data.history),
+                part,
+                seconds=time.perf_counter() - start,
+                note=note,
+            )
         start = time.perf_counter()
         named = {"heterogeneous": FULL, "rp3beta": "RP3beta", "attributes": "attribute kNN", "popularity": "popularity"}
-        note, channel = fused({short: fitted[name] for short, name in named.items()}, part)
-        judge(table, FUSED, channel, part, seconds=time.perf_counter() - start, note=note)
+        note, pipeline = fused({short: fitted[name] for short, name in named.items()}, part)
+        judge(table, FUSED, pipeline, part, seconds=time.perf_counter() - start, note=note)
         keep(table)
     return table
 
@@ -439,12 +464,13 @@ def main(argv: Sequence[str]) -> None:
 NOTES = (__doc__ or "").strip()
 
 
-def _ndcg(channel: Channel, part: Part) -> float:
-    return measure(channel, [part.validation], trained_on=part.graph, ks=(K,))[0].mean(NDCG)
+def _ndcg(channels: Sequence[Channel], part: Part) -> float:
+    pipeline = Pipeline(channels, part.data.history)
+    return measure(pipeline, [part.validation], trained_on=part.graph, ks=(K,))[0].mean(NDCG)
 
 
-def _fallback(part: Part) -> Channel:
-    return Popularity().fit(part.graph)
+def _fallback(part: Part) -> Pipeline:
+    return Pipeline([Popularity().fit(part.fit_data)], part.data.history)
 
 
 def _restrict(lists: RaggedArray, allowed: npt.NDArray[np.bool_]) -> RaggedArray:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from gnn.evaluation.held_out import Group
 from kg import KnowledgeGraph
-from recall.contracts import Channel, Queries
-from recall.fusion.fusion import Fusion, fit_weights
+from kg.history import InteractionHistory
+from recall.contracts import Channel, Query
+from recall.pipeline import Pipeline
 
 
 def chosen_weights(channels: Mapping[str, Channel], graph: KnowledgeGraph, group: Group, *, k: int) -> dict[str, float]:
@@ -20,8 +21,8 @@ def chosen_weights(channels: Mapping[str, Channel], graph: KnowledgeGraph, group
         group: who is asked, and what validation holds of each.
         k: cut-off.
     """
-    queries = Queries.of_users(group.user, graph.users, seen=group.seen)
-    return fit_weights(Fusion.of(channels, graph), queries, group.truth, k=k)
+    queries = Query.of_users(group.user, graph.users, seen=group.seen)
+    return Pipeline(channels, InteractionHistory.of(graph)).fit_weights(queries, group.truth, k=k)
 
 
 def slug(model: str) -> str:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -37,17 +37,18 @@ from recall.channels import (
     ChebyCF,
     ChebyCFConfig,
     EASEConfig,
-    EmbeddingChannel,
     ItemKNN,
     ItemKNNConfig,
+    LightGCNChannel,
     Popularity,
     RP3Beta,
     RP3BetaConfig,
     Spectral,
     SpectralConfig,
 )
-from recall.contracts import Channel
-from recall.fusion.fusion import Fusion, FusionConfig
+from recall.contracts import Channel, FitData, LoadData
+from recall.fusion import FusionConfig
+from recall.pipeline import Pipeline
 from recall.quality.assess import exact_channel
 from recall.quality.measure import measure
 
@@ -107,9 +108,21 @@ class Task:
         (group, *_) = user_groups(graph, split)
         return cls("test", split.view(graph, "train", "valid"), group)
 
-    def measure(self, channel: Channel) -> Evaluation:
+    @cached_property
+    def data(self) -> LoadData:
+        """What the channels of the task share."""
+        return LoadData.of(self.graph)
+
+    def fit(self, channel: C) -> C:
+        """The channel, fitted on the task's graph."""
+        return channel.fit(FitData(graph=self.graph, history=self.data.history))
+
+    def measure(self, channels: Mapping[str, Channel], weights: Mapping[str, float] | None = None) -> Evaluation:
         """Rank all items."""
-        return measure(channel, [self.group], trained_on=self.graph, ks=(K,))[0]
+        fusion = FusionConfig(weights=weights or {})
+        return measure(
+            Pipeline(channels, self.data.history, fusion=fusion), [self.group], trained_on=self.graph, ks=(K,)
+        )[0]
 
 
 def baselines() -> dict[str, dict[str, Make]]:
@@ -143,7 +156,7 @@ def cached(task: Task, name: str, settings: Any, kind: type[C], make: Callable[[
     folder = CACHE / task.name / f"{name.replace(' ', '_')}-{digest(settings)[:12]}"
     facts = folder / "fit.json"
     if facts.exists():
-        return kind.load(folder), read_json(facts)["seconds"]
+        return kind.load(folder, task.data), read_json(facts)["seconds"]
     start = time.perf_counter()
     channel = make()
     seconds = time.perf_counter() - start
@@ -156,8 +169,7 @@ def cached(task: Task, name: str, settings: Any, kind: type[C], make: Callable[[
 def fitted(task: Task, name: str, make: Make) -> tuple[Channel, float]:
     """A channel without steps, fitted on the task's graph."""
     channel = make()
-    settings = channel.config.model_dump() if hasattr(channel, "config") else {}
-    return cached(task, name, settings, type(channel), lambda: channel.fit(task.graph))
+    return cached(task, name, channel.config.model_dump(), type(channel), lambda: task.fit(channel))
 
 
 @dataclass(frozen=True)
@@ -181,8 +193,11 @@ def choose(name: str, options: dict[str, Make], task: Task) -> Chosen:
     return Chosen(best, options[best], found[best])
 
 
-def reached(task: Task, channel: Channel) -> dict[str, float]:
-    evaluation = task.measure(channel)
+def reached(task: Task, *channels: Channel) -> dict[str, float]:
+    return means(task.measure({channel.name: channel for channel in channels}))
+
+
+def means(evaluation: Evaluation) -> dict[str, float]:
     return {metric: evaluation.mean(metric) for metric in (RECALL, NDCG)}
 
 
@@ -202,7 +217,7 @@ def cheby_options() -> dict[str, ChebyCFConfig]:
 def choose_cheby(task: Task) -> Chosen:
     """The option with the best NDCG on validation; the decomposition is made once."""
     start = ChebyCF()
-    base, _ = cached(task, CHEBY, start.config.model_dump(), ChebyCF, lambda: start.fit(task.graph))
+    base, _ = cached(task, CHEBY, start.config.model_dump(), ChebyCF, lambda: task.fit(start))
     options = cheby_options()
     found = {note: reached(task, base.with_config(config)) for note, config in options.items()}
     best = max(found, key=lambda note: found[note][NDCG])
@@ -211,27 +226,27 @@ def choose_cheby(task: Task) -> Chosen:
     return Chosen(best, partial(ChebyCF, options[best]), found[best])
 
 
-def trained(task: Task, seed: int, *, steps: int, beta: float, prior: float) -> tuple[EmbeddingChannel, float]:
+def trained(task: Task, seed: int, *, steps: int, beta: float, prior: float) -> tuple[LightGCNChannel, float]:
     """The model of a recipe whose steps, beta and prior are known."""
 
-    def train() -> EmbeddingChannel:
+    def train() -> LightGCNChannel:
         known = {"steps": steps, "beta": beta, "prior": prior}
         found = fit(task.graph, GOWALLA.model, GOWALLA.training, **known, context=RunContext(seed=seed))
-        return exact_channel(found, task.graph)
+        return exact_channel(found, task.data)
 
     settings = {**recipe(), "seed": seed, "steps": steps, "beta": beta, "prior": prior}
-    return cached(task, "LightGCN", settings, EmbeddingChannel, train)
+    return cached(task, "LightGCN", settings, LightGCNChannel, train)
 
 
-def trained_on_validation(task: Task, split: Split, graph: KnowledgeGraph) -> tuple[EmbeddingChannel, float]:
+def trained_on_validation(task: Task, split: Split, graph: KnowledgeGraph) -> tuple[LightGCNChannel, float]:
     """The model of the first seed, its steps, beta and prior found by early stopping, and the seconds that took."""
     validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
 
-    def train() -> EmbeddingChannel:
+    def train() -> LightGCNChannel:
         found = fit(task.graph, GOWALLA.model, GOWALLA.training, validation=validation, context=RunContext(seed=0))
-        return exact_channel(found, task.graph)
+        return exact_channel(found, task.data)
 
-    channel, seconds = cached(task, "LightGCN", {**recipe(), "seed": 0}, EmbeddingChannel, train)
+    channel, seconds = cached(task, "LightGCN", {**recipe(), "seed": 0}, LightGCNChannel, train)
     return channel, seconds
 
 
@@ -281,10 +296,12 @@ class Results:
         record("gowalla", rows, data=self.data, seeds=self.seeds, published=published)
 
 
-def timed(task: Task, channel: Channel) -> tuple[Evaluation, float]:
+def timed(
+    task: Task, channels: Mapping[str, Channel], weights: Mapping[str, float] | None = None
+) -> tuple[Evaluation, float]:
     """Measure, and say how long the ranking of all users took."""
     start = time.perf_counter()
-    evaluation = task.measure(channel)
+    evaluation = task.measure(channels, weights)
     return evaluation, round(time.perf_counter() - start, 1)
 
 
@@ -317,7 +334,7 @@ def main(argv: Sequence[str]) -> None:
     fits = [trained(test, seed, steps=steps, beta=beta, prior=prior) for seed in range(arguments.seeds)]
     trainings = [channel for channel, _ in fits]
     if LIGHTGCN in arguments.only:
-        measured = [timed(test, channel) for channel in trainings]
+        measured = [timed(test, {channel.name: channel}) for channel in trainings]
         results.add(
             LIGHTGCN,
             [evaluation for evaluation, _ in measured],
@@ -355,16 +372,13 @@ def run_fused(
         others = {slug(name): fitted(task, name, chosen.make)[0] for name, chosen in parts.items()}
         return {"lightgcn": trained, **others}
 
-    def fusion(task: Task, trained: Channel) -> Fusion:
-        return Fusion.of(channels(task, trained), task.graph, FusionConfig(weights=weights))
-
     weights = chosen_weights(channels(weighing, model), weighing.graph, weighing.group, k=K)
-    found = reached(weighing, fusion(weighing, model))
+    found = means(weighing.measure(channels(weighing, model), weights))
     note = told(weights)
     tell(FUSED, note, found)
     evaluations, rankings = [], []
     for trained_model in models:
-        evaluation, ranking = timed(test, fusion(test, trained_model))
+        evaluation, ranking = timed(test, channels(test, trained_model), weights)
         evaluations.append(evaluation)
         rankings.append(ranking)
     results.add(FUSED, evaluations, rank_seconds=float(np.mean(rankings)), validation=found, chosen=note)
@@ -373,7 +387,7 @@ def run_fused(
 def keep_fitted(results: Results, name: str, chosen: Chosen, test: Task) -> None:
     """Fit the chosen setting on everything but test, and measure it once."""
     channel, seconds = fitted(test, name, chosen.make)
-    evaluation, ranking = timed(test, channel)
+    evaluation, ranking = timed(test, {channel.name: channel})
     results.add(
         name, [evaluation], seconds=round(seconds, 1), rank_seconds=ranking, validation=chosen.reached,
         chosen=chosen.note,

@@ -45,14 +45,14 @@ from kg.topology.adjacency import Adjacency
 from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
 from recall.channels.content_knn import ContentKNN, ContentKNNConfig
 from recall.channels.ease import EASE, EASEConfig
-from recall.channels.embedding import EmbeddingChannel
 from recall.channels.item_knn import ItemKNN, ItemKNNConfig
 from recall.channels.popularity import Popularity
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
-from recall.contracts import Channel
-from recall.fusion.fusion import Fusion, FusionConfig
-from recall.quality.assess import exact_channel
+from recall.contracts import Channel, FitData, LoadData
+from recall.fusion import FusionConfig
+from recall.pipeline import Pipeline
+from recall.quality.assess import exact_channel, exact_pipeline, single
 from recall.quality.measure import measure
 
 K = 20
@@ -129,12 +129,12 @@ class Table:
             yield row
 
 
-def baselines(features: TextFeatures, section: str) -> dict[str, list[tuple[str, Make]]]:
+def baselines(section: str) -> dict[str, list[tuple[str, Make]]]:
     """The settings that validation chooses from, by baseline; cold items alone ask those that can place one."""
     content: dict[str, list[tuple[str, Make]]] = {
         "popularity": [("", Popularity)],
         "content kNN": [
-            (f"{n} neighbours, centred", lambda n=n: ContentKNN(features, ContentKNNConfig(neighbours=n, centre=True)))
+            (f"{n} neighbours, centred", lambda n=n: ContentKNN(ContentKNNConfig(neighbours=n, centre=True)))
             for n in (20, 100, 500)
         ],
         "attribute kNN": [
@@ -167,12 +167,15 @@ def baselines(features: TextFeatures, section: str) -> dict[str, list[tuple[str,
     return content | known
 
 
-def choose(options: list[tuple[str, Make]], groups: list[Group], view: KnowledgeGraph) -> tuple[str, Make]:
+def choose(
+    options: list[tuple[str, Make]], groups: list[Group], view: KnowledgeGraph, features: TextFeatures
+) -> tuple[str, Make]:
     """The option with the best NDCG on the first group."""
     if len(options) == 1:
         return options[0]
     reached = [
-        measure(make().fit(view), groups[:1], trained_on=view, ks=(K,))[0].mean(f"ndcg@{K}") for _, make in options
+        measure(single(make(), view, features=features), groups[:1], trained_on=view, ks=(K,))[0].mean(f"ndcg@{K}")
+        for _, make in options
     ]
     return options[int(np.argmax(reached))]
 
@@ -310,32 +313,39 @@ def run_split(
     if not scales:
         scales |= chosen_factors(graph, split, features)
     models: list[Channel] = []
+    full = LoadData.of(full_view)
+    learned = FitData(graph=full_view, history=full.history, features=features)
     for seed in range(seeds if section == PER_USER else 1):
         start = time.perf_counter()
         plain = bare(train(full_view, MAIN, features, seed=seed))
         seconds = time.perf_counter() - start
-        models.append(exact_channel(plain, full_view))
+        models.append(exact_channel(plain, full))
         for name, found, note in variants(plain, full_view, features, scales, seed=seed):
-            evaluations = measure(EmbeddingChannel.of(found, full_view), groups, trained_on=full_view, ks=(K,))
+            evaluations = measure(exact_pipeline(found, full_view), groups, trained_on=full_view, ks=(K,))
             table.add(name, evaluations, seconds=seconds, note=note)
         keep(table)
     chosen: dict[str, Make] = {}
     known: dict[str, Channel] = {}
-    for name, options in baselines(features, section).items():
-        note, chosen[name] = choose(options, tuning, train_view)
+    for name, options in baselines(section).items():
+        note, chosen[name] = choose(options, tuning, train_view, features)
         start = time.perf_counter()
-        known[name] = chosen[name]().fit(full_view)
+        known[name] = chosen[name]().fit(learned)
         seconds = time.perf_counter() - start
-        table.add(name, measure(known[name], groups, trained_on=full_view, ks=(K,)), seconds=seconds, note=note)
+        table.add(
+            name,
+            measure(Pipeline([known[name]], full.history), groups, trained_on=full_view, ks=(K,)),
+            seconds=seconds,
+            note=note,
+        )
     keep(table)
     if section == PER_USER:
         first = bare(train(train_view, MAIN, features, seed=0))
-        before: dict[str, Channel] = {slug(PLAIN): exact_channel(first, train_view)}
-        before |= {slug(name): chosen[name]().fit(train_view) for name in FUSED_WITH}
+        before: dict[str, Channel] = {slug(PLAIN): exact_channel(first, LoadData.of(train_view))}
+        before |= {slug(name): chosen[name]().fit(FitData.of(train_view, features=features)) for name in FUSED_WITH}
         weights = chosen_weights(before, train_view, tuning[0], k=K)
         for model in models:
             channels = {slug(PLAIN): model, **{slug(name): known[name] for name in FUSED_WITH}}
-            fusion = Fusion.of(channels, full_view, FusionConfig(weights=weights))
+            fusion = Pipeline(channels, full.history, fusion=FusionConfig(weights=weights))
             evaluations = measure(fusion, groups, trained_on=full_view, ks=(K,))
             table.add(FUSED, evaluations, seconds=0.0, note=told(weights))
         keep(table)
@@ -345,7 +355,7 @@ def run_split(
         start = time.perf_counter()
         found = train(full_view, recipe, features, seed=0)
         seconds = time.perf_counter() - start
-        evaluations = measure(EmbeddingChannel.of(found, full_view), groups, trained_on=full_view, ks=(K,))
+        evaluations = measure(exact_pipeline(found, full_view), groups, trained_on=full_view, ks=(K,))
         table.add(name, evaluations, seconds=seconds, note=f"{recipe.steps} steps, beta {found.beta:g}")
         keep(table)
     return table
@@ -392,14 +402,14 @@ def run_cold_items(
         later = added_later(plain, view, features, hidden.hidden_items, scale)
         models.append((f"{CHOSEN}, added after training", later, "folded in"))
         for name, found, note in models:
-            evaluations = measure(EmbeddingChannel.of(found, view), groups, trained_on=view, ks=(K,))
+            evaluations = measure(exact_pipeline(found, view), groups, trained_on=view, ks=(K,))
             table.add(name, evaluations, seconds=seconds, note=note)
-        for name, options in baselines(features, COLD).items():
-            note, make = choose(options, tuning, inner_view)
+        for name, options in baselines(COLD).items():
+            note, make = choose(options, tuning, inner_view, features)
             start = time.perf_counter()
-            channel = make().fit(view)
+            pipeline = single(make(), view, features=features)
             seconds = time.perf_counter() - start
-            table.add(name, measure(channel, groups, trained_on=view, ks=(K,)), seconds=seconds, note=note)
+            table.add(name, measure(pipeline, groups, trained_on=view, ks=(K,)), seconds=seconds, note=note)
         keep(table)
         for name, recipe in RECIPES.items():
             if COLD not in recipe.sections or seed >= recipe.most_seeds:
@@ -407,7 +417,7 @@ def run_cold_items(
             start = time.perf_counter()
             found = train(view, recipe, features, seed=seed)
             seconds = time.perf_counter() - start
-            evaluations = measure(EmbeddingChannel.of(found, view), groups, trained_on=view, ks=(K,))
+            evaluations = measure(exact_pipeline(found, view), groups, trained_on=view, ks=(K,))
             table.add(name, evaluations, seconds=seconds, note=f"{recipe.steps} steps, beta {found.beta:g}")
             keep(table)
     return table
@@ -421,8 +431,8 @@ def run_canary(graph: KnowledgeGraph, split: Split, features: TextFeatures) -> l
     results = []
     for name, candidate in (("as it is", graph), ("with the canary", marked)):
         view = split.view(candidate, "train", "valid")
-        channel = EmbeddingChannel.of(train(view, recipe, features, seed=0), view)
-        evaluation = measure(channel, user_groups(candidate, split)[:1], trained_on=view, ks=(K,))[0]
+        pipeline = exact_pipeline(train(view, recipe, features, seed=0), view)
+        evaluation = measure(pipeline, user_groups(candidate, split)[:1], trained_on=view, ks=(K,))[0]
         results.append(evaluation)
         rows.append({"section": "canary", "model": name, **{metric: evaluation.mean(metric) for metric in METRICS}})
     same = all(np.array_equal(results[0].values[m], results[1].values[m]) for m in results[0].values)

@@ -31,7 +31,7 @@ from recall.channels import Popularity
 from recall.config.deployment import RefreshConfig, load_config
 from recall.jobs.plan import Plan, Reference
 from recall.jobs.stages import warm_training
-from recall.quality.assess import exact_channel
+from recall.quality.assess import exact_pipeline, single
 from recall.quality.measure import rank_group
 
 K = 20
@@ -202,7 +202,7 @@ class Readings:
     def _ranked(self, found: Embeddings, view: KnowledgeGraph, users: Any, seen: RaggedArray) -> Any:
         nothing = RaggedArray.from_pairs(users, np.zeros(len(users), dtype=np.int64), num_rows=len(view.users))
         group = known_group("", users, seen, nothing)
-        return rank_group(exact_channel(found, view), group, K, graph=view)
+        return rank_group(exact_pipeline(found, view), group, K, graph=view)
 
     def _ranked_by_old(
         self, found: Embeddings, part: Part, graph: KnowledgeGraph, users: Any, seen: RaggedArray
@@ -291,7 +291,7 @@ def _lead(found: Embeddings, part: Part) -> float:
     users = np.flatnonzero((truth.counts > 0) & (part.split.positives(part.graph, "train").counts > 0))
     nothing = RaggedArray.from_pairs(users, np.zeros(len(users), dtype=np.int64), num_rows=len(part.graph.users))
     group = known_group("", users, seen, nothing)
-    rankers = (exact_channel(found, part.view), Popularity().fit(part.view))
+    rankers = (exact_pipeline(found, part.view), single(Popularity(), part.view))
     of_model, of_popularity = (
         per_user_metrics(rank_group(ranker, group, K, graph=part.view), truth.take(users), K)["ndcg"].mean()
         for ranker in rankers

@@ -121,20 +121,18 @@ def train(folder: Path, _: int) -> dict[str, float]:
 def serve(folder: Path, _: int) -> dict[str, float]:
     from gnn.graph.embeddings import Embeddings
     from kg.io.graph_folder import load_graph
-    from recall.channels import EmbeddingChannel
-    from recall.contracts import Queries
-    from recall.index.item_index import IndexConfig
+    from recall.contracts import Query
+    from recall.quality.assess import exact_pipeline
 
     def work() -> dict[str, float]:
         graph = load_graph(folder / "graph")
         # Vectors of so few steps have no clusters yet, so that no approximate index would reach its target.
-        exact = IndexConfig(exact_up_to=len(graph.items))
-        channel = EmbeddingChannel.of(Embeddings.load(folder / "model"), graph, index_config=exact)
+        pipeline = exact_pipeline(Embeddings.load(folder / "model"), graph)
         users = np.arange(0, len(graph.users), len(graph.users) // ASKED)[:ASKED]
         start = time.perf_counter()
-        found = channel.recommend(Queries.of_users(users, graph.users), k=20).table
-        if found.num_rows != 20 * ASKED:
-            raise SystemExit(f"{found.num_rows} candidates for {ASKED} users")
+        batch = pipeline.recommend(Query.of_users(users, graph.users), k=20)
+        if len(batch) != 20 * ASKED:
+            raise SystemExit(f"{len(batch)} candidates for {ASKED} users")
         return {"ms_a_user": 1e3 * (time.perf_counter() - start) / ASKED}
 
     return measured(work)

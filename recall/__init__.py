@@ -1,22 +1,31 @@
-"""Candidates and reasons: index, channels, the Recommender, explanations, the refresh job, the command line."""
+"""Candidates and reasons: channels, pipeline, the Recommender, explanations, the refresh job, the command line."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recall.contracts import Candidates
+    from recall.config.deployment import load_config
+    from recall.contracts import Candidates, Channel, Query, Ranker
+    from recall.jobs.refresh import refresh
+    from recall.pipeline import Pipeline
     from recall.serve.recommender import Recommender
 
-__all__ = ["Candidates", "Recommender"]
+__all__ = ["Candidates", "Channel", "Pipeline", "Query", "Ranker", "Recommender", "load_config", "refresh"]
+
+_MODULES = {
+    "Candidates": "recall.contracts",
+    "Channel": "recall.contracts",
+    "Pipeline": "recall.pipeline",
+    "Query": "recall.contracts",
+    "Ranker": "recall.contracts",
+    "Recommender": "recall.serve.recommender",
+    "load_config": "recall.config.deployment",
+    "refresh": "recall.jobs.refresh",
+}
 
 
 def __getattr__(name: str) -> Any:
     # At first use: `graphrecall --help` must not wait for FAISS.
-    if name == "Recommender":
-        from recall.serve.recommender import Recommender
-
-        return Recommender
-    if name == "Candidates":
-        from recall.contracts import Candidates
-
-        return Candidates
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'recall' has no attribute {name!r}")

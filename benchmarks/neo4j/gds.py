@@ -36,8 +36,10 @@ from kg.stores.neo4j.write.load import load_into
 from recall.channels.base import as_matrix
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
-from recall.contracts import Queries
+from recall.contracts import FitData
 from recall.index.top_k import top_k_sparse
+from recall.pipeline import Pipeline
+from recall.quality.measure import rank_group
 
 K = 20
 TUNING_USERS = 2000
@@ -310,7 +312,7 @@ def tune_spectral(task: Task) -> Tuning:
     """The number of factors and the weight of the low-pass filter."""
     tuning = Tuning("graphrecall spectral (GF-CF)")
     for factors in FACTORS:
-        channel = Spectral(SpectralConfig(factors=factors)).fit(task.graph)
+        channel = Spectral(SpectralConfig(factors=factors)).fit(FitData.of(task.graph))
         for alpha in ALPHAS:
             channel.config = SpectralConfig(factors=factors, alpha=alpha)
             tuning.add(channel.config, task.measure(candidates(channel, task)))
@@ -322,7 +324,7 @@ def tune_rp3beta(task: Task) -> Tuning:
     tuning = Tuning("graphrecall RP3beta")
 
     def attempt(config: RP3BetaConfig) -> None:
-        tuning.add(config, task.measure(candidates(RP3Beta(config).fit(task.graph), task)))
+        tuning.add(config, task.measure(candidates(RP3Beta(config).fit(FitData.of(task.graph)), task)))
 
     for alpha, beta in product(WALK_ALPHAS, WALK_BETAS):
         attempt(RP3BetaConfig(alpha=alpha, beta=beta))
@@ -339,12 +341,7 @@ def read_graph(store: Neo4jStore) -> KnowledgeGraph:
 
 def candidates(channel: Any, task: Task) -> IntArray:
     """The channel's best items for the group's users, int64 (n, K)."""
-    queries = Queries.of_users(task.group.user, task.graph.users, seen=task.group.seen)
-    table = channel.recommend(queries, k=K).table
-    ranked = np.full((len(task.group), K), -1, dtype=np.int64)
-    row = np.searchsorted(task.group.user, task.graph.users.index(table["user_id"]))
-    ranked[row, table["rank"].to_numpy() - 1] = task.graph.items.index(table["item_id"])
-    return ranked
+    return rank_group(Pipeline([channel], channel.history), task.group, K, graph=task.graph)
 
 
 def run(context: Context) -> list[dict[str, Any]]:
@@ -408,7 +405,7 @@ def run(context: Context) -> list[dict[str, Any]]:
             clock = Clock.start()
             read = read_graph(store)
             clock.lap("read")
-            channel = make(tuned.best()).fit(read)
+            channel = make(tuned.best()).fit(FitData.of(read))
             clock.lap("fit")
             ranked = candidates(channel, replace(test, graph=read))
             clock.lap("rank")

@@ -24,7 +24,8 @@ from kg.topology.adjacency import Adjacency
 from kg.topology.paths import path_exists
 from kg.topology.search import PathFinder
 from recall.channels import Popularity
-from recall.contracts import Queries
+from recall.contracts import Query
+from recall.quality.assess import single
 
 USERS, ITEMS, PATHS = 40, 5, 1000
 
@@ -69,7 +70,8 @@ def run(context: Context) -> list[dict[str, Any]]:
 def _pairs(graph: KnowledgeGraph) -> list[tuple[str, str]]:
     active = np.unique(graph.interactions.user)
     users = active[np.linspace(0, len(active) - 1, USERS).astype(np.int64)]
-    table = Popularity().fit(graph).recommend(Queries.of_users(users, graph.users), k=ITEMS).table
+    queries = Query.of_users(users, graph.users)
+    table = single(Popularity(), graph).recommend(queries, k=ITEMS).to_arrow(queries.key, graph.items)
     return list(zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True))
 
 

@@ -132,7 +132,7 @@ def written_back(store: Neo4jStore, graph: KnowledgeGraph, run_id: str) -> list[
             "item_id": graph.items.take(place.reshape(-1)),
             "score": random.random(USERS * K).astype(np.float32),
             "rank": np.tile(np.arange(1, K + 1, dtype=np.int32), USERS),
-            "source": pa.repeat(pa.scalar("embedding"), USERS * K),
+            "source": pa.repeat(pa.scalar("lightgcn"), USERS * K),
         }
     )
     stopwatch = Stopwatch()

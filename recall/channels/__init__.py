@@ -1,25 +1,18 @@
-"""Sources of candidates. All follow `recall.contracts.Channel`; nobody asks which one it is."""
-
-from typing import Any
+"""Sources of candidates, one module each, and the registry of their names; see `recall.contracts.Channel`."""
 
 from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
 from recall.channels.cheby import ChebyCF, ChebyCFConfig
 from recall.channels.content_knn import ContentKNN, ContentKNNConfig
 from recall.channels.ease import EASE, EASEConfig
-from recall.channels.embedding import EmbeddingChannel
+from recall.channels.gcn import GCNChannel, GCNChannelConfig
 from recall.channels.item_knn import ItemKNN, ItemKNNConfig
-from recall.channels.popularity import Popularity
+from recall.channels.lightgcn import LightGCNChannel, LightGCNChannelConfig
+from recall.channels.popularity import Popularity, PopularityConfig
+from recall.channels.registry import channel_class, register, registered
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
 
-CHANNELS: dict[str, Any] = {
-    kind.name: kind
-    for kind in (AttributeKNN, ChebyCF, ContentKNN, EASE, EmbeddingChannel, ItemKNN, Popularity, RP3Beta, Spectral)
-}
-"""Every kind of channel by its name, which a saved channel holds."""
-
 __all__ = [
-    "CHANNELS",
     "EASE",
     "AttributeKNN",
     "AttributeKNNConfig",
@@ -28,12 +21,19 @@ __all__ = [
     "ContentKNN",
     "ContentKNNConfig",
     "EASEConfig",
-    "EmbeddingChannel",
+    "GCNChannel",
+    "GCNChannelConfig",
     "ItemKNN",
     "ItemKNNConfig",
+    "LightGCNChannel",
+    "LightGCNChannelConfig",
     "Popularity",
+    "PopularityConfig",
     "RP3Beta",
     "RP3BetaConfig",
     "Spectral",
     "SpectralConfig",
+    "channel_class",
+    "register",
+    "registered",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -15,10 +15,11 @@ from kg.arrays import IntArray
 from kg.errors import ConfigError, InvalidDataError, UnknownIdError
 from kg.settings import Settings
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
-from recall.channels.base import Scores
-from recall.channels.known import Known, rows_with
+from recall.channels.base import item_likes, rows_with_attributes
 from recall.channels.neighbours import NeighbourChannel, cosine_neighbours
-from recall.contracts import Queries
+from recall.channels.scores import FloatArray
+from recall.contracts import Capabilities, FitData, Query
+from recall.contracts.history import rows_with
 
 _BLOCK = 1024
 
@@ -43,23 +44,25 @@ class AttributeKNN(NeighbourChannel):
     in a request count as one liked item that has them.
     """
 
-    name: str = "attribute_knn"
+    name: ClassVar[str] = "attribute_knn"
+    config_type: ClassVar[type[Any]] = AttributeKNNConfig
+    capabilities: ClassVar[Capabilities] = Capabilities(attributes=True)
 
     def __init__(self, config: AttributeKNNConfig | None = None) -> None:
-        super().__init__()
-        self.config = config or AttributeKNNConfig()
+        super().__init__(config)
         self._vectors: Any = csr_matrix((0, 0), dtype=np.float32)
-        self._idf: Scores = np.zeros(0, dtype=np.float32)
+        self._idf: FloatArray = np.zeros(0, dtype=np.float32)
         self._columns: dict[RelationKey, tuple[int, int]] = {}
 
-    def _learn(self, graph: KnowledgeGraph, known: Known) -> None:
-        rows, columns, width = self._incidence(graph)
-        has = csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(known.num_items, width))
+    def _learn(self, data: FitData) -> None:
+        count = data.history.num_items
+        rows, columns, width = self._incidence(data.graph)
+        has = csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(count, width))
         has.data[:] = 1
         frequency = np.bincount(has.indices, minlength=width)
-        self._idf = np.log(max(known.num_items, 1) / np.maximum(frequency, 1)).astype(np.float32)
+        self._idf = np.log(max(count, 1) / np.maximum(frequency, 1)).astype(np.float32)
         self._vectors = _unit_rows(has @ diags(self._idf))
-        super()._learn(graph, known)
+        super()._learn(data)
 
     def _incidence(self, graph: KnowledgeGraph) -> tuple[IntArray, IntArray, int]:
         """Rows (items) and columns (attributes) of the incidence matrix, and its width."""
@@ -100,18 +103,17 @@ class AttributeKNN(NeighbourChannel):
             )
         return [key for key in found if key.name in self.config.relations]
 
-    def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
-        liked = np.bincount(known.liked.values, minlength=known.num_items) > 0
+    def _neighbours(self, data: FitData) -> Iterator[Any]:
+        liked = item_likes(data.history) > 0
         yield from cosine_neighbours(self._vectors, liked=liked, n=self.config.neighbours, block=_BLOCK)
 
-    def _answerable(self, queries: Queries, history: RaggedArray) -> IntArray:
-        given = [row for row, attributes in enumerate(queries.attributes or ()) if attributes]
-        return np.union1d(rows_with(history), np.array(given, dtype=np.int64))
+    def _answerable(self, queries: Query, history: RaggedArray) -> IntArray:
+        return np.union1d(rows_with(history), rows_with_attributes(queries))
 
-    def _asks_more(self, queries: Queries) -> bool:
+    def _asks_more(self, queries: Query) -> bool:
         return any(queries.attributes or ())
 
-    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
+    def _scores(self, queries: Query, history: RaggedArray, columns: IntArray | None) -> FloatArray:
         scores = super()._scores(queries, history, columns)
         if queries.attributes is not None and self._asks_more(queries):
             vectors = self._vectors if columns is None else self._vectors[columns]
@@ -139,9 +141,9 @@ class AttributeKNN(NeighbourChannel):
         has.data[:] = 1
         return _unit_rows(has @ diags(self._idf))
 
-    def _facts(self) -> dict[str, Any]:
+    def _more(self) -> dict[str, Any]:
         columns = [{"relation": list(key), "start": start, "count": n} for key, (start, n) in self._columns.items()]
-        return {"config": self.config.model_dump(), "columns": columns}
+        return {"columns": columns}
 
     def _write(self, folder: Path) -> None:
         save_arrays(
@@ -149,14 +151,11 @@ class AttributeKNN(NeighbourChannel):
             {"idf": self._idf, **pack_csr(self._vectors, "vectors"), **pack_csr(self._similar, "similar")},
         )
 
-    @classmethod
-    def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:
-        channel = cls(AttributeKNNConfig(**facts["config"]))
+    def _read(self, folder: Path, facts: Mapping[str, Any]) -> None:
         arrays = load_arrays(folder / "attributes.safetensors")
-        channel._idf = arrays["idf"]
-        channel._vectors, channel._similar = unpack_csr(arrays, "vectors"), unpack_csr(arrays, "similar")
-        channel._columns = {RelationKey(*c["relation"]): (c["start"], c["count"]) for c in facts["columns"]}
-        return channel
+        self._idf = arrays["idf"]
+        self._vectors, self._similar = unpack_csr(arrays, "vectors"), unpack_csr(arrays, "similar")
+        self._columns = {RelationKey(*c["relation"]): (c["start"], c["count"]) for c in facts["columns"]}
 
 
 def _pairs(given: Mapping[RelationKey, IntArray]) -> Iterator[tuple[RelationKey, IntArray]]:

@@ -1,178 +1,157 @@
-"""Channels that score from a history: what they share, from blocks of scores to ranked candidates."""
+"""Channels that score by a history: what they share."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from kg import KnowledgeGraph, RaggedArray
+from kg import RaggedArray
 from kg.arrays import IntArray
-from kg.errors import ArtifactError, ConfigError, NotFittedError, UnknownIdError
+from kg.errors import ArtifactError, ConfigError, NotFittedError
+from kg.history import InteractionHistory
 from kg.io.files import read_json, write_json
-from recall.channels.known import Known, rows_with
-from recall.channels.scored import DenseScores
-from recall.contracts import Candidates, NoShares, Queries, Scored, Share, Shares, TopK
-from recall.index.top_k import BLOCK_SCORES, check_k, check_positions, mask_out, top_k
+from recall.channels.scores import DeferredScores, DenseScores, FloatArray
+from recall.contracts import Capabilities, FitData, LoadData, NoShares, Query, Scores, Share, Shares, TextEncode
+from recall.contracts.history import liked_items, rows_with
 
-Scores = npt.NDArray[np.float32]
-TextEncode = Callable[[Sequence[str | None]], Scores]
-
-_FORMAT = 1
+HEADER = "channel.json"
+_FORMAT = 2
 
 
 class HistoryChannel(ABC):
-    """A channel whose scores are a function of what somebody likes, so that unknown people are served like users.
+    """A channel whose scores are a function of what somebody likes, so that unknown people are scored like users.
 
     A subclass says how it learns, scores a block and splits a score; rows without evidence get no candidates.
+
+    Attributes:
+        config: hyper-parameters.
+        encode: makes vectors of the texts in requests; None: such requests are refused.
     """
 
-    name: str
+    name: ClassVar[str]
+    config_type: ClassVar[type[Any]]
+    capabilities: ClassVar[Capabilities] = Capabilities()
 
-    def __init__(self) -> None:
-        self._known: Known | None = None
+    def __init__(self, config: Any = None) -> None:
+        self.config = self.config_type() if config is None else config
+        self.encode: TextEncode | None = None
+        self._history: InteractionHistory | None = None
 
     @property
-    def known(self) -> Known:
-        """What the channel remembers of its graph.
+    def history(self) -> InteractionHistory:
+        """What the users of the graph did that the channel was fitted on.
 
         Raises:
             NotFittedError: it has not been fitted.
         """
-        if self._known is None:
-            raise NotFittedError(f"the channel {self.name!r} has not been fitted: call fit(graph) or load(folder)")
-        return self._known
+        if self._history is None:
+            raise not_fitted(self.name)
+        return self._history
 
-    def fit(self, graph: KnowledgeGraph) -> Self:
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """A closed formula has none; see `recall.contracts.Channel`."""
+        return {}
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """None; see `recall.contracts.Channel`."""
+        return {}
+
+    @property
+    def item_vectors(self) -> FloatArray | None:
+        """None; see `recall.contracts.Channel`."""
+        return None
+
+    def fit(self, data: FitData) -> Self:
         """Learn from the positives of a graph; returns itself."""
-        known = Known.of(graph)
-        self._learn(graph, known)
-        self._known = known
+        self._learn(data)
+        self._history, self.encode = data.history, data.encode
         return self
 
-    def recommend(
-        self, queries: Queries, *, k: int, exclude_seen: bool = True, candidates: IntArray | None = None
-    ) -> Candidates:
-        """The best k items for each query; see `recall.contracts.Channel`.
-
-        Raises:
-            ConfigError: k is below 1.
-            UnknownIdError, InvalidDataError: a user or an item is not there.
-        """
-        known = self.known
-        check_k(k)
-        k = min(k, known.num_items)
-        known.check(queries)
-        columns = None if candidates is None else check_positions(candidates, known.num_items, "candidates")
-        width = known.num_items if columns is None else len(columns)
-        items = np.full((len(queries), k), -1, dtype=np.int64)
-        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-        history = known.history(queries)
-        excluded = known.excluded(queries) if exclude_seen else None
+    def score(self, queries: Query) -> Scores:
+        """See `recall.contracts.Channel`."""
+        history = liked_items(queries, self.history)
         rows = self._answerable(queries, history)
-        step = max(1, BLOCK_SCORES // max(width, 1))
-        for start in range(0, len(rows), step):
-            block = rows[start : start + step]
-            left_out = None if excluded is None else excluded.take(block)
-            top = self._top(queries.take(block), history.take(block), left_out, columns, k)
-            items[block], scores[block] = top.items, top.scores
-        return Candidates.from_top_k(TopK(items, scores), key=queries.key, items=known.items, source=self.name)
+        asked, liked = queries.take(rows), history.take(rows)
+        return DeferredScores(
+            lambda columns: DenseScores(self._scores(asked, liked, columns), rows, len(queries), columns)
+        )
 
-    def _top(
-        self, queries: Queries, history: RaggedArray, excluded: RaggedArray | None, columns: IntArray | None, k: int
-    ) -> TopK:
-        """Rank one block."""
-        scores = self._scores(queries, history, columns)
-        if excluded is not None:
-            mask_out(scores, excluded, columns)
-        return top_k(scores, k, columns=columns)
-
-    def scored(self, queries: Queries) -> Scored:
-        """The scores that `recommend` ranks by; see `recall.contracts.Channel`.
-
-        Raises:
-            UnknownIdError: a user or an item is not there.
-        """
-        known = self.known
-        known.check(queries)
-        history = known.history(queries)
-        rows = self._answerable(queries, history)
-        return DenseScores(self._scores(queries.take(rows), history.take(rows), None), rows, len(queries))
-
-    def explain(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
+    def attribute(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
         """Split each score over the user's history: score(u, i) is a sum over the liked items.
 
         The item's side is not split: `item_own` is the whole score.
         """
-        known = self.known
-        return [self._split(known, int(user), int(item)) for user, item in pairs]
+        history = self.history
+        return [self._split(history, int(user), int(item)) for user, item in pairs]
 
-    def _split(self, known: Known, user: int, item: int) -> Shares | NoShares:
-        if not (0 <= user < known.num_users and 0 <= item < known.num_items):
-            raise UnknownIdError(f"the pair ({user}, {item}) points outside the tables of users and items")
-        history = known.liked[user]
-        if not len(history):
+    def _split(self, history: InteractionHistory, user: int, item: int) -> Shares | NoShares:
+        liked = history.liked[user]
+        if not len(liked):
             return NoShares(0.0, "the user likes nothing yet, so there is no history to split the score over")
-        values = self._parts(history, item)
+        values = self._parts(liked, item)
         score = float(values.sum())
-        shares = zip((history + known.first_item).tolist(), values.tolist(), strict=True)
+        shares = zip((liked + history.first_item).tolist(), values.tolist(), strict=True)
         return Shares(
             score=score,
             own=0.0,
-            history=tuple(Share(node, known.interaction, value) for node, value in shares),
+            history=tuple(Share(node, history.interaction, value) for node, value in shares),
             item_own=score,
             neighbours=(),
-            pairs=np.zeros((len(history), 0)),
+            pairs=np.zeros((len(liked), 0)),
             cross=(0.0, 0.0, score),
         )
 
     def save(self, folder: Path) -> None:
-        """Write everything `load` needs into a folder."""
-        self.known.save(folder)
+        """Write what was learned into a folder."""
+        if self._history is None:
+            raise not_fitted(self.name)
+        folder.mkdir(parents=True, exist_ok=True)
         self._write(folder)
-        write_json(folder / "channel.json", {"format": _FORMAT, "channel": self.name, **self._facts()})
+        write_header(folder, self.name, {"config": self.config.model_dump(mode="json"), **self._more()})
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, data: LoadData) -> Self:
         """Read a saved channel.
 
         Raises:
             ArtifactError: it is damaged, of another channel or of another format.
         """
-        facts = read_json(folder / "channel.json")
-        if facts.get("channel") != cls.name or facts.get("format") != _FORMAT:
-            raise ArtifactError(
-                f"{folder} holds the channel {facts.get('channel')!r} in format {facts.get('format')}, "
-                f"not {cls.name!r} in format {_FORMAT}: fit it again"
-            )
-        channel = cls._read(folder, facts)
-        channel._known = Known.load(folder)
-        channel._ready(channel._known)
+        facts = read_header(folder, cls.name)
+        try:
+            channel = cls(cls.config_type(**facts["config"]))
+        except (ConfigError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{folder / HEADER} is damaged: {error}; fit the channel again") from error
+        channel._read(folder, facts)
+        channel._history, channel.encode = data.history, data.encode
+        channel._ready(data.history)
         return channel
 
-    def _answerable(self, queries: Queries, history: RaggedArray) -> IntArray:
+    def _answerable(self, queries: Query, history: RaggedArray) -> IntArray:
         """Rows with anything to score from, int64."""
         return rows_with(history)
 
-    def _facts(self) -> dict[str, Any]:
-        """Configuration, as plain data for channel.json."""
+    def _more(self) -> dict[str, Any]:
+        """What `_read` needs besides configuration and arrays, as plain data for channel.json."""
         return {}
 
-    def _ready(self, known: Known) -> None:
+    def _ready(self, history: InteractionHistory) -> None:
         """Derive, after loading, what is not worth saving."""
         return
 
     @abstractmethod
-    def _learn(self, graph: KnowledgeGraph, known: Known) -> None:
+    def _learn(self, data: FitData) -> None:
         """Fit to a graph."""
 
     @abstractmethod
-    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
+    def _scores(self, queries: Query, history: RaggedArray, columns: IntArray | None) -> FloatArray:
         """A new array of scores, float32 (n, items or columns); -inf where there is no evidence."""
 
     @abstractmethod
@@ -183,10 +162,40 @@ class HistoryChannel(ABC):
     def _write(self, folder: Path) -> None:
         """Write what was learned."""
 
-    @classmethod
     @abstractmethod
-    def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:
-        """A channel from what `_write` and `_facts` wrote."""
+    def _read(self, folder: Path, facts: Mapping[str, Any]) -> None:
+        """Take what `_write` and `_more` wrote."""
+
+
+def not_fitted(name: str) -> NotFittedError:
+    """The error of a channel that is used too early."""
+    return NotFittedError(f"the channel {name!r} has not been fitted: call fit(data) or load(folder, data)")
+
+
+def write_header(folder: Path, name: str, facts: Mapping[str, Any]) -> None:
+    """Write `channel.json`: which channel a folder holds."""
+    write_json(folder / HEADER, {"format": _FORMAT, "channel": name, **facts})
+
+
+def read_header(folder: Path, name: str) -> dict[str, Any]:
+    """What `write_header` wrote for a channel of this name.
+
+    Raises:
+        ArtifactError: the folder holds another channel or another format.
+    """
+    facts = read_json(folder / HEADER)
+    if not isinstance(facts, dict) or facts.get("channel") != name or facts.get("format") != _FORMAT:
+        held = facts if isinstance(facts, dict) else {}
+        raise ArtifactError(
+            f"{folder} holds the channel {held.get('channel')!r} in format {held.get('format')}, "
+            f"not {name!r} in format {_FORMAT}: fit it again"
+        )
+    return facts
+
+
+def item_likes(history: InteractionHistory) -> IntArray:
+    """Users who like each item, int64 (items,)."""
+    return np.bincount(history.liked.values, minlength=history.num_items)
 
 
 def as_matrix(lists: RaggedArray, width: int) -> Any:
@@ -196,12 +205,17 @@ def as_matrix(lists: RaggedArray, width: int) -> Any:
     )
 
 
-def rows_with_text(queries: Queries) -> IntArray:
+def rows_with_text(queries: Query) -> IntArray:
     """Rows whose request carries a text, int64."""
     return np.array([row for row, text in enumerate(queries.text or ()) if text and not text.isspace()], dtype=np.int64)
 
 
-def encode_texts(queries: Queries, encode: TextEncode | None, channel: str) -> Scores | None:
+def rows_with_attributes(queries: Query) -> IntArray:
+    """Rows whose request carries attributes, int64."""
+    return np.array([row for row, attributes in enumerate(queries.attributes or ()) if attributes], dtype=np.int64)
+
+
+def encode_texts(queries: Query, encode: TextEncode | None, channel: str) -> FloatArray | None:
     """Vectors of the requests' texts, float32 (n, text dim), zero where there is none; None without any text.
 
     Raises:
@@ -211,7 +225,7 @@ def encode_texts(queries: Queries, encode: TextEncode | None, channel: str) -> S
         return None
     if encode is None:
         raise ConfigError(
-            f"the channel {channel!r} has no text encoder: give it one (encode=TextEncoder(...).encode), "
+            f"the channel {channel!r} has no text encoder: fit or load it with encode=TextEncoder(...).encode, "
             "or ask without a text"
         )
     return encode(queries.text)

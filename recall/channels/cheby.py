@@ -11,6 +11,7 @@ good as p: what it lacks on the leading eigenvectors is made up by them exactly.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,15 +21,16 @@ from numpy.polynomial import Chebyshev
 from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
-from kg import KnowledgeGraph, RaggedArray
+from kg import RaggedArray
 from kg.arrays import IntArray
 from kg.errors import ConfigError
+from kg.history import InteractionHistory
 from kg.settings import Settings
 from recall.channels.arrays import load_arrays, save_arrays
-from recall.channels.base import HistoryChannel, Scores, as_matrix
+from recall.channels.base import HistoryChannel, as_matrix
 from recall.channels.decomposition import degree_power, leading, normalised
-from recall.channels.known import Known
-from recall.contracts import Queries
+from recall.channels.scores import FloatArray
+from recall.contracts import FitData, Query
 
 _CLOSE = 1e-4  # of the filter, whose values lie between 0 and 1
 _WIDTH = 256  # histories that are filtered at a time
@@ -62,29 +64,29 @@ class ChebyCFConfig(Settings):
 class ChebyCF(HistoryChannel):
     """ChebyCF. Scores are a function of the history alone, so unknown people are scored exactly like users."""
 
-    name: str = "cheby"
+    name: ClassVar[str] = "cheby"
+    config_type: ClassVar[type[Any]] = ChebyCFConfig
 
     def __init__(self, config: ChebyCFConfig | None = None) -> None:
-        super().__init__()
-        self.config = config or ChebyCFConfig()
-        self._vectors: Scores = np.zeros((0, 0), dtype=np.float32)
-        self._eigenvalues: Scores = np.zeros(0, dtype=np.float32)
+        super().__init__(config)
+        self._vectors: FloatArray = np.zeros((0, 0), dtype=np.float32)
+        self._eigenvalues: FloatArray = np.zeros(0, dtype=np.float32)
         self._normalised: Any = csr_matrix((0, 0), dtype=np.float32)
         self._by_item: Any = self._normalised
         self._before = self._after = self._eigenvalues
-        self._gains: Scores = self._eigenvalues
+        self._gains: FloatArray = self._eigenvalues
         self._tail: tuple[float, ...] = ()
 
-    def _learn(self, graph: KnowledgeGraph, known: Known) -> None:
-        self._vectors, values = leading(normalised(known), self.config.factors, seed=self.config.seed)
+    def _learn(self, data: FitData) -> None:
+        self._vectors, values = leading(normalised(data.history), self.config.factors, seed=self.config.seed)
         self._eigenvalues = values**2
-        self._ready(known)
+        self._ready(data.history)
 
-    def _ready(self, known: Known) -> None:
+    def _ready(self, history: InteractionHistory) -> None:
         config = self.config
-        self._normalised = normalised(known)
+        self._normalised = normalised(history)
         self._by_item = self._normalised.T.tocsr()
-        self._before, self._after = degree_power(known, -config.beta), degree_power(known, config.beta)
+        self._before, self._after = degree_power(history, -config.beta), degree_power(history, config.beta)
         whole = plateau(config.degree, config.flatness)
         tail = shorter(whole, max(float(self._eigenvalues[-1]), _CLOSE) if len(self._eigenvalues) else 1.0)
         self._tail = tuple(float(weight) for weight in tail.convert(kind=np.polynomial.Polynomial).coef)
@@ -101,12 +103,12 @@ class ChebyCF(HistoryChannel):
         if (config.factors, config.seed) != (self.config.factors, self.config.seed):
             raise ConfigError("with_config keeps the decomposition: cheby.factors and cheby.seed must stay as they are")
         channel = type(self)(config)
-        channel._vectors, channel._eigenvalues, channel._known = self._vectors, self._eigenvalues, self.known
-        channel._ready(self.known)
+        channel._vectors, channel._eigenvalues, channel._history = self._vectors, self._eigenvalues, self.history
+        channel._ready(self.history)
         return channel
 
-    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
-        signals = as_matrix(history, self.known.num_items) @ diags(self._before)
+    def _scores(self, queries: Query, history: RaggedArray, columns: IntArray | None) -> FloatArray:
+        signals = as_matrix(history, self.history.num_items) @ diags(self._before)
         after = self._after if columns is None else self._after[columns]
         scores = np.empty((len(history), len(after)), dtype=np.float32)
         for start in range(0, len(history), _WIDTH):
@@ -117,7 +119,7 @@ class ChebyCF(HistoryChannel):
         scores[:, after == 0] = -np.inf
         return scores
 
-    def _filtered(self, signals: Scores) -> Scores:
+    def _filtered(self, signals: FloatArray) -> FloatArray:
         """(p(G) + alpha V V^T) x for columns x, float32 (items, n), by Horner's rule."""
         result = self._tail[-1] * signals
         for weight in self._tail[-2::-1]:
@@ -129,23 +131,17 @@ class ChebyCF(HistoryChannel):
 
     def _parts(self, history: IntArray, item: int) -> npt.NDArray[np.float64]:
         # The filter is symmetric: how strongly each liked item reaches this one is how this one reaches them.
-        one = np.zeros((self.known.num_items, 1), dtype=np.float32)
+        one = np.zeros((self.history.num_items, 1), dtype=np.float32)
         one[item] = self._after[item]
         parts: npt.NDArray[np.float64] = (self._filtered(one)[history, 0] * self._before[history]).astype(np.float64)
         return parts
 
-    def _facts(self) -> dict[str, Any]:
-        return {"config": self.config.model_dump()}
-
     def _write(self, folder: Path) -> None:
         save_arrays(folder / "factors.safetensors", {"vectors": self._vectors, "eigenvalues": self._eigenvalues})
 
-    @classmethod
-    def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:
-        channel = cls(ChebyCFConfig(**facts["config"]))
+    def _read(self, folder: Path, facts: Mapping[str, Any]) -> None:
         arrays = load_arrays(folder / "factors.safetensors")
-        channel._vectors, channel._eigenvalues = arrays["vectors"], arrays["eigenvalues"]
-        return channel
+        self._vectors, self._eigenvalues = arrays["vectors"], arrays["eigenvalues"]
 
 
 def plateau(degree: int, flatness: float) -> Chebyshev:

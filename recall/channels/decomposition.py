@@ -8,25 +8,26 @@ import numpy as np
 from scipy.sparse import diags
 from scipy.sparse.linalg import svds
 
-from recall.channels.base import Scores, as_matrix
-from recall.channels.known import Known
+from kg.history import InteractionHistory
+from recall.channels.base import as_matrix, item_likes
+from recall.channels.scores import FloatArray
 
 
-def normalised(known: Known) -> Any:
+def normalised(history: InteractionHistory) -> Any:
     """R~ = D_u^-1/2 R D_i^-1/2 of the positives, CSR float32 (users, items); all its singular values are at most 1."""
-    matrix = as_matrix(known.liked, known.num_items)
-    by_user = 1 / np.sqrt(np.maximum(known.liked.counts, 1)).astype(np.float32)
-    return (diags(by_user) @ matrix @ diags(degree_power(known, -0.5))).tocsr().astype(np.float32)
+    matrix = as_matrix(history.liked, history.num_items)
+    by_user = 1 / np.sqrt(np.maximum(history.liked.counts, 1)).astype(np.float32)
+    return (diags(by_user) @ matrix @ diags(degree_power(history, -0.5))).tocsr().astype(np.float32)
 
 
-def degree_power(known: Known, exponent: float) -> Scores:
+def degree_power(history: InteractionHistory, exponent: float) -> FloatArray:
     """Users who like each item, to a power; 0 for items that nobody likes, float32 (items,)."""
-    degree = np.bincount(known.liked.values, minlength=known.num_items).astype(np.float64)
-    result: Scores = np.power(degree, exponent, out=np.zeros_like(degree), where=degree > 0).astype(np.float32)
+    degree = item_likes(history).astype(np.float64)
+    result: FloatArray = np.power(degree, exponent, out=np.zeros_like(degree), where=degree > 0).astype(np.float32)
     return result
 
 
-def leading(matrix: Any, factors: int, *, seed: int) -> tuple[Scores, Scores]:
+def leading(matrix: Any, factors: int, *, seed: int) -> tuple[FloatArray, FloatArray]:
     """Leading right singular vectors and their singular values.
 
     Args:

@@ -8,20 +8,19 @@ kept.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 from scipy.linalg.lapack import spotrf, spotri
 from scipy.sparse import csr_matrix
 
-from kg import KnowledgeGraph
 from kg.errors import ConfigError
 from kg.settings import Settings
-from recall.channels.base import Scores, as_matrix
-from recall.channels.known import Known
+from recall.channels.base import as_matrix, item_likes
 from recall.channels.neighbours import NeighbourChannel
+from recall.channels.scores import FloatArray
+from recall.contracts import FitData
 from recall.index.top_k import best_first, first_of_rows
 
 _BLOCK = 1024
@@ -45,38 +44,27 @@ class EASE(NeighbourChannel):
     6.7 GB for 41,000 items. What is kept and served is sparse.
     """
 
-    name: str = "ease"
+    name: ClassVar[str] = "ease"
+    config_type: ClassVar[type[Any]] = EASEConfig
 
-    def __init__(self, config: EASEConfig | None = None) -> None:
-        super().__init__()
-        self.config = config or EASEConfig()
-
-    def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
-        liked = np.flatnonzero(np.bincount(known.liked.values, minlength=known.num_items))
-        inverse = _inverse(as_matrix(known.liked, known.num_items)[:, liked], self.config.regularisation)
+    def _neighbours(self, data: FitData) -> Iterator[Any]:
+        history, count = data.history, data.history.num_items
+        liked = np.flatnonzero(item_likes(history))
+        inverse = _inverse(as_matrix(history.liked, count)[:, liked], self.config.regularisation)
         diagonal = inverse.diagonal().copy()
-        row_of = np.full(known.num_items, -1, dtype=np.int64)
+        row_of = np.full(count, -1, dtype=np.int64)
         row_of[liked] = np.arange(len(liked))
-        for start in range(0, known.num_items, _BLOCK):
-            stop = min(start + _BLOCK, known.num_items)
+        for start in range(0, count, _BLOCK):
+            stop = min(start + _BLOCK, count)
             here = np.flatnonzero(row_of[start:stop] >= 0)
             chosen = row_of[start:stop][here]
             weights = _rows(inverse, chosen) / -diagonal[chosen, None]
             weights[np.arange(len(chosen)), chosen] = 0.0
             row, column, value = _largest(weights, self.config.weights)
-            yield csr_matrix((value, (here[row], liked[column])), shape=(stop - start, known.num_items))
-
-    def _facts(self) -> dict[str, Any]:
-        return {"config": self.config.model_dump()}
-
-    @classmethod
-    def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:
-        channel = cls(EASEConfig(**facts["config"]))
-        channel._read_neighbours(folder)
-        return channel
+            yield csr_matrix((value, (here[row], liked[column])), shape=(stop - start, count))
 
 
-def _inverse(liked: Any, regularisation: float) -> Scores:
+def _inverse(liked: Any, regularisation: float) -> FloatArray:
     """The lower triangle of (X^T X + lambda I)^-1, float32 (items, items); what lies above it is not meant."""
     count = liked.shape[1]
     by_item = liked.T.tocsr()
@@ -93,11 +81,11 @@ def _inverse(liked: Any, regularisation: float) -> Scores:
         raise ConfigError(
             f"ease.regularisation = {regularisation:g} is too small for float32: the matrix cannot be inverted"
         )
-    result: Scores = inverse
+    result: FloatArray = inverse
     return result
 
 
-def _rows(lower: Scores, rows: Any) -> Scores:
+def _rows(lower: FloatArray, rows: Any) -> FloatArray:
     """Rows of a symmetric matrix of which only the lower triangle is given, (rows, items)."""
     if not len(rows):
         return np.empty((0, lower.shape[1]), dtype=np.float32)
@@ -107,11 +95,11 @@ def _rows(lower: Scores, rows: Any) -> Scores:
     result[:, last:] = lower[last:, first:last].T
     square = np.tril(lower[first:last, first:last])
     result[:, first:last] = square + np.tril(square, -1).T
-    found: Scores = result[rows - first]
-    return found
+    chosen: FloatArray = result[rows - first]
+    return chosen
 
 
-def _largest(values: Scores, n: int) -> tuple[Any, Any, Scores]:
+def _largest(values: FloatArray, n: int) -> tuple[Any, Any, FloatArray]:
     """The n entries of each row that are largest by absolute value, zeros left out: rows, columns, values."""
     n = min(n, values.shape[1])
     size = np.abs(values)

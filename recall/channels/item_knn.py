@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
-from kg import KnowledgeGraph
 from kg.settings import Settings
 from recall.channels.base import as_matrix
-from recall.channels.known import Known
 from recall.channels.neighbours import NeighbourChannel, nearest
+from recall.contracts import FitData
 
 _BLOCK = 2048
 
@@ -40,18 +38,15 @@ class ItemKNNConfig(Settings):
 class ItemKNN(NeighbourChannel):
     """s_ij = |users who like both| / (sqrt(|users of i| |users of j|) + shrinkage), divided by its sum if so wished."""
 
-    name: str = "item_knn"
+    name: ClassVar[str] = "item_knn"
+    config_type: ClassVar[type[Any]] = ItemKNNConfig
 
-    def __init__(self, config: ItemKNNConfig | None = None) -> None:
-        super().__init__()
-        self.config = config or ItemKNNConfig()
-
-    def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
-        liked = as_matrix(known.liked, known.num_items)
+    def _neighbours(self, data: FitData) -> Iterator[Any]:
+        liked = as_matrix(data.history.liked, data.history.num_items)
         by_item = liked.T.tocsr()
         root = np.sqrt(np.diff(by_item.indptr))
-        for start in range(0, known.num_items, _BLOCK):
-            stop = min(start + _BLOCK, known.num_items)
+        for start in range(0, liked.shape[1], _BLOCK):
+            stop = min(start + _BLOCK, liked.shape[1])
             both = (by_item[start:stop] @ liked).tocoo()
             other = both.col != both.row + start
             row, column, count = both.row[other], both.col[other], both.data[other]
@@ -61,12 +56,3 @@ class ItemKNN(NeighbourChannel):
                 total = np.asarray(kept.sum(axis=1)).ravel()
                 kept = diags(np.divide(1, total, out=np.zeros_like(total), where=total > 0)) @ kept
             yield kept
-
-    def _facts(self) -> dict[str, Any]:
-        return {"config": self.config.model_dump()}
-
-    @classmethod
-    def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:
-        channel = cls(ItemKNNConfig(**facts["config"]))
-        channel._read_neighbours(folder)
-        return channel

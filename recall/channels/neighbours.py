@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix, vstack
 
-from kg import KnowledgeGraph, RaggedArray
+from kg import RaggedArray
 from kg.arrays import IntArray
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
-from recall.channels.base import HistoryChannel, Scores, as_matrix
-from recall.channels.known import Known
-from recall.channels.scored import hold
-from recall.contracts import Queries, Scored, TopK
-from recall.index.top_k import best_first, first_of_rows, top_k_sparse
+from recall.channels.base import HistoryChannel, as_matrix
+from recall.channels.scores import DeferredScores, FloatArray, hold
+from recall.contracts import FitData, Query, Scores
+from recall.contracts.history import liked_items
+from recall.index.top_k import best_first, first_of_rows
 
 
 class NeighbourChannel(HistoryChannel):
@@ -27,13 +27,14 @@ class NeighbourChannel(HistoryChannel):
     A subclass computes the similarities; an item without any neighbour in the history is no candidate.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
         self._similar: Any = csr_matrix((0, 0), dtype=np.float32)
 
-    def _learn(self, graph: KnowledgeGraph, known: Known) -> None:
-        rows = list(self._neighbours(graph, known))
-        stacked = vstack(rows, format="csr") if rows else csr_matrix((known.num_items, known.num_items))
+    def _learn(self, data: FitData) -> None:
+        rows = list(self._neighbours(data))
+        count = data.history.num_items
+        stacked = vstack(rows, format="csr") if rows else csr_matrix((count, count))
         self._keep(stacked.astype(np.float32))
 
     def _keep(self, nearest: Any) -> None:
@@ -42,33 +43,26 @@ class NeighbourChannel(HistoryChannel):
         self._similar.sort_indices()
 
     @abstractmethod
-    def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
+    def _neighbours(self, data: FitData) -> Iterator[Any]:
         """Blocks of rows i with the similarities of their nearest neighbours j, CSR (block, items)."""
 
-    def _asks_more(self, queries: Queries) -> bool:
+    def _asks_more(self, queries: Query) -> bool:
         """Whether requests carry more than a history that the channel scores by."""
         return False
 
-    def _top(
-        self, queries: Queries, history: RaggedArray, excluded: RaggedArray | None, columns: IntArray | None, k: int
-    ) -> TopK:
+    def score(self, queries: Query) -> Scores:
+        """See `recall.contracts.Channel`."""
         if self._asks_more(queries):
-            return super()._top(queries, history, excluded, columns, k)
-        return top_k_sparse(self._sums(history, columns), k, exclude=excluded, columns=columns)
-
-    def scored(self, queries: Queries) -> Scored:
-        """The scores that `recommend` ranks by; see `recall.contracts.Channel`."""
-        if self._asks_more(queries):
-            return super().scored(queries)
-        self.known.check(queries)
-        return hold(self._sums(self.known.history(queries), None))
+            return super().score(queries)
+        history = liked_items(queries, self.history)
+        return DeferredScores(lambda columns: hold(self._sums(history, columns), columns))
 
     def _sums(self, history: RaggedArray, columns: IntArray | None) -> Any:
         similar = self._similar if columns is None else self._similar[:, columns]
-        return as_matrix(history, self.known.num_items) @ similar
+        return as_matrix(history, self.history.num_items) @ similar
 
-    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
-        scores: Scores = self._sums(history, columns).toarray()
+    def _scores(self, queries: Query, history: RaggedArray, columns: IntArray | None) -> FloatArray:
+        scores: FloatArray = self._sums(history, columns).toarray()
         scores[scores == 0] = -np.inf
         return scores
 
@@ -79,7 +73,7 @@ class NeighbourChannel(HistoryChannel):
     def _write(self, folder: Path) -> None:
         save_arrays(folder / "neighbours.safetensors", pack_csr(self._similar, "similar"))
 
-    def _read_neighbours(self, folder: Path) -> None:
+    def _read(self, folder: Path, facts: Mapping[str, Any]) -> None:
         self._similar = unpack_csr(load_arrays(folder / "neighbours.safetensors"), "similar")
 
 

@@ -2,61 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from kg import KnowledgeGraph, RaggedArray
+from kg import RaggedArray
 from kg.arrays import IntArray
-from kg.errors import UnknownIdError
+from kg.settings import Settings
 from recall.channels.arrays import load_arrays, save_arrays
-from recall.channels.base import HistoryChannel, Scores
-from recall.channels.known import Known
-from recall.contracts import NoShares, Queries, Shares, TopK
+from recall.channels.base import HistoryChannel, item_likes
+from recall.channels.scores import FloatArray, SharedScores
+from recall.contracts import Capabilities, FitData, NoShares, Query, Scores, Shares
+
+
+class PopularityConfig(Settings):
+    """There is nothing to choose."""
+
+    section: ClassVar[str] = "channels.popularity"
 
 
 class Popularity(HistoryChannel):
     """Items by the number of users who like them. It answers everybody, also without a history."""
 
-    name: str = "popular"
+    name: ClassVar[str] = "popularity"
+    config_type: ClassVar[type[Any]] = PopularityConfig
+    capabilities: ClassVar[Capabilities] = Capabilities(everybody=True, dense=False)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._likes: Scores = np.zeros(0, dtype=np.float32)
+    def __init__(self, config: PopularityConfig | None = None) -> None:
+        super().__init__(config)
+        self._likes: FloatArray = np.zeros(0, dtype=np.float32)
 
-    def explain(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
+    def score(self, queries: Query) -> Scores:
+        """See `recall.contracts.Channel`."""
+        self.history  # noqa: B018 (raises before a fit)
+        return SharedScores(self._likes, len(queries))
+
+    def attribute(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
         """A count of other people's likes has no share of the user's."""
-        known = self.known
+        self.history  # noqa: B018 (raises before a fit)
         result: list[Shares | NoShares] = []
-        for user, item in pairs:
-            if not (0 <= user < known.num_users and 0 <= item < known.num_items):
-                raise UnknownIdError(f"the pair ({user}, {item}) points outside the tables of users and items")
+        for _, item in pairs:
             likes = int(self._likes[item])
             people = "1 user likes" if likes == 1 else f"{likes} users like"
             result.append(NoShares(float(likes), f"{people} it; what is popular does not depend on the user's history"))
         return result
 
-    def _answerable(self, queries: Queries, history: RaggedArray) -> IntArray:
-        return np.arange(len(queries))
+    def _learn(self, data: FitData) -> None:
+        self._likes = item_likes(data.history).astype(np.float32)
 
-    def _learn(self, graph: KnowledgeGraph, known: Known) -> None:
-        self._likes = np.bincount(known.liked.values, minlength=known.num_items).astype(np.float32)
-
-    def _top(
-        self, queries: Queries, history: RaggedArray, excluded: RaggedArray | None, columns: IntArray | None, k: int
-    ) -> TopK:
-        # All rows have the same scores, so nobody needs more than the first k items and as many as are left out.
-        need = k + (0 if excluded is None else int(excluded.counts.max(initial=0)))
-        likes = self._likes if columns is None else self._likes[columns]
-        if need < len(likes):
-            head = np.sort(np.argsort(-likes, kind="stable")[:need])
-            columns = head if columns is None else columns[head]
-        return super()._top(queries, history, excluded, columns, k)
-
-    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
+    def _scores(self, queries: Query, history: RaggedArray, columns: IntArray | None) -> FloatArray:
         likes = self._likes if columns is None else self._likes[columns]
         return np.tile(likes, (len(queries), 1))
 
@@ -66,8 +63,5 @@ class Popularity(HistoryChannel):
     def _write(self, folder: Path) -> None:
         save_arrays(folder / "popularity.safetensors", {"likes": self._likes})
 
-    @classmethod
-    def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:
-        channel = cls()
-        channel._likes = load_arrays(folder / "popularity.safetensors")["likes"]
-        return channel
+    def _read(self, folder: Path, facts: Mapping[str, Any]) -> None:
+        self._likes = load_arrays(folder / "popularity.safetensors")["likes"]

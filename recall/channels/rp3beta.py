@@ -9,18 +9,16 @@ of its own for each of the three degrees.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
-from kg import KnowledgeGraph
 from kg.settings import Settings
-from recall.channels.base import as_matrix
-from recall.channels.known import Known
+from recall.channels.base import as_matrix, item_likes
 from recall.channels.neighbours import NeighbourChannel, nearest
+from recall.contracts import FitData
 
 _BLOCK = 1024
 
@@ -48,31 +46,20 @@ class RP3Beta(NeighbourChannel):
     d are numbers of positives. The first step of the walk, from the user, is the same for all items and left out.
     """
 
-    name: str = "rp3beta"
+    name: ClassVar[str] = "rp3beta"
+    config_type: ClassVar[type[Any]] = RP3BetaConfig
 
-    def __init__(self, config: RP3BetaConfig | None = None) -> None:
-        super().__init__()
-        self.config = config or RP3BetaConfig()
-
-    def _neighbours(self, graph: KnowledgeGraph, known: Known) -> Iterator[Any]:
-        liked = as_matrix(known.liked, known.num_items)
-        degree = np.maximum(np.bincount(known.liked.values, minlength=known.num_items), 1)
-        by_user = np.maximum(known.liked.counts, 1).astype(np.float64)
+    def _neighbours(self, data: FitData) -> Iterator[Any]:
+        history, count = data.history, data.history.num_items
+        liked = as_matrix(history.liked, count)
+        degree = np.maximum(item_likes(history), 1)
+        by_user = np.maximum(history.liked.counts, 1).astype(np.float64)
         to_users = (diags(degree**-self.config.beta) @ liked.T).tocsr().astype(np.float32)
         from_users = diags(by_user**-self.config.alpha) @ liked @ diags(degree**-self.config.alpha)
         from_users = from_users.tocsr().astype(np.float32)
-        for start in range(0, known.num_items, _BLOCK):
-            stop = min(start + _BLOCK, known.num_items)
+        for start in range(0, count, _BLOCK):
+            stop = min(start + _BLOCK, count)
             walked = (to_users[start:stop] @ from_users).tocoo()
             other = walked.col != walked.row + start
             entries = (walked.data[other], (walked.row[other], walked.col[other]))
             yield nearest(csr_matrix(entries, shape=walked.shape), self.config.neighbours)
-
-    def _facts(self) -> dict[str, Any]:
-        return {"config": self.config.model_dump()}
-
-    @classmethod
-    def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:
-        channel = cls(RP3BetaConfig(**facts["config"]))
-        channel._read_neighbours(folder)
-        return channel

@@ -7,23 +7,25 @@ s = r (R~^T R~ + alpha D_i^-1/2 V V^T D_i^1/2).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
-from kg import KnowledgeGraph, RaggedArray
+from kg import RaggedArray
 from kg.arrays import IntArray
+from kg.history import InteractionHistory
 from kg.settings import Settings
 from recall.channels.arrays import load_arrays, save_arrays
-from recall.channels.base import HistoryChannel, Scores, as_matrix
+from recall.channels.base import HistoryChannel, as_matrix
 from recall.channels.decomposition import degree_power, leading, normalised
-from recall.channels.known import Known
-from recall.contracts import Queries
+from recall.channels.scores import FloatArray
+from recall.contracts import FitData, Query
 
 
 class SpectralConfig(Settings):
@@ -48,33 +50,33 @@ class SpectralConfig(Settings):
 class Spectral(HistoryChannel):
     """GF-CF. Scores are a function of the history alone, so unknown people are scored exactly like users."""
 
-    name: str = "spectral"
+    name: ClassVar[str] = "spectral"
+    config_type: ClassVar[type[Any]] = SpectralConfig
 
     def __init__(self, config: SpectralConfig | None = None) -> None:
-        super().__init__()
-        self.config = config or SpectralConfig()
-        self._factors: Scores = np.zeros((0, 0), dtype=np.float32)
+        super().__init__(config)
+        self._factors: FloatArray = np.zeros((0, 0), dtype=np.float32)
         self._normalised: Any = csr_matrix((0, 0), dtype=np.float32)
         self._by_item: Any = self._normalised
-        self._root: Scores = np.zeros(0, dtype=np.float32)
-        self._inverse_root: Scores = self._root
+        self._root: FloatArray = np.zeros(0, dtype=np.float32)
+        self._inverse_root: FloatArray = self._root
 
-    def _learn(self, graph: KnowledgeGraph, known: Known) -> None:
-        self._ready(known)
+    def _learn(self, data: FitData) -> None:
+        self._ready(data.history)
         self._factors, _ = leading(self._normalised, self.config.factors, seed=self.config.seed)
 
-    def _ready(self, known: Known) -> None:
-        self._root, self._inverse_root = degree_power(known, 0.5), degree_power(known, -0.5)
-        self._normalised = normalised(known)
+    def _ready(self, history: InteractionHistory) -> None:
+        self._root, self._inverse_root = degree_power(history, 0.5), degree_power(history, -0.5)
+        self._normalised = normalised(history)
         self._by_item = self._normalised.T.tocsr()
 
-    def _scores(self, queries: Queries, history: RaggedArray, columns: IntArray | None) -> Scores:
-        rows = as_matrix(history, self.known.num_items)
+    def _scores(self, queries: Query, history: RaggedArray, columns: IntArray | None) -> FloatArray:
+        rows = as_matrix(history, self.history.num_items)
         through_users = rows @ self._by_item
         normalised, factors, root = self._normalised, self._factors, self._root
         if columns is not None:
             normalised, factors, root = normalised[:, columns], factors[columns], root[columns]
-        scores: Scores
+        scores: FloatArray
         if self.config.alpha and self._factors.shape[1]:
             scores = ((rows @ diags(self._inverse_root)) @ self._factors) @ factors.T
             scores *= np.float32(self.config.alpha) * root
@@ -93,14 +95,8 @@ class Spectral(HistoryChannel):
         parts: npt.NDArray[np.float64] = linear + self.config.alpha * low_pass
         return parts
 
-    def _facts(self) -> dict[str, Any]:
-        return {"config": self.config.model_dump()}
-
     def _write(self, folder: Path) -> None:
         save_arrays(folder / "factors.safetensors", {"factors": self._factors})
 
-    @classmethod
-    def _read(cls, folder: Path, facts: dict[str, Any]) -> Self:
-        channel = cls(SpectralConfig(**facts["config"]))
-        channel._factors = load_arrays(folder / "factors.safetensors")["factors"]
-        return channel
+    def _read(self, folder: Path, facts: Mapping[str, Any]) -> None:
+        self._factors = load_arrays(folder / "factors.safetensors")["factors"]

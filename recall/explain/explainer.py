@@ -16,22 +16,23 @@ from kg.errors import ConfigError
 from kg.graph import KnowledgeGraph
 from kg.topology.adjacency import Adjacency
 from kg.topology.search import PathFinder
-from recall.contracts import Channel, NoShares, Shares
+from recall.contracts import NoShares, Shares
 from recall.explain.connections import OuterHopShares, path_connections, query_of, shared_user_connections
 from recall.explain.explanation import Explanation, Node, Reason
 from recall.explain.linked import linked_share
 from recall.explain.pair import Pair
 from recall.explain.reasons import channel_parts, sides
 from recall.explain.wording import clean
+from recall.pipeline import Pipeline
 
 
 class Explainer:
-    """Explanations of one channel's scores on one graph."""
+    """Explanations of the scores of a pipeline on one graph."""
 
     def __init__(
         self,
         graph: KnowledgeGraph,
-        channel: Channel,
+        pipeline: Pipeline,
         *,
         adjacency: Adjacency | None = None,
         hub_limit: int | None = 1000,
@@ -39,13 +40,13 @@ class Explainer:
         """Prepare; what the search for paths needs is made at the first call.
 
         Args:
-            graph: the graph the channel was fitted on.
-            channel: asked for the shares.
+            graph: the graph the channels were fitted on.
+            pipeline: splits the scores.
             adjacency: of that graph, if there is one already; its relations are those that paths follow.
             hub_limit: the hub rule of kg.topology.search.PathFinder.
         """
         self.graph = graph
-        self.channel = channel
+        self.pipeline = pipeline
         self.adjacency = Adjacency.of(graph) if adjacency is None else adjacency
         self.hub_limit = hub_limit
         self._node_of: Callable[[int], Node] = lru_cache(maxsize=65_536)(self._make_node)
@@ -82,10 +83,10 @@ class Explainer:
         items = self.graph.items.index([item for _, item in ids])
         positions = list(zip(users.tolist(), items.tolist(), strict=True))
         finder = self._finder(max_hops)
-        attributions = self.channel.explain(positions) if positions else []
+        attributions = self.pipeline.attribute(positions) if positions else []
         return [
-            self._explanation(self._pair(user, item, shares.score, show_users), shares, finder, paths)
-            for (user, item), shares in zip(positions, attributions, strict=True)
+            self._explanation(self._pair(user, item, shares.score, show_users), source, shares, finder, paths)
+            for (user, item), (source, shares) in zip(positions, attributions, strict=True)
         ]
 
     def _pair(self, user: int, item: int, score: float, show_users: bool) -> Pair:
@@ -100,7 +101,9 @@ class Explainer:
             show_users=show_users,
         )
 
-    def _explanation(self, pair: Pair, shares: Shares | NoShares, finder: PathFinder, limit: int) -> Explanation:
+    def _explanation(
+        self, pair: Pair, source: str, shares: Shares | NoShares, finder: PathFinder, limit: int
+    ) -> Explanation:
         history: tuple[Reason, ...] = ()
         neighbours: tuple[Reason, ...] = ()
         linked = linked_fraction = cross = outer = reason = None
@@ -118,7 +121,7 @@ class Explainer:
         return Explanation(
             user=self._node_of(pair.user),
             item=self._node_of(pair.item),
-            source=self.channel.name,
+            source=source,
             score=shares.score,
             reason=reason,
             history=history,

@@ -12,10 +12,13 @@ import numpy as np
 from kg import KnowledgeGraph
 from kg.errors import InvalidDataError
 from kg.progress import SILENT, Progress
+from recall.channels.settings import make_channel
 from recall.config.deployment import RefreshConfig
-from recall.contracts import Channel, Queries
-from recall.fusion.fusion import MODEL, Fusion, FusionConfig, fit_weights, save_channels
+from recall.contracts import Channel, FitData, Query
+from recall.fusion import FusionConfig
 from recall.jobs.prepare import Prepared
+from recall.pipeline import Pipeline
+from recall.serve.loading import save_channels
 
 
 def keep_channels(
@@ -49,22 +52,24 @@ def keep_channels(
     if not config.fused:
         return {}
     channels: dict[str, Channel] = {}
+    data = FitData.of(graph, features=prepared.features)
     seconds = {}
     with progress.task("fitting channels", total=len(config.pipeline.channels)) as task:
         for name in config.pipeline.channels:
             task.note(name)
             start = time.monotonic()
-            channels[name] = model if name == MODEL else config.channels.make(name, prepared.features).fit(graph)
+            channels[name] = model if name == model.name else make_channel(config.channels, name).fit(data)
             seconds[name] = round(time.monotonic() - start, 3)
             task.advance()
-    fusion = Fusion.of(channels, graph, FusionConfig(depth=settings.depth))
-    chosen = weights or settings.weights or _best_weights(fusion, prepared, settings.validation_users)
-    fusion = fusion.reweighted({name: chosen[name] for name in channels})
-    save_channels(folder, {name: one for name, one in channels.items() if name != MODEL}, fusion.config)
-    return {"weights": fusion.config.weights, "seconds": seconds}
+    pipeline = Pipeline(channels, data.history, fusion=FusionConfig(depth=settings.depth))
+    chosen = weights or settings.weights or _best_weights(pipeline, prepared, settings.validation_users)
+    pipeline = pipeline.with_weights({name: chosen[name] for name in channels})
+    folder.mkdir(parents=True, exist_ok=True)
+    save_channels(folder, pipeline)
+    return {"weights": pipeline.fusion.weights, "seconds": seconds}
 
 
-def _best_weights(fusion: Fusion, prepared: Prepared, limit: int) -> dict[str, float]:
+def _best_weights(pipeline: Pipeline, prepared: Prepared, limit: int) -> dict[str, float]:
     """The best weights on the validation part, for a seeded choice of its users."""
     validation = prepared.validation()
     if validation is None:
@@ -74,5 +79,5 @@ def _best_weights(fusion: Fusion, prepared: Prepared, limit: int) -> dict[str, f
         )
     users = np.flatnonzero(validation.truth.counts)
     users = np.sort(np.random.default_rng(0).permutation(users)[:limit])
-    queries = Queries.of_users(users, prepared.graph.users, seen=validation.seen.take(users))
-    return fit_weights(fusion, queries, validation.truth.take(users))
+    queries = Query.of_users(users, prepared.graph.users, seen=validation.seen.take(users))
+    return pipeline.fit_weights(queries, validation.truth.take(users))

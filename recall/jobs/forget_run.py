@@ -33,8 +33,9 @@ from kg.lineage import Lineage
 from kg.privacy.users import without_users
 from kg.progress import SILENT, Progress
 from kg.stores.embedded.build import build_store
-from recall.channels import EmbeddingChannel
+from recall.channels import LightGCNChannel
 from recall.config.deployment import RefreshConfig, parse_config
+from recall.contracts import LoadData
 from recall.jobs.fit_channels import keep_channels
 from recall.jobs.prepare import Prepared
 from recall.ops.html_report import NAME as PAGE
@@ -194,16 +195,17 @@ class _Again:
         ):
             if theirs.is_dir():
                 weights = None if report.fusion is None else report.fusion.weights
-                channel = exact_channel(Embeddings.load(model), graph)
+                channel = exact_channel(Embeddings.load(model), LoadData.of(graph))
                 keep_channels(self.config, prepared, channel, folder, graph, weights=weights)
-        index = EmbeddingChannel.of(Embeddings.load(made.model), self.after, index_config=self.config.index).index
+        data = LoadData.of(self.after)
+        channel = LightGCNChannel.of(Embeddings.load(made.model), data, index_config=self.config.index)
         made.index.mkdir()
-        index.save(made.index)
+        channel.index.save(made.index)
         if run.store.exists():
             self._store()
         return {
             "data": GraphCounts.model_validate(self.after.facts()),
-            "index": IndexReport(kind=index.kind, parameters=index.parameters, recall=index.recall, items=len(index)),
+            "index": IndexReport(**channel.facts["index"]),
         }
 
     def _model(

@@ -33,9 +33,9 @@ from kg.io.graph_folder import load_graph
 from kg.lineage import Lineage
 from kg.progress import SILENT, Progress, Task
 from kg.stores.embedded.build import build_store
-from recall.channels import EmbeddingChannel
+from recall.channels import LightGCNChannel
 from recall.config.deployment import RefreshConfig
-from recall.fusion.fusion import fused_channel
+from recall.contracts import LoadData
 from recall.jobs.changes import Comparison, describe, difference_to
 from recall.jobs.fit_channels import keep_channels
 from recall.jobs.inputs import Inputs
@@ -46,6 +46,7 @@ from recall.quality.assess import assess, exact_channel, write_split
 from recall.runs.layout import RunLayout
 from recall.runs.report import MetricsRow, Reference, Report
 from recall.runs.versions import library_versions
+from recall.serve.loading import load_pipeline
 
 FIRST = Plan(kind="full", reasons=("there is no run to go on from",))
 PLAN = "plan.json"
@@ -172,7 +173,7 @@ def make_run(
     if config.fused:
 
         def fit_channels_for_evaluation() -> dict[str, Any]:
-            model = exact_channel(_load_model(run.evaluation_model, refuse), view)
+            model = exact_channel(_load_model(run.evaluation_model, refuse), LoadData.of(view))
             before = None if base is None else base.weights
             return keep_channels(
                 config, prepared, model, run.evaluation_channels, view, weights=before, progress=progress
@@ -182,14 +183,15 @@ def make_run(
         weights = found["weights"]
 
     def evaluate() -> dict[str, Any]:
-        model = exact_channel(_load_model(run.evaluation_model, refuse), view)
+        data = LoadData.of(view)
+        model = exact_channel(_load_model(run.evaluation_model, refuse), data)
         evaluation = assess(
             graph,
             split,
+            load_pipeline(run.evaluation_channels, model, data),
             model,
             kind=config.split.kind,
             ks=config.evaluation.k,
-            fusion=fused_channel(run.evaluation_channels, model, view),
             # They are there to judge the recipe by, which is the one of the last full run.
             baselines=config.evaluation.baselines if base is None else (),
             channels=config.channels,
@@ -222,16 +224,18 @@ def make_run(
     if weights is not None:
 
         def fit_channels_for_serving() -> dict[str, Any]:
-            model = exact_channel(_load_model(run.model, refuse), graph)
+            model = exact_channel(_load_model(run.model, refuse), LoadData.of(graph))
             return keep_channels(config, prepared, model, run.channels, graph, weights=weights, progress=progress)
 
         stages.do("fit channels for serving", run.channels, fit_channels_for_serving)
 
     def index() -> dict[str, Any]:
-        built = EmbeddingChannel.of(_load_model(run.model, refuse), graph, index_config=config.index).index
+        data = LoadData.of(graph)
+        channel = LightGCNChannel.of(_load_model(run.model, refuse), data, index_config=config.index)
         run.index.mkdir()
-        built.save(run.index)
-        return {"kind": built.kind, "parameters": built.parameters, "recall": built.recall, "items": len(built)}
+        channel.index.save(run.index)
+        facts: dict[str, Any] = channel.facts["index"]
+        return facts
 
     indexed = stages.do("index", run.index, index)
 

@@ -17,30 +17,30 @@ from kg.io.graph_folder import load_graph
 from kg.io.parquet import read_table, write_table
 from kg.progress import SILENT, Progress
 from kg.splits import PARTS, TIE_BREAK, UNUSED
-from recall.channels import EmbeddingChannel
-from recall.channels.settings import ChannelsConfig
-from recall.contracts import Channel
-from recall.fusion.fusion import Fusion, fused_channel
+from recall.channels import LightGCNChannel, channel_class
+from recall.channels.settings import ChannelsConfig, make_channel
+from recall.contracts import Channel, FitData, LoadData
 from recall.index.item_index import IndexConfig
+from recall.pipeline import Pipeline
 from recall.quality.measure import measure
 from recall.runs.config import read_config, read_section
 from recall.runs.layout import RunLayout
 from recall.runs.report import EvaluationReport, MetricsRow
+from recall.serve.loading import load_pipeline
 
 MODEL = "model"
 FUSED = "fusion"
-CONTENT_KNN = "content_knn"  # the baseline that reads texts
 INTERVALS = ("recall", "ndcg")
 
 
 def assess(
     graph: KnowledgeGraph,
     split: Split,
+    pipeline: Pipeline,
     model: Channel,
     *,
     kind: str,
     ks: Sequence[int],
-    fusion: Fusion | None = None,
     baselines: Iterable[str] = (),
     channels: ChannelsConfig | None = None,
     features: TextFeatures | None = None,
@@ -54,11 +54,11 @@ def assess(
     Args:
         graph: all interactions.
         split: made for this graph.
-        model: fitted on the training view.
+        pipeline: what would serve, of channels fitted on the training view. Where several are fused, each is measured
+            alone as well.
+        model: the trained model, fitted on the training view; it is measured also where the pipeline lacks it.
         kind: of the split, for the report.
         ks: cut-offs.
-        fusion: what serves in place of the model, fitted on the training view, the model being its channel
-            "embedding"; its other channels are measured one by one as well.
         baselines: names of channels to fit and measure too (recall.channels.settings).
         channels: their hyper-parameters.
         features: text vectors of the graph's nodes; the content kNN needs them, and is left out where there are none.
@@ -71,20 +71,27 @@ def assess(
     view = split.view(graph, "train")
     groups = user_groups(graph, split)
     settings = channels or ChannelsConfig()
-    fitted: dict[str, Channel] = {} if fusion is None else {FUSED: fusion}
-    fitted[MODEL] = model
-    if fusion is not None:
-        fitted |= {name: channel for name, channel in fusion.channels.items() if channel is not model}
+    history = pipeline.history
+    fitted: dict[str, Pipeline] = {FUSED: pipeline} if pipeline.fused else {}
+    called = {name: MODEL if channel is model else name for name, channel in pipeline.channels.items()}
+    if not pipeline.fused:
+        fitted |= {called[name]: pipeline for name in pipeline.channels}
+    fitted[MODEL] = Pipeline([model], history)
+    fitted |= {called[name]: Pipeline([channel], history) for name, channel in pipeline.channels.items()}
+    data = FitData(graph=view, history=history, features=features)
     textless = features is not None and not len(features.vectors)
-    names = list(dict.fromkeys([*fitted, *(name for name in baselines if not (textless and name == CONTENT_KNN))]))
+    usable = [name for name in baselines if not (textless and channel_class(name).capabilities.needs_text)]
+    names = list(dict.fromkeys([*fitted, *usable]))
     rows: list[MetricsRow] = []
     with progress.task("measuring on test", total=len(names)) as task:
         for name in names:
             task.note(name)
-            channel = fitted[name] if name in fitted else settings.make(name, features).fit(view)
+            ranker = fitted.get(name)
+            if ranker is None:
+                ranker = Pipeline([make_channel(settings, name).fit(data)], history)
             rows += [
                 MetricsRow.model_validate({"ranker": name, **one.summary(), **_intervals(one, name, cutoffs)})
-                for one in measure(channel, groups, trained_on=view, ks=cutoffs)
+                for one in measure(ranker, groups, trained_on=view, ks=cutoffs)
             ]
             task.advance()
     order = {group.name: number for number, group in enumerate(groups)}
@@ -99,9 +106,34 @@ def _intervals(found: Evaluation, name: str, ks: Sequence[int]) -> dict[str, Any
     return {"intervals": {f"{metric}@{k}": list(found.interval(f"{metric}@{k}")) for k in ks for metric in INTERVALS}}
 
 
-def exact_channel(embeddings: Embeddings, trained_on: KnowledgeGraph) -> EmbeddingChannel:
+def single(channel: Channel, trained_on: KnowledgeGraph, **parts: Any) -> Pipeline:
+    """A channel fitted on a graph, alone in a pipeline.
+
+    Args:
+        channel: unfitted.
+        trained_on: the graph.
+        **parts: further parts of `FitData`.
+    """
+    data = FitData.of(trained_on, **parts)
+    return Pipeline([channel.fit(data)], data.history)
+
+
+def exact_channel(embeddings: Embeddings, data: LoadData) -> LightGCNChannel:
     """A model's own ranking: metrics are of the model, an approximate index reports its recall by itself."""
-    return EmbeddingChannel.of(embeddings, trained_on, index_config=IndexConfig(exact_up_to=len(trained_on.items)))
+    return LightGCNChannel.of(embeddings, data, index_config=IndexConfig(exact_up_to=data.history.num_items))
+
+
+def exact_pipeline(embeddings: Embeddings, trained_on: KnowledgeGraph) -> Pipeline:
+    """The same alone in a pipeline, from the graph that the model was trained on."""
+    data = LoadData.of(trained_on)
+    return Pipeline([exact_channel(embeddings, data)], data.history)
+
+
+def evaluation_pipeline(run: RunLayout, view: KnowledgeGraph) -> Pipeline:
+    """What a run would serve if the training part, `view`, were all there is."""
+    data = LoadData.of(view)
+    model = exact_channel(Embeddings.load(run.evaluation_model), data)
+    return load_pipeline(run.evaluation_channels, model, data)
 
 
 def evaluate_run(
@@ -129,19 +161,19 @@ def evaluate_run(
         graph = load_graph(run.graph, verify=False)
         split = read_split(run.split, graph)
         view = split.view(graph, "train")
-        model = exact_channel(Embeddings.load(run.evaluation_model), view)
-        fusion = fused_channel(run.evaluation_channels, model, view)
+        data = LoadData.of(view)
+        model = exact_channel(Embeddings.load(run.evaluation_model), data)
         chosen = config["evaluation"]["baselines"] if baselines else []
         return assess(
             graph,
             split,
+            load_pipeline(run.evaluation_channels, model, data),
             model,
             kind=config["split"]["kind"],
             ks=ks or config["evaluation"]["k"],
-            fusion=fusion,
             baselines=chosen,
             channels=read_section(run, "channels", ChannelsConfig),
-            features=TextFeatures.load(run.features) if CONTENT_KNN in chosen else None,
+            features=TextFeatures.load(run.features),
             progress=progress,
         )
 

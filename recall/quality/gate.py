@@ -20,6 +20,7 @@ from kg.errors import ArtifactError
 from kg.progress import SILENT, Progress
 from recall.channels import Popularity
 from recall.config.gate import ChangeLimits, FirstLimits, GateSettings
+from recall.quality.assess import single
 from recall.quality.held_out import Common, Questions, RunData
 from recall.runs.config import read_config
 from recall.runs.layout import RunLayout
@@ -94,15 +95,15 @@ def judge(
         held_out = common.held_out(settings.users)
         if all(reading.passed for reading in readings):
             k = _cut(common, settings.k)
-            lists = common.rank(new.evaluation_channel(), held_out, k, of=new)
+            lists = common.rank(new.evaluation_pipeline(), held_out, k, of=new)
             if before is not None and isinstance(limits, ChangeLimits):
                 readings += _counts(common, limits)
                 readings += _metrics(settings, limits, held_out, lists, before.lists, k, common.num_items)
                 served = common.served(settings.users)
-                top = common.rank(recommender.channel, served, _cut(common, TOP), of=new)
+                top = common.rank(recommender.pipeline, served, _cut(common, TOP), of=new)
                 readings += _top_changed(limits, top, before.top)
             task.advance()
-            popular = common.rank(Popularity().fit(new.view), held_out, k, of=new)
+            popular = common.rank(single(Popularity(), new.view), held_out, k, of=new)
             readings += _alone(settings, limits, held_out, lists, popular, k)
         task.advance()
     return Verdict.of(
@@ -134,8 +135,8 @@ class _Answers:
 def _answers(new: RunData, old: RunData, settings: GateSettings) -> _Answers:
     common = Common(new, old)
     held_out, served = common.held_out(settings.users), common.served(settings.users)
-    lists = common.rank(old.evaluation_channel(), held_out, _cut(common, settings.k), of=old)
-    serving = Recommender.of_run(old.run, verify=False, graph=old.graph).channel
+    lists = common.rank(old.evaluation_pipeline(), held_out, _cut(common, settings.k), of=old)
+    serving = Recommender.of_run(old.run, verify=False, graph=old.graph).pipeline
     return _Answers(common=common, lists=lists, top=common.rank(serving, served, _cut(common, TOP), of=old))
 
 

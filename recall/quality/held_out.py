@@ -14,15 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gnn.evaluation.held_out import Group
-from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph, RaggedArray, Split
 from kg.arrays import IntArray
 from kg.interactions import Interactions
 from kg.io.graph_folder import load_graph
 from kg.splits import PartName
-from recall.contracts import Channel
-from recall.fusion.fusion import fused_channel
-from recall.quality.assess import exact_channel, read_split
+from recall.pipeline import Pipeline
+from recall.quality.assess import evaluation_pipeline, read_split
 from recall.quality.measure import rank_group
 from recall.runs.layout import RunLayout
 
@@ -60,14 +58,9 @@ class RunData:
         """The graph that the evaluation model was trained on."""
         return self.split.view(self.graph, "train")
 
-    def embeddings(self) -> Embeddings:
-        """Of the evaluation model."""
-        return Embeddings.load(self.run.evaluation_model)
-
-    def evaluation_channel(self) -> Channel:
+    def evaluation_pipeline(self) -> Pipeline:
         """What would serve if the training part were all there is."""
-        model = exact_channel(self.embeddings(), self.view)
-        return fused_channel(self.run.evaluation_channels, model, self.view) or model
+        return evaluation_pipeline(self.run, self.view)
 
 
 class Common:
@@ -121,11 +114,11 @@ class Common:
             warm &= self._liked_of_old(self.old.graph.interactions)
         return self._questions(warm, seen, RaggedArray.empty(len(seen)), limit)
 
-    def rank(self, channel: Channel, questions: Questions, k: int, *, of: RunData) -> IntArray:
-        """The best common items by a channel of either run, as new positions, -1 where there are fewer, int64 (n, k).
+    def rank(self, pipeline: Pipeline, questions: Questions, k: int, *, of: RunData) -> IntArray:
+        """The best common items by the channels of a run, as new positions, -1 where there are fewer, int64 (n, k).
 
         Args:
-            channel: fitted on that run's graph, or on a view of it.
+            pipeline: of channels fitted on that run's graph, or on a view of it.
             questions: who is asked.
             k: how many items.
             of: the run.
@@ -142,7 +135,7 @@ class Common:
             truth=_renumbered(questions.truth, to[1]),
             candidates=None if len(shared) == len(graph.items) else np.sort(to[1][shared]),
         )
-        ranked = rank_group(channel, group, k, graph=graph)
+        ranked = rank_group(pipeline, group, k, graph=graph)
         if not of_old:
             return ranked
         back = np.full(len(graph.items) + 1, -1, dtype=np.int64)

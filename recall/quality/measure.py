@@ -1,4 +1,4 @@
-"""Channels against held-out interactions: the bridge between gnn.evaluation.held_out and the channels' contract."""
+"""Pipelines against held-out interactions (gnn.evaluation.held_out)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy as np
 from gnn.evaluation.held_out import Evaluation, Group, evaluate
 from kg import KnowledgeGraph
 from kg.arrays import IntArray, distinct
-from recall.contracts import Channel, Queries
+from recall.contracts import Query
+from recall.pipeline import Pipeline
 
 
 def measure(
-    channel: Channel, groups: Sequence[Group], *, trained_on: KnowledgeGraph, ks: Sequence[int]
+    pipeline: Pipeline, groups: Sequence[Group], *, trained_on: KnowledgeGraph, ks: Sequence[int]
 ) -> list[Evaluation]:
-    """Rank all items for every group by a fitted channel.
+    """Rank all items for every group by fitted channels.
 
     Args:
-        channel: fitted on `trained_on`.
+        pipeline: of channels fitted on `trained_on`.
         groups: from gnn.evaluation.held_out; each says what must not be shown again.
         trained_on: the training view of the graph; its positives give an item's popularity.
         ks: cut-offs.
@@ -31,21 +32,19 @@ def measure(
     num_users = len(distinct(interactions.user[interactions.positive]))
 
     def rank(group: Group, k: int) -> IntArray:
-        return rank_group(channel, group, k, graph=trained_on)
+        return rank_group(pipeline, group, k, graph=trained_on)
 
     return [evaluate(rank, group, ks=ks, popularity=popularity, num_users=num_users) for group in groups]
 
 
-def rank_group(channel: Channel, group: Group, k: int, *, graph: KnowledgeGraph) -> IntArray:
-    """The best k items of a channel for each user of a group, int64 (n, k), -1 where there are fewer."""
+def rank_group(pipeline: Pipeline, group: Group, k: int, *, graph: KnowledgeGraph) -> IntArray:
+    """The best k items for each user of a group, int64 (n, k), -1 where the channels have fewer."""
     if group.known:
-        queries = Queries.of_users(group.user, graph.users, seen=group.seen)
+        queries = Query.of_users(group.user, graph.users, seen=group.seen)
     else:
-        queries = Queries.of_histories(graph.users.take(group.user).to_pylist(), group.history, seen=group.seen)
-    answer = channel.recommend(queries, k=k, exclude_seen=True, candidates=group.candidates).table
-    keys = graph.users.index(answer["user_id"])
-    row_of_user = np.full(len(graph.users), -1, dtype=np.int64)
-    row_of_user[group.user] = np.arange(len(group))
+        queries = Query.of_histories(graph.users.take(group.user).to_pylist(), group.history, seen=group.seen)
+    batch = pipeline.recommend(queries, k=k, candidates=group.candidates)
     ranked = np.full((len(group), k), -1, dtype=np.int64)
-    ranked[row_of_user[keys], answer["rank"].to_numpy() - 1] = graph.items.index(answer["item_id"])
+    own = ~batch.fallback
+    ranked[batch.row[own], batch.rank[own] - 1] = batch.item[own]
     return ranked

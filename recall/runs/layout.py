@@ -96,7 +96,7 @@ class RunLayout:
 
     @property
     def channels(self) -> Path:
-        """The channels fused with the serving model, fitted on everything (recall.fusion.fusion); not in every run."""
+        """The channels fused with the serving model, fitted on everything (recall.serve.loading); not in every run."""
         return self.path / "channels"
 
     @property

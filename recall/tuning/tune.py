@@ -32,15 +32,16 @@ from gnn.training.context import RunContext
 from kg.errors import ConfigError, InvalidDataError, TrainingError
 from kg.io.files import digest, remove_trees
 from kg.progress import SILENT, Progress, Task
+from recall.channels.settings import make_channel
 from recall.config.deployment import RefreshConfig, parse_config, read_config
 from recall.config.file import write_config
 from recall.config.search_space import CHANNELS, Range
 from recall.config.sections import LIGHTGCN
-from recall.contracts import Channel
 from recall.jobs.inputs import NOT_FINGERPRINTED, Inputs
 from recall.jobs.prepare import Prepared, prepare
 from recall.jobs.runner import Stages
-from recall.quality.assess import exact_channel
+from recall.pipeline import Pipeline
+from recall.quality.assess import exact_pipeline, single
 from recall.quality.measure import measure
 from recall.runs.registry import RunsFolder
 from recall.runs.studies import DATA, TRAINING, locked, remove_leftovers_of_studies, unfinished_work
@@ -289,18 +290,19 @@ class _Tuning:
                 on_validation=on_validation,
             ),
         )
-        return self._measure(exact_channel(found, self.prepared.view), steps=found.facts["steps"])
+        return self._measure(exact_pipeline(found, self.prepared.view), steps=found.facts["steps"])
 
     def _channel(self, name: str, settings: Mapping[str, Any], _: Callable[[History], None]) -> Outcome:
         configured = getattr(self.config.channels, name)
         channels = self.config.channels.changed(
             **{name: configured.changed(**_of_section(f"{CHANNELS}.{name}", settings))}
         )
-        return self._measure(channels.make(name, self.prepared.features).fit(self.prepared.view))
+        channel = make_channel(channels, name)
+        return self._measure(single(channel, self.prepared.view, features=self.prepared.features))
 
-    def _measure(self, channel: Channel, *, steps: int | None = None) -> Outcome:
+    def _measure(self, pipeline: Pipeline, *, steps: int | None = None) -> Outcome:
         metric, k = self.config.tune.metric, self.config.tune.k
-        (found,) = measure(channel, [self.group], trained_on=self.prepared.view, ks=[k])
+        (found,) = measure(pipeline, [self.group], trained_on=self.prepared.view, ks=[k])
         names = dict.fromkeys(f"{name}@{k}" for name in (metric, *ALWAYS_MEASURED))
         return Outcome(
             value=found.mean(f"{metric}@{k}"), metrics={name: found.mean(name) for name in names}, steps=steps

@@ -20,8 +20,8 @@ from kg import RelationKey
 from kg.errors import InvalidDataError
 from kg.splits import TEST, TRAIN, VALID
 from recall.channels import ItemKNN
-from recall.contracts import Queries
-from recall.quality.assess import exact_channel
+from recall.contracts import Query
+from recall.quality.assess import exact_pipeline, single
 
 ITEMS, USERS, AUTHORS = 60, 80, 9
 
@@ -140,21 +140,19 @@ def test_popularity_in_a_column_is_cosine_plus_a_logarithm(source) -> None:
     graph = source.graph
     trained = fit(graph, LightGCNConfig(dim=8, text=False), TrainingConfig(cold_weight=0.0), steps=2)
     popularity = np.bincount(graph.interactions.item, minlength=len(graph.items))
-    channel = exact_channel(with_popularity(trained, popularity, 0.2), graph)
+    pipeline = exact_pipeline(with_popularity(trained, popularity, 0.2), graph)
     users, items = np.array([5, 0, 5, 12]), np.array([3, 9, 59, 0])
     user, item = trained.users[users].astype(np.float64), trained.items[items].astype(np.float64)
     cosine = (user * item).sum(axis=1) / np.linalg.norm(user, axis=1) / np.linalg.norm(item, axis=1)
     expected = cosine + 0.2 * np.log(np.maximum(popularity[items], 1 / 3))
-    assert pair_scores(channel, users, items, graph) == pytest.approx(expected, abs=1e-5)
+    assert pair_scores(pipeline, users, items, graph) == pytest.approx(expected, abs=1e-5)
 
 
 def test_pair_scores_are_those_that_lists_are_ranked_by(source) -> None:
     graph = source.graph
-    channel = ItemKNN().fit(graph)
-    users = np.arange(USERS)
-    answer = channel.recommend(Queries.of_users(users, graph.users), k=7, exclude_seen=False).table
-    found = pair_scores(channel, graph.users.index(answer["user_id"]), graph.items.index(answer["item_id"]), graph)
-    assert found == pytest.approx(answer["score"].to_numpy())
+    pipeline = single(ItemKNN(), graph)
+    batch = pipeline.recommend(Query.of_users(np.arange(USERS), graph.users), k=7, exclude_seen=False)
+    assert pair_scores(pipeline, batch.row, batch.item, graph) == pytest.approx(batch.score)
 
 
 def test_the_whole_benchmark_fills_every_group(data, tmp_path, monkeypatch) -> None:

@@ -22,7 +22,8 @@ from benchmarks.neo4j.gds import (
 from benchmarks.neo4j.run import SECTIONS
 from kg import RaggedArray
 from recall.channels.spectral import Spectral, SpectralConfig
-from recall.contracts import Queries
+from recall.contracts import FitData, Query
+from recall.pipeline import Pipeline
 
 
 @pytest.fixture(scope="module")
@@ -82,16 +83,15 @@ def test_the_channels_candidates_come_in_the_order_of_the_group(folder):
     graph = gowalla_data.load(folder)
     split = gowalla_data.random_split(graph)
     task = final_task(graph, split)
-    channel = Spectral(SpectralConfig(factors=4)).fit(task.graph)
+    channel = Spectral(SpectralConfig(factors=4)).fit(FitData.of(task.graph))
     ranked = candidates(channel, task)
     for row, user in enumerate(task.group.user):
-        name = graph.users.ids[int(user)].as_py()
-        table = channel.recommend(queries_of(task, row), k=20)
-        assert [r["item_id"] for r in table.of(name)] == graph.items.take(ranked[row]).to_pylist()
+        batch = Pipeline([channel], channel.history).recommend(queries_of(task, row), k=20)
+        assert batch.item.tolist() == ranked[row].tolist(), user
 
 
 def queries_of(task, row):
-    return Queries.of_users(task.group.user[[row]], task.graph.users, seen=task.group.seen.take(np.array([row])))
+    return Query.of_users(task.group.user[[row]], task.graph.users, seen=task.group.seen.take(np.array([row])))
 
 
 def test_vectors_are_ranked_without_what_was_seen():

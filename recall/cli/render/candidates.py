@@ -16,7 +16,8 @@ from recall.cli.render.tables import table
 
 if TYPE_CHECKING:
     from recall.contracts import Candidates
-    from recall.serve.recommender import OnUnknown, Recommender
+    from recall.serve.recommender import Recommender
+    from recall.serve.requests import OnUnknown
 
 MOST_LIKED_SHOWN = 10
 
@@ -85,7 +86,7 @@ def print_user(
         console.print(Text(f"no candidates for user {user}, who {why}"))
         return
     _print_ranked(recommender, recommended, title=f"{len(recommended)} candidates for user {user}", console=console)
-    if "popular" in recommended.table["source"].to_pylist():
+    if "popularity" in recommended.table["source"].to_pylist():
         why = "has no positive interaction" if in_graph else "is not in the graph"
         console.print(Text(f"user {user} {why}: these are the most liked items", style="yellow"))
     if explain and in_graph:

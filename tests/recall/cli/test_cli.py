@@ -174,7 +174,7 @@ def test_a_history_without_likes_is_said(command: Command, make_deployment: Any,
     if ",1," in line:
         assert "user grumpy likes no item" in out
         assert "has no positive interaction: these are the most liked items" in out
-        assert "from popular" in out
+        assert "from popularity" in out
     else:
         assert "user grumpy likes 1 item:" in out
 

@@ -8,21 +8,23 @@ import pytest
 
 from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph
-from recall.channels import EmbeddingChannel
+from recall.channels import LightGCNChannel
+from recall.contracts import LoadData
 from recall.explain.explainer import Explainer
 from recall.explain.explanation import Explanation
+from recall.pipeline import Pipeline
 
 Model = Callable[..., Embeddings]
 
 
 @pytest.fixture(scope="session")
-def channel(toy_graph: KnowledgeGraph, linear_model: Model) -> EmbeddingChannel:
-    return EmbeddingChannel.of(linear_model(toy_graph), toy_graph)
+def channel(toy_graph: KnowledgeGraph, linear_model: Model) -> LightGCNChannel:
+    return LightGCNChannel.of(linear_model(toy_graph), LoadData.of(toy_graph))
 
 
 @pytest.fixture(scope="session")
-def explainer(toy_graph: KnowledgeGraph, channel: EmbeddingChannel) -> Explainer:
-    return Explainer(toy_graph, channel)
+def explainer(toy_graph: KnowledgeGraph, channel: LightGCNChannel) -> Explainer:
+    return Explainer(toy_graph, Pipeline.of(toy_graph, [channel]))
 
 
 @pytest.fixture(scope="session")

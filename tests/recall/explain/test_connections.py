@@ -14,7 +14,7 @@ from kg import KnowledgeGraph
 from kg.topology.adjacency import Adjacency
 from kg.topology.paths import Path, Step, path_exists
 from kg.topology.search import PathFinder
-from recall.channels import EmbeddingChannel
+from recall.channels import LightGCNChannel
 from recall.contracts import Shares
 from recall.explain.explainer import Explainer
 from recall.explain.explanation import Explanation
@@ -60,7 +60,7 @@ def test_paths_are_all_there_are_and_exist_in_the_tables(toy_graph: KnowledgeGra
 
 
 def test_paths_carry_the_share_of_their_outer_hops_once(
-    toy_graph: KnowledgeGraph, channel: EmbeddingChannel, every: list[Explanation]
+    toy_graph: KnowledgeGraph, channel: LightGCNChannel, every: list[Explanation]
 ) -> None:
     adjacency = Adjacency.of(toy_graph)
 
@@ -93,7 +93,7 @@ def test_paths_carry_the_share_of_their_outer_hops_once(
 
 
 def test_users_of_both_are_counted_by_hand(
-    toy_graph: KnowledgeGraph, channel: EmbeddingChannel, every: list[Explanation]
+    toy_graph: KnowledgeGraph, channel: LightGCNChannel, every: list[Explanation]
 ) -> None:
     user, item = toy_graph.positive_edges(RATED)
     likes = {(int(u), int(i)) for u, i in zip(user, item, strict=True)}

@@ -13,13 +13,15 @@ import pytest
 from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph
 from kg.errors import ConfigError
-from recall.channels import EmbeddingChannel, Popularity
+from recall.channels import LightGCNChannel, Popularity
+from recall.contracts import FitData, LoadData
 from recall.explain.drawing import draw_explanation
 from recall.explain.drawing.layers import Layers
 from recall.explain.drawing.page import Page, text_width, wrap
 from recall.explain.drawing.paths import draw_paths
 from recall.explain.explainer import Explainer
 from recall.explain.explanation import Explanation
+from recall.pipeline import Pipeline
 
 Model = Callable[..., Embeddings]
 
@@ -37,13 +39,15 @@ def explainer(toy_graph: KnowledgeGraph, linear_model: Model) -> Explainer:
         {**toy_graph.nodes, "movie": movies.set_column(at, "title", pa.array(titles))},
         toy_graph.edges,
     )
-    return Explainer(graph, EmbeddingChannel.of(linear_model(graph), graph))
+    channel = LightGCNChannel.of(linear_model(graph), LoadData.of(graph))
+    return Explainer(graph, Pipeline.of(graph, [channel]))
 
 
 @pytest.fixture(scope="module")
 def explanations(explainer: Explainer) -> dict[str, Explanation]:
     explain = explainer.explain
-    popular = Explainer(explainer.graph, Popularity().fit(explainer.graph))
+    graph = explainer.graph
+    popular = Explainer(graph, Pipeline.of(graph, [Popularity().fit(FitData.of(graph))]))
     return {
         "usual": explain([("u3", "m2")])[0],
         "users named": explain([("u3", "m2")], show_users=True)[0],

@@ -12,9 +12,10 @@ import pytest
 from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph, RelationKey
 from kg.errors import ConfigError, UnknownIdError
-from recall.channels import EmbeddingChannel, Popularity
-from recall.contracts import NoShares
+from recall.channels import LightGCNChannel, Popularity
+from recall.contracts import FitData, LoadData, NoShares
 from recall.explain.explainer import Explainer
+from recall.pipeline import Pipeline
 from tests.movie_relations import HAS_TAG, RATED, TAGGED
 
 Model = Callable[..., Embeddings]
@@ -37,8 +38,9 @@ def test_an_item_without_attributes_a_cold_item_and_an_empty_history(
 
     graph = toy_graph.keep_edges({key: kept(key, table) for key, table in toy_graph.edges.items()})
     graph = graph.without_relations({HAS_TAG})
-    channel = EmbeddingChannel.of(linear_model(graph), graph)
-    explain = Explainer(graph, channel).explain
+    data = LoadData.of(graph)
+    pipeline = Pipeline([LightGCNChannel.of(linear_model(graph), data)], data.history)
+    explain = Explainer(graph, pipeline).explain
     users, items = graph.users.ids.to_pylist(), graph.items.ids.to_pylist()
 
     (explanation,) = explain([(users[0], items[bare])])
@@ -61,8 +63,9 @@ def test_an_item_without_attributes_a_cold_item_and_an_empty_history(
 
 
 def test_channels_without_shares_give_the_reason_and_the_paths(toy_graph: KnowledgeGraph) -> None:
-    channel = Popularity().fit(toy_graph)
-    ((reasonless,), (explanation,)) = channel.explain([(3, 2)]), Explainer(toy_graph, channel).explain([("u3", "m2")])
+    popular = Popularity().fit(FitData.of(toy_graph))
+    (reasonless,) = popular.attribute([(3, 2)])
+    (explanation,) = Explainer(toy_graph, Pipeline.of(toy_graph, [popular])).explain([("u3", "m2")])
     assert isinstance(reasonless, NoShares)
     assert explanation.reason
     assert explanation.history == explanation.neighbours == ()

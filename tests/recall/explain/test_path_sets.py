@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from gnn.graph.lightgcn import LightGCNConfig
 from gnn.settings import TrainingConfig
 from gnn.training.context import RunContext
 from ingest import DataSettings, build_graph, validate
@@ -23,10 +22,11 @@ from kg.stores.embedded.store import EmbeddedStore
 from kg.topology.adjacency import Adjacency
 from kg.topology.search import PathFinder
 from kg.topology.shared_users import shared_users
-from recall.channels import EmbeddingChannel
-from recall.contracts import Queries
+from recall.channels import LightGCNChannel, LightGCNChannelConfig
+from recall.contracts import FitData, Query
 from recall.explain.explainer import Explainer
 from recall.explain.explanation import Explanation
+from recall.pipeline import Pipeline
 
 if TYPE_CHECKING:
     pass
@@ -51,13 +51,14 @@ def adjacency(graph: KnowledgeGraph) -> Adjacency:
 
 @pytest.fixture(scope="module")
 def explanations(graph: KnowledgeGraph, adjacency: Adjacency) -> list[Explanation]:
-    channel = EmbeddingChannel(
-        LightGCNConfig(dim=16, layers=2), TrainingConfig(max_steps=3), steps=3, context=RunContext(device="cpu")
-    ).fit(graph)
+    channel = LightGCNChannel(LightGCNChannelConfig(dim=16, layers=2, training=TrainingConfig(max_steps=3)))
+    data = FitData.of(graph, recipe={"steps": 3}, context=RunContext(device="cpu"))
+    pipeline = Pipeline([channel.fit(data)], data.history)
     users = np.unique(graph.interactions.user)[np.linspace(0, 600, USERS).astype(np.int64)]
-    rows = list(channel.recommend(Queries.of_users(users, graph.users), k=ITEMS))
+    queries = Query.of_users(users, graph.users)
+    rows = pipeline.recommend(queries, k=ITEMS).to_arrow(queries.key, graph.items).to_pylist()
     assert len(rows) == USERS * ITEMS
-    explainer = Explainer(graph, channel, adjacency=adjacency, hub_limit=None)
+    explainer = Explainer(graph, pipeline, adjacency=adjacency, hub_limit=None)
     return explainer.explain([(row["user_id"], row["item_id"]) for row in rows], max_hops=3, paths=3)
 
 

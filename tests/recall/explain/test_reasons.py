@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 
 from gnn.graph.embeddings import Embeddings
-from gnn.graph.lightgcn import LightGCNConfig
 from gnn.graph.shares import split_scores
 from gnn.settings import TrainingConfig
 from gnn.training.context import RunContext
 from kg import KnowledgeGraph
 from kg.topology.adjacency import Adjacency
-from recall.channels import EmbeddingChannel
-from recall.contracts import Queries, Shares
+from recall.channels import LightGCNChannel, LightGCNChannelConfig
+from recall.contracts import FitData, Query, Shares
 from recall.explain.explainer import Explainer
 from recall.explain.explanation import Explanation
+from recall.pipeline import Pipeline
 
 Model = Callable[..., Embeddings]
 
 
-def absolute(graph: KnowledgeGraph, channel: EmbeddingChannel, explanation: Explanation) -> float:
+def absolute(graph: KnowledgeGraph, channel: LightGCNChannel, explanation: Explanation) -> float:
     pair = (int(graph.users.index([explanation.user_id])[0]), int(graph.items.index([explanation.item_id])[0]))
     (shares,) = split_scores(channel.embeddings, Adjacency.of(graph), [pair])
     assert isinstance(shares, Shares)
@@ -30,13 +30,14 @@ def absolute(graph: KnowledgeGraph, channel: EmbeddingChannel, explanation: Expl
 
 
 def test_shares_add_up_to_the_score_that_was_recommended(toy_graph: KnowledgeGraph) -> None:
-    trained = EmbeddingChannel(
-        LightGCNConfig(dim=8, layers=2), TrainingConfig(batch_size=64), steps=5, context=RunContext(device="cpu")
-    ).fit(toy_graph)
-    users = np.arange(10)
-    rows = list(trained.recommend(Queries.of_users(users, toy_graph.users), k=6))
+    config = LightGCNChannelConfig(dim=8, layers=2, training=TrainingConfig(batch_size=64))
+    data = FitData.of(toy_graph, recipe={"steps": 5}, context=RunContext(device="cpu"))
+    trained = LightGCNChannel(config).fit(data)
+    pipeline = Pipeline([trained], data.history)
+    queries = Query.of_users(np.arange(10), toy_graph.users)
+    rows = pipeline.recommend(queries, k=6).to_arrow(queries.key, toy_graph.items).to_pylist()
     assert len(rows) == 60
-    explanations = Explainer(toy_graph, trained).explain([(row["user_id"], row["item_id"]) for row in rows])
+    explanations = Explainer(toy_graph, pipeline).explain([(row["user_id"], row["item_id"]) for row in rows])
     for row, explanation in zip(rows, explanations, strict=True):
         tolerance = 1e-4 * absolute(toy_graph, trained, explanation)
         assert explanation.reason is None
@@ -80,7 +81,7 @@ def test_fractions_are_shares_of_the_score(every: list[Explanation]) -> None:
 
 
 def test_linked_fraction_against_a_plain_search(
-    toy_graph: KnowledgeGraph, channel: EmbeddingChannel, every: list[Explanation]
+    toy_graph: KnowledgeGraph, channel: LightGCNChannel, every: list[Explanation]
 ) -> None:
     adjacency = Adjacency.of(toy_graph)
     edges = set()

@@ -13,8 +13,10 @@ import pytest
 
 from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph, RelationKey
-from recall.channels import EmbeddingChannel
+from recall.channels import LightGCNChannel
+from recall.contracts import LoadData
 from recall.explain.explainer import Explainer
+from recall.pipeline import Pipeline
 from tests.movie_relations import DIRECTOR, GENRE, HAS_TAG, RATED, SEQUEL, STARRING, TAGGED
 
 Model = Callable[..., Embeddings]
@@ -42,8 +44,8 @@ def test_english(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
         HAS_TAG: only(HAS_TAG, ("m5", "slow")),
     }
     graph = KnowledgeGraph(toy_graph.schema, {**toy_graph.nodes, "movie": movies}, edges)
-    channel = EmbeddingChannel.of(linear_model(graph), graph)
-    (explanation,) = Explainer(graph, channel).explain([("u1", "m3")])
+    pipeline = Pipeline.of(graph, [LightGCNChannel.of(linear_model(graph), LoadData.of(graph))])
+    (explanation,) = Explainer(graph, pipeline).explain([("u1", "m3")])
     assert {path.text for path in explanation.paths} == {
         "you liked Movie m1; Movie m1 has genre Drama, like Movie m3",
         "you liked Movie m2; Movie m2 is directed by Person p1; Movie m3 stars Person p1",
@@ -76,7 +78,7 @@ def test_english(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
     assert dict(explanation.query.parameters) == {"user_id": "u1", "item_id": "m3", "minimum": 4.0}
     assert json.loads(json.dumps(explanation.to_json())) == explanation.to_json()
 
-    (seen,) = Explainer(graph, channel).explain([("u1", "m1")])
+    (seen,) = Explainer(graph, pipeline).explain([("u1", "m1")])
     direct = next(path for path in seen.paths if len(path.steps) == 1)
     assert (direct.text, direct.share) == ("you liked Movie m1", None)
     assert "you liked it" in {reason.text for reason in seen.neighbours}
@@ -93,8 +95,8 @@ def test_phrases_follow_their_subject(toy_graph: KnowledgeGraph, linear_model: M
     ):
         relation = replace(toy_graph.schema.relations[RATED], phrase=phrase)
         graph = KnowledgeGraph(toy_graph.schema.with_(relations=[relation]), toy_graph.nodes, toy_graph.edges)
-        channel = EmbeddingChannel.of(linear_model(graph), graph)
-        (explanation,) = Explainer(graph, channel).explain([("u3", "m2")])
+        pipeline = Pipeline.of(graph, [LightGCNChannel.of(linear_model(graph), LoadData.of(graph))])
+        (explanation,) = Explainer(graph, pipeline).explain([("u3", "m2")])
         assert any(reason.text.startswith(f"{you} The ") for reason in explanation.history)
         crowd = next(reason for reason in explanation.neighbours if reason.relation == RATED)
         assert crowd.text == f"{crowd.users} other users {they} it"
@@ -124,8 +126,8 @@ def test_hostile_titles_stay_on_their_line(
         {**toy_graph.nodes, "movie": movies.set_column(at, "title", pa.array(titles))},
         toy_graph.edges,
     )
-    channel = EmbeddingChannel.of(linear_model(graph), graph)
-    (explanation,) = Explainer(graph, channel).explain([("u3", "m2")])
+    pipeline = Pipeline.of(graph, [LightGCNChannel.of(linear_model(graph), LoadData.of(graph))])
+    (explanation,) = Explainer(graph, pipeline).explain([("u3", "m2")])
     assert explanation.item.title == shown
     assert explanation.text.startswith("m2 for user" if shown == "m2" else f"{shown} (m2) for user")
     lines = explanation.text.split("\n")
@@ -142,7 +144,8 @@ def test_ids_with_quotes_reach_cypher_as_parameters_only(toy_graph: KnowledgeGra
     graph = KnowledgeGraph(
         toy_graph.schema, {**toy_graph.nodes, "movie": movies.set_column(0, "id", pa.array(ids))}, toy_graph.edges
     )
-    (explanation,) = Explainer(graph, EmbeddingChannel.of(linear_model(graph), graph)).explain([("u3", hostile)])
+    pipeline = Pipeline.of(graph, [LightGCNChannel.of(linear_model(graph), LoadData.of(graph))])
+    (explanation,) = Explainer(graph, pipeline).explain([("u3", hostile)])
     queries = [explanation.query, *(path.cypher for path in explanation.paths)]
     assert len(queries) > 3
     for query in queries:

@@ -13,13 +13,14 @@ from gnn.graph.embeddings import Embeddings
 from gnn.text.features import TextFeatures
 from kg import SplitConfig, split_interactions
 from kg.errors import ArtifactError, ConfigError, InvalidDataError
-from recall.channels import ItemKNN, ItemKNNConfig, Popularity, Spectral, SpectralConfig
+from recall.channels import ItemKNN, ItemKNNConfig, Popularity, Spectral, SpectralConfig, channel_class
 from recall.config.deployment import load_config
-from recall.contracts import Queries
-from recall.fusion.fusion import Fusion, FusionConfig
+from recall.contracts import FitData, LoadData, Query
+from recall.fusion import FusionConfig
 from recall.jobs.fit_channels import keep_channels
 from recall.jobs.prepare import Prepared
 from recall.jobs.refresh import RefreshResult, refresh
+from recall.pipeline import Pipeline
 from recall.quality.assess import evaluate_run, exact_channel, read_split
 from recall.serve.recommender import Recommender
 
@@ -52,15 +53,17 @@ def recommender(published: RefreshResult) -> Recommender:
     return Recommender.load(published.run.path)
 
 
-def fitted_again(published: RefreshResult, graph, model: Path) -> Fusion:
-    """The same fusion, made by hand."""
-    kinds = {
-        "lightgcn": exact_channel(Embeddings.load(model), graph),
-        "item_knn": ItemKNN(ItemKNNConfig(neighbours=7)).fit(graph),
-        "spectral": Spectral(SpectralConfig(factors=5)).fit(graph),
-    }
-    weights = published.report.fusion.weights
-    return Fusion.of({**kinds, "popularity": Popularity().fit(graph)}, graph, FusionConfig(weights=weights, depth=20))
+def fitted_again(published: RefreshResult, graph, model: Path) -> Pipeline:
+    """The same pipeline, made by hand."""
+    data = FitData.of(graph)
+    channels = [
+        exact_channel(Embeddings.load(model), LoadData.of(graph)),
+        ItemKNN(ItemKNNConfig(neighbours=7)).fit(data),
+        Spectral(SpectralConfig(factors=5)).fit(data),
+        Popularity().fit(data),
+    ]
+    fusion = FusionConfig(weights=published.report.fusion.weights, depth=20)
+    return Pipeline(channels, data.history, fusion=fusion)
 
 
 class TestRun:
@@ -85,13 +88,14 @@ class TestRun:
         split = read_split(published.run.split, graph)
         view = split.view(graph, "train")
         again = fitted_again(published, view, published.run.evaluation_model)
-        everybody = Queries.of_users(np.arange(len(graph.users)), graph.users)
+        everybody = Query.of_users(np.arange(len(graph.users)), graph.users)
         for name in ("item_knn", "spectral"):
-            kept = type(again.channels[name]).load(published.run.evaluation_channels / name)
-            ours, theirs = (one.recommend(everybody, k=9).table for one in (kept, again.channels[name]))
-            assert ours.drop(["score"]).equals(theirs.drop(["score"]))
-            served = type(again.channels[name]).load(published.run.channels / name)
-            assert len(served.known.liked.values) > len(kept.known.liked.values)
+            kept = channel_class(name).load(published.run.evaluation_channels / name, LoadData.of(view))
+            pipelines = (Pipeline([channel], again.history) for channel in (kept, again.channels[name]))
+            ours, theirs = (pipeline.recommend(everybody, k=9) for pipeline in pipelines)
+            assert ours.item.tolist() == theirs.item.tolist()
+            np.testing.assert_allclose(ours.score, theirs.score, rtol=1e-5)
+        assert len(recommender.pipeline.history.liked.values) > len(again.history.liked.values)
 
     def test_evaluate_repeats_the_report(self, published: RefreshResult) -> None:
         found = evaluate_run(published.run)
@@ -110,23 +114,23 @@ class TestRun:
         assert other.report.fusion.weights == {"lightgcn": 0, "item_knn": 2, "spectral": 1, "popularity": 0}
         served = Recommender.load(other.run.path)
         sources = set(served.recommend_all(k=5).table["source"].to_pylist())
-        assert sources <= {"fusion(item_knn)", "fusion(spectral)", "fusion(item_knn+spectral)", "popular"}
+        assert sources <= {"fusion(item_knn)", "fusion(spectral)", "fusion(item_knn+spectral)", "popularity"}
         assert served.similar(["m1"], k=3).table.num_rows == 3
 
     def test_a_run_without_the_section_has_no_channels(self, refreshed: RefreshResult) -> None:
         assert not refreshed.run.channels.exists()
         assert refreshed.report.fusion is None
         assert refreshed.report.evaluation.serves == "model"
-        assert Recommender.load(refreshed.run.path).channel.name == "embedding"
+        assert Recommender.load(refreshed.run.path).pipeline.name == "lightgcn"
 
 
 class TestServed:
     def test_it_ranks_as_the_fusion_of_its_channels(self, published: RefreshResult, recommender) -> None:
         graph = recommender.graph
         expected = fitted_again(published, graph, published.run.model)
-        everybody = Queries.of_users(np.arange(len(graph.users)), graph.users)
+        everybody = Query.of_users(np.arange(len(graph.users)), graph.users)
         ours = recommender.recommend(graph.users.ids.to_pylist(), k=8).table
-        theirs = expected.recommend(everybody, k=8).table
+        theirs = expected.recommend(everybody, k=8).to_arrow(everybody.key, graph.items)
         assert ours.drop(["score"]).equals(theirs.drop(["score"]))
         np.testing.assert_allclose(ours["score"].to_numpy(), theirs["score"].to_numpy(), rtol=1e-5)
         assert all(source.startswith("fusion(") for source in ours["source"].to_pylist())
@@ -141,7 +145,7 @@ class TestServed:
     def test_unknown_users_are_handled_as_without_a_fusion(self, recommender) -> None:
         assert set(recommender.recommend(["nobody"], on_unknown="popular").table["source"].to_pylist()) <= {
             "fusion(popularity)",
-            "popular",
+            "popularity",
         }
         assert len(recommender.recommend(["nobody"], on_unknown="skip")) == 0
 
@@ -208,7 +212,7 @@ def test_weights_without_anything_to_find_are_not_made_up(config: Path, publishe
         quality={},
         texts={},
     )
-    model = exact_channel(Embeddings.load(published.run.evaluation_model), graph)
+    model = exact_channel(Embeddings.load(published.run.evaluation_model), LoadData.of(graph))
     with pytest.raises(InvalidDataError, match="give weights"):
         keep_channels(load_config(config), prepared, model, tmp_path / "channels", prepared.view)
     assert not (tmp_path / "channels").exists()
@@ -231,6 +235,26 @@ class TestDamage:
     def test_a_channel_that_is_gone_is_noticed_also_without_checksums(self, run: Path) -> None:
         shutil.rmtree(run / "channels" / "spectral")
         with pytest.raises(ArtifactError, match="'spectral'"):
+            Recommender.load(run, verify=False)
+
+    def test_a_channel_of_a_package_that_is_not_installed_is_named(self, run: Path) -> None:
+        path = run / "channels" / "fusion.json"
+        path.write_text(path.read_text().replace('"spectral"', '"walk"'))
+        (run / "channels" / "spectral").rename(run / "channels" / "walk")
+        with pytest.raises(ArtifactError, match=r"no channel 'walk'.*install the package"):
+            Recommender.load(run, verify=False)
+
+    @pytest.mark.parametrize("content", ["[]", "{", '{"format": 1}', '{"format": 9, "weights": {}}'])
+    def test_a_damaged_head_is_told(self, run: Path, content: str) -> None:
+        (run / "channels" / "fusion.json").write_text(content)
+        with pytest.raises(ArtifactError, match=r"fusion\.json|run the refresh again"):
+            Recommender.load(run, verify=False)
+
+    @pytest.mark.parametrize("change", [{"weights": {"spectral": -1}}, {"weights": 3}, {"depth": 0}, {"depth": "x"}])
+    def test_damaged_weights_are_told(self, run: Path, change: dict) -> None:
+        path = run / "channels" / "fusion.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        with pytest.raises(ArtifactError, match="damaged"):
             Recommender.load(run, verify=False)
 
 

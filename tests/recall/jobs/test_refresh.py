@@ -21,7 +21,9 @@ from kg.errors import ConfigError, InvalidDataError, RefreshInProgressError, Sto
 from kg.io.graph_folder import load_graph
 from kg.stores.embedded.store import EmbeddedStore
 from recall.config.deployment import load_config
+from recall.contracts import LoadData
 from recall.jobs.refresh import RefreshResult, _is_disk_full, refresh
+from recall.pipeline import Pipeline
 from recall.quality.assess import assess, evaluate_run, exact_channel, read_split
 from recall.runs.registry import RunsFolder
 from recall.runs.report import Report
@@ -108,14 +110,24 @@ def test_without_any_text_there_is_no_content_knn_to_compare_with(refreshed: Ref
     run = refreshed.run
     graph = load_graph(run.graph)
     split = read_split(run.split, graph)
-    model = exact_channel(Embeddings.load(run.evaluation_model), split.view(graph, "train"))
+    data = LoadData.of(split.view(graph, "train"))
+    model = exact_channel(Embeddings.load(run.evaluation_model), data)
     nothing = TextFeatures(nodes=np.zeros(0, dtype=np.int64), vectors=np.zeros((0, 8), dtype=np.float32), model="")
     baselines = ("popularity", "content_knn")
     for features, rankers in (
         (nothing, {"model", "popularity"}),
         (TextFeatures.load(run.features), {"model", *baselines}),
     ):
-        found = assess(graph, split, model, kind="per_user_time", ks=(5,), baselines=baselines, features=features)
+        found = assess(
+            graph,
+            split,
+            Pipeline([model], data.history),
+            model,
+            kind="per_user_time",
+            ks=(5,),
+            baselines=baselines,
+            features=features,
+        )
         assert {row.ranker for row in found.metrics} == rankers
 
 

@@ -145,11 +145,12 @@ def test_a_serving_model_of_another_mind_is_rejected_where_the_lists_may_not_cha
     shutil.rmtree(bad / "index")
     changed = noise(Embeddings.load(run.model))
     changed.save(bad / "model")
-    from recall.channels import EmbeddingChannel
+    from recall.channels import LightGCNChannel
+    from recall.contracts import LoadData
     from recall.quality.held_out import RunData
 
     (bad / "index").mkdir()
-    EmbeddingChannel.of(changed, RunData(run).graph).index.save(bad / "index")
+    LightGCNChannel.of(changed, LoadData.of(RunData(run).graph)).index.save(bad / "index")
     settings = GateSettings(k=5, full=FullLimits(top_changed=0.4))
     verdict = judge(settings, RunLayout(bad), current=run)
     assert failed(verdict) == {"top 10 changed"}

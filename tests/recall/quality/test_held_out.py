@@ -12,7 +12,7 @@ import pytest
 from kg import KnowledgeGraph, Split, SplitConfig, split_interactions
 from kg.io.graph_folder import save_graph
 from recall.channels import Popularity
-from recall.quality.assess import write_split
+from recall.quality.assess import single, write_split
 from recall.quality.held_out import Common, Questions, RunData
 from recall.runs.layout import RunLayout
 
@@ -80,7 +80,7 @@ def test_both_runs_are_asked_what_neither_has_seen(
 
     for data in (new, old):
         likes = Counter(item for _, item in pairs(data, "train", positive=True))
-        ranked = ground.rank(Popularity().fit(data.view), questions, 7, of=data)
+        ranked = ground.rank(single(Popularity(), data.view), questions, 7, of=data)
         names = [*new.graph.items.ids.to_pylist(), None]
         for row, user in enumerate(new.graph.users.take(questions.user).to_pylist()):
             allowed = [item for item in sorted(items) if item not in seen[user] and likes[item]]

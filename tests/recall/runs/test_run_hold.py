@@ -196,7 +196,7 @@ def test_reload_gives_the_run_that_serves_and_leaves_the_old_one_as_it_was(
     flip(second.report)
     with pytest.raises(ArtifactError, match="damaged"):
         rec.reload()
-    made = Recommender(rec.graph, rec.channel)
+    made = Recommender(rec.graph, rec.pipeline)
     assert made.run is None
     with pytest.raises(ConfigError, match="made in memory"):
         made.reload()

@@ -131,7 +131,7 @@ def test_threads_that_ask_first_open_one_store(refreshed: RefreshResult, monkeyp
 def test_a_store_of_the_users_own_answers_and_stays_open(refreshed: RefreshResult) -> None:
     store = Recorder()
     loaded = Recommender.load(refreshed.run.path, store=store)
-    made = Recommender(loaded.graph, loaded.channel, store=store)
+    made = Recommender(loaded.graph, loaded.pipeline, store=store)
     for one in (loaded, made):
         assert one.cypher("RETURN $a AS a", {"a": 1}, timeout=5, b=2) == [{"x": 1}]
         one.close()
@@ -139,7 +139,7 @@ def test_a_store_of_the_users_own_answers_and_stays_open(refreshed: RefreshResul
 
 
 def test_a_recommender_in_memory_has_no_store_and_says_so(recommender: Recommender) -> None:
-    made = Recommender(recommender.graph, recommender.channel)
+    made = Recommender(recommender.graph, recommender.pipeline)
     with pytest.raises(ConfigError, match="has no store to ask: give one"):
         made.cypher("RETURN 1 AS one")
     made.close()

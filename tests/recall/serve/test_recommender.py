@@ -18,11 +18,16 @@ from kg import KnowledgeGraph, NodeType, RaggedArray, Relation, RelationKey
 from kg.errors import ArtifactError, ConfigError, UnknownIdError
 from kg.io.files import write_json, write_manifest
 from kg.io.graph_folder import save_graph
-from recall.channels import EmbeddingChannel, ItemKNN, Popularity
-from recall.contracts import CANDIDATE_SCHEMA, Candidates, Queries
+from recall.channels import ItemKNN, LightGCNChannel, Popularity
+from recall.contracts import CANDIDATE_SCHEMA, Candidates, FitData, LoadData, Query
+from recall.pipeline import Pipeline
 from recall.serve.recommender import Recommender
 
 RATED = RelationKey("user", "rated", "movie")
+
+
+def pipeline_of(graph, embeddings):
+    return Pipeline.of(graph, [LightGCNChannel.of(embeddings, LoadData.of(graph))])
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +49,7 @@ def embeddings(graph, linear_model) -> Embeddings:
 
 @pytest.fixture(scope="module")
 def recommender(graph, embeddings):
-    return Recommender(graph, EmbeddingChannel.of(embeddings, graph))
+    return Recommender(graph, pipeline_of(graph, embeddings))
 
 
 @pytest.fixture
@@ -54,7 +59,7 @@ def run(graph, embeddings, tmp_path):
     folder.mkdir(parents=True)
     save_graph(graph, folder / "graph")
     embeddings.save(folder / "model")
-    EmbeddingChannel.of(embeddings, graph).index.save(folder / "index")
+    LightGCNChannel.of(embeddings, LoadData.of(graph)).index.save(folder / "index")
     write_json(folder / "config.json", {"text": {}})
     write_manifest(folder, {"created": "2026-01-31"})
     return folder
@@ -79,7 +84,7 @@ class TestRecommend:
         expected = [names[i] for i in np.argsort(-scores) if names[i] not in seen(graph, "u4")][:5]
         assert items(answer) == expected
         assert answer.table["rank"].to_pylist() == [1, 2, 3, 4, 5]
-        assert answer.table["source"].to_pylist() == ["embedding"] * 5
+        assert answer.table["source"].to_pylist() == ["lightgcn"] * 5
 
     def test_users_come_in_the_order_asked_and_once(self, recommender):
         answer = recommender.recommend(["u7", "u9", "u2", "u7"], k=2)
@@ -87,10 +92,10 @@ class TestRecommend:
 
     def test_a_user_without_positives_gets_popular_unseen_items(self, recommender, graph):
         answer = recommender.recommend(["u9"], k=6)
-        assert set(answer.table["source"].to_pylist()) == {"popular"}
+        assert set(answer.table["source"].to_pylist()) == {"popularity"}
         assert not set(items(answer)) & seen(graph, "u9")
-        queries = Queries.of_users(graph.users.index(["u9"]), graph.users)
-        assert items(answer) == items(Popularity().fit(graph).recommend(queries, k=6))
+        popular = Recommender(graph, Pipeline.of(graph, [Popularity().fit(FitData.of(graph))]))
+        assert items(answer) == items(popular.recommend(["u9"], k=6))
 
     def test_unknown_users(self, recommender):
         with pytest.raises(UnknownIdError, match=r"'nobody'.*on_unknown=.popular"):
@@ -99,10 +104,10 @@ class TestRecommend:
         assert set(skipped.table["user_id"].to_pylist()) == {"u1"}
         popular = recommender.recommend(["nobody", "u1"], k=2, on_unknown="popular").table.to_pylist()
         assert [(row["user_id"], row["source"]) for row in popular] == [
-            ("nobody", "popular"),
-            ("nobody", "popular"),
-            ("u1", "embedding"),
-            ("u1", "embedding"),
+            ("nobody", "popularity"),
+            ("nobody", "popularity"),
+            ("u1", "lightgcn"),
+            ("u1", "lightgcn"),
         ]
         assert len(recommender.recommend(["nobody"], on_unknown="skip")) == 0
         with pytest.raises(ConfigError, match="on_unknown = 'ignore'"):
@@ -153,8 +158,8 @@ class TestRecommend:
         assert answer.table.schema == CANDIDATE_SCHEMA
 
     def test_works_with_any_channel(self, graph):
-        made = Recommender(graph, ItemKNN().fit(graph))
-        assert set(made.recommend(["u1", "u9"], k=3).table["source"].to_pylist()) == {"item_knn", "popular"}
+        made = Recommender(graph, Pipeline.of(graph, [ItemKNN().fit(FitData.of(graph))]))
+        assert set(made.recommend(["u1", "u9"], k=3).table["source"].to_pylist()) == {"item_knn", "popularity"}
         with pytest.raises(ConfigError, match="no item vectors"):
             made.similar(["m1"])
 
@@ -193,7 +198,7 @@ class TestSomebodyUnknown:
     def test_a_history(self, recommender):
         answer = recommender.recommend_for(history=["m1", "m7"], k=5)
         assert answer.table["user_id"].to_pylist() == ["0"] * 5
-        assert answer.table["source"].to_pylist() == ["embedding"] * 5
+        assert answer.table["source"].to_pylist() == ["lightgcn"] * 5
         assert not set(items(answer)) & {"m1", "m7"}
         assert {"m1", "m7"} <= set(items(recommender.recommend_for(history=["m1", "m7"], k=40, exclude_seen=False)))
 
@@ -203,7 +208,7 @@ class TestSomebodyUnknown:
         assert [row["item_id"] for row in together.of("0")] == items(
             recommender.recommend_for(history=["m1", "m7"], k=4)
         )
-        assert {row["source"] for row in together.of("1")} == {"popular"}
+        assert {row["source"] for row in together.of("1")} == {"popularity"}
 
     def test_attributes_by_name_and_by_key(self, recommender):
         by_name = recommender.recommend_for(attributes={"director": ["p3"]}, k=5)
@@ -218,7 +223,7 @@ class TestSomebodyUnknown:
         schema = graph.schema.with_(relations=[Relation(key=other)])
         edges = {**graph.edges, other: graph.edges[RelationKey("movie", "genre", "genre")]}
         made = KnowledgeGraph(schema, graph.nodes, edges)
-        double = Recommender(made, ItemKNN().fit(made))
+        double = Recommender(made, Pipeline.of(made, [ItemKNN().fit(FitData.of(made))]))
         with pytest.raises(ConfigError, match="2 relations are called 'director'"):
             double.recommend_for(attributes={"director": ["p3"]})
 
@@ -244,7 +249,7 @@ class TestSomebodyUnknown:
             ({"attributes": {"producer": ["p1"]}}, "'producer' is no attribute of 'movie'; there are"),
             ({"attributes": {"rated": ["u1"]}}, "'rated' is no attribute"),
             ({"attributes": {"genre": "drama"}}, r"write \['drama'\]"),
-            ({"history": ["m1"], "on_unknown": "popular"}, "'raise' or 'skip'"),
+            ({"history": ["m1"], "on_unknown": "popularity"}, "'raise' or 'skip'"),
             ({"history": 1}, "history = 1 must be a list of ids"),
             ({"history": [1, 2]}, "history holds 1, ids are strings"),
             ({"history": [["m1"], "m2"]}, r"write \['m2'\]"),
@@ -279,7 +284,7 @@ class TestSomebodyUnknown:
             asked.append(list(texts))
             return np.array([[1, 0, 0, 0, 0] if text else [0] * 5 for text in texts], dtype=np.float32)
 
-        texts = Recommender(graph, EmbeddingChannel.of(made, graph, encode=encode))
+        texts = Recommender(graph, Pipeline.of(graph, [LightGCNChannel.of(made, LoadData.of(graph, encode=encode))]))
         assert len(texts.recommend_for(text="slow-burn space drama", k=3)) == 3
         assert asked == [["slow-burn space drama"]]
         texts.recommend_for(history=[["m1"], ["m2"]], k=3)
@@ -306,7 +311,8 @@ class TestSimilar:
     def test_zero_vectors_are_like_nothing(self, graph, embeddings):
         vectors = embeddings.items.copy()
         vectors[5:8] = 0
-        made = Recommender(graph, ItemKNN().fit(graph), item_vectors=vectors)
+        pipeline = Pipeline.of(graph, [ItemKNN().fit(FitData.of(graph))])
+        made = Recommender(graph, pipeline, item_vectors=vectors)
         blank, other = graph.items.take(np.array([5, 0])).to_pylist()
         answer = made.similar([blank, other], k=100)
         assert answer.of(blank) == []
@@ -325,7 +331,7 @@ class TestExplain:
             assert explanation.source == row["source"]
             size = sum(abs(reason.share) for reason in explanation.history)
             assert explanation.score == pytest.approx(row["score"], abs=1e-4 * size)
-            assert (explanation.reason is not None) == (row["source"] == "popular")
+            assert (explanation.reason is not None) == (row["source"] == "popularity")
 
     @pytest.mark.parametrize(
         "pairs", ["u1", 5, None, ("u1", "m1"), [("u1",)], [("u1", "m1", "m2")], [None], [("u1", 1)]]
@@ -338,7 +344,7 @@ class TestExplain:
         pairs = [("u9", "m1"), ("u4", "m2"), ("u9", "m3"), ("u4", "m1")]
         found = recommender.explain(pairs)
         assert [(one.user_id, one.item_id) for one in found] == pairs
-        assert [one.source for one in found] == ["popular", "embedding", "popular", "embedding"]
+        assert [one.source for one in found] == ["popularity", "lightgcn", "popularity", "lightgcn"]
         assert recommender.explain([]) == []
 
     def test_titles(self, recommender, graph):
@@ -367,7 +373,7 @@ class TestRun:
             Recommender.load(run)
 
     def test_an_index_of_another_model_is_refused(self, run, graph, linear_model):
-        EmbeddingChannel.of(linear_model(graph, seed=8), graph).index.save(run / "index")
+        LightGCNChannel.of(linear_model(graph, seed=8), LoadData.of(graph)).index.save(run / "index")
         (run / "MANIFEST.json").unlink()
         write_manifest(run, {})
         with pytest.raises(ArtifactError, match="other item vectors"):
@@ -399,9 +405,9 @@ class TestShared:
             *(lambda made, i=i: made.similar([f"m{i}"], k=7).table for i in range(20)),
             *(lambda made, i=i: made.explain([(ids[i], "m3")])[0].score for i in range(10)),
         ]
-        alone = Recommender(graph, EmbeddingChannel.of(embeddings, graph))
+        alone = Recommender(graph, pipeline_of(graph, embeddings))
         expected = [call(alone) for call in calls]
-        shared = Recommender(graph, EmbeddingChannel.of(embeddings, graph))  # nothing lazy has happened yet
+        shared = Recommender(graph, pipeline_of(graph, embeddings))  # nothing lazy has happened yet
         start = threading.Barrier(8)
 
         def work(number):
@@ -432,14 +438,14 @@ def test_a_graph_without_attributes(movie_graph):
         positive=made.schema.positive,
     )
     bare = KnowledgeGraph(schema, {n: made.nodes[n] for n in ("user", "movie")}, {RATED: made.edges[RATED]})
-    recommender = Recommender(bare, ItemKNN().fit(bare))
+    recommender = Recommender(bare, Pipeline.of(bare, [ItemKNN().fit(FitData.of(bare))]))
     assert len(recommender.recommend(["u1"], k=3)) == 3
     with pytest.raises(ConfigError, match="there are none"):
         recommender.recommend_for(attributes={"genre": ["drama"]})
 
 
 def test_queries_keep_their_meaning_when_taken():
-    queries = Queries.of_histories(["a", "b"], RaggedArray(np.array([0, 1, 3]), np.array([4, 2, 6])))
+    queries = Query.of_histories(["a", "b"], RaggedArray(np.array([0, 1, 3]), np.array([4, 2, 6])))
     taken = queries.take(np.array([1]))
     assert taken.key == ["b"]
     assert taken.history.values.tolist() == [2, 6]

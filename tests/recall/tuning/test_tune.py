@@ -25,13 +25,15 @@ from gnn.graph.fit import fit
 from gnn.training.context import RunContext
 from kg.errors import ArtifactError, ConfigError, InvalidDataError, TrainingError, TuneInProgressError
 from kg.io.files import write_text
+from recall.channels.settings import make_channel
 from recall.config.deployment import load_config, parse_config
 from recall.config.search_space import Between, TuneSettings, distribution
-from recall.contracts import Queries
+from recall.contracts import Query
 from recall.jobs.inputs import Inputs
 from recall.jobs.prepare import Prepared, prepare
 from recall.jobs.refresh import RefreshResult, refresh
 from recall.jobs.runner import Stages
+from recall.quality.assess import single
 from recall.tuning.study import Outcome, Reporter, Study, TrialFacts, drawn, open_storage
 from recall.tuning.tune import LIGHTGCN, MODEL, Search, _Tuning, tune
 
@@ -400,11 +402,11 @@ def test_channels_are_searched_each_alone_and_the_refresh_fuses_the_best(searcha
     # As measured by hand.
     prepared, settings = prepared_of(config, tmp_path / "prepared"), load_config(found.out)
     assert settings.channels.ease.regularisation == found["ease"].best.settings["channels.ease.regularisation"]
-    channel = settings.channels.make("ease").fit(prepared.view)
+    pipeline = single(make_channel(settings.channels, "ease"), prepared.view)
     truth, seen = prepared.split.positives(prepared.graph, "valid"), prepared.split.seen(prepared.graph, "train")
     users = np.flatnonzero(truth.counts)
-    queries = Queries.of_users(users, prepared.graph.users, seen=seen.take(users))
-    answer = channel.recommend(queries, k=5).table.to_pylist()
+    queries = Query.of_users(users, prepared.graph.users, seen=seen.take(users))
+    answer = pipeline.recommend(queries, k=5).to_arrow(queries.key, prepared.graph.items).to_pylist()
     values = []
     for user in users:
         name = prepared.graph.users.take(np.array([user])).to_pylist()[0]

@@ -33,7 +33,7 @@ def make_results(graph: KnowledgeGraph, run: str, *, seed: int = 0, k: int = K, 
     items[0] = 0
     users = random.normal(size=(len(graph.users), dim)).astype(np.float32)
     rows = [
-        (user, graph.items.ids[int(item)].as_py(), float(10 - rank), rank, "embedding")
+        (user, graph.items.ids[int(item)].as_py(), float(10 - rank), rank, "lightgcn")
         for user in graph.users.ids.to_pylist()
         for rank, item in enumerate(random.choice(len(graph.items), size=k, replace=False), start=1)
     ]

@@ -1,0 +1,202 @@
+"""Ranked candidates: arrays of positions and scores inside, one Arrow table with external ids at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from kg import Vocabulary
+from kg.arrays import IntArray
+from recall.contracts.scores import TopK
+
+CANDIDATE_SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("score", pa.float32()),
+        ("rank", pa.int32()),
+        ("source", pa.string()),
+    ]
+)
+
+FUSION = "fusion"
+FALLBACK = "popularity"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateBatch:
+    """Candidates of a batch of requests, one row for each, by request and rank.
+
+    Attributes:
+        row: request of each candidate, int64 (m,).
+        item: position of the item, int64 (m,).
+        score: final score, float32 (m,).
+        rank: place among the candidates of its request, from 1, int32 (m,).
+        channels: names of the channels that were asked, (c,).
+        channel_scores: score of each channel before fusion, 0 where it has no evidence, float32 (m, c).
+        listed: which channels have the item among their best, bool (m, c).
+        fallback: whether the row comes from the most liked items, since no channel answers the request, bool (m,).
+        fused: whether the score is a sum over the channels; otherwise there is one channel, and it is its own.
+    """
+
+    row: IntArray
+    item: IntArray
+    score: npt.NDArray[np.float32]
+    rank: npt.NDArray[np.int32]
+    channels: tuple[str, ...]
+    channel_scores: npt.NDArray[np.float32]
+    listed: npt.NDArray[np.bool_]
+    fallback: npt.NDArray[np.bool_]
+    fused: bool
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @classmethod
+    def of(
+        cls,
+        top: TopK,
+        channels: Sequence[str],
+        *,
+        channel_scores: npt.NDArray[np.float32] | None = None,
+        listed: npt.NDArray[np.bool_] | None = None,
+        fused: bool = False,
+        fallback: bool = False,
+    ) -> Self:
+        """From ranked items; places without an item are left out.
+
+        Args:
+            top: (n, k).
+            channels: names, (c,).
+            channel_scores: of each place, float32 (c, n, k); None: the scores are those of the only channel.
+            listed: bool (c, n, k); None: the only channel lists all.
+            fused: see the class.
+            fallback: whether these are the most liked items, which none of the channels gave.
+        """
+        there = top.items >= 0
+        row, place = np.nonzero(there)
+        if channel_scores is None:
+            columns = np.zeros((len(channels), *top.items.shape), dtype=np.float32)
+            columns[:] = 0 if fallback else top.scores
+        else:
+            columns = channel_scores
+        if listed is None:
+            listed = np.full((len(channels), *top.items.shape), not fallback)
+        return cls(
+            row=row,
+            item=top.items[row, place],
+            score=top.scores[row, place].astype(np.float32),
+            rank=np.cumsum(there, axis=1)[row, place].astype(np.int32),
+            channels=tuple(channels),
+            channel_scores=np.ascontiguousarray(columns[:, row, place].T),
+            listed=np.ascontiguousarray(listed[:, row, place].T),
+            fallback=np.full(len(row), fallback),
+            fused=fused,
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Batches of one pipeline as one, sorted by request; ranks stay."""
+        first = parts[0]
+        order = np.argsort(np.concatenate([part.row for part in parts]), kind="stable")
+        arrays = ("row", "item", "score", "rank", "channel_scores", "listed", "fallback")
+        merged = {name: np.concatenate([getattr(part, name) for part in parts])[order] for name in arrays}
+        return cls(channels=first.channels, fused=first.fused, **merged)
+
+    def source(self) -> Any:
+        """Where each candidate comes from, an Arrow array of strings (m,).
+
+        The name of the channel; in a fusion those that list it, "fusion(lightgcn+spectral)"; "popularity" for the
+        most liked items.
+        """
+        bits = self.listed @ (1 << np.arange(len(self.channels), dtype=np.int64))
+        kinds, number = np.unique(np.where(self.fallback, -1, bits), return_inverse=True)
+        names = [self._source(int(kind)) for kind in kinds]
+        return pa.array(names, type=pa.string()).take(pa.array(number))
+
+    def _source(self, bits: int) -> str:
+        if bits < 0:
+            return FALLBACK
+        if not self.fused:
+            return self.channels[0]
+        return f"{FUSION}({'+'.join(name for at, name in enumerate(self.channels) if bits >> at & 1)})"
+
+    def to_arrow(
+        self,
+        keys: Sequence[str],
+        items: Vocabulary,
+        *,
+        titles: Callable[[IntArray], Sequence[str]] | None = None,
+        channel_scores: bool = False,
+    ) -> Any:
+        """The batch as an Arrow table with external ids.
+
+        Args:
+            keys: of the requests.
+            items: ids of the items.
+            titles: names of items for people, by position; None: no column `title`.
+            channel_scores: add a column for each channel, by its name.
+
+        Returns:
+            Columns `user_id, item_id, score, rank, source`, and what was asked for.
+        """
+        columns = {
+            "user_id": pa.array(keys, type=pa.string()).take(pa.array(self.row)),
+            "item_id": items.take(self.item),
+            "score": pa.array(self.score),
+            "rank": pa.array(self.rank),
+            "source": self.source(),
+        }
+        if titles is not None:
+            columns["title"] = pa.array(titles(self.item), type=pa.string())
+        if channel_scores:
+            columns |= {name: pa.array(self.channel_scores[:, at]) for at, name in enumerate(self.channels)}
+        return pa.table(columns)
+
+
+class Candidates:
+    """The answer to a batch: one Arrow table `user_id, item_id, score, rank, source`, rank from 1.
+
+    It has the Arrow C stream interface, so that any data frame library reads it without a copy.
+    """
+
+    def __init__(self, table: Any) -> None:
+        more = [table.schema.field(name) for name in table.column_names if name not in CANDIDATE_SCHEMA.names]
+        schema = pa.schema([*CANDIDATE_SCHEMA, *more])
+        self.table: Any = table.select(schema.names).cast(schema)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Candidates]) -> Candidates:
+        """Several answers under one another."""
+        return cls(pa.concat_tables([part.table for part in parts]) if parts else CANDIDATE_SCHEMA.empty_table())
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.table.to_pylist())
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Give the table to another Arrow library without a copy."""
+        return self.table.__arrow_c_stream__(requested_schema)
+
+    def of(self, user_id: str) -> list[dict[str, Any]]:
+        """The rows of one user, best first."""
+        return [row for row in self if row["user_id"] == user_id]
+
+    def to_pandas(self) -> Any:
+        """A pandas frame; needs the extra `pandas`."""
+        return self.table.to_pandas()
+
+    def __repr__(self) -> str:
+        lines = [f"Candidates({len(self)} rows)"]
+        lines += [
+            f"  {r['user_id']}  {r['rank']:>3}. {r['item_id']}  {r['score']:.4f}  {r['source']}"
+            for r in self.table.slice(0, 10).to_pylist()
+        ]
+        return "\n".join(lines + (["  ..."] if len(self) > 10 else []))

@@ -1,0 +1,166 @@
+"""What a channel is, what it learns from, and what it is loaded with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from kg.history import InteractionHistory
+from kg.topology.adjacency import Adjacency
+from recall.contracts.attribution import NoShares, Shares
+from recall.contracts.query import Query
+from recall.contracts.scores import Scores
+
+if TYPE_CHECKING:
+    from gnn.evaluation.validation import Validation
+    from gnn.text.features import TextFeatures
+    from gnn.training.context import RunContext
+    from kg import KnowledgeGraph
+    from recall.index.item_index import IndexConfig
+
+TextEncode = Callable[[Sequence[str | None]], npt.NDArray[np.float32]]
+"""Texts (n,) -> vectors float32 (n, text dim), zero rows for blank texts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a channel declares of itself, so that nobody has to ask which one it is.
+
+    Attributes:
+        unknown_people: it scores people whom the graph does not hold, by their history.
+        text: it also reads the text of a request.
+        attributes: it also reads the attributes of a request.
+        everybody: it answers requests without any evidence, too.
+        needs_text: it is fitted on text vectors, and useless without any.
+        trained: it has weights: a fit takes long, reports a training, and can go on from an earlier one.
+        item_vectors: it has vectors that say how alike items are.
+        dense: its scores of a block of requests may hold an array of (requests, items).
+    """
+
+    unknown_people: bool = True
+    text: bool = False
+    attributes: bool = False
+    everybody: bool = False
+    needs_text: bool = False
+    trained: bool = False
+    item_vectors: bool = False
+    dense: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What an incremental fit goes on from.
+
+    Attributes:
+        folder: of the same channel in an earlier run.
+        graph: that it was fitted on.
+    """
+
+    folder: Path
+    graph: KnowledgeGraph
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitData:
+    """What a channel learns from.
+
+    Attributes:
+        graph: the view to learn from: everything in it may be used.
+        history: what its users did, shared by all channels.
+        features: text vectors of the graph's nodes; None: there are none.
+        validation: what to choose steps and weights on; None: nothing, `recipe` or the config decides.
+        recipe: what the fit on validation chose, see `Channel.recipe`.
+        start: what to go on from; None: begin anew.
+        context: device, seed, progress, checkpoints of a training; None: the defaults.
+        encode: makes vectors of the texts in requests, in the space of `features`; None: such requests are refused.
+        index: how to index item vectors, for channels that search by them; None: the defaults.
+    """
+
+    graph: KnowledgeGraph
+    history: InteractionHistory
+    features: TextFeatures | None = None
+    validation: Validation | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    start: Start | None = None
+    context: RunContext | None = None
+    encode: TextEncode | None = None
+    index: IndexConfig | None = None
+
+    @classmethod
+    def of(cls, graph: KnowledgeGraph, **parts: Any) -> FitData:
+        """Of a graph; its history is made here."""
+        return cls(graph=graph, history=InteractionHistory.of(graph), **parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadData:
+    """What a saved channel is loaded with: parts that all channels of a run share.
+
+    Attributes:
+        graph: that the channel was fitted on.
+        history: what its users did.
+        adjacency: of the graph.
+        encode: see `FitData`.
+        verify: check that what was saved belongs to this graph.
+    """
+
+    graph: KnowledgeGraph
+    history: InteractionHistory
+    adjacency: Adjacency
+    encode: TextEncode | None = None
+    verify: bool = True
+
+    @classmethod
+    def of(cls, graph: KnowledgeGraph, **parts: Any) -> LoadData:
+        """Of a graph; its history and adjacency are made here."""
+        return cls(graph=graph, history=InteractionHistory.of(graph), adjacency=Adjacency.of(graph), **parts)
+
+
+class Channel(Protocol):
+    """A source of candidates: scores of all items for a request.
+
+    It is made from its hyper-parameters alone, `kind(config)`, of the type `config_type`; without, from the defaults.
+    """
+
+    name: ClassVar[str]
+    config_type: ClassVar[type[Any]]
+    capabilities: ClassVar[Capabilities]
+
+    def __init__(self, config: Any = None) -> None: ...
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """What a fit on validation chose, for a fit on more data; empty for a closed formula."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What a report says of the fit; empty where there is nothing to say."""
+
+    @property
+    def item_vectors(self) -> npt.NDArray[np.float32] | None:
+        """Vectors that say how alike items are, float32 (items, dim); None without that capability."""
+
+    def fit(self, data: FitData) -> Self:
+        """Learn; returns itself."""
+
+    def score(self, queries: Query) -> Scores:
+        """The scores of all items for a block of requests, whose positions the caller has checked."""
+
+    def attribute(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
+        """Split the scores of (user, item) pairs exactly, or say why not; the caller has checked the positions."""
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned into a folder; graph and history are not part of it."""
+
+    @classmethod
+    def load(cls, folder: Path, data: LoadData) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: it is damaged, or of another channel, format or graph.
+        """

@@ -1,0 +1,71 @@
+"""A batch of requests, positions inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kg import RaggedArray, RelationKey, Vocabulary
+from kg.arrays import IntArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """A batch of requests, one row for each person to recommend to.
+
+    Attributes:
+        key: what the answer carries as `user_id`, (n,) strings.
+        user: position of a user of the graph, -1 for an unknown person, int64 (n,).
+        history: liked items that come with the request, (n,) lists of positions; a user's own history comes from the
+            graph the channels were fitted on, and rows with `user >= 0` are normally empty here.
+        seen: items to leave out, in place of the user's own and the request's history; None: those.
+        text: a text that describes an unknown person, or what they look for; None or (n,).
+        attributes: for an unknown person: relation of the item type -> positions of its other ends; None or (n,).
+    """
+
+    key: Sequence[str]
+    user: IntArray
+    history: RaggedArray
+    seen: RaggedArray | None = None
+    text: Sequence[str | None] | None = None
+    attributes: Sequence[Mapping[RelationKey, IntArray]] | None = None
+
+    @classmethod
+    def of_users(cls, users: IntArray, vocabulary: Vocabulary, *, seen: RaggedArray | None = None) -> Query:
+        """Requests of users of the graph, by position."""
+        return cls(key=vocabulary.take(users).to_pylist(), user=users, history=RaggedArray.empty(len(users)), seen=seen)
+
+    @classmethod
+    def of_histories(cls, key: Sequence[str], history: RaggedArray, *, seen: RaggedArray | None = None) -> Query:
+        """Requests of unknown people who liked some items."""
+        return cls(key=key, user=np.full(len(key), -1, dtype=np.int64), history=history, seen=seen)
+
+    @classmethod
+    def of_positions(cls, users: IntArray) -> Query:
+        """Requests of users of the graph whose ids nobody needs."""
+        return cls(key=[""] * len(users), user=users, history=RaggedArray.empty(len(users)))
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, rows: IntArray) -> Query:
+        """Some of the rows, in that order."""
+        return Query(
+            key=[self.key[row] for row in rows],
+            user=self.user[rows],
+            history=self.history.take(rows),
+            seen=None if self.seen is None else self.seen.take(rows),
+            text=None if self.text is None else [self.text[row] for row in rows],
+            attributes=None if self.attributes is None else [self.attributes[row] for row in rows],
+        )
+
+    def blocks(self, size: int) -> Iterator[tuple[slice, Query]]:
+        """The batch in pieces of at most `size` rows."""
+        if 0 < len(self) <= size:
+            yield slice(0, len(self)), self
+            return
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            yield slice(start, stop), self.take(np.arange(start, stop))

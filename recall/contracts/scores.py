@@ -1,0 +1,48 @@
+"""The scores of a block of requests over all items, as a channel gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kg import RaggedArray
+from kg.arrays import IntArray
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Ranked items of a batch, by position.
+
+    Attributes:
+        items: positions, best first, -1 where there are fewer than k, int64 (n, k).
+        scores: float32 (n, k), -inf where there is no item.
+    """
+
+    items: IntArray
+    scores: npt.NDArray[np.float32]
+
+
+class Scores(Protocol):
+    """A channel's scores of all items for a block of requests.
+
+    The object may hold a dense block, (requests, items): keep blocks small, and let go of it soon.
+    """
+
+    def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
+        """The best k items of each request, equal scores by position.
+
+        Args:
+            k: at least 1 and at most the number of items.
+            exclude: items to leave out of each request, (n,) lists.
+            only: positions of the only items allowed, sorted and unique; None for all.
+        """
+
+    def at(self, items: IntArray) -> npt.NDArray[np.float32]:
+        """The scores of given items, the same that `top` ranks by; 0 where there is no evidence.
+
+        Args:
+            items: positions, int64 (n, m); -1 for no item, which scores 0.
+        """

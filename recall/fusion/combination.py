@@ -1,0 +1,178 @@
+"""The scores of several channels as one: each channel's standardised for the request, their weighted sum.
+
+score(u, i) = sum over channels c of w_c * s_c(u, i) / spread_c(u)
+
+The spread is the standard deviation of the channel's best `depth` scores for the request, among items that were not
+seen. It depends on the request alone, so an item's score is the same whatever k, whatever the filters, and the whole
+score is a sum of multiples of the channels' scores, which their shares explain. A mean is not subtracted: it would move
+all items of a request by the same amount.
+
+Candidates are the items in any channel's best `depth`; every channel scores all of them, also those that only others
+list. Of the time of the search that is a hundredth for ChebyCF, a sixth for neighbours, as much again for an index of
+vectors. On 3,000 users of gowalla's validation part (ChebyCF, RP3beta
+and item-kNN, the best of the same weights for each; recall@20/NDCG@20, single channels up to .165/.102) that reaches
+.1724/.1057, giving an item that a channel does not list its lowest listed score .1721/.1056, and reciprocal ranks
+(Cormack, Clarke and Buettcher, SIGIR 2009) .1716/.1041. The last two would also give an item another score under every
+filter, and none that splits into shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kg.arrays import IntArray, RaggedArray
+from recall.contracts import Scores, TopK
+from recall.index.top_k import top_k
+
+Values = npt.NDArray[np.float64]
+
+_LEVEL = 1e-6  # of the largest score: a spread below is rounding
+
+
+class Ranked(NamedTuple):
+    """The best items of a block of requests.
+
+    Attributes:
+        top: items and fused scores, (n, k).
+        channel_scores: score of each channel for each of them, before fusion, float32 (channels, n, k).
+        listed: which channels have it among their best, bool (channels, n, k).
+    """
+
+    top: TopK
+    channel_scores: npt.NDArray[np.float32]
+    listed: npt.NDArray[np.bool_]
+
+
+class FusedScores:
+    """The weighted sum of several channels' scores for a block of requests.
+
+    Attributes:
+        seen: what each request has seen, (n,) lists.
+        factors: by what each channel's scores are multiplied, weight / spread, float64 (channels, n). It is 0 for a
+            channel without evidence for the request.
+    """
+
+    def __init__(self, channels: Sequence[Scores], weights: Sequence[float], *, seen: RaggedArray, depth: int) -> None:
+        """Search each channel's best items.
+
+        Args:
+            channels: each one's scores of the block.
+            weights: one for each channel, above 0.
+            seen: what the spreads leave out, whatever is asked for later, (n,) lists.
+            depth: items that the spreads are taken over.
+        """
+        self._channels = channels
+        self.seen = seen
+        self._depth = depth
+        best = [channel.top(depth, exclude=seen) for channel in channels]
+        self._best = [top.items for top in best]
+        self.factors: Values = np.array(weights)[:, None] / np.stack([spread(top.scores) for top in best])
+
+    def ranked(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> Ranked:
+        """The best k of the items that any channel lists; for a k beyond the depth each channel lists k.
+
+        Args:
+            k: items wanted.
+            exclude: items to leave out of each request; `seen` itself saves a search.
+            only: positions of the only items allowed, sorted and unique.
+        """
+        items, lists = self.union(k, exclude=exclude, only=only)
+        scores = np.stack([channel.at(items) for channel in self._channels])
+        top, place = best_of_union(items, self._sum(scores), k)
+        kept = np.zeros((len(scores), *top.items.shape), dtype=np.float32)
+        if items.shape[1]:
+            kept[:] = np.take_along_axis(scores, place[None], axis=2)
+        return Ranked(
+            top=top,
+            channel_scores=kept,
+            listed=np.stack([listed.contains(top.items) for listed in lists]),
+        )
+
+    def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
+        """See `recall.contracts.Scores`."""
+        return self.ranked(k, exclude=exclude, only=only).top
+
+    def at(self, items: IntArray) -> npt.NDArray[np.float32]:
+        """See `recall.contracts.Scores`."""
+        return self._sum(np.stack([channel.at(items) for channel in self._channels])).astype(np.float32)
+
+    def union(
+        self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None
+    ) -> tuple[IntArray, list[RaggedArray]]:
+        """The items that any channel lists: positions ascending, then -1, int64 (n, m); and each channel's list."""
+        if k <= self._depth and only is None and exclude is self.seen:
+            best = self._best
+        else:
+            depth = max(k, self._depth)
+            best = [channel.top(depth, exclude=exclude, only=only).items for channel in self._channels]
+        return _merged(best), [_lists(items) for items in best]
+
+    def parts(self, items: IntArray) -> Values:
+        """Each channel's part of the scores of given items, float64 (channels, n, m)."""
+        return np.stack(
+            [channel.at(items) * factor[:, None] for channel, factor in zip(self._channels, self.factors, strict=True)]
+        )
+
+    def _sum(self, scores: npt.NDArray[np.float32]) -> Values:
+        total = np.zeros(scores.shape[1:])
+        for values, factor in zip(scores, self.factors, strict=True):
+            total += values * factor[:, None]
+        return total
+
+
+def spread(scores: npt.NDArray[np.float32]) -> Values:
+    """Standard deviation of lists of scores, float64 (n,).
+
+    A place without an item counts as 0: that is what a channel thinks of items it has no evidence for. Where all
+    places are equal the scores tell listed items from others and no more, and their size stands for the spread; where
+    there are none it is infinite.
+
+    Args:
+        scores: best first, -inf for no item, (n, depth).
+    """
+    values = np.where(scores > -np.inf, scores, 0).astype(np.float64)
+    size = np.abs(values).max(axis=1, initial=0)
+    deviation = values.std(axis=1)
+    result: Values = np.where(deviation > _LEVEL * size, deviation, np.where(size > 0, size, np.inf))
+    return result
+
+
+def _merged(lists: Sequence[IntArray]) -> IntArray:
+    """The items of any list of each row: positions ascending, each once, then -1; int64 (n, m)."""
+    everything = np.sort(np.concatenate(lists, axis=1), axis=1)
+    new = everything >= 0
+    new[:, 1:] &= everything[:, 1:] != everything[:, :-1]
+    width = int(new.sum(axis=1).max(initial=0))
+    row, place = np.nonzero(new)
+    items = np.full((len(everything), width), -1, dtype=np.int64)
+    items[row, np.cumsum(new, axis=1)[row, place] - 1] = everything[row, place]
+    return items
+
+
+def _lists(items: IntArray) -> RaggedArray:
+    row, place = np.nonzero(items >= 0)
+    return RaggedArray.from_pairs(row, items[row, place], num_rows=len(items))
+
+
+def best_of_union(items: IntArray, scores: Values, k: int) -> tuple[TopK, IntArray]:
+    """The best k of each row; equal scores, in float32 as they are given out, by position.
+
+    Args:
+        items: positions ascending, then -1, int64 (n, m).
+        scores: (n, m).
+        k: items wanted.
+
+    Returns:
+        Items and scores (n, k), and the column of each in `items`, 0 where there is none, (n, k).
+    """
+    top = top_k(np.where(items >= 0, scores, -np.inf).astype(np.float32), k)
+    place = np.maximum(top.items, 0)
+    if not items.shape[1]:
+        return top, place
+    # The items of a row ascend, so that their places break ties as their positions do.
+    chosen = np.take_along_axis(items, place, axis=1)
+    return TopK(np.where(top.items >= 0, chosen, -1), top.scores), place

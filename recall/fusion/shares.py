@@ -1,0 +1,75 @@
+"""The split of a weighted sum of scores from the splits of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from kg import RelationKey
+from kg.arrays import IntArray
+from recall.contracts import FusedShares, NoShares, Part, Share, Shares
+
+
+def scale_shares(answer: Shares | NoShares, factor: float) -> Shares | NoShares:
+    """The same split of the score times a factor."""
+    if isinstance(answer, NoShares):
+        return NoShares(answer.score * factor, answer.reason)
+
+    def scaled(shares: Iterable[Share]) -> tuple[Share, ...]:
+        return tuple(share._replace(value=share.value * factor) for share in shares)
+
+    own, neighbours, both = answer.cross
+    return replace(
+        answer,
+        score=answer.score * factor,
+        own=answer.own * factor,
+        history=scaled(answer.history),
+        item_own=answer.item_own * factor,
+        neighbours=scaled(answer.neighbours),
+        pairs=answer.pairs * factor,
+        cross=(own * factor, neighbours * factor, both * factor),
+        prior=answer.prior * factor,
+    )
+
+
+def fuse_shares(parts: Sequence[Part]) -> Shares | NoShares:
+    """The split of a sum of scores: what several channels put on the same first hop is one share."""
+    score = sum(part.shares.score for part in parts)
+    split = [part.shares for part in parts if isinstance(part.shares, Shares)]
+    reasons = {part.shares.reason: None for part in parts if isinstance(part.shares, NoShares)}
+    if not split:
+        return NoShares(score, "; ".join(reasons))
+    history, rows = _summed([shares.history for shares in split])
+    neighbours, columns = _summed([shares.neighbours for shares in split])
+    pairs = np.zeros((len(history), len(neighbours)))
+    for shares, row, column in zip(split, rows, columns, strict=True):
+        np.add.at(pairs, (row[:, None], column[None, :]), shares.pairs)
+    cross = np.array([shares.cross for shares in split]).sum(axis=0).tolist()
+    return FusedShares(
+        score=score,
+        own=sum(shares.own for shares in split),
+        history=history,
+        item_own=sum(shares.item_own for shares in split),
+        neighbours=neighbours,
+        pairs=pairs,
+        cross=(cross[0], cross[1], cross[2]),
+        prior=sum(shares.prior for shares in split),
+        parts=tuple(parts),
+        unsplit=sum(part.shares.score for part in parts if isinstance(part.shares, NoShares)),
+    )
+
+
+def _summed(sides: Sequence[Sequence[Share]]) -> tuple[tuple[Share, ...], list[IntArray]]:
+    """Shares by first hop, summed, and where each side's shares went."""
+    place: dict[tuple[int, RelationKey], int] = {}
+    went = [
+        np.array([place.setdefault((share.node, share.relation), len(place)) for share in side], dtype=np.int64)
+        for side in sides
+    ]
+    values = np.zeros(len(place))
+    for side, where in zip(sides, went, strict=True):
+        np.add.at(values, where, [share.value for share in side])
+    hops = zip(place, values.tolist(), strict=True)
+    return tuple(Share(node, relation, value) for (node, relation), value in hops), went

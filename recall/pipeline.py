@@ -1,0 +1,286 @@
+"""From requests to candidates: channels, their fusion, and the most liked items for requests that nobody answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from kg import KnowledgeGraph
+from kg.arrays import IntArray, RaggedArray
+from kg.errors import ConfigError, InvalidDataError
+from kg.history import InteractionHistory
+from recall.channels.popularity import Popularity
+from recall.contracts import (
+    FALLBACK,
+    FUSION,
+    Attribution,
+    CandidateBatch,
+    Channel,
+    FitData,
+    NoShares,
+    Part,
+    Query,
+    Scores,
+    Shares,
+    TopK,
+)
+from recall.contracts.history import check_pairs, check_queries, seen_items
+from recall.fusion.combination import FusedScores
+from recall.fusion.settings import FusionConfig
+from recall.fusion.shares import fuse_shares, scale_shares
+from recall.fusion.weights import fit_weights
+from recall.index.top_k import BLOCK_SCORES, check_k, check_positions
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Pipeline:
+    """Fitted channels as one source of candidates. Nothing in it changes, so threads can share one.
+
+    A single channel serves its own scores; several serve their weighted sum (recall.fusion).
+
+    Attributes:
+        channels: by name, in the order of the columns of a `CandidateBatch`.
+        history: what the users of the graph did.
+        fusion: weights and depth of the fusion; of no use to a single channel.
+        fallback: answers requests that no channel answers; None: they get nothing.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[Channel] | Mapping[str, Channel],
+        history: InteractionHistory,
+        *,
+        fusion: FusionConfig | None = None,
+        fallback: Channel | None = None,
+    ) -> None:
+        """From channels that are fitted on one graph.
+
+        Args:
+            channels: under their own names, or under others.
+            history: of that graph.
+            fusion: its weights name the same channels; without weights all weigh the same.
+            fallback: see the class.
+
+        Raises:
+            ConfigError: there are no channels, two have one name, or the weights name others.
+        """
+        if not isinstance(channels, Mapping):
+            names = [channel.name for channel in channels]
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise ConfigError(f"a pipeline has two channels {twice[0]!r}: give them names, {{'a': ..., 'b': ...}}")
+            channels = dict(zip(names, channels, strict=True))
+        if not channels:
+            raise ConfigError("a pipeline needs at least one channel")
+        if bad := [name for name in channels if not _NAME.fullmatch(name)]:
+            raise ConfigError(f"the channel name {bad[0]!r} is no name for a folder: use letters, digits, _ and -")
+        fusion = fusion or FusionConfig()
+        if not fusion.weights:
+            fusion = fusion.changed(weights=dict.fromkeys(channels, 1.0))
+        if unknown := sorted(set(fusion.weights) - set(channels)):
+            raise ConfigError(f"fusion.weights names {unknown[0]!r}; the channels are {', '.join(channels)}")
+        if without := sorted(set(channels) - set(fusion.weights)):
+            raise ConfigError(
+                f"fusion.weights has nothing for the channel {without[0]!r}: give a weight, 0 leaves it out"
+            )
+        self.channels = dict(channels)
+        self.history = history
+        self.fusion = fusion
+        self.fallback = fallback
+        self._weights = {name: fusion.weights[name] for name in channels if fusion.weights[name] > 0}
+
+    @classmethod
+    def of(
+        cls,
+        graph: KnowledgeGraph,
+        channels: Sequence[Channel] | Mapping[str, Channel],
+        *,
+        fusion: FusionConfig | None = None,
+        history: InteractionHistory | None = None,
+    ) -> Pipeline:
+        """From channels fitted on a graph, with its most liked items for requests that none of them answers.
+
+        Args:
+            graph: the graph.
+            channels: see `Pipeline`.
+            fusion: see `Pipeline`.
+            history: of the graph, if there is one already.
+        """
+        history = InteractionHistory.of(graph) if history is None else history
+        fallback = Popularity().fit(FitData(graph=graph, history=history))
+        return cls(channels, history, fusion=fusion, fallback=fallback)
+
+    def with_weights(self, weights: Mapping[str, float]) -> Pipeline:
+        """The same fitted channels under other weights."""
+        fusion = self.fusion.changed(weights=dict(weights))
+        return Pipeline(self.channels, self.history, fusion=fusion, fallback=self.fallback)
+
+    @property
+    def fused(self) -> bool:
+        """Whether scores are sums over several channels."""
+        return len(self.channels) > 1
+
+    @property
+    def name(self) -> str:
+        """The name of the only channel, or "fusion"."""
+        return FUSION if self.fused else next(iter(self.channels))
+
+    @property
+    def item_vectors(self) -> npt.NDArray[np.float32] | None:
+        """Vectors that say how alike items are, of the first channel that has any."""
+        channels = (channel for channel in self.channels.values() if channel.capabilities.item_vectors)
+        channel = next(channels, None)
+        return None if channel is None else channel.item_vectors
+
+    def recommend(
+        self, queries: Query, *, k: int, exclude_seen: bool = True, candidates: IntArray | None = None
+    ) -> CandidateBatch:
+        """The best k items for each request, a block of requests at a time.
+
+        Args:
+            queries: the batch.
+            k: items wanted, at least 1; in a fusion each channel lists `depth` items, or k where that is more.
+            exclude_seen: leave out what the user has seen.
+            candidates: positions of the only items allowed, or None for all.
+
+        Raises:
+            ConfigError: k is below 1, or a channel cannot read what a request carries.
+            UnknownIdError, InvalidDataError: a user, an item or an attribute is not there.
+        """
+        check_k(k)
+        k = min(k, self.history.num_items)
+        check_queries(queries, self.history)
+        only = None if candidates is None else check_positions(candidates, self.history.num_items, "candidates")
+        batches = [CandidateBatch.of(_nothing(k), list(self._weights), fused=self.fused)]
+        for rows, block in queries.blocks(self._block_size(k, only)):
+            batch = self._ranked(block, k, exclude_seen, only)
+            batches.append(replace(batch, row=batch.row + rows.start))
+        return CandidateBatch.concat(batches)
+
+    def _ranked(self, queries: Query, k: int, exclude_seen: bool, only: IntArray | None) -> CandidateBatch:
+        """Candidates of one block."""
+        names = list(self._weights)
+        seen = seen_items(queries, self.history)
+        exclude = seen if exclude_seen else None
+        if self.fused:
+            ranked = self._fuse(self._scores(queries), seen).ranked(k, exclude=exclude, only=only)
+            batch = CandidateBatch.of(
+                ranked.top, names, channel_scores=ranked.channel_scores, listed=ranked.listed, fused=True
+            )
+        else:
+            (scores,) = self._scores(queries)
+            batch = CandidateBatch.of(scores.top(k, exclude=exclude, only=only), names)
+        left = np.setdiff1d(np.arange(len(queries)), batch.row)
+        if self.fallback is None or not len(left):
+            return batch
+        exclude = None if exclude is None else exclude.take(left)
+        top = self.fallback.score(queries.take(left)).top(k, exclude=exclude, only=only)
+        popular = CandidateBatch.of(top, names, fused=self.fused, fallback=True)
+        return CandidateBatch.concat([batch, replace(popular, row=left[popular.row])])
+
+    def score(self, queries: Query) -> Scores:
+        """The scores that `recommend` ranks by, of all items, for a block of requests.
+
+        Raises:
+            ConfigError, UnknownIdError, InvalidDataError: see `recommend`.
+        """
+        check_queries(queries, self.history)
+        scores = self._scores(queries)
+        return self._fuse(scores, seen_items(queries, self.history)) if self.fused else scores[0]
+
+    def attribute(self, pairs: Sequence[tuple[int, int]]) -> list[Attribution]:
+        """Split the scores of (user, item) pairs, by position, and say which channel answers the user.
+
+        A fused score is split over the channels, and each channel's part as the channel does (`FusedShares`).
+
+        Raises:
+            UnknownIdError: a position lies outside the tables.
+        """
+        check_pairs(pairs, self.history)
+        users, row_of = np.unique(np.array([user for user, _ in pairs], dtype=np.int64), return_inverse=True)
+        queries = Query.of_positions(users)
+        answered = np.full(len(users), self.fallback is None)
+        factors = np.ones((len(self._weights), len(users)))
+        for rows, block in queries.blocks(self._block_size(1, None)):
+            scores = self._scores(block)
+            answered[rows] |= np.any([channel.top(1).items[:, 0] >= 0 for channel in scores], axis=0)
+            if self.fused:
+                factors[:, rows] = self._fuse(scores, seen_items(block, self.history)).factors
+        by_channels = answered[row_of]
+        answers = self._attribute(
+            [pair for pair, own in zip(pairs, by_channels, strict=True) if own], factors[:, row_of[by_channels]]
+        )
+        popular: Iterator[Attribution] = iter(())
+        if self.fallback is not None:
+            others = [pair for pair, own in zip(pairs, by_channels, strict=True) if not own]
+            popular = (Attribution(FALLBACK, shares) for shares in self.fallback.attribute(others))
+        own_answers = (Attribution(self.name, shares) for shares in answers)
+        return [next(own_answers) if own else next(popular) for own in by_channels]
+
+    def _attribute(self, pairs: Sequence[tuple[int, int]], factors: npt.NDArray[np.float64]) -> list[Shares | NoShares]:
+        """Split the scores of pairs that the channels answer; factors are by channel and pair."""
+        answers = [self.channels[name].attribute(pairs) for name in self._weights]
+        if not self.fused:
+            return answers[0]
+        return [
+            fuse_shares(
+                [
+                    Part(name, weight, scale_shares(answer[at], float(factor[at])))
+                    for (name, weight), answer, factor in zip(self._weights.items(), answers, factors, strict=True)
+                ]
+            )
+            for at in range(len(pairs))
+        ]
+
+    def fit_weights(
+        self, queries: Query, truth: RaggedArray, *, k: int = 20, exclude_seen: bool = True
+    ) -> dict[str, float]:
+        """The weights with the best NDCG@k for some users; see `recall.fusion.weights`.
+
+        Args:
+            queries: validation users, (n,); the channels must not have learned from what they are to find.
+            truth: what they liked in the validation part, (n,) lists, none empty.
+            k: cut-off of the metric.
+            exclude_seen: leave out what they have seen.
+
+        Returns:
+            Name -> weight; they add up to 1.
+
+        Raises:
+            InvalidDataError: there are no users, or another number of lists than users.
+        """
+        if not len(queries) or len(queries) != len(truth):
+            raise InvalidDataError(
+                f"weights of a fusion need validation users with something to find: there are {len(queries)} requests "
+                f"and {len(truth)} truths; give the split a validation part, or fusion.weights"
+            )
+        check_queries(queries, self.history)
+        equal = self.with_weights(dict.fromkeys(self.channels, 1.0))
+        weights = fit_weights(equal._fused_blocks(queries, k), truth, k=k, exclude_seen=exclude_seen)
+        return {name: round(float(weight), 4) for name, weight in zip(self.channels, weights, strict=True)}
+
+    def _fused_blocks(self, queries: Query, k: int) -> Iterator[tuple[slice, FusedScores]]:
+        for rows, block in queries.blocks(self._block_size(k, None)):
+            yield rows, self._fuse(self._scores(block), seen_items(block, self.history))
+
+    def _scores(self, queries: Query) -> list[Scores]:
+        return [self.channels[name].score(queries) for name in self._weights]
+
+    def _fuse(self, scores: Sequence[Scores], seen: RaggedArray) -> FusedScores:
+        depth = min(self.fusion.depth, self.history.num_items)
+        return FusedScores(scores, list(self._weights.values()), seen=seen, depth=depth)
+
+    def _block_size(self, k: int, only: IntArray | None) -> int:
+        """Requests at a time, so few that every channel may hold its scores of all of them at once."""
+        dense = sum(self.channels[name].capabilities.dense for name in self._weights)
+        items = self.history.num_items if only is None or self.fused else len(only)
+        listed = max(k, self.fusion.depth) * len(self._weights) if self.fused else k
+        return max(1, BLOCK_SCORES // max(items * dense + listed, 1))
+
+
+def _nothing(k: int) -> TopK:
+    return TopK(np.zeros((0, k), dtype=np.int64), np.zeros((0, k), dtype=np.float32))

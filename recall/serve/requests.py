@@ -1,0 +1,194 @@
+"""Requests by external ids, checked and turned into positions.
+
+Everything that names users, items or attributes goes through `Requests`, with one rule for ids that the graph does not
+hold, `on_unknown`: "raise" names the first one in an error, "skip" goes on without it, "popular" answers an unknown
+user with the most liked items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from kg import KnowledgeGraph, RaggedArray, RelationKey
+from kg.arrays import IntArray
+from kg.errors import ConfigError, UnknownIdError
+from recall.contracts import Query
+
+OnUnknown = Literal["raise", "popular", "skip"]
+Attributes = Mapping[str | RelationKey, Sequence[str]]
+
+
+class Requests:
+    """Turns what a caller writes into queries on one graph."""
+
+    def __init__(self, graph: KnowledgeGraph) -> None:
+        self.graph = graph
+
+    def users(self, user_ids: Iterable[str], on_unknown: OnUnknown) -> Query:
+        """A row for each user, an id that comes twice once; see `Recommender.recommend`."""
+        _check_rule(on_unknown, ("raise", "popular", "skip"))
+        ids = list(dict.fromkeys(strings(user_ids, "user_ids")))
+        position = self._positions(
+            self.graph.schema.user_type, ids, on_unknown, others='on_unknown="popular" or "skip" goes on without'
+        )
+        if on_unknown == "skip":
+            kept = np.flatnonzero(position >= 0)
+            ids, position = [ids[row] for row in kept], position[kept]
+        return Query(key=ids, user=position, history=RaggedArray.empty(len(ids)))
+
+    def people(self, history: Any, text: Any, attributes: Any, on_unknown: Literal["raise", "skip"]) -> Query:
+        """A row for each unknown person; see `Recommender.recommend_for`."""
+        _check_rule(on_unknown, ("raise", "skip"))
+        histories, texts, described = _as_many(history, text, attributes)
+        count = len(histories)
+        rows = np.repeat(np.arange(count), [len(ids) for ids in histories])
+        items = self._positions(self.graph.schema.item_type, [name for ids in histories for name in ids], on_unknown)
+        there = items >= 0
+        return Query(
+            key=[str(row) for row in range(count)],
+            user=np.full(count, -1, dtype=np.int64),
+            history=RaggedArray.from_pairs(rows[there], items[there], num_rows=count),
+            text=texts,
+            attributes=None if described is None else [self._attributes(person, on_unknown) for person in described],
+        )
+
+    def candidates(self, candidates: Iterable[str] | None) -> IntArray | None:
+        """Positions of the only items allowed, or None for all."""
+        if candidates is None:
+            return None
+        return self._positions(self.graph.schema.item_type, strings(candidates, "candidates"), "raise", others=None)
+
+    def pairs(self, pairs: Any) -> list[tuple[str, str]]:
+        """User and item ids that are to be explained."""
+        if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+            raise ConfigError(f"pairs = {pairs!r}: write a list of user ids and item ids, [('u1', 'm1')]")
+        return [_pair(pair) for pair in pairs]
+
+    def _positions(
+        self,
+        node_type: str,
+        ids: Sequence[str],
+        on_unknown: OnUnknown,
+        *,
+        others: str | None = 'on_unknown="skip" goes on without',
+    ) -> IntArray:
+        """Positions of ids, int64, -1 for unknown ones where the rule allows any."""
+        vocabulary = self.graph.vocabulary(node_type)
+        positions = vocabulary.index(ids, missing="negative")
+        if on_unknown == "raise" and (positions < 0).any():
+            try:
+                vocabulary.index(ids)
+            except UnknownIdError as error:
+                raise UnknownIdError(f"{error}" + (f"; {others}" if others else "")) from None
+        return positions
+
+    def _attributes(self, attributes: Attributes, on_unknown: OnUnknown) -> dict[RelationKey, IntArray]:
+        result = {}
+        for name, ids in attributes.items():
+            key = self._relation(name)
+            other = key.target if key.source == self.graph.schema.item_type else key.source
+            positions = self._positions(other, strings(ids, f"attributes[{name!r}]"), on_unknown)
+            result[key] = positions[positions >= 0]
+        return {key: positions for key, positions in result.items() if len(positions)}
+
+    def _relation(self, name: str | RelationKey) -> RelationKey:
+        schema = self.graph.schema
+        keys = [
+            key
+            for key in self.graph.edges
+            if schema.item_type in (key.source, key.target) and key not in schema.events() and key != schema.interaction
+        ]
+        matching = [key for key in keys if name in (key, key.name)]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            choice = ", ".join(map(repr, matching))
+            raise ConfigError(f"{len(matching)} relations are called {name!r}: name one as RelationKey, {choice}")
+        there = ", ".join(key.name for key in keys) or "none"
+        raise ConfigError(f"{name!r} is no attribute of {schema.item_type!r}; there are {there}")
+
+
+def _check_rule(on_unknown: str, allowed: Sequence[str]) -> None:
+    if on_unknown not in allowed:
+        choice = ", ".join(map(repr, allowed[:-1])) + f" or {allowed[-1]!r}"
+        raise ConfigError(f"on_unknown = {on_unknown!r} must be {choice}")
+
+
+def strings(ids: Iterable[str], what: str) -> list[str]:
+    """Ids as a list; a lone string would be taken apart into its letters."""
+    if isinstance(ids, str):
+        raise ConfigError(f"{what} = {ids!r} must be a list of ids: write [{ids!r}]")
+    if not isinstance(ids, Iterable):
+        raise ConfigError(f"{what} = {ids!r} must be a list of ids")
+    result = ids.to_pylist() if isinstance(ids, pa.Array | pa.ChunkedArray) else list(ids)
+    if wrong := [entry for entry in result if not isinstance(entry, str)]:
+        raise ConfigError(f"{what} holds {wrong[0]!r}, ids are strings: write {str(wrong[0])!r}")
+    return result
+
+
+def _people(history: Any) -> list[Any] | None:
+    if history is None:
+        return None
+    if isinstance(history, str) or not isinstance(history, Iterable):
+        raise ConfigError(f"history = {history!r} must be a list of ids: write [{str(history)!r}]")
+    return history.to_pylist() if isinstance(history, pa.Array | pa.ChunkedArray) else list(history)
+
+
+def _is_list(one: Any) -> bool:
+    return isinstance(one, Iterable) and not isinstance(one, str | bytes)
+
+
+def _pair(pair: Any) -> tuple[str, str]:
+    """The two ids of a pair that is to be explained."""
+    if _is_list(pair) and len(ends := list(pair)) == 2:
+        user, item = ends
+        if isinstance(user, str) and isinstance(item, str):
+            return user, item
+    raise ConfigError(f"pairs holds {pair!r}: write a user id and an item id, [('u1', 'm1')]")
+
+
+def _as_many(
+    history: Any, text: Any, attributes: Any
+) -> tuple[list[list[str]], list[str | None] | None, list[Attributes] | None]:
+    """Histories, texts and attributes of as many people, from what was given for one or for many."""
+    if history is None and text is None and attributes is None:
+        raise ConfigError("recommend_for needs a history, a text or attributes")
+    for name, given in (("text", text), ("attributes", attributes)):
+        if given is not None and not isinstance(given, Iterable):
+            raise ConfigError(f"{name} = {given!r}: give one person's, or a list with one entry a person")
+    histories = _people(history)
+    # Numbers among them are a mistake that `_strings` tells, not somebody's history.
+    flat = histories is not None and not any(_is_list(one) for one in histories)
+    single = {
+        "history": flat and (bool(histories) or (text is None and attributes is None)),
+        "text": isinstance(text, str),
+        "attributes": isinstance(attributes, Mapping),
+    }
+    if any(single.values()):
+        histories = None if histories is None else [histories] if flat else histories
+        text = [text] if single["text"] else text
+        attributes = [attributes] if single["attributes"] else attributes
+    many = {
+        name: list(given)
+        for name, given in (("history", histories), ("text", text), ("attributes", attributes))
+        if given is not None
+    }
+    if len({len(given) for given in many.values()}) > 1:
+        told = ", ".join(f"{name} for {len(given)}" for name, given in many.items())
+        raise ConfigError(f"recommend_for was given {told}: give all of them for the same people")
+    count = len(next(iter(many.values())))
+    for one in many.get("text", []):
+        if one is not None and not isinstance(one, str):
+            raise ConfigError(f"text holds {one!r}: write a string, or None for a person without one")
+    for one in many.get("attributes", []):
+        if not isinstance(one, Mapping):
+            raise ConfigError(f"attributes holds {one!r}: write a relation and ids, {{'director': ['p7']}}")
+    return (
+        [strings(ids, "history") for ids in many.get("history", [[]] * count)],
+        many.get("text"),
+        many.get("attributes"),
+    )
