@@ -78,12 +78,3 @@ def file_sources(sources: SourcesSettings, *, base: Path) -> list[FileSource]:
         *(AttributeFiles(entry, base) for entry in sources.attributes),
         *(EdgeFiles(entry, base) for entry in sources.edges),
     ]
-
-
-def source_files(sources: SourcesSettings, *, base: Path) -> list[Path]:
-    """Every file that `build_graph` reads, in its order, so that a caller can tell whether one changed.
-
-    Raises:
-        InvalidDataError: a pattern matches nothing.
-    """
-    return [file.path for source in file_sources(sources, base=base) for file in source.files]

@@ -7,6 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -90,8 +91,9 @@ class FileSource(ABC):
         """For messages."""
         return ", ".join(file.name for file in self.files)
 
-    def fingerprint(self) -> str:
-        """A digest of the names and the content of the files.
+    @cached_property
+    def checksums(self) -> dict[SourceFile, str]:
+        """The SHA-256 of each file, computed once.
 
         Raises:
             InvalidDataError: one is not there.
@@ -99,7 +101,15 @@ class FileSource(ABC):
         for file in self.files:
             if not file.path.is_file():
                 raise InvalidDataError(f"{file.path} does not exist or is no file: check the path in sources")
-        body = [[file.name, checksum(file.path)] for file in self.files]
+        return {file: checksum(file.path) for file in self.files}
+
+    def fingerprint(self) -> str:
+        """A digest of the names and the content of the files.
+
+        Raises:
+            InvalidDataError: one is not there.
+        """
+        body = [[file.name, sha] for file, sha in self.checksums.items()]
         return sha256(json.dumps(body, ensure_ascii=False).encode()).hexdigest()
 
     @abstractmethod

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gnn.text.model import find_model
-from ingest.build import source_files
+from ingest.build import file_sources
 from ingest.people import FORGOTTEN_USERS, People
 from kg import __version__
 from kg.errors import ArtifactError, InvalidDataError
-from kg.io.files import FORMAT_VERSION, checksum, remove_trees
+from kg.io.files import FORMAT_VERSION, remove_trees
 from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
 from recall.jobs.database import keep_reading, read_database
@@ -134,18 +134,23 @@ class Inputs:
         if settings["sources"]["neo4j"] is not None:
             for how in HOW_IT_IS_READ:
                 del settings["sources"]["neo4j"][how]
-        paths = source_files(config.sources, base=config.base)
-        files = {path: _state(path) for path in paths}
-        named = [(os.path.relpath(path, config.base), path, checksum(path)) for path in paths]
-        sources = {
-            name: {"kind": "file", "fingerprint": sha, "bytes": files[path][0], "modified": files[path][1] // 10**9}
-            for name, path, sha in named
+        sources = file_sources(config.sources, base=config.base)
+        files = {file.path: _state(file.path) for source in sources for file in source.files}
+        facts = {
+            os.path.relpath(file.path, config.base): {
+                "kind": "file",
+                "fingerprint": sha,
+                "bytes": files[file.path][0],
+                "modified": files[file.path][1] // 10**9,
+            }
+            for source in sources
+            for file, sha in source.checksums.items()
         }
         body = {
             "format": FORMAT_VERSION,
             "library": __version__,
             "config": settings,
-            "sources": [[name, sha] for name, _, sha in named],
+            "sources": [[source.name, source.fingerprint()] for source in sources],
         }
         model = find_model(config.text)
         if model.source == "folder":
@@ -161,7 +166,7 @@ class Inputs:
         return cls(
             fingerprint=hashlib.sha256(text.encode()).hexdigest(),
             files=files,
-            sources=sources,
+            sources=facts,
             clock=clock,
             now=now,
             as_of=as_of,

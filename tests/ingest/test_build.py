@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ingest import DataSettings, GraphBuilder, GraphSettings, QualityReport, build_graph, validate
-from ingest.build import file_sources, source_files
+from ingest.build import file_sources
 from kg import KnowledgeGraph, RelationKey, SplitConfig, split_interactions
 from kg.errors import ConfigError, InvalidDataError
 from kg.history import InteractionHistory
@@ -91,8 +91,9 @@ def test_a_configuration_becomes_a_graph(tmp_path: Path) -> None:
 
 def test_source_files_are_those_that_are_read(tmp_path: Path) -> None:
     settings = validate(DataSettings, tomllib.loads(CONFIG))
-    found = [path.relative_to(tmp_path).as_posix() for path in source_files(settings.sources, base=write(tmp_path))]
-    assert found == ["rdf/a.ttl", "rdf/b.ttl", "more.nt", "ratings.csv", "bought.csv"]
+    sources = file_sources(settings.sources, base=write(tmp_path))
+    paths = [file.path.relative_to(tmp_path).as_posix() for source in sources for file in source.files]
+    assert paths == ["rdf/a.ttl", "rdf/b.ttl", "more.nt", "ratings.csv", "bought.csv"]
 
 
 def test_the_fingerprint_of_a_source_is_that_of_its_files(tmp_path: Path) -> None:

@@ -606,7 +606,7 @@ def test_the_command_prints_the_best_trials_and_json(
 
 
 def test_a_config_written_elsewhere_means_the_same_files(tmp_path: Path) -> None:
-    from ingest.build import source_files
+    from ingest.build import file_sources
     from recall.config.deployment import read_config
     from recall.config.file import write_config
 
@@ -650,9 +650,12 @@ def test_a_config_written_elsewhere_means_the_same_files(tmp_path: Path) -> None
         )
         assert target.read_text().startswith("# two\n# lines\n\n")
         after = load_config(target)
-        files = [path.resolve() for path in source_files(after.sources, base=after.base)]
-        assert files == [path.resolve() for path in source_files(before.sources, base=before.base)]
-        assert len(files) == 7
+        files = [
+            [file.path.resolve() for source in file_sources(c.sources, base=c.base) for file in source.files]
+            for c in (after, before)
+        ]
+        assert files[0] == files[1]
+        assert len(files[0]) == 7
         assert after.runs_folder == before.runs_folder == base / "runs"
         assert after.text == before.text
         assert after.neo4j == before.neo4j
