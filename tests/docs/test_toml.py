@@ -10,7 +10,12 @@ import pytest
 from recall.config.deployment import parse_config
 from tests.docs.pages import PAGES, blocks, name
 
-BLOCKS = [(page, number, block) for page in PAGES for number, block in enumerate(blocks(page, "toml"))]
+BLOCKS = [
+    (page, number, block)
+    for page in PAGES
+    if page.stem != "add-a-channel"  # needs the package of the page; see its own test
+    for number, block in enumerate(blocks(page, "toml"))
+]
 SOURCES = {"interactions": [{"files": ["ratings.csv"]}]}
 
 
