@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.report import QualityReport, SourceAccount, first_examples
-from ingest.sources.rdf.statements import Statements
+from ingest.report import first_examples
+from ingest.sources.rdf.statements import RdfMapping
 from kg.arrays import IntArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -28,35 +28,24 @@ FLOATS = {XSD + name for name in ("decimal", "double", "float")}
 BOOLEAN = XSD + "boolean"
 
 
-def literal_column(
-    facts: Statements,
-    picked: IntArray,
-    row: IntArray,
-    size: int,
-    name: str,
-    languages: list[str],
-    report: QualityReport,
-    account: SourceAccount,
-) -> Any | None:
+def literal_column(mapping: RdfMapping, picked: IntArray, row: IntArray, size: int, name: str) -> Any | None:
     """One attribute of one node type: a plain column, or lists when a node has several values.
 
     Args:
-        facts: of which some literals are the attribute's.
-        picked: positions of these.
+        mapping: its facts, report and languages.
+        picked: positions of the attribute's literals.
         row: position of each term in the node table.
         size: number of nodes.
         name: of the attribute.
-        languages: order of preference of texts, in lower case.
-        report: findings.
-        account: of the source.
 
     Returns:
         The column, or None when no value is left.
     """
+    facts = mapping.facts
     rows, kinds = row[facts.literal_subject[picked]], facts.literal_kind[picked]
     values = facts.literal_value.take(pa.array(picked))
     if any(facts.kinds[n][0] for n in np.unique(kinds).tolist()):
-        kept = _best_language(facts, rows, kinds, size, languages, report)
+        kept = _best_language(mapping, rows, kinds, size)
         rows, kinds, values = rows[kept], kinds[kept], values.filter(pa.array(kept))
     typed, bad = _typed(values, kinds, facts.kinds)
     if bad.any():
@@ -64,7 +53,9 @@ def literal_column(
         examples = first_examples(
             f"{facts.terms[facts.literal_subject[picked[i]]]} {name} {values[int(i)].as_py()!r}" for i in where
         )
-        report.set_aside(account, "unparsable literals", len(where), "do not fit their datatype; set aside", examples)
+        mapping.report.set_aside(
+            mapping.account, "unparsable literals", len(where), "do not fit their datatype; set aside", examples
+        )
         rows, typed = rows[~bad], typed.filter(pa.array(~bad))
     if not len(rows):
         return None
@@ -75,18 +66,17 @@ def literal_column(
     return typed.take(pa.array(position, mask=position < 0))
 
 
-def _best_language(
-    facts: Statements, rows: IntArray, kinds: Any, size: int, languages: list[str], report: QualityReport
-) -> BoolArray:
+def _best_language(mapping: RdfMapping, rows: IntArray, kinds: Any, size: int) -> BoolArray:
     """Which values are in the best language that their node has a value in, (n,)."""
+    facts = mapping.facts
     tags = sorted({tag for tag, _ in facts.kinds})
-    rank = {tag: _language_rank(tag, languages) for tag in tags}
+    rank = {tag: _language_rank(tag, mapping.languages) for tag in tags}
     ordered = sorted(tags, key=lambda tag: (rank[tag], tag))
     place = np.array([ordered.index(tag) for tag, _ in facts.kinds], dtype=np.int64)[kinds]
     best = np.full(size, len(ordered), dtype=np.int64)
     np.minimum.at(best, rows, place)
     result: BoolArray = place == best[rows]
-    report.add("texts in other languages", int((~result).sum()), "left out: one language is kept per text")
+    mapping.report.add("texts in other languages", int((~result).sum()), "left out: one language is kept per text")
     return result
 
 

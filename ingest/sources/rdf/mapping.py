@@ -21,6 +21,7 @@ from ingest.report import QualityReport, SourceAccount
 from ingest.settings import GraphSettings
 from ingest.sources.rdf.node_types import assign_types
 from ingest.sources.rdf.statements import (
+    RdfMapping,
     Statements,
     drop_predicates,
     drop_repeated,
@@ -49,12 +50,13 @@ def map_triples(
         source: the account that set-aside facts are charged to.
         languages: order of preference of texts.
     """
-    facts = Statements.of(triples)
-    drop_predicates(facts, settings.drop, report)
-    classes = take_classes(facts)
-    links_to_literals(facts)
-    drop_repeated(facts, report)
-    set_odd_literals_aside(facts, report, source)
-    types = assign_types(facts, classes, settings, report)
-    nodes, row = node_tables(facts, types, settings, report, source, [language.lower() for language in languages])
-    return Mapped(nodes, edge_tables(facts, types, row, report))
+    languages = [language.lower() for language in languages]
+    mapping = RdfMapping(Statements.of(triples), settings, report, source, languages)
+    drop_predicates(mapping)
+    classes = take_classes(mapping.facts)
+    links_to_literals(mapping.facts)
+    drop_repeated(mapping)
+    set_odd_literals_aside(mapping)
+    types = assign_types(mapping, classes)
+    nodes, row = node_tables(mapping, types)
+    return Mapped(nodes, edge_tables(mapping, types, row))

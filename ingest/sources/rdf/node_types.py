@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.report import QualityReport, first_examples
-from ingest.settings import GraphSettings
-from ingest.sources.rdf.statements import Statements
+from ingest.report import first_examples
+from ingest.sources.rdf.statements import RdfMapping
 from ingest.sources.rdf.vocabularies import CATCH_ALL_CLASSES, https_schema
 from kg.arrays import IntArray, distinct
 from kg.schema import local_name, snake_case
@@ -31,16 +30,10 @@ class NodeTypes:
     class_names: dict[int, str]
 
 
-def assign_types(facts: Statements, classes: IntArray, settings: GraphSettings, report: QualityReport) -> NodeTypes:
-    """Find the node type of every node.
-
-    Args:
-        facts: without those of classes.
-        classes: unique pairs of node and class, int64 (n, 2).
-        settings: names and classes of types.
-        report: findings.
-    """
-    class_names = _class_names(facts, classes, settings, report)
+def assign_types(mapping: RdfMapping, classes: IntArray) -> NodeTypes:
+    """Find the node type of every node; `classes` are unique pairs of node and class, int64 (n, 2)."""
+    facts, settings = mapping.facts, mapping.settings
+    class_names = _class_names(mapping, classes)
     preferred = [settings.item, settings.user, *settings.nodes]
     count = dict(zip(*(a.tolist() for a in np.unique(classes[:, 1], return_counts=True)), strict=True))
 
@@ -65,11 +58,11 @@ def assign_types(facts: Statements, classes: IntArray, settings: GraphSettings, 
     subjects[facts.literal_subject] = True
     untyped_objects = np.flatnonzero(linked & (type_of < 0))
     if len(untyped_objects):
-        _assign_objects(facts, untyped_objects, type_of, order, settings, report)
+        _assign_objects(mapping, untyped_objects, type_of, order)
     unknown = np.flatnonzero(subjects & (type_of < 0))
     if len(unknown):
         type_of[unknown] = _position_of(order, "resource")
-        report.add(
+        mapping.report.add(
             "unknown types",
             len(unknown),
             "nodes without rdf:type that nothing points to; kept as type resource",
@@ -79,14 +72,13 @@ def assign_types(facts: Statements, classes: IntArray, settings: GraphSettings, 
     return NodeTypes(order, type_of, classes, class_names)
 
 
-def _class_names(
-    facts: Statements, classes: IntArray, settings: GraphSettings, report: QualityReport
-) -> dict[int, str]:
+def _class_names(mapping: RdfMapping, classes: IntArray) -> dict[int, str]:
     """The table name of each class."""
+    facts, settings = mapping.facts, mapping.settings
     configured = {https_schema(n.rdf_class): name for name, n in settings.nodes.items() if n.rdf_class}
     iris = {facts.terms[number] for number in distinct(classes[:, 1]).tolist()}
     if missing := sorted(set(configured) - iris):
-        report.add(
+        mapping.report.add(
             "classes that no node has",
             len(missing),
             f"named by rdf_class; the classes there are {', '.join(sorted(iris)[:20]) or 'none'}",
@@ -101,7 +93,7 @@ def _class_names(
         by_name.setdefault(names[number], []).append(iri)
     for name, same in sorted(by_name.items()):
         if len(same) > 1:
-            report.add(
+            mapping.report.add(
                 "classes of one name",
                 len(same),
                 "they share one table; name them apart with rdf_class",
@@ -110,15 +102,9 @@ def _class_names(
     return names
 
 
-def _assign_objects(
-    facts: Statements,
-    untyped: IntArray,
-    type_of: IntArray,
-    order: list[str],
-    settings: GraphSettings,
-    report: QualityReport,
-) -> None:
+def _assign_objects(mapping: RdfMapping, untyped: IntArray, type_of: IntArray, order: list[str]) -> None:
     """Give objects without a class the type of the other objects of their most frequent predicate, or its name."""
+    facts, settings = mapping.facts, mapping.settings
     size = len(facts.terms)
     objects_type = type_of[facts.object]
     open_edges = objects_type < 0
@@ -143,7 +129,7 @@ def _assign_objects(
         examples = first_examples(facts.terms[n] for n in members.tolist())
         if common is None:
             name = f"{name}_reference" if name in never else name
-            report.add(
+            mapping.report.add(
                 "unknown types",
                 len(members),
                 "objects without rdf:type; kept as nodes of a type named after their relation",
@@ -152,7 +138,7 @@ def _assign_objects(
             )
         else:
             name = common
-            report.add(
+            mapping.report.add(
                 "dangling references",
                 len(members),
                 "nodes that are named but never described; kept with the type of their predicate's other objects",

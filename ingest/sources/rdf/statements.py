@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.report import QualityReport, SourceAccount, first_examples
+from ingest.settings import GraphSettings
 from ingest.sources.rdf.triples import Triples
 from ingest.sources.rdf.vocabularies import LINK_PREDICATES, RDF_TYPE, https_schema
 from kg.arrays import IntArray, distinct
@@ -76,15 +77,34 @@ class Statements:
         self.literal_value = self.literal_value.filter(pa.array(kept))
 
 
-def drop_predicates(facts: Statements, iris: Collection[str], report: QualityReport) -> None:
-    """Leave out the facts of some predicates."""
-    if not iris:
+@dataclass(frozen=True, slots=True)
+class RdfMapping:
+    """What the steps of the mapping share.
+
+    Attributes:
+        facts: which the first steps make fewer.
+        settings: names, classes and keys of node types.
+        report: findings.
+        account: of what is set aside.
+        languages: order of preference of texts, in lower case.
+    """
+
+    facts: Statements
+    settings: GraphSettings
+    report: QualityReport
+    account: SourceAccount
+    languages: list[str]
+
+
+def drop_predicates(mapping: RdfMapping) -> None:
+    """Leave out the facts of the predicates in `graph.drop`."""
+    facts, dropped = mapping.facts, {https_schema(iri) for iri in mapping.settings.drop}
+    if not dropped:
         return
-    dropped = {https_schema(iri) for iri in iris}
     edges = facts.has_predicate(dropped, facts.predicate)
     literals = facts.has_predicate(dropped, facts.literal_predicate)
     count = int(edges.sum() + literals.sum())
-    report.add("dropped predicates", count, "facts left out as graph.drop says", first_examples(dropped))
+    mapping.report.add("dropped predicates", count, "facts left out as graph.drop says", first_examples(dropped))
     facts.keep_edges(~edges)
     facts.keep_literals(~literals)
 
@@ -115,23 +135,25 @@ def links_to_literals(facts: Statements) -> None:
     facts.keep_edges(~links)
 
 
-def drop_repeated(facts: Statements, report: QualityReport) -> None:
+def drop_repeated(mapping: RdfMapping) -> None:
     """Keep each fact once."""
+    facts = mapping.facts
     kept = _first_of_each(facts.subject, facts.predicate, facts.object, facts.graph)
-    report.add("repeated triples", int((~kept).sum()), "stated more than once, kept once")
+    mapping.report.add("repeated triples", int((~kept).sum()), "stated more than once, kept once")
     facts.keep_edges(kept)
     facts.literal_value = (
         facts.literal_value.combine_chunks() if facts.literal_value.num_chunks else pa.array([], type=pa.string())
     )
     codes = pc.dictionary_encode(facts.literal_value).indices.to_numpy(zero_copy_only=False)
     kept = _first_of_each(facts.literal_subject, facts.literal_predicate, facts.literal_kind, codes)
-    report.add("repeated triples", int((~kept).sum()), "stated more than once, kept once")
+    mapping.report.add("repeated triples", int((~kept).sum()), "stated more than once, kept once")
     if not kept.all():
         facts.keep_literals(kept)
 
 
-def set_odd_literals_aside(facts: Statements, report: QualityReport, account: SourceAccount) -> None:
+def set_odd_literals_aside(mapping: RdfMapping) -> None:
     """Set aside the literals of predicates that have more nodes as objects."""
+    facts = mapping.facts
     size = len(facts.terms) or 1
     nodes, literals = np.bincount(facts.predicate, minlength=size), np.bincount(facts.literal_predicate, minlength=size)
     odd = ((nodes > literals) & (literals > 0))[facts.literal_predicate]
@@ -143,8 +165,8 @@ def set_odd_literals_aside(facts: Statements, report: QualityReport, account: So
         f"{facts.terms[subjects[i]]} {facts.terms[predicates[i]]} {facts.literal_value[int(i)].as_py()!r}"
         for i in where
     )
-    report.set_aside(
-        account,
+    mapping.report.set_aside(
+        mapping.account,
         "literals where nodes are expected",
         len(where),
         "their predicate mostly has nodes as objects; set aside",

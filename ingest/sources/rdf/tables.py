@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.facts import EdgeTable, NodeTable
-from ingest.report import QualityReport, SourceAccount, first_examples
-from ingest.settings import GraphSettings
+from ingest.report import QualityReport, first_examples
 from ingest.sources.rdf.literals import lists_by_row, literal_column
 from ingest.sources.rdf.node_types import NodeTypes
-from ingest.sources.rdf.statements import Statements
+from ingest.sources.rdf.statements import RdfMapping, Statements
 from ingest.sources.rdf.vocabularies import https_schema, unique_names
 from kg.arrays import IntArray
 from kg.schema import TITLE_ATTRIBUTES, NodeType, RelationKey, local_name
@@ -23,15 +22,9 @@ from kg.schema import TITLE_ATTRIBUTES, NodeType, RelationKey, local_name
 OWN_ATTRIBUTES = {"id", "text", "types", "iri"}
 
 
-def node_tables(
-    facts: Statements,
-    types: NodeTypes,
-    settings: GraphSettings,
-    report: QualityReport,
-    account: SourceAccount,
-    languages: list[str],
-) -> tuple[dict[str, NodeTable], IntArray]:
+def node_tables(mapping: RdfMapping, types: NodeTypes) -> tuple[dict[str, NodeTable], IntArray]:
     """The table of every node type, and the row of each term in its table (-1 for none), int64 (terms,)."""
+    facts = mapping.facts
     row = np.full(len(facts.terms), -1, dtype=np.int64)
     type_of_literal = types.type_of[facts.literal_subject]
     tables = {}
@@ -40,21 +33,13 @@ def node_tables(
         if len(members):
             row[members] = np.arange(len(members))
             picked = np.flatnonzero(type_of_literal == code)
-            tables[name] = _node_table(name, members, picked, row, facts, types, settings, report, account, languages)
+            tables[name] = _node_table(mapping, types, name, members, picked, row)
     return tables, row
 
 
-def edge_tables(
-    facts: Statements, types: NodeTypes, row: IntArray, report: QualityReport
-) -> dict[RelationKey, EdgeTable]:
-    """The table of every relation: a predicate between two node types.
-
-    Args:
-        facts: whose objects are nodes.
-        types: of the nodes.
-        row: of each term in the table of its type.
-        report: findings.
-    """
+def edge_tables(mapping: RdfMapping, types: NodeTypes, row: IntArray) -> dict[RelationKey, EdgeTable]:
+    """The table of every relation: a predicate between two node types; `row` is what `node_tables` gives."""
+    facts = mapping.facts
     tables: dict[RelationKey, EdgeTable] = {}
     order = types.names
     if not len(facts.subject):
@@ -72,7 +57,11 @@ def edge_tables(
         pairs.setdefault((source, target), []).append((int(predicates[predicate]), rows))
     for (source, target), members in sorted(pairs.items()):
         names = unique_names(
-            [n for n, _ in members], facts.terms, f"relations from {order[source]} to {order[target]}", set(), report
+            [n for n, _ in members],
+            facts.terms,
+            f"relations from {order[source]} to {order[target]}",
+            set(),
+            mapping.report,
         )
         for predicate, rows in members:
             key = RelationKey(order[source], names[predicate], order[target])
@@ -84,18 +73,10 @@ def edge_tables(
 
 
 def _node_table(
-    name: str,
-    members: IntArray,
-    picked: IntArray,
-    row: IntArray,
-    facts: Statements,
-    types: NodeTypes,
-    settings: GraphSettings,
-    report: QualityReport,
-    account: SourceAccount,
-    languages: list[str],
+    mapping: RdfMapping, types: NodeTypes, name: str, members: IntArray, picked: IntArray, row: IntArray
 ) -> NodeTable:
     """The nodes `members` with their `picked` literals as a table."""
+    facts = mapping.facts
     iris = pa.array([facts.terms[n] for n in members.tolist()], type=pa.string())
     predicate_of = facts.literal_predicate[picked]
     by_predicate = np.argsort(predicate_of, kind="stable")
@@ -103,19 +84,17 @@ def _node_table(
     groups = (
         dict(zip(predicates.tolist(), np.split(picked[by_predicate], starts[1:]), strict=True)) if len(picked) else {}
     )
-    ids, columns = _keys(name, iris, groups, row, facts, settings, report), {}
+    ids, columns = _keys(mapping, name, iris, groups, row), {}
     if not ids.equals(iris):
         columns["iri"] = iris
-    attribute_names = unique_names(list(groups), facts.terms, f"attributes of {name}", OWN_ATTRIBUTES, report)
+    attribute_names = unique_names(list(groups), facts.terms, f"attributes of {name}", OWN_ATTRIBUTES, mapping.report)
     for predicate in sorted(groups, key=lambda n: attribute_names[n]):
-        column = literal_column(
-            facts, groups[predicate], row, len(members), attribute_names[predicate], languages, report, account
-        )
+        column = literal_column(mapping, groups[predicate], row, len(members), attribute_names[predicate])
         if column is not None:
             columns[attribute_names[predicate]] = column
     if (others := _other_classes(name, members, row, facts, types)) is not None:
         columns["types"] = others
-    override = settings.nodes.get(name)
+    override = mapping.settings.nodes.get(name)
     rdf_class = override.rdf_class if override and override.rdf_class else _main_class(name, facts, types)
     title = next(
         (
@@ -155,17 +134,9 @@ def _other_classes(name: str, members: IntArray, row: IntArray, facts: Statement
     return lists_by_row(row[pairs[:, 0]], pa.array(values, type=pa.string()), len(members))
 
 
-def _keys(
-    name: str,
-    iris: Any,
-    groups: Mapping[int, IntArray],
-    row: IntArray,
-    facts: Statements,
-    settings: GraphSettings,
-    report: QualityReport,
-) -> Any:
+def _keys(mapping: RdfMapping, name: str, iris: Any, groups: Mapping[int, IntArray], row: IntArray) -> Any:
     """External ids of the nodes of one table."""
-    override = settings.nodes.get(name)
+    facts, override = mapping.facts, mapping.settings.nodes.get(name)
     key = override.key if override else "id"
     if key == "id":
         return iris
@@ -181,7 +152,7 @@ def _keys(
             rows, values = row[facts.literal_subject[at]].tolist(), facts.literal_value.take(pa.array(at)).to_pylist()
             for node, value in sorted(zip(rows, values, strict=True), reverse=True):
                 keys[node] = value.strip() or None
-    return _unique_ids(name, key, iris.to_pylist(), keys, report)
+    return _unique_ids(name, key, iris.to_pylist(), keys, mapping.report)
 
 
 def _unique_ids(name: str, key: str, iris: list[str], keys: list[Any], report: QualityReport) -> Any:
