@@ -1,1 +1,1 @@
-"""The one TOML file of a deployment."""
+"""The one TOML file of a deployment: its sections as classes, reading and writing it, its reference and its schema."""

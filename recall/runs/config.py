@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel
 
 from kg.errors import ArtifactError, ConfigError
 from kg.io.files import read_json
+from kg.settings import validate
 from recall.runs.layout import RunLayout
 
-T = TypeVar("T")
+T = TypeVar("T", bound=BaseModel)
 
 
 def read_config(run: RunLayout) -> dict[str, Any]:
@@ -42,10 +43,6 @@ def read_section(run: RunLayout, name: str, kind: type[T]) -> T | None:
     if section is None:
         return None
     try:
-        return TypeAdapter(kind).validate_python(section)
-    except ValidationError as error:
-        # The text of the error itself shows what the file holds.
-        problem = "; ".join(one["msg"] for one in error.errors(include_url=False, include_input=False))
-    except (ConfigError, TypeError) as error:
-        problem = str(error)
-    raise ArtifactError(f"{run.config} is damaged: its section {name} cannot be read: {problem}")
+        return validate(kind, section, where=f"its section {name}")
+    except ConfigError as error:
+        raise ArtifactError(f"{run.config} is damaged: {error}") from error
