@@ -25,7 +25,7 @@ _BLOCK = 1024
 
 
 class AttributeKNNConfig(Settings):
-    """Hyper-parameters of the attribute kNN."""
+    """Hyper-parameters of the attribute kNN: items that share attributes in the graph."""
 
     section: ClassVar[str] = "channels.attribute_knn"
 

@@ -37,7 +37,7 @@ _WIDTH = 256  # histories that are filtered at a time
 
 
 class ChebyCFConfig(Settings):
-    """Hyper-parameters of ChebyCF; the defaults are the paper's for gowalla."""
+    """Hyper-parameters of ChebyCF, a polynomial filter over the spectrum of the item-item graph."""
 
     section: ClassVar[str] = "channels.cheby"
 

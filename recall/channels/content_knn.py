@@ -29,7 +29,7 @@ _BLOCK = 1024
 
 
 class ContentKNNConfig(Settings):
-    """Hyper-parameters of the content kNN."""
+    """Hyper-parameters of the content kNN: items whose texts are alike."""
 
     section: ClassVar[str] = "channels.content_knn"
 

@@ -27,7 +27,7 @@ _BLOCK = 1024
 
 
 class EASEConfig(Settings):
-    """Hyper-parameters of EASE."""
+    """Hyper-parameters of EASE, a linear item-item autoencoder in closed form."""
 
     section: ClassVar[str] = "channels.ease"
 

@@ -12,7 +12,7 @@ from recall.contracts import Capabilities
 
 
 class GCNChannelConfig(GCNConfig):
-    """Hyper-parameters of the model, and of its training."""
+    """Hyper-parameters of a graph convolutional network, and of its training."""
 
     section: ClassVar[str] = "channels.gcn"
 

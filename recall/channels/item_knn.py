@@ -18,7 +18,7 @@ _BLOCK = 2048
 
 
 class ItemKNNConfig(Settings):
-    """Hyper-parameters of the item-kNN."""
+    """Hyper-parameters of the item kNN: items liked by the same users."""
 
     section: ClassVar[str] = "channels.item_knn"
 

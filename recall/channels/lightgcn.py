@@ -11,7 +11,7 @@ from recall.channels.vectors import VectorChannel
 
 
 class LightGCNChannelConfig(LightGCNConfig):
-    """Hyper-parameters of the model, and of its training."""
+    """Hyper-parameters of LightGCN, the linear graph model, and of its training."""
 
     section: ClassVar[str] = "channels.lightgcn"
 

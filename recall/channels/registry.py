@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
 from kg.errors import ConfigError
+from kg.settings import Settings
 from recall.channels.attribute_knn import AttributeKNN
 from recall.channels.cheby import ChebyCF
 from recall.channels.content_knn import ContentKNN
@@ -91,7 +92,7 @@ def channel_class(name: str) -> type[Channel]:
         raise ConfigError(_twice(name, entries))
     (entry,) = entries
     if entry.kind is None:
-        raise ConfigError(f"the channel {name!r} of the package {entry.package} cannot be used: {entry.problem}")
+        raise ConfigError(_broken(name, entry))
     return entry.kind
 
 
@@ -100,6 +101,21 @@ def registered() -> dict[str, type[Channel]]:
     return {
         name: entries[0].kind for name, entries in _all().items() if len(entries) == 1 and entries[0].kind is not None
     }
+
+
+def unusable() -> dict[str, str]:
+    """Why channels cannot be used, by name: their package is broken, or two packages have one of that name."""
+    problems = {}
+    for name, entries in _all().items():
+        if len(entries) > 1:
+            problems[name] = _twice(name, entries)
+        elif entries[0].kind is None:
+            problems[name] = _broken(name, entries[0])
+    return problems
+
+
+def _broken(name: str, entry: _Entry) -> str:
+    return f"the channel {name!r} of the package {entry.package} cannot be used: {entry.problem}"
 
 
 def _twice(name: str, entries: list[_Entry]) -> str:
@@ -128,4 +144,10 @@ def _loaded(point: EntryPoint) -> _Entry:
         return _Entry(package, None, f"{point.value} has no attribute name = {point.name!r}")
     if lacking := [part for part in _NEEDED if not hasattr(kind, part)]:
         return _Entry(package, None, f"{point.value} lacks {', '.join(lacking)}; see recall.contracts.Channel")
+    if not (isinstance(kind.config_type, type) and issubclass(kind.config_type, Settings)):
+        return _Entry(package, None, f"the config_type of {point.value} is no subclass of kg.settings.Settings")
+    try:
+        kind.config_type()
+    except ConfigError as error:
+        return _Entry(package, None, f"every key of its config_type needs a default: {error}")
     return _Entry(package, kind)

@@ -24,7 +24,7 @@ _BLOCK = 1024
 
 
 class RP3BetaConfig(Settings):
-    """Hyper-parameters of RP3beta."""
+    """Hyper-parameters of RP3beta: three steps of a random walk."""
 
     section: ClassVar[str] = "channels.rp3beta"
 

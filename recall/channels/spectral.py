@@ -29,7 +29,7 @@ from recall.contracts import FitData, Query
 
 
 class SpectralConfig(Settings):
-    """Hyper-parameters of GF-CF."""
+    """Hyper-parameters of GF-CF, a linear and an ideal low-pass filter on the item-item graph."""
 
     section: ClassVar[str] = "channels.spectral"
 

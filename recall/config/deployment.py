@@ -18,8 +18,10 @@ from gnn.text.model import TextConfig
 from ingest.settings import GraphSettings, QualitySettings, SourcesSettings, check_sections
 from kg.errors import ConfigError, OldConfigError
 from kg.settings import Settings, validate
+from kg.settings.base import refused
 from kg.splits import SplitConfig
 from kg.stores.neo4j.connection import Neo4jConnection
+from recall.channels.registry import unusable
 from recall.channels.settings import ChannelsConfig
 from recall.config.gate import GateSettings
 from recall.config.moved import moved_keys
@@ -121,12 +123,14 @@ class RefreshConfig(Settings):
     @property
     def model(self) -> LightGCNConfig:
         """Hyper-parameters of the trained model."""
-        return self.channels.lightgcn.model
+        model: LightGCNConfig = self.channels.lightgcn.model
+        return model
 
     @property
     def training(self) -> TrainingConfig:
         """How it is trained."""
-        return self.channels.lightgcn.training
+        training: TrainingConfig = self.channels.lightgcn.training
+        return training
 
     @property
     def base(self) -> Path:
@@ -183,6 +187,12 @@ def parse_config(data: Mapping[str, Any], *, base: Path, name: str = "config") -
     """
     if moved := list(moved_keys(data)):
         raise OldConfigError(f"{name} was written for the first edition of graphrecall:\n  " + "\n  ".join(moved))
+    sections = data.get("channels")
+    problems = {
+        channel: why for channel, why in unusable().items() if isinstance(sections, Mapping) and channel in sections
+    }
+    if problems:
+        raise refused(name, [f"channels.{channel}: {why}" for channel, why in problems.items()])
     config = validate(RefreshConfig, data, where=name)
     config = _with_key_file(_with_password_file(_with_text_folder(config, base), base), base)
     config._base = base.resolve()

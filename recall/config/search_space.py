@@ -192,48 +192,48 @@ def _schema(kind: type[Settings]) -> dict[str, Any]:
 
 # Around what did well on the sets of the benchmarks. The weight and share of simulated cold start are not in here:
 # validation is nearly all about warm items and would always turn it off.
-BUILT_IN: dict[str, Any] = _ranges(
-    {
-        "lightgcn": {
-            "dim": [32, 64, 128],
-            "layers": {"low": 1, "high": 3},
-            "interaction_weight": {"low": 0.5, "high": 0.99},
-            "text_scale": {"low": 0.03, "high": 0.3, "log": True},
-            "user_embedding": [True, False],
-            "knowledge_degree": [5, 20, 1_000_000],
-            "training": {
-                "temperature": {"low": 0.05, "high": 0.3, "log": True},
-                "negative_power": {"low": 0.0, "high": 1.0},
-                "batch_size": [1024, 2048, 4096, 8192],
-                "learning_rate": {"low": 0.003, "high": 0.05, "log": True},
-                "node_dropout": {"low": 0.0, "high": 0.4},
-                "l2": {"low": 1e-6, "high": 1e-2, "log": True},
-                "drop_batch_edges": [False, True],
-            },
+_BUILT_IN: dict[str, Any] = {
+    "lightgcn": {
+        "dim": [32, 64, 128],
+        "layers": {"low": 1, "high": 3},
+        "interaction_weight": {"low": 0.5, "high": 0.99},
+        "text_scale": {"low": 0.03, "high": 0.3, "log": True},
+        "user_embedding": [True, False],
+        "knowledge_degree": [5, 20, 1_000_000],
+        "training": {
+            "temperature": {"low": 0.05, "high": 0.3, "log": True},
+            "negative_power": {"low": 0.0, "high": 1.0},
+            "batch_size": [1024, 2048, 4096, 8192],
+            "learning_rate": {"low": 0.003, "high": 0.05, "log": True},
+            "node_dropout": {"low": 0.0, "high": 0.4},
+            "l2": {"low": 1e-6, "high": 1e-2, "log": True},
+            "drop_batch_edges": [False, True],
         },
-        "attribute_knn": {"neighbours": {"low": 5, "high": 500, "log": True}},
-        "cheby": {
-            "degree": {"low": 2, "high": 12},
-            "flatness": {"low": 0.5, "high": 4.0},
-            "factors": [64, 128, 256, 512],
-            "alpha": {"low": 0.0, "high": 1.0},
-            "beta": {"low": 0.0, "high": 1.0},
-        },
-        "content_knn": {"neighbours": {"low": 5, "high": 500, "log": True}, "centre": [True, False]},
-        "ease": {"regularisation": {"low": 10.0, "high": 3000.0, "log": True}},
-        "item_knn": {
-            "neighbours": {"low": 10, "high": 1000, "log": True},
-            "shrinkage": {"low": 0.0, "high": 100.0},
-            "mean": [False, True],
-        },
-        "rp3beta": {
-            "alpha": {"low": 0.1, "high": 1.5},
-            "beta": {"low": 0.0, "high": 1.0},
-            "neighbours": {"low": 50, "high": 1000, "log": True},
-        },
-        "spectral": {"factors": [32, 64, 128, 256, 512], "alpha": {"low": 0.0, "high": 1.0}},
-    }
-)
+    },
+    "attribute_knn": {"neighbours": {"low": 5, "high": 500, "log": True}},
+    "cheby": {
+        "degree": {"low": 2, "high": 12},
+        "flatness": {"low": 0.5, "high": 4.0},
+        "factors": [64, 128, 256, 512],
+        "alpha": {"low": 0.0, "high": 1.0},
+        "beta": {"low": 0.0, "high": 1.0},
+    },
+    "content_knn": {"neighbours": {"low": 5, "high": 500, "log": True}, "centre": [True, False]},
+    "ease": {"regularisation": {"low": 10.0, "high": 3000.0, "log": True}},
+    "item_knn": {
+        "neighbours": {"low": 10, "high": 1000, "log": True},
+        "shrinkage": {"low": 0.0, "high": 100.0},
+        "mean": [False, True],
+    },
+    "rp3beta": {
+        "alpha": {"low": 0.1, "high": 1.5},
+        "beta": {"low": 0.0, "high": 1.0},
+        "neighbours": {"low": 50, "high": 1000, "log": True},
+    },
+    "spectral": {"factors": [32, 64, 128, 256, 512], "alpha": {"low": 0.0, "high": 1.0}},
+}
+# A channel has no section where another package has one of the same name.
+BUILT_IN = _ranges({name: ranges for name, ranges in _BUILT_IN.items() if name in ChannelsConfig.model_fields})
 
 
 class TuneSettings(Settings):

@@ -9,10 +9,11 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from kg.settings import Settings
+from recall.channels.registry import registered, unusable
 
 LIGHTGCN = "lightgcn"
-CLOSED_FORM = ("popularity", "item_knn", "rp3beta", "ease", "content_knn", "attribute_knn", "spectral", "cheby")
-SERVED = (LIGHTGCN, *CLOSED_FORM)
+SERVED = tuple(registered())
+CLOSED_FORM = tuple(name for name, kind in registered().items() if not kind.capabilities.trained)
 
 
 def _one_of(names: tuple[str, ...]) -> tuple[AfterValidator, WithJsonSchema]:
@@ -20,7 +21,7 @@ def _one_of(names: tuple[str, ...]) -> tuple[AfterValidator, WithJsonSchema]:
         if name not in names:
             near = get_close_matches(name, names, n=1, cutoff=0.6)
             hint = f"did you mean {near[0]!r}?" if near else f"the channels are {', '.join(names)}"
-            raise ValueError(f"there is no channel {name!r}: {hint}")
+            raise ValueError(unusable().get(name, f"there is no channel {name!r}: {hint}"))
         return name
 
     return AfterValidator(check), WithJsonSchema({"type": "string", "enum": list(names)})
