@@ -188,11 +188,9 @@ def parse_config(data: Mapping[str, Any], *, base: Path, name: str = "config") -
     if moved := list(moved_keys(data)):
         raise OldConfigError(f"{name} was written for the first edition of graphrecall:\n  " + "\n  ".join(moved))
     sections = data.get("channels")
-    problems = {
-        channel: why for channel, why in unusable().items() if isinstance(sections, Mapping) and channel in sections
-    }
-    if problems:
-        raise refused(name, [f"channels.{channel}: {why}" for channel, why in problems.items()])
+    written = sections if isinstance(sections, Mapping) else {}
+    if problems := [f"channels.{channel}: {why}" for channel, why in unusable().items() if channel in written]:
+        raise refused(name, problems)
     config = validate(RefreshConfig, data, where=name)
     config = _with_key_file(_with_password_file(_with_text_folder(config, base), base), base)
     config._base = base.resolve()
