@@ -1,8 +1,8 @@
-"""The trials of a search in an Optuna study on disk: what is drawn next, what came of it, and what a kill leaves.
+"""The trials of a search in an Optuna study on disk: which values are drawn next, results, and interrupted trials.
 
 The first trial is the configuration as it is, the next ones are drawn at random, and from then on by TPE (Bergstra et
-al., NIPS 2011). What is drawn depends on the seed and on the trials that are over alone, so a trial that was killed is
-drawn again with the same values.
+al., NIPS 2011). The values drawn depend only on the seed and on the trials that have ended, so a trial that was killed
+is drawn again with the same values.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:  # an extra, imported where it is used
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial, Trial
 
-RANDOM_TRIALS = 8  # before TPE has something to go by
-WHOLE_TRIALS = 4  # finished ones, before any is given up
-DIGITS = 4  # of a drawn number: more would only make the written configuration harder to read
+RANDOM_TRIALS = 8  # before the first that TPE draws
+WHOLE_TRIALS = 4  # finished trials before any may be given up
+DIGITS = 4  # significant digits of a drawn number, so that the written configuration is easy to read
 FACTS = "facts"
 
 State = Literal["finished", "given up", "failed"]
@@ -38,16 +38,16 @@ History = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialFacts:
-    """What a trial came to.
+    """The result of a trial.
 
     Attributes:
-        number: of those that are over, from 1; the first is the configuration as it is.
+        number: among the trials that have ended, from 1; the first is the configuration as it is.
         state: "finished", "given up" because it fell behind, or "failed": diverged, or the memory was full.
         value: the metric on validation, None unless finished.
-        metrics: more of them, by name; empty unless finished.
+        metrics: further metrics, by name; empty unless finished.
         settings: "channels.lightgcn.training.temperature" -> the value it had, for all that is searched.
         steps: where early stopping found the best; None unless finished, and for what is not trained in steps.
-        seconds: that it took.
+        seconds: how long it took.
         error: why it failed.
     """
 
@@ -67,7 +67,7 @@ class TrialFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a finished trial measured; the attributes are those of `TrialFacts`."""
+    """The measurements of a finished trial; the attributes are those of `TrialFacts`."""
 
     value: float
     metrics: Mapping[str, float]
@@ -113,56 +113,56 @@ class Study:
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._study.tell(trial.number, state=TrialState.FAIL)  # whoever was at work on it was killed
 
-    def over(self) -> tuple[TrialFacts, ...]:
-        """Trials that came to an end of their own, in order."""
+    def ended(self) -> tuple[TrialFacts, ...]:
+        """The trials that ended by themselves (not by a kill), in order."""
         from optuna.trial import TrialState
 
-        found = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        return tuple(_facts(number, trial) for number, trial in enumerate(found, start=1))
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        return tuple(_facts(number, trial) for number, trial in enumerate(trials, start=1))
 
     def run(self, work: Work) -> None:
-        """One more trial, to whatever end.
+        """Run one more trial.
 
         Args:
-            work: takes the drawn values, and a listener to tell all validations so far whenever there is another: what
-                that raises ends the trial, which is given up. A TrainingError, a ConfigError or a full memory is a
-                failure of the trial; any other error is the caller's.
+            work: takes the drawn values, and a function to call with all validations so far after each validation: an
+                exception that this raises ends the trial, which is given up. A TrainingError, a ConfigError or a full
+                memory is a failure of the trial; any other error is the caller's.
         """
         from optuna import TrialPruned
         from optuna.trial import TrialState
 
-        trial, settings = self._draw(len(self.over()) + 1)
+        trial, settings = self._draw(len(self.ended()) + 1)
         started = time.perf_counter()
         value = None
-        told: dict[str, Any] = {"settings": settings}
+        facts: dict[str, Any] = {"settings": settings}
         try:
-            found = work(settings, Reporter(trial))
+            outcome = work(settings, Reporter(trial))
         except TrialPruned:
             pass
         except Exception as error:
             if not (isinstance(error, TrainingError | ConfigError) or is_memory_full(error)):
                 raise
-            told["error"] = "the memory was full" if is_memory_full(error) else str(error)
+            facts["error"] = "the memory was full" if is_memory_full(error) else str(error)
         else:
-            value = found.value
-            told |= {"metrics": dict(found.metrics), "steps": found.steps}
-        trial.set_user_attr(FACTS, {**told, "seconds": round(time.perf_counter() - started, 3)})
-        # A trial that failed is told as one that was given up, so that the sampler keeps away from there. Optuna's own
-        # state of failure is that of trials that were killed: nothing is known of those.
+            value = outcome.value
+            facts |= {"metrics": dict(outcome.metrics), "steps": outcome.steps}
+        trial.set_user_attr(FACTS, {**facts, "seconds": round(time.perf_counter() - started, 3)})
+        # A trial that failed is stored as one that was given up, so that the sampler avoids such values. Optuna's own
+        # state of failure is used for trials that were killed: they say nothing about their values.
         self._study.tell(trial, value, state=TrialState.PRUNED if value is None else None)
 
     def _draw(self, number: int) -> tuple[Trial, dict[str, Any]]:
-        """The next trial, and a value for all that is searched."""
+        """The next trial, and a value for every hyper-parameter of the search."""
         from optuna.samplers import TPESampler
         from optuna.trial import TrialState
 
-        # A sampler of its own for every trial: one for all would draw the same again after each start.
+        # A new sampler for every trial: a single one would draw the same values again after each restart.
         self._study.sampler = TPESampler(n_startup_trials=RANDOM_TRIALS, seed=_seed(self.seed, number))
         if number > 1:
-            trial = self._study.ask({name: distribution(given) for name, given in self.space.items()})
-            return trial, {name: drawn(given, trial.params[name]) for name, given in self.space.items()}
-        # What is configured may lie outside of what is searched; of that the sampler does not hear.
-        inside = [name for name, given in self.space.items() if _lies_within(given, self.configured[name])]
+            trial = self._study.ask({name: distribution(values) for name, values in self.space.items()})
+            return trial, {name: drawn(values, trial.params[name]) for name, values in self.space.items()}
+        # A configured value may lie outside its range; the sampler does not get those.
+        inside = [name for name, values in self.space.items() if _lies_within(values, self.configured[name])]
         if not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self._study.enqueue_trial({name: as_choice(self.configured[name]) for name in inside})
         trial = self._study.ask({name: distribution(self.space[name]) for name in inside})
@@ -170,36 +170,36 @@ class Study:
 
 
 class Reporter:
-    """Tells a trial its validations, and gives it up when they fall behind the median of the others at that step."""
+    """Reports the validations of a trial, and gives it up when they fall behind the median of others at that step."""
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
-        self._told = 0
+        self._num_reported = 0
 
     def __call__(self, history: History) -> None:
-        """Tell what is new in all validations so far; raises Optuna's TrialPruned."""
+        """Report the validations that are new; raises Optuna's TrialPruned."""
         from optuna import TrialPruned
 
-        for line in history[self._told :]:  # after a kill also what was measured before
+        for line in history[self._num_reported :]:  # after a kill also the earlier validations
             self._trial.report(line["ndcg@20"], line["step"])
-        self._told = len(history)
+        self._num_reported = len(history)
         if self._trial.should_prune():
             raise TrialPruned
 
 
-def drawn(given: Range, value: Any) -> Any:
-    """What a trial takes for a value that Optuna drew: of a number, no more digits than a configuration needs."""
-    if isinstance(given, list):
-        return next(choice for choice in given if as_choice(choice) == value)
+def drawn(values: Range, value: Any) -> Any:
+    """The value that a trial uses for the value that Optuna drew: numbers are rounded to `DIGITS`."""
+    if isinstance(values, list):
+        return next(choice for choice in values if as_choice(choice) == value)
     if not isinstance(value, float):
         return value
     rounded = float(f"{value:.{DIGITS}g}")
-    return rounded if given.low <= rounded <= given.high else value
+    return rounded if values.low <= rounded <= values.high else value
 
 
 @contextmanager
 def open_storage(file: Path) -> Iterator[RDBStorage]:
-    """The file of studies, begun when there is none. SQLite's journal keeps what is told, whatever kills the process.
+    """Open the file of studies, or make it. SQLite's journal keeps it whole whenever the process is killed.
 
     Raises:
         ArtifactError: the file is damaged, or cannot be written.
@@ -226,26 +226,26 @@ def open_storage(file: Path) -> Iterator[RDBStorage]:
 
 
 def _facts(number: int, trial: FrozenTrial) -> TrialFacts:
-    told = trial.user_attrs[FACTS]
-    state: State = "failed" if "error" in told else "finished" if "metrics" in told else "given up"
+    facts = trial.user_attrs[FACTS]
+    state: State = "failed" if "error" in facts else "finished" if "metrics" in facts else "given up"
     return TrialFacts(
         number=number,
         state=state,
         value=trial.value if state == "finished" else None,
-        metrics=told.get("metrics", {}),
-        settings=told["settings"],
-        steps=told.get("steps"),
-        seconds=told["seconds"],
-        error=told.get("error"),
+        metrics=facts.get("metrics", {}),
+        settings=facts["settings"],
+        steps=facts.get("steps"),
+        seconds=facts["seconds"],
+        error=facts.get("error"),
     )
 
 
-def _lies_within(given: Range, value: Any) -> bool:
-    if isinstance(given, list):
-        return value in given
-    if value is None or not given.low <= value <= given.high:
+def _lies_within(values: Range, value: Any) -> bool:
+    if isinstance(values, list):
+        return value in values
+    if value is None or not values.low <= value <= values.high:
         return False
-    steps = 0.0 if given.step is None else (value - given.low) / given.step
+    steps = 0.0 if values.step is None else (value - values.low) / values.step
     return math.isclose(steps, round(steps), abs_tol=1e-9)
 
 

@@ -12,7 +12,7 @@ from recall.cli.render.tables import labelled, near, table
 from recall.ops.words import duration
 
 if TYPE_CHECKING:
-    from recall.tuning.tune import Search, TuneResult
+    from recall.tuning.result import Search, TuneResult
 
 TOP_TRIALS = 10
 

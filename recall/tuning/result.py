@@ -1,0 +1,88 @@
+"""The result of a tuning: the trials of every search, and the best of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kg.errors import TrainingError
+from recall.tuning.study import TrialFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """The result of the search for one channel.
+
+    Attributes:
+        name: of the channel.
+        trials: all that ended, in their order.
+        best: the finished one with the largest value; the earliest of equals.
+    """
+
+    name: str
+    trials: tuple[TrialFacts, ...]
+    best: TrialFacts
+
+    @classmethod
+    def of(cls, name: str, trials: tuple[TrialFacts, ...]) -> Search:
+        """The result of trials that have ended.
+
+        Raises:
+            TrainingError: none of them finished.
+        """
+        finished = [trial for trial in trials if trial.value is not None]
+        if not finished:
+            raise TrainingError(
+                f"none of {len(trials)} trials of {name} finished, so nothing was written; the last one: "
+                f"{trials[-1].error}"
+            )
+        best = max(finished, key=lambda trial: (trial.value or 0.0, -trial.number))
+        return cls(name=name, trials=trials, best=best)
+
+    @property
+    def configured(self) -> TrialFacts:
+        """The configuration as it is."""
+        return self.trials[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneResult:
+    """The result of a tuning.
+
+    Attributes:
+        metric: "ndcg@20".
+        users: how many users of the validation part the metric is the mean over.
+        searches: one for each channel.
+        study: folder of the studies.
+        out: file of the configuration with the best values.
+        max_steps: of the training; a best trial that reached it might have become better with more.
+    """
+
+    metric: str
+    users: int
+    searches: tuple[Search, ...]
+    study: Path
+    out: Path
+    max_steps: int
+
+    def __getitem__(self, name: str) -> Search:
+        """The search of a name."""
+        return next(search for search in self.searches if search.name == name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        return {
+            "metric": self.metric,
+            "users": self.users,
+            "out": str(self.out),
+            "study": str(self.study),
+            "max_steps": self.max_steps,
+            "searches": {
+                search.name: {
+                    "best": search.best.to_json(),
+                    "trials": [trial.to_json() for trial in search.trials],
+                }
+                for search in self.searches
+            },
+        }
