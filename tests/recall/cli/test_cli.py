@@ -97,10 +97,10 @@ def test_a_mistake_is_one_line(
     command: Command, current: Path, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "file").write_text("m1\nm999\n")
-    given = [one.replace("RUN", str(current)).replace("FILE", str(tmp_path / "file")) for one in arguments]
+    command_line = [text.replace("RUN", str(current)).replace("FILE", str(tmp_path / "file")) for text in arguments]
     for extra in ([], ["--json"]):
-        found, out, err = command(*given, *extra)
-        assert (found, out) == (code, "")
+        exit_code, out, err = command(*command_line, *extra)
+        assert (exit_code, out) == (code, "")
         assert message in one_line(err)
 
 
@@ -148,8 +148,8 @@ def test_a_refresh_that_is_stopped_says_why(
         raise error
 
     monkeypatch.setattr("recall.jobs.reporting.refresh", stopped)
-    found, out, err = command("refresh", deployment)
-    assert (found, out) == (code, "")
+    exit_code, out, err = command("refresh", deployment)
+    assert (exit_code, out) == (code, "")
     assert message in one_line(err)
 
 

@@ -100,7 +100,7 @@ def test_a_server_that_is_not_there_is_told(
 
 def test_a_server_that_is_not_there_is_told_in_one_line(deployment: Path) -> None:
     # In a process of its own: in this one pytest catches what the driver logs.
-    told = subprocess.run(
+    process = subprocess.run(
         [
             sys.executable,
             "-c",
@@ -115,9 +115,9 @@ def test_a_server_that_is_not_there_is_told_in_one_line(deployment: Path) -> Non
         text=True,
         check=False,
     )
-    assert told.returncode == 1
-    assert told.stderr.startswith("error: neo4j://127.0.0.1:1 does not answer")
-    assert told.stderr.count("\n") == 1
+    assert process.returncode == 1
+    assert process.stderr.startswith("error: neo4j://127.0.0.1:1 does not answer")
+    assert process.stderr.count("\n") == 1
 
 
 def write_config(config: Path, server: list[str], connection: Neo4jConnection, more: str = "") -> None:

@@ -32,7 +32,7 @@ def strings(value: Any) -> list[str]:
 
 
 def users_named(texts: Sequence[str]) -> set[str]:
-    return {found for text in texts for found in re.findall(r"\bu\d+\b", text)}
+    return {user for text in texts for user in re.findall(r"\bu\d+\b", text)}
 
 
 def test_paths_are_all_there_are_and_exist_in_the_tables(toy_graph: KnowledgeGraph, every: list[Explanation]) -> None:
@@ -40,7 +40,7 @@ def test_paths_are_all_there_are_and_exist_in_the_tables(toy_graph: KnowledgeGra
     finder = PathFinder(Adjacency.of(toy_graph), max_hops=3, hub_limit=None, excluded=("user",))
     for explanation in every[::12]:
         single = [path for path in explanation.paths if not path.users]
-        found = set()
+        paths = set()
         for path in single:
             nodes = [
                 numbering.span(node.type).start + int(toy_graph.vocabulary(node.type).index([node.id])[0])
@@ -50,13 +50,13 @@ def test_paths_are_all_there_are_and_exist_in_the_tables(toy_graph: KnowledgeGra
                 Step(a, b, hop.relation, hop.forward) for a, b, hop in zip(nodes, nodes[1:], path.steps, strict=False)
             )
             assert path_exists(toy_graph, Path(steps))
-            found.add(Path(steps))
+            paths.add(Path(steps))
             assert list(path.cypher.parameters.values())[: len(nodes)] == [node.id for node in path.nodes]
         source = numbering.span("user").start + int(toy_graph.users.index([explanation.user_id])[0])
         target = numbering.span("movie").start + int(toy_graph.items.index([explanation.item_id])[0])
-        assert found == set(finder.between(source, target))
-        assert len(found) == len(single) == explanation.paths_found
-        assert (explanation.query is None) == (not found)
+        assert paths == set(finder.between(source, target))
+        assert len(paths) == len(single) == explanation.paths_found
+        assert (explanation.query is None) == (not paths)
 
 
 def test_paths_carry_the_share_of_their_outer_hops_once(
@@ -124,11 +124,11 @@ def test_users_of_both_are_counted_by_hand(
                     and right.relation == RATED
                 ),
             )
-        told = {path.nodes[1].id: (path.users, path.share) for path in explanation.paths if path.users}
-        assert told.keys() == naive.keys()
+        shared = {path.nodes[1].id: (path.users, path.share) for path in explanation.paths if path.users}
+        assert shared.keys() == naive.keys()
         for name, (count, share) in naive.items():
-            assert told[name][0] == count
-            assert told[name][1] == pytest.approx(share)
+            assert shared[name][0] == count
+            assert shared[name][1] == pytest.approx(share)
             counted += 1
     assert counted > 20
 
@@ -144,6 +144,6 @@ def test_no_other_user_is_named_unless_asked(explainer: Explainer, every: list[E
         for path in explanation.paths:
             assert len(path.user_ids) == path.users
             assert users_named(strings(path.cypher.parameters)) <= {"u3"}
-        # the shares of others are told one by one
+        # the shares of others are listed one by one
         assert not any(reason.users for reason in explanation.neighbours)
     assert named > {"u3"}

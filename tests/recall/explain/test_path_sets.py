@@ -40,8 +40,8 @@ SAMPLE = 3  # further paths of each pair, beside those that the explanation show
 def graph() -> KnowledgeGraph:
     config = tomllib.loads((MOVIES / "demo.toml").read_text(encoding="utf-8"))
     sections = {name: config[name] for name in ("graph", "sources", "quality")}
-    made, _ = build_graph(validate(DataSettings, sections), base=MOVIES)
-    return made
+    movies, _ = build_graph(validate(DataSettings, sections), base=MOVIES)
+    return movies
 
 
 @pytest.fixture(scope="module")

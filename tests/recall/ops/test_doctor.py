@@ -81,9 +81,9 @@ def test_a_folder_that_comes_first_is_found(tmp_path: Path) -> None:
     site, work = tmp_path / "site", tmp_path / "work"
     install(site, "graphrecall", {"gnn/__init__.py": "a = 1\n"})
     (work / "gnn").mkdir(parents=True)
-    found = diagnose(site, cwd=work)
-    assert ("gnn", "warning") in found.values()
-    assert any("hides it" in detail for detail in found)
+    findings = diagnose(site, cwd=work)
+    assert ("gnn", "warning") in findings.values()
+    assert any("hides it" in detail for detail in findings)
     (work / "gnn" / "__init__.py").write_text("")
     code = textwrap.dedent(
         """

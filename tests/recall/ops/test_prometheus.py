@@ -20,13 +20,13 @@ HOSTILE = 'a"b\\n\n{x="1"} 5\n# TYPE y gauge\\'
 
 
 def parsed(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
-    found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+    samples: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
     for family in text_string_to_metric_families(text):
         assert family.documentation
         assert family.type in ("gauge", "counter")
         for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
-    return found
+            samples.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
+    return samples
 
 
 def written(tmp_path: Path, status: Any = "published", **more: Any) -> dict[str, Any]:
@@ -36,11 +36,11 @@ def written(tmp_path: Path, status: Any = "published", **more: Any) -> dict[str,
 
 def test_the_numbers_of_a_refresh_are_read_back(refreshed: RefreshResult, tmp_path: Path) -> None:
     summary = written(tmp_path, run=refreshed.run.name, report=refreshed.report)
-    found = parsed(exposition(summary))
+    samples = parsed(exposition(summary))
     runs = ("runs", str(tmp_path))
 
     def value(name: str, *labels: tuple[str, str]) -> float:
-        return found[f"graphrecall_{name}"][tuple(sorted((runs, *labels)))]
+        return samples[f"graphrecall_{name}"][tuple(sorted((runs, *labels)))]
 
     assert value("refresh_last_duration_seconds") == 2.25
     assert value("refreshes_total", ("status", "published")) == 1
@@ -65,17 +65,17 @@ def test_names_from_outside_break_nothing(tmp_path: Path) -> None:
         data=GraphCounts(nodes={HOSTILE: 3}),
         evaluation=EvaluationReport(k=(5,)),
     )
-    found = parsed(exposition(written(tmp_path / HOSTILE.replace("/", ""), report=report)))
-    assert "y" not in found
-    (labels,) = found["graphrecall_run_nodes"]
+    samples = parsed(exposition(written(tmp_path / HOSTILE.replace("/", ""), report=report)))
+    assert "y" not in samples
+    (labels,) = samples["graphrecall_run_nodes"]
     assert dict(labels)["type"] == HOSTILE
 
 
 def test_a_first_refresh_that_fails_tells_what_there_is(tmp_path: Path) -> None:
-    found = parsed(exposition(written(tmp_path, status="failed")))
-    assert "graphrecall_run_info" not in found
-    assert "graphrecall_refresh_last_good_timestamp_seconds" not in found
-    assert list(found["graphrecall_refresh_failures_in_a_row"].values()) == [1]
+    samples = parsed(exposition(written(tmp_path, status="failed")))
+    assert "graphrecall_run_info" not in samples
+    assert "graphrecall_refresh_last_good_timestamp_seconds" not in samples
+    assert list(samples["graphrecall_refresh_failures_in_a_row"].values()) == [1]
 
 
 def test_a_name_that_the_collector_would_not_read_is_refused(deployment: Path, tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def test_a_line_tells_what_the_report_tells(refreshed: RefreshResult, tmp_path: 
 def test_the_peak_is_not_that_of_the_process_that_started_this_one() -> None:
     held = np.ones(300_000_000, dtype=np.uint8)
     ask = "from recall.ops.summary import peak_memory; print(peak_memory())"
-    found = subprocess.run([sys.executable, "-c", ask], stdout=subprocess.PIPE, text=True, check=True)
-    assert peak_memory() > held.nbytes > int(found.stdout) > 10_000_000
+    child = subprocess.run([sys.executable, "-c", ask], stdout=subprocess.PIPE, text=True, check=True)
+    assert peak_memory() > held.nbytes > int(child.stdout) > 10_000_000
 
 
 def test_the_metrics_of_a_line_are_those_of_what_serves() -> None:
