@@ -26,6 +26,8 @@ from tests.soak.training import kill_in_training
 
 Deploy = Callable[[Path], Path]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def launcher() -> Iterator[Launcher]:

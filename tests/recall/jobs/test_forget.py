@@ -222,6 +222,7 @@ def nothing_is_left(runs: RunsFolder) -> bool:
     return places(runs.path, NEEDLES) == {name: set() for name in NEEDLES}
 
 
+@pytest.mark.slow
 def test_the_decoder_finds_the_user_in_every_kind_of_file(crowded: Path) -> None:
     runs = runs_of(crowded)
     found = places(runs.path, NEEDLES)
@@ -240,6 +241,7 @@ def test_the_decoder_finds_the_user_in_every_kind_of_file(crowded: Path) -> None
     assert {Path(one).parts[0] for one in found["hash of the bio"]} == {".cache"}
 
 
+@pytest.mark.slow
 def test_nothing_of_a_forgotten_user_is_left_in_any_file(copied: Path) -> None:
     runs = runs_of(copied)
     before = [run.name for run in runs.runs()], [run.name for run in runs.rejected()], runs.current()
@@ -259,6 +261,7 @@ def test_nothing_of_a_forgotten_user_is_left_in_any_file(copied: Path) -> None:
     assert not runs.staging_root.exists()
 
 
+@pytest.mark.slow
 def test_every_run_that_is_kept_works_without_the_user(copied: Path) -> None:
     runs = runs_of(copied)
     names = {}
@@ -314,6 +317,7 @@ def test_a_run_made_again_has_the_graph_of_sources_that_never_named_the_user(cop
         assert first.edges[key].to_pydict() == table.to_pydict(), key
 
 
+@pytest.mark.slow
 def test_the_source_does_not_bring_the_user_back_and_the_report_says_so(copied: Path) -> None:
     runs = runs_of(copied)
     shutil.rmtree(runs.rejected_root)  # a rejected run would order a full one

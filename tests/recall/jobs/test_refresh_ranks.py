@@ -10,10 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from gnn.graph.embeddings import Embeddings
 from recall.jobs.refresh import RefreshResult
 from recall.serve.recommender import Recommender
+
+pytestmark = pytest.mark.slow
 
 
 def torchrun(config: Path) -> subprocess.CompletedProcess[str]:
