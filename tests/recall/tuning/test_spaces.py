@@ -53,8 +53,8 @@ def test_what_would_change_nothing_on_a_graph_is_not_searched(searchable: Path, 
     assert list(spaces(pipeline=pipeline))[-1] == LIGHTGCN, "the quick ones first"
     assert set(spaces(pipeline=pipeline, tune={"keep": ["channels.ease"]})) == {LIGHTGCN, "item_knn"}
     assert set(spaces(pipeline=pipeline, tune={"keep": [MODEL]})) == {"ease", "item_knn"}
-    given = {"channels": {"item_knn": {"shrinkage": [0.0, 1.0]}}}
-    assert spaces(tune=given) == {LIGHTGCN: model, "item_knn": knn}
+    written = {"channels": {"item_knn": {"shrinkage": [0.0, 1.0]}}}
+    assert spaces(tune=written) == {LIGHTGCN: model, "item_knn": knn}
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_what_falls_behind_is_given_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "good"),
+    ("searched", "good"),
     [
         ([4, 8, 16], lambda value: value in (4, 8, 16) and type(value) is int),
         ([True, False], lambda value: type(value) is bool),
@@ -51,13 +51,13 @@ def test_what_falls_behind_is_given_up() -> None:
         (Between(low=0.12345678, high=0.12345679), lambda value: 0.12345678 <= value <= 0.12345679),
     ],
 )
-def test_a_drawn_value_lies_in_its_range_and_has_its_type(given: Any, good: Callable[[Any], bool]) -> None:
+def test_a_drawn_value_lies_in_its_range_and_has_its_type(searched: Any, good: Callable[[Any], bool]) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    values = [drawn(given, study.ask({"x": distribution(given)}).params["x"]) for _ in range(60)]
+    values = [drawn(searched, study.ask({"x": distribution(searched)}).params["x"]) for _ in range(60)]
     assert all(good(value) for value in values)
-    if not isinstance(given, list):
-        assert min(values) >= given.low
-        assert max(values) <= given.high
+    if not isinstance(searched, list):
+        assert min(values) >= searched.low
+        assert max(values) <= searched.high
     assert len(set(values)) > 1
 
 
@@ -76,8 +76,8 @@ def test_the_sampler_finds_a_known_optimum_and_draws_the_same_whenever_it_is_sto
                 study = Study(storage, "known", space, configured, seed=4)
                 for _ in range(each):
                     study.run(measured)
-                found = study.ended()
-        return timeless(found)
+                trials = study.ended()
+        return timeless(trials)
 
     whole = searched("whole", goes=1, each=20)
     assert whole[:12] == searched("parts", goes=3, each=4)

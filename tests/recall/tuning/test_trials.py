@@ -30,8 +30,8 @@ from tests.recall.tuning.support import Listener, copy, ndcg_by_hand, prepared_o
 
 def test_the_value_is_the_mean_over_the_validation_part_of_a_plain_loop(searchable: Path, tmp_path: Path) -> None:
     config = copy(searchable, tmp_path / "copy")
-    found = tune(config, trials=1, k=3)
-    assert found.metric == "ndcg@3"
+    result = tune(config, trials=1, k=3)
+    assert result.metric == "ndcg@3"
     prepared, settings = prepared_of(config, tmp_path / "prepared"), load_config(config)
     model = fit(
         prepared.view,
@@ -51,8 +51,8 @@ def test_the_value_is_the_mean_over_the_validation_part_of_a_plain_loop(searchab
         if truth:
             ranked = [item for item in np.argsort(-scores[user], kind="stable").tolist() if item not in seen]
             values.append(ndcg_by_hand(ranked, truth, 3))
-    assert found.users == len(values)
-    assert found[LIGHTGCN].best.value == pytest.approx(np.mean(values), abs=1e-6)
+    assert result.users == len(values)
+    assert result[LIGHTGCN].best.value == pytest.approx(np.mean(values), abs=1e-6)
 
 
 def test_the_test_part_changes_nothing(searchable: Path, tuned: Search, tmp_path: Path) -> None:
@@ -129,12 +129,12 @@ def test_killed_in_the_middle_of_a_trial_it_loses_nothing(searchable: Path, tune
     (study,) = [path for path in (config.parent / "runs" / ".tune").iterdir() if path.is_dir()]
     assert {"study.db", "data", "training"} <= {path.name for path in study.iterdir()}
     heard = Listener()
-    found = tune(config, trials=6, progress=heard)
-    assert timeless(found[LIGHTGCN].trials) == timeless(tuned.trials)
+    result = tune(config, trials=6, progress=heard)
+    assert timeless(result[LIGHTGCN].trials) == timeless(tuned.trials)
     again = [note for note in heard.notes if note.startswith("trial 3: ")]
     assert not [note for note in heard.notes if note.startswith(("trial 1", "trial 2"))]
     assert len(again) == 1, "the training of the third went on after its second validation"
-    with sqlite3.connect(found.study / "study.db") as database:
+    with sqlite3.connect(result.study / "study.db") as database:
         states = [state for (state,) in database.execute("SELECT state FROM trials ORDER BY number")]
     assert states.count("FAIL") == 1, "the killed trial stays in the study, and is no trial of the table"
     assert len(states) == 7
@@ -143,14 +143,14 @@ def test_killed_in_the_middle_of_a_trial_it_loses_nothing(searchable: Path, tune
 def test_a_trial_that_diverges_failed_and_the_others_go_on(searchable: Path, tmp_path: Path) -> None:
     text = "learning_rate = [0.01, 1e39]\n"
     config = copy(searchable, tmp_path / "copy", text=text)
-    found = tune(config, trials=8)[LIGHTGCN]
-    failed = [trial for trial in found.trials if trial.settings["channels.lightgcn.training.learning_rate"] == 1e39]
+    result = tune(config, trials=8)[LIGHTGCN]
+    failed = [trial for trial in result.trials if trial.settings["channels.lightgcn.training.learning_rate"] == 1e39]
     assert failed
     assert all(trial.state == "failed" and trial.value is None for trial in failed)
     assert all("diverged" in (trial.error or "") for trial in failed)
-    assert [trial for trial in found.trials[1:] if trial.state != "failed"]
-    assert found.best.settings["channels.lightgcn.training.learning_rate"] == 0.01
-    assert tune(config, trials=8)[LIGHTGCN].trials == found.trials, "they count"
+    assert [trial for trial in result.trials[1:] if trial.state != "failed"]
+    assert result.best.settings["channels.lightgcn.training.learning_rate"] == 0.01
+    assert tune(config, trials=8)[LIGHTGCN].trials == result.trials, "they count"
 
 
 def test_a_full_memory_fails_one_trial(searchable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,11 +164,11 @@ def test_a_full_memory_fails_one_trial(searchable: Path, tmp_path: Path, monkeyp
         return real(graph, model, *args, **kwargs)
 
     monkeypatch.setattr(recall.tuning.trials, "fit", greedy)
-    found = tune(copy(searchable, tmp_path / "copy"), trials=6)[LIGHTGCN]
-    small = [trial for trial in found.trials if trial.settings["channels.lightgcn.dim"] == 4]
+    result = tune(copy(searchable, tmp_path / "copy"), trials=6)[LIGHTGCN]
+    small = [trial for trial in result.trials if trial.settings["channels.lightgcn.dim"] == 4]
     assert small
     assert {(trial.state, trial.error) for trial in small} == {("failed", "the memory was full")}
-    assert found.best.settings["channels.lightgcn.dim"] == 8
+    assert result.best.settings["channels.lightgcn.dim"] == 8
 
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("a mistake of ours")
@@ -200,22 +200,22 @@ def test_channels_are_searched_each_alone_and_the_refresh_fuses_the_best(searcha
     neighbours = [1, 2, 20]
     """
     config = copy(searchable, tmp_path / "copy", text=text)
-    found = tune(config, trials=3, k=5)
-    assert [one.name for one in found.searches] == ["ease", "item_knn", LIGHTGCN]
+    result = tune(config, trials=3, k=5)
+    assert [search.name for search in result.searches] == ["ease", "item_knn", LIGHTGCN]
     for name in ("ease", "item_knn"):
-        trials = found[name].trials
+        trials = result[name].trials
         assert len(trials) == 3
         assert {(trial.state, trial.steps) for trial in trials} == {("finished", None)}
-        assert found[name].best.value == max(trial.value or 0 for trial in trials)
-    assert found["item_knn"].configured.settings == {
+        assert result[name].best.value == max(trial.value or 0 for trial in trials)
+    assert result["item_knn"].configured.settings == {
         "channels.item_knn.neighbours": 100,
         "channels.item_knn.shrinkage": 10.0,
         "channels.item_knn.mean": False,
     }, "outside of the range that is searched, and measured all the same"
-    assert {trial.settings["channels.item_knn.neighbours"] for trial in found["item_knn"].trials[1:]} <= {1, 2, 20}
+    assert {trial.settings["channels.item_knn.neighbours"] for trial in result["item_knn"].trials[1:]} <= {1, 2, 20}
     # As measured by hand.
-    prepared, settings = prepared_of(config, tmp_path / "prepared"), load_config(found.out)
-    assert settings.channels.ease.regularisation == found["ease"].best.settings["channels.ease.regularisation"]
+    prepared, settings = prepared_of(config, tmp_path / "prepared"), load_config(result.out)
+    assert settings.channels.ease.regularisation == result["ease"].best.settings["channels.ease.regularisation"]
     pipeline = single(make_channel(settings.channels, "ease"), prepared.view)
     truth, seen = prepared.split.positives(prepared.graph, "valid"), prepared.split.seen(prepared.graph, "train")
     users = np.flatnonzero(truth.counts)
@@ -227,5 +227,5 @@ def test_channels_are_searched_each_alone_and_the_refresh_fuses_the_best(searcha
         ranked = [row["item_id"] for row in answer if row["user_id"] == name]
         items = prepared.graph.items.index(ranked).tolist()
         values.append(ndcg_by_hand(items, set(truth.take(np.array([user])).values.tolist()), 5))
-    assert found["ease"].best.value == pytest.approx(np.mean(values))
+    assert result["ease"].best.value == pytest.approx(np.mean(values))
     assert set(refresh(settings).report.fusion.weights) == {"lightgcn", "item_knn", "ease"}

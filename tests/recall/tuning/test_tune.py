@@ -29,12 +29,12 @@ def test_the_best_is_a_config_that_a_refresh_takes_and_trains_in_the_same_way(
     assert tuned.configured.settings["channels.lightgcn.dim"] == 8
     assert tuned.configured.settings["channels.lightgcn.training.temperature"] == 0.1
     assert tuned.best.value == max(trial.value for trial in tuned.trials if trial.value is not None)
-    found = load_config(searchable.with_name("config.tuned.toml"))
+    best_config = load_config(searchable.with_name("config.tuned.toml"))
     for name, value in tuned.best.settings.items():
-        assert attrgetter(name)(found) == value
-    assert found.training.max_steps == 6, "the steps are the refresh's own to find"
-    assert found.runs_folder == load_config(searchable).runs_folder
-    assert found.tune == load_config(searchable).tune
+        assert attrgetter(name)(best_config) == value
+    assert best_config.training.max_steps == 6, "the steps are the refresh's own to find"
+    assert best_config.runs_folder == load_config(searchable).runs_folder
+    assert best_config.tune == load_config(searchable).tune
     there = copy(searchable, tmp_path / "copy", studies=True).with_name("config.tuned.toml")
     training = refresh(load_config(there)).report.training["evaluation"]
     assert training.steps == tuned.best.steps
