@@ -26,6 +26,7 @@ def test_there_are_notebooks() -> None:
 
 
 @every_notebook
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_it_runs_to_its_end(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHRECALL_QUICK", "1")

@@ -245,6 +245,7 @@ def begin(folder: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_one_and_two_ranks_train_the_same_model(tmp_path: Path) -> None:
     """Every loss, both passes, texts, three relations, a training that one process began, and a warm one."""
     begin(tmp_path / "begun")
@@ -280,6 +281,7 @@ def assert_same(found: Embeddings, expected: Embeddings) -> None:
         np.testing.assert_allclose(tables(found)[part], value, rtol=1e-6, atol=1e-7, err_msg=part)
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_others_with_one_error_and_any_number_goes_on(tmp_path: Path) -> None:
     first, second = start("killed", tmp_path)
     errors = finish([first, second])

@@ -262,6 +262,7 @@ class Announcing:
         print(text, flush=True)  # noqa: T201
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOTH)
 def test_a_killed_training_resumes_to_the_same_embeddings(name: str, tmp_path: Path) -> None:
     root = Path(__file__).parents[3]

@@ -8,7 +8,7 @@ import pytest
 
 from kg import KnowledgeGraph
 from recall.contracts import Query
-from tests.recall.channels.making import RATED
+from tests.movie_relations import RATED
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from gnn.settings import TrainingConfig
 from gnn.text.features import TextFeatures
-from kg import KnowledgeGraph, RaggedArray, RelationKey
+from kg import KnowledgeGraph, RaggedArray
 from kg.topology.adjacency import Numbering
 from recall.channels import (
     EASE,
@@ -34,13 +34,8 @@ from recall.channels import (
 from recall.contracts import Candidates, FitData, Query
 from recall.fusion import FusionConfig
 from recall.pipeline import Pipeline
+from tests.movie_relations import SEQUEL
 
-RATED = RelationKey("user", "rated", "movie")
-GENRE = RelationKey("movie", "genre", "genre")
-DIRECTOR = RelationKey("movie", "director", "person")
-STARRING = RelationKey("movie", "starring", "person")
-SEQUEL = RelationKey("movie", "sequel_of", "movie")
-HAS_TAG = RelationKey("movie", "has_tag", "tag")
 TEXT_DIM = 12
 
 

@@ -21,12 +21,10 @@ from recall.channels import channel_class, registered
 from recall.channels.arrays import load_arrays
 from recall.contracts import CANDIDATE_SCHEMA, FusedShares, LoadData, NoShares, Query, Shares
 from recall.pipeline import Pipeline
+from tests.movie_relations import GENRE, HAS_TAG, RATED
 from tests.recall.channels.making import (
     CASES,
     FUSED,
-    GENRE,
-    HAS_TAG,
-    RATED,
     ask,
     asking,
     assert_same,

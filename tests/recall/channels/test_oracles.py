@@ -27,13 +27,9 @@ from recall.channels import (
     ease,
 )
 from recall.pipeline import Pipeline
+from tests.movie_relations import DIRECTOR, GENRE, HAS_TAG, SEQUEL, STARRING
 from tests.recall.channels.making import (
     CASES,
-    DIRECTOR,
-    GENRE,
-    HAS_TAG,
-    SEQUEL,
-    STARRING,
     TEXT_DIM,
     alone,
     ask,

@@ -15,7 +15,8 @@ from recall.channels import (
     ItemKNNConfig,
     SpectralConfig,
 )
-from tests.recall.channels.making import DIRECTOR, GENRE, alone, ask, asking, histories, made
+from tests.movie_relations import DIRECTOR, GENRE
+from tests.recall.channels.making import alone, ask, asking, histories, made
 
 
 class TestRequests:

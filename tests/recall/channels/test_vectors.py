@@ -12,7 +12,8 @@ from recall.channels import LightGCNChannel, LightGCNChannelConfig
 from recall.contracts import LoadData
 from recall.index.item_index import ItemIndex
 from recall.pipeline import Pipeline
-from tests.recall.channels.making import GENRE, TRAINING, alone, ask, asking, made
+from tests.movie_relations import GENRE
+from tests.recall.channels.making import TRAINING, alone, ask, asking, made
 
 
 @pytest.fixture(scope="module")
