@@ -74,8 +74,8 @@ class KnowledgeGraph:
         sorted_nodes = {name: _string_ids(name, table).sort_by("id") for name, table in nodes.items()}
         vocabularies = {name: Vocabulary(name, table["id"]) for name, table in sorted_nodes.items()}
         resolved = {}
-        for given, table in edges.items():
-            key = RelationKey(*given)
+        for raw_key, table in edges.items():
+            key = RelationKey(*raw_key)
             for column, node_type in node_columns(schema, key).items():
                 if node_type not in vocabularies:
                     raise InvalidDataError(f"edges {key} name the node type {node_type!r}, which has no table")
@@ -101,8 +101,8 @@ class KnowledgeGraph:
                 raise InvalidDataError(f"node type {name!r} is in the schema but has no table")
         for name, table in self.nodes.items():
             if "id" not in table.column_names or not pa.types.is_string(table.schema.field("id").type):
-                there = ", ".join(f"{field.name} ({field.type})" for field in table.schema)
-                raise InvalidDataError(f"node table {name!r} needs a string column 'id', it has {there}")
+                columns = ", ".join(f"{field.name} ({field.type})" for field in table.schema)
+                raise InvalidDataError(f"node table {name!r} needs a string column 'id', it has {columns}")
             ids = table["id"]
             if ids.null_count:
                 raise InvalidDataError(f"node table {name!r} has {ids.null_count} rows without an id")

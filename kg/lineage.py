@@ -93,8 +93,8 @@ class Lineage:
         interactions = graph.interactions
 
         def among(pairs: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-            there = pairs & (user >= 0) & (item >= 0)
-            index = PairIndex.of(user[there], item[there], len(graph.items))
+            present = pairs & (user >= 0) & (item >= 0)
+            index = PairIndex.of(user[present], item[present], len(graph.items))
             return index.contains(interactions.user, interactions.item)
 
         to_train = np.isin(split.part, (VALID, TEST)) & among(self.trained)

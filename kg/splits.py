@@ -89,17 +89,17 @@ class Split:
         return np.isin(self.part, [PARTS[name] for name in parts])
 
     def view(self, graph: KnowledgeGraph, *parts: PartName) -> KnowledgeGraph:
-        """The graph as it looks to somebody who knows only the given parts; all nodes stay."""
+        """The graph with only the interactions of the given parts, and other events to match; all nodes stay."""
         kept = self.mask(*parts)
         masks = {graph.schema.interaction_key: kept}
         for key in graph.schema.events():
             if key != graph.schema.interaction_key and key in graph.edges:
-                masks[key] = self._known_events(graph, key, kept)
+                masks[key] = self._visible_events(graph, key, kept)
         view = graph.keep_edges(masks)
         repeats = {key: _of_parts(table, parts) for key, table in view.repeats.items()}
         return KnowledgeGraph(view.schema, view.nodes, view.edges, repeats) if repeats else view
 
-    def _known_events(
+    def _visible_events(
         self, graph: KnowledgeGraph, key: RelationKey, kept: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.bool_]:
         columns = graph.event_columns(key)
@@ -108,9 +108,9 @@ class Split:
         user, item = columns
         interactions = graph.interactions
         held_out = PairIndex.of(interactions.user[~kept], interactions.item[~kept], len(graph.items))
-        known = ~held_out.contains(user, item)
+        visible = ~held_out.contains(user, item)
         if self.hidden_items is not None and not kept.all():
-            known &= ~self.hidden_items[item]
+            visible &= ~self.hidden_items[item]
         table = graph.edges[key]
         if self.temporal is not None and not kept.all():
             never = np.iinfo(np.int64).max
@@ -123,9 +123,9 @@ class Split:
                 np.minimum.at(cutoff, interactions.user[~kept], interactions.timestamp[~kept])
             else:
                 cutoff[:] = interactions.timestamp[~kept].min()
-            # Nobody knows that an event of unknown time is not from held-out time: only users without any keep it.
-            known &= np.where(time == NO_TIME, never - 1, time) < cutoff[user]
-        result: npt.NDArray[np.bool_] = known
+            # An event of unknown time may be from held-out time: only users without held-out interactions keep it.
+            visible &= np.where(time == NO_TIME, never - 1, time) < cutoff[user]
+        result: npt.NDArray[np.bool_] = visible
         return result
 
     def seen(self, graph: KnowledgeGraph, *parts: PartName) -> RaggedArray:

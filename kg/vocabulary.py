@@ -64,8 +64,8 @@ class Vocabulary:
             places = [-1 if name is None else pc.index(self.ids, name).as_py() for name in names]
             result = np.array(places, dtype=np.int64)
         else:
-            found = pc.index_in(wanted.cast(pa.string()), value_set=self.ids)
-            result = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+            places = pc.index_in(wanted.cast(pa.string()), value_set=self.ids)
+            result = pc.fill_null(places, -1).to_numpy(zero_copy_only=False).astype(np.int64)
         if missing == "raise" and (result < 0).any():
             unknown = [wanted[int(i)].as_py() for i in np.flatnonzero(result < 0)[:5]]
             raise UnknownIdError(f"unknown {self.name} id: {self._describe(unknown)}")

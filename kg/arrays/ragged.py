@@ -102,9 +102,9 @@ class RaggedArray:
 
     def union(self, other: RaggedArray) -> RaggedArray:
         """The values of both, row by row, sorted and without repeats; both have the same number of rows."""
-        for one, empty in ((self, other), (other, self)):
-            if not len(empty.values) and one.is_sorted:
-                return one
+        for only, empty in ((self, other), (other, self)):
+            if not len(empty.values) and only.is_sorted:
+                return only
         return RaggedArray.from_pairs(
             np.concatenate([self.rows(), other.rows()]),
             np.concatenate([self.values, other.values]),

@@ -1,7 +1,7 @@
-r"""Which Cypher may run where only reading is allowed, told from its text, for Neo4j and Ladybug alike.
+r"""Which Cypher may run where only reading is allowed, by its text, for Neo4j and Ladybug alike.
 
-A second lock: on Neo4j the transaction is one for reading, and Ladybug's database is opened read-only. But Ladybug
-still reads and writes files then, and Neo4j loads them. So what cannot be told safe is refused: words that write or
+A second guard: on Neo4j the transaction is one for reading, and Ladybug's database is opened read-only. But Ladybug
+still reads and writes files then, and Neo4j loads them. So what is not clearly safe is refused: words that write or
 touch files (also where they are meant as names, which can be written in backticks), procedures and functions that are
 not known to read, and text that the two databases may take apart differently.
 """
@@ -124,25 +124,25 @@ def _tokens(text: str) -> Iterator[_Token]:
     r"""The tokens of a text; fails where another reader might see other tokens."""
     if escape := re.search(r"\\u", text, re.IGNORECASE):
         raise _refused(_line(text, escape.start()), r"\u is read as a character by Neo4j, wherever it stands", _VALUES)
-    if found := _UNREADABLE.search(text):
-        character = found.group()
-        raise _refused(_line(text, found.start()), f"there is a control character, {character!r}", _VALUES)
+    if unreadable := _UNREADABLE.search(text):
+        character = unreadable.group()
+        raise _refused(_line(text, unreadable.start()), f"there is a control character, {character!r}", _VALUES)
     at, line = 0, 1
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
             raise _refused(line, *_unread(text[at:]))
-        kind, found_text = str(match.lastgroup), match.group()
+        kind, token_text = str(match.lastgroup), match.group()
         if kind == "open_comment":
             raise _refused(line, "a comment does not end, or holds an asterisk", "leave it out")
         if kind == "string":
-            for escape in _ESCAPE.finditer(found_text):
+            for escape in _ESCAPE.finditer(token_text):
                 if escape[1] not in _ESCAPES:
                     raise _refused(line, f"{escape[0]!r} is no escape that both databases know", _VALUES)
         if kind == "sign":
-            _check_sign(found_text, line)
-        yield _Token(kind, found_text, line)
-        line += found_text.count("\n")
+            _check_sign(token_text, line)
+        yield _Token(kind, token_text, line)
+        line += token_text.count("\n")
         at = match.end()
 
 

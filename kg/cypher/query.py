@@ -198,8 +198,8 @@ def _ids(schema: Schema, shape: Sequence[tuple[RelationKey, bool]]) -> str:
 
 def _id(schema: Schema, node_type: str, number: int) -> str:
     """The external id, always text, of a node of the pattern."""
-    found = f"n{number}.{quote(schema.node_types[node_type].key)}"
-    return found if schema.node_types[node_type].key_type == "string" else f"toString({found})"
+    text = f"n{number}.{quote(schema.node_types[node_type].key)}"
+    return text if schema.node_types[node_type].key_type == "string" else f"toString({text})"
 
 
 def _pair(schema: Schema, user_id: str, item_id: str) -> dict[str, Any]:

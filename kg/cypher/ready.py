@@ -58,17 +58,17 @@ class ReadyQuery:
         """
         if missing := [name for name in self.parameters if name not in values]:
             raise ConfigError(f"{self.name} needs {', '.join(missing)}: {self.help}")
-        known = (*self.parameters, *self.defaults)
-        if unknown := [name for name in values if name not in known]:
-            raise ConfigError(f"{self.name} has no parameter {unknown[0]!r}; it takes {', '.join(known)}")
+        names = (*self.parameters, *self.defaults)
+        if unknown := [name for name in values if name not in names]:
+            raise ConfigError(f"{self.name} has no parameter {unknown[0]!r}; it takes {', '.join(names)}")
         for name in self.defaults:
             if type(values.get(name, 0)) is not int:
                 raise ConfigError(f"{self.name} needs a whole number for {name}; on the command line --param {name}:=5")
-        given = {
+        parameters = {
             name: self._keys[name].key_value(value) if name in self._keys and isinstance(value, str) else value
             for name, value in values.items()
         }
-        return CypherQuery(self.text, {**self.defaults, **given, **self.fixed})
+        return CypherQuery(self.text, {**self.defaults, **parameters, **self.fixed})
 
 
 def ready_queries(schema: Schema) -> dict[str, ReadyQuery]:
@@ -86,15 +86,15 @@ def neo4j_queries(schema: Schema) -> dict[str, ReadyQuery]:
 
 
 def _read(folder: str, schema: Schema) -> dict[str, ReadyQuery]:
-    found = {}
+    queries = {}
     place = files("kg.cypher").joinpath("queries")
     place = place.joinpath(folder) if folder else place
     for file in sorted(place.iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".cypher"):
             made = _made(file.name.removesuffix(".cypher"), file.read_text(encoding="utf-8"), schema)
             if made is not None:
-                found[made.name] = made
-    return found
+                queries[made.name] = made
+    return queries
 
 
 def _made(name: str, source: str, schema: Schema) -> ReadyQuery | None:
@@ -184,8 +184,8 @@ def _node(node_type: NodeType, part: str | None, name: str) -> str:
         case "key":
             return quote(node_type.key)
         case "id":
-            found = f"{name}.{quote(node_type.key)}"
-            return found if node_type.key_type == "string" else f"toString({found})"
+            text = f"{name}.{quote(node_type.key)}"
+            return text if node_type.key_type == "string" else f"toString({text})"
     raise InvalidDataError(f"a ready query asks for {part!r} of a node type")
 
 

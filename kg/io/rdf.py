@@ -107,8 +107,8 @@ def node_iri(node_type: str, id: str) -> str:
 def _node_iris(name: str, table: Any) -> Iterator[str]:
     """The IRI of each node; one in the attribute `iri` that is none falls back to the id."""
     ids = table["id"].to_pylist()
-    given = table["iri"].to_pylist() if "iri" in table.column_names else [None] * len(ids)
-    for id, iri in zip(ids, given, strict=True):
+    iris = table["iri"].to_pylist() if "iri" in table.column_names else [None] * len(ids)
+    for id, iri in zip(ids, iris, strict=True):
         yield iri if isinstance(iri, str) and _IRI.fullmatch(iri) else node_iri(name, id)
 
 
@@ -257,7 +257,7 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 def _quoted(text: str) -> str:
     escaped = re.sub(
         r'[\x00-\x1f\x7f"\\\u0085\u2028\u2029]',
-        lambda found: _ESCAPES.get(found[0], f"\\u{ord(found[0]):04X}"),
+        lambda match: _ESCAPES.get(match[0], f"\\u{ord(match[0]):04X}"),
         text,
     )
     return f'"{escaped}"'

@@ -49,11 +49,11 @@ def neighbourhood(
 
     The search goes breadth first along the edges that paths walk on (positive interactions only), against their
     direction too. From each node it goes on to at most `max_neighbours` nodes under each relation, those with the
-    most edges, ties to the smaller number; and it stops at `max_nodes` nodes, where those found from earlier nodes
+    most edges, ties to the smaller number; and it stops at `max_nodes` nodes, where those nodes from earlier nodes
     and relations come first. All such edges between the nodes it has are in the view.
 
     `graph.graph` records `centre`, `depth`, `max_nodes`, `max_neighbours`, and whether something was left out for
-    them: `capped_neighbours` (the nodes whose neighbours were capped) and `capped_nodes` (how many nodes were found
+    them: `capped_neighbours` (the nodes whose neighbours were capped) and `capped_nodes` (how many nodes were nodes
     beyond `max_nodes`).
 
     Args:
@@ -82,8 +82,8 @@ def neighbourhood(
     position = int(graph.vocabulary(node_type).index([id])[0])
     walk = Adjacency.of(graph) if adjacency is None else adjacency
     numbering = walk.numbering
-    found = np.array([numbering.span(node_type).start + position], dtype=np.int64)
-    frontier, capped, beyond = found, [], 0
+    nodes = np.array([numbering.span(node_type).start + position], dtype=np.int64)
+    frontier, capped, beyond = nodes, [], 0
     for _ in range(depth):
         reached = []
         for node in frontier.tolist():
@@ -92,16 +92,16 @@ def neighbourhood(
             if cut:
                 capped.append(node)
         candidates = _first_seen(np.concatenate([np.zeros(0, dtype=np.int64), *reached]))
-        candidates = candidates[~np.isin(candidates, found)]
-        frontier = candidates[: max_nodes - len(found)]
+        candidates = candidates[~np.isin(candidates, nodes)]
+        frontier = candidates[: max_nodes - len(nodes)]
         beyond += len(candidates) - len(frontier)
-        found = np.concatenate([found, frontier])
+        nodes = np.concatenate([nodes, frontier])
         if not len(frontier):
             break
     kept = {}
     for name in numbering.names:
         span = numbering.span(name)
-        kept[name] = np.sort(found[(found >= span.start) & (found < span.stop)]) - span.start
+        kept[name] = np.sort(nodes[(nodes >= span.start) & (nodes < span.stop)]) - span.start
     rows = {key: _rows_between(graph, key, kept) for key in walk.relations}
     view = _view(graph, {name: positions for name, positions in kept.items() if len(positions)}, rows)
     view.graph.update(

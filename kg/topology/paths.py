@@ -114,5 +114,5 @@ def _step_exists(graph: KnowledgeGraph, numbering: Numbering, step: Step) -> boo
     table = graph.edges[step.relation]
     if step.relation == graph.schema.interaction:
         table = table.filter(pa.array(graph.schema.positive.mask(table)))
-    there = pc.and_(pc.equal(table["src"], source), pc.equal(table["dst"], target))
-    return bool(pc.any(there, min_count=0).as_py())
+    matches = pc.and_(pc.equal(table["src"], source), pc.equal(table["dst"], target))
+    return bool(pc.any(matches, min_count=0).as_py())

@@ -99,19 +99,19 @@ class PathFinder:
                 raise InvalidDataError(f"{node} is no node number: the graph has {nodes} nodes")
         out, back = self._listed(source), self._listed(target)
         direct = out.take(out.far == target) if source != target else out.take(np.zeros(len(out), dtype=bool))
-        found = [_sorted(self.adjacency.relations, [direct])]
+        paths = [_sorted(self.adjacency.relations, [direct])]
         if source == target:
-            return found + [_sorted(self.adjacency.relations, [direct] * hops) for hops in range(2, self.max_hops + 1)]
+            return paths + [_sorted(self.adjacency.relations, [direct] * hops) for hops in range(2, self.max_hops + 1)]
         out = out.take(self._inner[out.far] & (out.far != source) & (out.far != target))
         back = back.take(self._inner[back.far] & (back.far != source) & (back.far != target))
         if self.max_hops >= 2:
             left, right = _join(out.far, back.far)
-            found.append(self._arranged(out.take(left), back.take(right).turned()))
+            paths.append(self._arranged(out.take(left), back.take(right).turned()))
         if self.max_hops >= 3:
-            found.append(self._three(out, back))
+            paths.append(self._three(out, back))
         if self.max_hops >= 4:
-            found.append(self._four(out, back, source, target))
-        return found
+            paths.append(self._four(out, back, source, target))
+        return paths
 
     def _listed(self, node: int) -> _Hops:
         at = self.adjacency.at(node)

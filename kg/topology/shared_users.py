@@ -64,8 +64,8 @@ def shared_users(
         mark[people] = True
         liked, who = others(history, forward=False)
         who, liked = who[mark[who]], liked[mark[who]]
-    found, row = np.unique(liked, return_inverse=True)
-    counts = np.bincount(row, minlength=len(found)).astype(np.int64)
-    order = np.lexsort((found, -counts))
-    users = RaggedArray.from_pairs(row, who, num_rows=len(found)).take(order) if with_users else None
-    return SharedUsers(found[order], counts[order], users)
+    shared, row = np.unique(liked, return_inverse=True)
+    counts = np.bincount(row, minlength=len(shared)).astype(np.int64)
+    order = np.lexsort((shared, -counts))
+    users = RaggedArray.from_pairs(row, who, num_rows=len(shared)).take(order) if with_users else None
+    return SharedUsers(shared[order], counts[order], users)

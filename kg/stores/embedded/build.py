@@ -131,12 +131,12 @@ def _check_names(graph: KnowledgeGraph) -> None:
             )
 
 
-def _distinct(names: list[str], what: str) -> None:
+def _distinct(names: list[str], nouns: str) -> None:
     counts = Counter(name.lower() for name in names)
     alike = [name for name in names if counts[name.lower()] > 1]
     if alike:
         raise InvalidDataError(
-            f"{what} must differ in more than case, and {' and '.join(map(repr, alike[:3]))} do not: rename one"
+            f"{nouns} must differ in more than case, and {' and '.join(map(repr, alike[:3]))} do not: rename one"
         )
 
 
@@ -229,11 +229,11 @@ def _edge_columns(graph: KnowledgeGraph, key: RelationKey) -> tuple[dict[str, st
     return kinds, values, users
 
 
-def _common(one: str, other: str) -> str:
+def _common(first: str, second: str) -> str:
     """A type that holds the values of both."""
-    if one == other:
-        return one
-    return NUMBER if {one, other} == {INTEGER, NUMBER} else TEXT
+    if first == second:
+        return first
+    return NUMBER if {first, second} == {INTEGER, NUMBER} else TEXT
 
 
 def _widened(values: Any, kind: str) -> Any:

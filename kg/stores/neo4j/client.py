@@ -72,7 +72,7 @@ class Neo4jStore:
         Raises:
             StoreUnavailableError: it does not.
         """
-        with told(self.name, self.database), self._session(READ_ACCESS) as session:
+        with driver_errors(self.name, self.database), self._session(READ_ACCESS) as session:
             session.run(Query("RETURN 1", timeout=self.timeout)).consume()
 
     def query(
@@ -123,9 +123,9 @@ class Neo4jStore:
 
     def auto_commit(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run a query that takes no surrounding transaction: a change of the schema, or CALL ... IN TRANSACTIONS."""
-        with told(self.name, self.database), self._session(WRITE_ACCESS) as session, _sent():
-            found = session.run(Query(query, timeout=self.timeout), _sendable(parameters))
-            return [dict(record) for record in found]
+        with driver_errors(self.name, self.database), self._session(WRITE_ACCESS) as session, _sending():
+            result = session.run(Query(query, timeout=self.timeout), _sendable(parameters))
+            return [dict(record) for record in result]
 
     def _check_plan(self, text: str, values: Mapping[str, Any], timeout: float | None) -> None:
         """Refuse a query whose plan, by the server itself, does anything but read."""
@@ -133,13 +133,13 @@ class Neo4jStore:
 
         @unit_of_work(timeout=self._seconds(timeout))
         def plan(transaction: Any) -> str | None:
-            with _sent():
+            with _sending():
                 result = transaction.run(explained, _sendable(values))
             query_type: str | None = result.consume().query_type
             return query_type
 
         with (
-            told(self.name, self.database),
+            driver_errors(self.name, self.database),
             self._session(READ_ACCESS, max_transaction_retry_time=_RETRY_QUERY_SECONDS) as session,
         ):
             query_type = session.execute_read(plan)
@@ -162,11 +162,14 @@ class Neo4jStore:
     ) -> list[Row]:
         @unit_of_work(timeout=self._seconds(timeout))
         def work(transaction: Any) -> list[Row]:
-            with _sent():
-                found = transaction.run(query, _sendable(parameters))
-            return [dict(record) for record in found]
+            with _sending():
+                result = transaction.run(query, _sendable(parameters))
+            return [dict(record) for record in result]
 
-        with told(self.name, self.database), self._session(access, max_transaction_retry_time=retry) as session:
+        with (
+            driver_errors(self.name, self.database),
+            self._session(access, max_transaction_retry_time=retry) as session,
+        ):
             rows: list[Row] = (session.execute_read if access == READ_ACCESS else session.execute_write)(work)
             return rows
 
@@ -198,8 +201,8 @@ def _sendable(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _sent() -> Iterator[None]:
-    """Tell that the driver cannot send a parameter, without the parameter's value."""
+def _sending() -> Iterator[None]:
+    """Raise a `StoreError` where the driver cannot send a parameter, without the parameter's value."""
     try:
         yield
     except (TypeError, ValueError, OverflowError) as error:
@@ -207,7 +210,7 @@ def _sent() -> Iterator[None]:
 
 
 @contextmanager
-def told(name: str, database: str | None = None) -> Iterator[None]:
+def driver_errors(name: str, database: str | None = None) -> Iterator[None]:
     """Turn the driver's errors into ours; no message holds a password."""
     try:
         yield

@@ -100,9 +100,9 @@ class Neo4jConnection(Settings):
         """
         from neo4j import GraphDatabase
 
-        from kg.stores.neo4j.client import Neo4jStore, told
+        from kg.stores.neo4j.client import Neo4jStore, driver_errors
 
-        with told(self.uri):
+        with driver_errors(self.uri):
             driver = GraphDatabase.driver(
                 self.uri,
                 auth=self._auth(base or Path.cwd()),

@@ -23,7 +23,7 @@ _SCAN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelFacts:
-    """What is known about the nodes of one label.
+    """The nodes of one label.
 
     Attributes:
         count: nodes that have it.
@@ -38,7 +38,7 @@ class LabelFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeFacts:
-    """What is known about the relationships of one type.
+    """The relationships of one type.
 
     Attributes:
         count: relationships of it.
@@ -191,54 +191,54 @@ def _quoted(name: str) -> str | None:
 
 def _count(store: Neo4jStore, patterns: Sequence[tuple[str, str]]) -> list[int]:
     """How many `x` each pattern has; the name beside it is the value of its parameter `$name` plus its place."""
-    found: dict[int, int] = {}
+    counts: dict[int, int] = {}
     for start in range(0, len(patterns), _BRANCHES):
         part = list(enumerate(patterns))[start : start + _BRANCHES]
         # An aggregate alone is answered from the count store; one beside a constant is not.
         branches = [f"MATCH {pattern} WITH count(x) AS n RETURN {at} AS at, n" for at, (pattern, _) in part]
         parameters = {f"name{at}": name for at, (_, name) in part}
-        found.update((row["at"], row["n"]) for row in store.read(" UNION ALL ".join(branches), parameters))
-    return [found[at] for at in range(len(patterns))]
+        counts.update((row["at"], row["n"]) for row in store.read(" UNION ALL ".join(branches), parameters))
+    return [counts[at] for at in range(len(patterns))]
 
 
 def _properties_of_labels(store: Neo4jStore, labels: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:
-    found: dict[str, dict[str, set[str]]] = {name: {} for name in labels}
+    properties: dict[str, dict[str, set[str]]] = {name: {} for name in labels}
     query = "CALL db.schema.nodeTypeProperties() YIELD nodeLabels, propertyName, propertyTypes"
     for row in store.read(
         f"{query} RETURN nodeLabels AS names, propertyName AS key, propertyTypes AS types",
         timeout=_SCAN * store.timeout,
     ):
-        _note_types(found, row["names"], row["key"], row["types"])
-    return _sorted(found)
+        _note_types(properties, row["names"], row["key"], row["types"])
+    return _sorted(properties)
 
 
 def _properties_of_types(store: Neo4jStore, types: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:
-    found: dict[str, dict[str, set[str]]] = {name: {} for name in types}
+    properties: dict[str, dict[str, set[str]]] = {name: {} for name in types}
     by_text = {f":`{name}`": name for name in types}
     query = "CALL db.schema.relTypeProperties() YIELD relType, propertyName, propertyTypes"
     for row in store.read(
         f"{query} RETURN relType AS name, propertyName AS key, propertyTypes AS types", timeout=_SCAN * store.timeout
     ):
-        _note_types(found, [by_text.get(row["name"], "")], row["key"], row["types"])
-    return _sorted(found)
+        _note_types(properties, [by_text.get(row["name"], "")], row["key"], row["types"])
+    return _sorted(properties)
 
 
 def _note_types(
-    found: dict[str, dict[str, set[str]]], names: Sequence[str], key: str | None, types: Sequence[str] | None
+    properties: dict[str, dict[str, set[str]]], names: Sequence[str], key: str | None, types: Sequence[str] | None
 ) -> None:
     if key is None or is_own(key):
         return
     for name in names:
-        if name in found:
-            found[name].setdefault(key, set()).update(types or ())
+        if name in properties:
+            properties[name].setdefault(key, set()).update(types or ())
 
 
-def _sorted(found: dict[str, dict[str, set[str]]]) -> dict[str, dict[str, tuple[str, ...]]]:
-    return {name: {key: tuple(sorted(keys[key])) for key in sorted(keys)} for name, keys in found.items()}
+def _sorted(properties: dict[str, dict[str, set[str]]]) -> dict[str, dict[str, tuple[str, ...]]]:
+    return {name: {key: tuple(sorted(keys[key])) for key in sorted(keys)} for name, keys in properties.items()}
 
 
 def _unique(store: Neo4jStore) -> dict[str, tuple[str, ...]]:
-    found: dict[str, list[str]] = {}
+    unique: dict[str, list[str]] = {}
     query = "SHOW CONSTRAINTS YIELD type, entityType, labelsOrTypes, properties"
     try:
         rows = store.read(query)
@@ -251,8 +251,8 @@ def _unique(store: Neo4jStore) -> dict[str, tuple[str, ...]]:
         # "UNIQUENESS" or "NODE_PROPERTY_UNIQUENESS", by version; node keys are unique too.
         is_unique = "UNIQUENESS" in row["type"] or row["type"] == "NODE_KEY"
         if row["entityType"] == "NODE" and is_unique and len(row["properties"]) == 1:
-            found.setdefault(row["labelsOrTypes"][0], []).append(row["properties"][0])
-    return {label: tuple(sorted(set(keys))) for label, keys in found.items()}
+            unique.setdefault(row["labelsOrTypes"][0], []).append(row["properties"][0])
+    return {label: tuple(sorted(set(keys))) for label, keys in unique.items()}
 
 
 def _ends(

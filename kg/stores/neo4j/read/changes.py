@@ -41,7 +41,7 @@ class Side:
     """The nodes or the relationships of an update.
 
     Attributes:
-        what: "nodes" or "relationships".
+        element: "nodes" or "relationships".
         id_column: the column of their internal ids.
         query, parameters: read them by id.
         names: labels or types.
@@ -52,7 +52,7 @@ class Side:
         byte_arrays: name -> property -> how many of those were left out.
     """
 
-    what: str
+    element: str
     id_column: str
     query: str
     parameters: dict[str, Any]
@@ -144,7 +144,7 @@ class Changes:
                 np.empty(0, np.int64),
                 *(
                     load_page(self.old.folder / group["file"], [side.id_column])[side.id_column].to_numpy()
-                    for group in self.groups[side.what]
+                    for group in self.groups[side.element]
                     if group["name"] == name
                 ),
             ]
@@ -152,7 +152,7 @@ class Changes:
 
     def fetch(self, side: Side, ids: IntArray) -> Iterator[int]:
         """Read some ids again, whether they are there or not; yields the number of rows that came, page by page."""
-        total = sum(group["rows"] for group in self.groups[side.what])
+        total = sum(group["rows"] for group in self.groups[side.element])
         if len(side.replaced) + len(ids) > max(FEW, LARGEST_SHARE * total):
             raise TooMuchChangedError
         tables_of: dict[str, list[Any]] = {
@@ -211,9 +211,9 @@ class Changes:
 
     def rows(self, side: Side, columns: Sequence[str]) -> Iterator[tuple[str, Any]]:
         """By name, ids and some columns of all rows: those of the old snapshot that stay, and those that were read."""
-        for group in self.groups[side.what]:
-            there = [name for name in columns if name in group["types"]]
-            table = load_page(self.old.folder / group["file"], [side.id_column, *there])
+        for group in self.groups[side.element]:
+            present = [name for name in columns if name in group["types"]]
+            table = load_page(self.old.folder / group["file"], [side.id_column, *present])
             yield group["name"], table.filter(pa.array(~among(table[side.id_column].to_numpy(), side.replaced)))
         for name, table in side.fresh.items():
             yield name, table

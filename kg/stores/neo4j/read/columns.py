@@ -1,4 +1,4 @@
-"""Values of a property, page by page, as Arrow columns: one type for the whole column, told from all its pages.
+"""Values of a property, page by page, as Arrow columns: one type for the whole column, by the values of all its pages.
 
 A type is a scalar or a list of scalars. Of two types that meet, a list wins over a scalar, anything over null, float
 over int; whatever else meets becomes text. That is the same in whatever order and in whichever pages values come.
@@ -41,19 +41,19 @@ def type_name(kind: Any) -> str:
     return _LIST + _NAMES[kind.value_type] if pa.types.is_list(kind) else _NAMES[kind]
 
 
-def meet(one: str, other: str) -> str:
+def meet(first: str, second: str) -> str:
     """The type that holds the values of both."""
-    scalar = _meet_scalars(one.removeprefix(_LIST), other.removeprefix(_LIST))
+    scalar = _meet_scalars(first.removeprefix(_LIST), second.removeprefix(_LIST))
     # Nothing but nulls says nothing about lists, and a list of nulls is a list.
-    return _LIST + scalar if one.startswith(_LIST) or other.startswith(_LIST) else scalar
+    return _LIST + scalar if first.startswith(_LIST) or second.startswith(_LIST) else scalar
 
 
-def _meet_scalars(one: str, other: str) -> str:
-    if one == other or other == "null":
-        return one
-    if one == "null":
-        return other
-    return "float" if {one, other} == {"int", "float"} else "text"
+def _meet_scalars(first: str, second: str) -> str:
+    if first == second or second == "null":
+        return first
+    if first == "null":
+        return second
+    return "float" if {first, second} == {"int", "float"} else "text"
 
 
 def column(values: Sequence[Any]) -> tuple[Any, int]:
@@ -109,13 +109,13 @@ def temporal_column(texts: Sequence[Any], kind: str) -> Any:
     for text in texts:
         if isinstance(text, list):
             elements = [_parsed(element, kind) for element in text]
-            found = "null"
+            value_type = "null"
             for inner, _ in elements:
-                found = _meet_scalars(found, inner)
-            found, value = _LIST + found, [element for _, element in elements]
+                value_type = _meet_scalars(value_type, inner)
+            value_type, value = _LIST + value_type, [element for _, element in elements]
         else:
-            found, value = _parsed(text, kind)
-        name = meet(name, found)
+            value_type, value = _parsed(text, kind)
+        name = meet(name, value_type)
         plain.append(value)
     return pa.array([_as(value, name) for value in plain], TYPES[name])
 
@@ -124,8 +124,8 @@ def _moments(texts: Sequence[Any]) -> Any | None:
     """A column whose values are all moments in UTC of the years that Python knows, at once; None for any other."""
     try:
         array = pa.array(texts, pa.string())
-        known = pc.and_(pc.ends_with(array, "Z"), pc.invert(pc.starts_with(array, "0000")))
-        if array.null_count == len(array) or not pc.all(known).as_py():
+        is_moment = pc.and_(pc.ends_with(array, "Z"), pc.invert(pc.starts_with(array, "0000")))
+        if array.null_count == len(array) or not pc.all(is_moment).as_py():
             return None
         return array.cast(TYPES["datetime"])
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # lists, more digits than microseconds
@@ -167,8 +167,8 @@ def _simple(value: Any) -> tuple[str, Any]:
         for kind, _ in simple:
             name = _meet_scalars(name, kind if kind in SCALARS else "text")
         return _LIST + name, [element for _, element in simple]
-    known = _PLAIN.get(type(value))
-    return (known, value) if known else _special(value)
+    plain_type = _PLAIN.get(type(value))
+    return (plain_type, value) if plain_type else _special(value)
 
 
 def _special(value: Any) -> tuple[str, Any]:

@@ -86,7 +86,7 @@ def _differing(
     low, end = bounds(changes.reader, [(pattern(name), {"name": name}) for name in side.names])
     first = next(iter(side.parameters))
     parameters = {first: side.parameters[first], **keys.parameters()}
-    total = sum(group["rows"] for group in changes.groups[side.what])
+    total = sum(group["rows"] for group in changes.groups[side.element])
     server: dict[str, list[tuple[Any, Any]]] = {}
     pages = Pages(changes.readers, side.query, parameters, low=low, end=end, limit=changes.plan.page, total=total)
     for page in pages:

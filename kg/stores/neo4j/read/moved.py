@@ -49,11 +49,11 @@ def check_again(store: Neo4jStore, readers: Sequence[Reader], folder: Path, plan
     readers[0].run("RETURN 1 AS one", {})
     still = readers[0].mark is not None and readers[0].mark == start.mark
     for record in () if still else page_records(folder, "nodes"):
-        there = now(record["low"], record["end"], sum(group["rows"] for group in record["groups"]))
+        present = now(record["low"], record["end"], sum(group["rows"] for group in record["groups"]))
         for group in record["groups"]:
             name = group["name"]
             nodes, before = _before(folder, group, keys.get(name))
-            ids, after = there.pop(name, (np.empty(0, np.int64), pa.nulls(0, pa.string())))
+            ids, after = present.pop(name, (np.empty(0, np.int64), pa.nulls(0, pa.string())))
             same = among(nodes, ids)
             counters["gone"][name] += int((~same).sum())
             at = np.searchsorted(ids, nodes[same])
@@ -63,7 +63,7 @@ def check_again(store: Neo4jStore, readers: Sequence[Reader], folder: Path, plan
             fresh = ids[~among(ids, nodes)]
             counters["new"][name] += len(fresh)
             late.append(fresh)
-        for name, (ids, _) in there.items():
+        for name, (ids, _) in present.items():
             counters["new"][name] += len(ids)
             late.append(ids)
     first, last = start.spans["nodes"]
@@ -112,35 +112,35 @@ def _now(
 ) -> dict[str, tuple[Any, Any]]:
     """By label, the ids of the nodes that are there now, ascending, and what names them, as text."""
     wanted = {name: [keys[name]] if name in keys else [] for name in plan.labels}
-    found: dict[str, list[tuple[Any, Any]]] = {}
+    parts_of: dict[str, list[tuple[Any, Any]]] = {}
     parameters = {"labels": list(plan.labels), "keys": wanted}
     for page in Pages(readers, IDENTITIES, parameters, low=low, end=end, limit=plan.page, total=total):
         for row in page.rows:
             ids = np.array(row["ids"], np.int64)
             named = [cast(column(values)[0], "text") for values in row["columns"]]
-            found.setdefault(row["name"], []).append((ids, named[0] if named else pa.nulls(len(ids), pa.string())))
+            parts_of.setdefault(row["name"], []).append((ids, named[0] if named else pa.nulls(len(ids), pa.string())))
     return {
         name: (np.concatenate([ids for ids, _ in parts]), pa.concat_arrays([named for _, named in parts]))
-        for name, parts in found.items()
+        for name, parts in parts_of.items()
     }
 
 
-def _differ(one: Any, other: Any) -> Any:
+def _differ(before: Any, now: Any) -> Any:
     """Where two arrays of texts differ, null being a value."""
-    equal = pc.fill_null(pc.equal(one, other), False)
-    both_null = pc.and_(one.is_null(), other.is_null())
+    equal = pc.fill_null(pc.equal(before, now), False)
+    both_null = pc.and_(before.is_null(), now.is_null())
     return ~pc.or_(equal, both_null).to_numpy(zero_copy_only=False)
 
 
 def left_out(folder: Path, plan: ReadPlan, moved: Any) -> tuple[dict[str, int], dict[str, int]]:
     """Relationships by type without both ends: because a node moved, and because an end has no label that was read."""
-    there = Content(folder, plan, page_groups(folder)).there()
+    present = Content(folder, plan, page_groups(folder)).there()
     moving: dict[str, int] = Counter()
     outside: dict[str, int] = Counter()
     for group in page_groups(folder)["relationships"]:
         ends = load_page(folder / group["file"], ["source", "target"])
         ends = [ends[name].to_numpy() for name in ("source", "target")]
-        missing = ~(among(ends[0], there) & among(ends[1], there))
+        missing = ~(among(ends[0], present) & among(ends[1], present))
         because = missing & (among(ends[0], moved) | among(ends[1], moved))
         moving[group["name"]] += int(because.sum())
         outside[group["name"]] += int((missing & ~because).sum())

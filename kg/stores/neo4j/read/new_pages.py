@@ -19,7 +19,7 @@ from kg.stores.neo4j.read.snapshot import among, load_page, page_records
 def write_pages(changes: Changes, folder: Path, side: Side) -> None:
     """Write the nodes or the relationships of the new snapshot, page by page."""
     low, number = np.iinfo(np.int64).min, 0
-    for record in page_records(changes.old.folder, side.what):
+    for record in page_records(changes.old.folder, side.element):
         _write_page(changes, folder, side, number, record["groups"], low, record["end"])
         low, number = record["end"], number + 1
     rest = np.sort(
@@ -48,7 +48,7 @@ def _write_page(
         if group is not None:
             path = changes.old.folder / group["file"]
             stays = ~among(load_page(path, [side.id_column])[side.id_column].to_numpy(), side.replaced)
-        file = f"{side.what}-{number:08d}-{place:04d}.parquet"
+        file = f"{side.element}-{number:08d}-{place:04d}.parquet"
         if group is not None and fresh is None and stays.all():
             link_or_copy(changes.old.folder / group["file"], folder / file)
             written.append({**group, "file": file})
@@ -61,7 +61,7 @@ def _write_page(
             counted = Counter({} if group is None else group["byte_arrays"])
             counted.update({} if fresh is None else side.byte_arrays.pop(name, {}))
             written.append(keep_table(folder, file, name, _narrow(table), counted))
-    record = f"{side.what}-{number:08d}.json"
+    record = f"{side.element}-{number:08d}.json"
     if groups and linked == len(groups) == len(written):
         link_or_copy(changes.old.folder / record, folder / record)
     else:

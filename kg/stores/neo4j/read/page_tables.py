@@ -43,23 +43,23 @@ class Keys:
     @classmethod
     def of(cls, properties: Mapping[str, Mapping[str, Sequence[str]]]) -> Keys:
         """Sort the properties of each name by the types of their values."""
-        found = cls({}, {}, {}, {}, {})
+        sent = cls({}, {}, {}, {}, {})
         for name, facts in properties.items():
-            for ways in (found.plain, found.texts, found.lists, found.bytes):
+            for ways in (sent.plain, sent.texts, sent.lists, sent.bytes):
                 ways[name] = []
-            found.kinds[name] = {}
+            sent.kinds[name] = {}
             for key, types in facts.items():
                 scalars = {kind.removesuffix("Array") for kind in types}
                 arrays = sum(kind.endswith("Array") for kind in types)
                 if scalars == {"Byte"}:
-                    found.bytes[name].append(key)
+                    sent.bytes[name].append(key)
                 elif scalars.isdisjoint(TEMPORAL) or not scalars <= _AS_TEXT or arrays not in (0, len(types)):
-                    found.plain[name].append(key)
+                    sent.plain[name].append(key)
                 else:
-                    (found.lists if arrays else found.texts)[name].append(key)
+                    (sent.lists if arrays else sent.texts)[name].append(key)
                     dates, times = scalars == {"Date"}, scalars <= {"DateTime", "LocalDateTime"}
-                    found.kinds[name][key] = "date" if dates else "datetime" if times else "text"
-        return found
+                    sent.kinds[name][key] = "date" if dates else "datetime" if times else "text"
+        return sent
 
     def parameters(self) -> dict[str, Any]:
         """Of the queries in `kg.stores.neo4j.read.pages`."""
@@ -68,10 +68,10 @@ class Keys:
     def columns(self, row: Mapping[str, Any]) -> dict[str, list[Any]]:
         """The lists of a record by property; of a byte array there are only nulls."""
         name = row["name"]
-        found: dict[str, list[Any]] = {}
+        lists: dict[str, list[Any]] = {}
         for ways, columns in ((self.plain, "columns"), (self.texts, "texts"), (self.lists, "lists")):
-            found.update(zip(ways[name], row[columns], strict=True))
-        return found | {key: [None] * len(row["ids"]) for key in self.bytes[name]}
+            lists.update(zip(ways[name], row[columns], strict=True))
+        return lists | {key: [None] * len(row["ids"]) for key in self.bytes[name]}
 
 
 @dataclass(slots=True)

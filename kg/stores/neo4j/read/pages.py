@@ -76,10 +76,10 @@ class Page:
 
 
 class Pages:
-    """A walk over a range of ids; pages come in order, while the next ones are on their way over sessions of their own.
+    """All pages of a range of ids, in order; the next ones are fetched meanwhile, each over a session of its own.
 
     Attributes:
-        bytes_a_row: what the caller found a row to take; pages are kept below `PAGE_BYTES` by it.
+        bytes_a_row: bytes that a row takes, as measured by the caller; it keeps pages below `PAGE_BYTES`.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class Pages:
         limit: int,
         total: int,
     ) -> None:
-        """Plan a walk.
+        """Set the range.
 
         Args:
-            readers: run the queries, each one at a time; used by nobody else during the walk.
+            readers: run the queries, each one at a time; used by nobody else meanwhile.
             query: one of this module's, with parameters `$low`, `$high`, `$limit` and a column `ids`.
             parameters: the others.
             low: the first id.
@@ -107,7 +107,7 @@ class Pages:
         self.readers, self.query, self.parameters = readers, query, dict(parameters)
         self.low, self.end, self.limit = low, end, limit
         self.bytes_a_row = 0.0
-        self._look_again = query == RELATIONSHIPS
+        self._check_ends = query == RELATIONSHIPS
         self._width = min(FIRST_IDS, limit)
         self._widest = MOST_IDS
         self._sparse = end - low > SPARSE * (total + FIRST_IDS)
@@ -129,22 +129,22 @@ class Pages:
                 free.put(reader)
 
         with ThreadPoolExecutor(len(self.readers), thread_name_prefix="pages") as pool:
-            on_the_way: deque[tuple[int, Future[Page]]] = deque()
+            pending: deque[tuple[int, Future[Page]]] = deque()
             low = self.low
             try:
-                while on_the_way or low < self.end:
-                    while low < self.end and len(on_the_way) < len(self.readers):
+                while pending or low < self.end:
+                    while low < self.end and len(pending) < len(self.readers):
                         end = min(low + self._width, self.end)
-                        on_the_way.append((end, pool.submit(fetch, low, end, self._most())))
+                        pending.append((end, pool.submit(fetch, low, end, self._most())))
                         low = end
-                    end, waiting = on_the_way.popleft()
+                    end, waiting = pending.popleft()
                     page = waiting.result()
                     if page.end < end:  # it was too much for one page: the rest comes before the ranges after it
-                        on_the_way.appendleft((end, pool.submit(fetch, page.end, end, self._most())))
+                        pending.appendleft((end, pool.submit(fetch, page.end, end, self._most())))
                     self._grow(page)
                     yield page
             except BaseException:
-                for _, waiting in on_the_way:
+                for _, waiting in pending:
                     waiting.cancel()
                 for reader in self.readers:
                     reader.stop()
@@ -162,8 +162,8 @@ class Pages:
                     # A page cut at the limit ends with its last entity.
                     end = last + 1 if size >= limit else end
                 # What is deleted while a page is made comes without type, labels, properties or ends. Such nodes are
-                # found by the look at the end.
-                if self._look_again and (before is None or reader.mark != before):
+                # found by the check at the end (`kg.stores.neo4j.read.moved`).
+                if self._check_ends and (before is None or reader.mark != before):
                     ends = _scan(ENDS) if self._sparse else ENDS
                     rows = _still_there(rows, reader.run(ends, {**parameters, "high": end - 1}))
             except (QueryTimeoutError, TooMuchError) as error:
@@ -201,12 +201,12 @@ def by_ids(reader: Reader, query: str, parameters: Mapping[str, Any], ids: Any, 
     waiting = [ids[start : start + limit] for start in range(0, len(ids), limit)][::-1]
     while waiting:
         part = waiting.pop()
-        given = {**parameters, "ids": part.tolist(), "limit": len(part)}
+        sent = {**parameters, "ids": part.tolist(), "limit": len(part)}
         before = reader.mark
         try:
-            rows = reader.run(_of_ids(query), given)
+            rows = reader.run(_of_ids(query), sent)
             if query == RELATIONSHIPS and rows and (before is None or reader.mark != before):
-                rows = _still_there(rows, reader.run(_of_ids(ENDS), given))
+                rows = _still_there(rows, reader.run(_of_ids(ENDS), sent))
         except (QueryTimeoutError, TooMuchError) as error:
             if len(part) <= SMALLEST_IDS:
                 raise
@@ -229,11 +229,11 @@ def _scan(query: str) -> str:
 
 
 def _still_there(rows: Sequence[dict[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of a page of relationships without those that are not there any more."""
-    there = {row["name"]: set(zip(row["ids"], row["sources"], row["targets"], strict=True)) for row in now}
+    """The rows of a page of relationships without those that are not present any more."""
+    present = {row["name"]: set(zip(row["ids"], row["sources"], row["targets"], strict=True)) for row in now}
     kept = []
     for row in rows:
-        alive = there.get(row["name"], set())
+        alive = present.get(row["name"], set())
         keep = [key in alive for key in zip(row["ids"], row["sources"], row["targets"], strict=True)]
         if row["name"] is not None and any(keep):
             ends = {name: list(compress(row[name], keep)) for name in ("ids", "sources", "targets")}
@@ -259,11 +259,11 @@ def bounds(reader: Reader, patterns: Sequence[tuple[str, Mapping[str, Any]]]) ->
     low: int | None = None
     end = 0
     for pattern, parameters in patterns:
-        found = [
+        first_and_last = [
             reader.run(f"MATCH {pattern} WITH x ORDER BY x {way} LIMIT 1 RETURN id(x) AS i", parameters)
             for way in ("ASC", "DESC")
         ]
-        if all(found):
-            low = found[0][0]["i"] if low is None else min(low, found[0][0]["i"])
-            end = max(end, found[1][0]["i"] + 1)
+        if all(first_and_last):
+            low = first_and_last[0][0]["i"] if low is None else min(low, first_and_last[0][0]["i"])
+            end = max(end, first_and_last[1][0]["i"] + 1)
     return low or 0, end

@@ -12,7 +12,7 @@ from neo4j import READ_ACCESS, NotificationMinimumSeverity, Query
 from neo4j.exceptions import DriverError, Neo4jError
 
 from kg.errors import StoreError, StoreUnavailableError
-from kg.stores.neo4j.client import told
+from kg.stores.neo4j.client import driver_errors
 
 if TYPE_CHECKING:
     from kg.stores.neo4j.client import Neo4jStore
@@ -68,13 +68,13 @@ class Reader:
         deadline: float | None = None
         pause = FIRST_PAUSE
         while True:
-            given = False
+            yielded = False
             try:
                 rows = self._rows(query, parameters, -1 if whole else fetch_size)
                 if whole:
                     rows = iter(list(rows))
                 for row in rows:
-                    given = True
+                    yielded = True
                     self._answered = True
                     yield row
                 self._answered = True
@@ -83,7 +83,7 @@ class Reader:
                 self.close()
                 now = time.monotonic()
                 deadline = deadline or now + self.patience
-                if given or not self._passes(error):
+                if yielded or not self._passes(error):
                     raise
                 if now + pause > deadline:
                     raise StoreUnavailableError(
@@ -95,7 +95,7 @@ class Reader:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     def _rows(self, query: str, parameters: Mapping[str, Any], fetch_size: int) -> Iterator[dict[str, Any]]:
-        with told(self.store.name, self.store.database):
+        with driver_errors(self.store.name, self.store.database):
             if self._session is None or self._fetch_size != fetch_size:
                 self.close()
                 self._fetch_size = fetch_size

@@ -66,7 +66,7 @@ def read_snapshot(
         store: the database.
         folder: for the pages; nobody else may write there.
         plan: what to read.
-        catalog: what `discover` has just found there; default: it is asked again.
+        catalog: what `discover` has just returned; default: it is called.
         progress: who listens.
         max_age: seconds after which what is in the folder is too old to go on with, finished or not.
         patience: seconds in which to try again when the server does not answer.
@@ -102,8 +102,8 @@ def read_snapshot(
             moved = check_again(store, readers, folder, plan, start)
             task.advance()
         with progress.task("close snapshot") as task:
-            found = {what: sum(group["rows"] for group in groups) for what, groups in page_groups(folder).items()}
-            read = {"how": "whole", "why": why, "nodes": found["nodes"], "relationships": found["relationships"]}
+            rows_of = {kind: sum(group["rows"] for group in groups) for kind, groups in page_groups(folder).items()}
+            read = {"how": "whole", "why": why, "nodes": rows_of["nodes"], "relationships": rows_of["relationships"]}
             finish(folder, plan, start, moved, read)
             task.advance()
     finally:
@@ -112,15 +112,15 @@ def read_snapshot(
     return Snapshot.open(folder)
 
 
-def _read(readers: Sequence[Reader], folder: Path, what: str, start: Start, plan: ReadPlan) -> Iterator[int]:
-    """Read the pages of nodes or relationships that are not there yet; yields rows done, those found first."""
-    low, end = start.spans[what]
+def _read(readers: Sequence[Reader], folder: Path, element: str, start: Start, plan: ReadPlan) -> Iterator[int]:
+    """Read the pages of nodes or relationships that are not there yet; yields rows done, first those that are there."""
+    low, end = start.spans[element]
     number = 0
-    for record in page_records(folder, what):
+    for record in page_records(folder, element):
         low, number = record["end"], number + 1
         yield sum(group["rows"] for group in record["groups"])
-    names, facts = (plan.labels, start.catalog.labels) if what == "nodes" else (plan.types, start.catalog.types)
-    query, parameter = (NODES, "labels") if what == "nodes" else (RELATIONSHIPS, "types")
+    names, facts = (plan.labels, start.catalog.labels) if element == "nodes" else (plan.types, start.catalog.types)
+    query, parameter = (NODES, "labels") if element == "nodes" else (RELATIONSHIPS, "types")
     keys = Keys.of({name: facts[name].properties for name in names})
     parameters = {parameter: list(names), **keys.parameters()}
     total = sum(facts[name].count for name in names)
@@ -129,7 +129,7 @@ def _read(readers: Sequence[Reader], folder: Path, what: str, start: Start, plan
         pieces = pieces_of(page, keys)
         # An empty page is nothing to keep, but for the last one, which says that all is read.
         if pieces or page.end >= end:
-            size = _write(folder, what, number, pieces, names, keys, low=low, end=page.end)
+            size = _write(folder, element, number, pieces, names, keys, low=low, end=page.end)
             number, low = number + 1, page.end
             if page.size:
                 # A page of few rows says little about those that come.
@@ -139,7 +139,7 @@ def _read(readers: Sequence[Reader], folder: Path, what: str, start: Start, plan
 
 def _write(
     folder: Path,
-    what: str,
+    element: str,
     number: int,
     pieces: Mapping[str, Piece],
     names: Sequence[str],
@@ -152,11 +152,11 @@ def _write(
     groups = []
     size = 0
     for name, piece in pieces.items():
-        table = table_of(piece, keys.kinds[name], sort=what == "nodes")
-        file = f"{what}-{number:08d}-{names.index(name):04d}.parquet"
+        table = table_of(piece, keys.kinds[name], sort=element == "nodes")
+        file = f"{element}-{number:08d}-{names.index(name):04d}.parquet"
         groups.append(keep_table(folder, file, name, table, piece.byte_arrays))
         size += table.nbytes
-    write_json(folder / f"{what}-{number:08d}.json", {"low": low, "end": end, "groups": groups})
+    write_json(folder / f"{element}-{number:08d}.json", {"low": low, "end": end, "groups": groups})
     return size
 
 

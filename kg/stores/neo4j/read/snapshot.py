@@ -61,12 +61,12 @@ class ReadPlan:
     def __post_init__(self) -> None:
         if self.page < 1:
             raise InvalidDataError(f"page = {self.page} must be 1 or more")
-        for names, what in ((self.labels, "label"), (self.types, "relationship type")):
+        for names, noun in ((self.labels, "label"), (self.types, "relationship type")):
             for name, times in Counter(names).items():
                 if times > 1:
-                    raise InvalidDataError(f"the {what} {name!r} is to be read twice: name it once")
+                    raise InvalidDataError(f"the {noun} {name!r} is to be read twice: name it once")
                 if is_own(name):
-                    raise InvalidDataError(f"the {what} {name!r} is graphrecall's own: it is never read")
+                    raise InvalidDataError(f"the {noun} {name!r} is graphrecall's own: it is never read")
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -122,7 +122,7 @@ class Moved:
     types: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Whether anything moved, as far as can be told."""
+        """Whether anything is known to have moved."""
         changed = any(start != end for counts in (self.labels, self.types) for start, end in counts.values())
         return changed or bool(self.gone or self.reused or self.new or self.relationships)
 
@@ -218,9 +218,9 @@ class Snapshot:
             self._kept = self._content.kept()
         return self._kept
 
-    def _check(self, name: str, names: Sequence[str], what: str) -> None:
+    def _check(self, name: str, names: Sequence[str], noun: str) -> None:
         if name not in names:
-            raise InvalidDataError(f"the snapshot {self.folder} holds no {what} {name!r}{near(name, names)}")
+            raise InvalidDataError(f"the snapshot {self.folder} holds no {noun} {name!r}{near(name, names)}")
 
     def __repr__(self) -> str:
         return f"Snapshot({str(self.folder)!r}, digest={self.digest[:12]!r})"
@@ -234,16 +234,16 @@ def near(name: str, names: Iterable[str]) -> str:
     return f"; there are {', '.join(map(repr, names[:20]))}{' ...' if len(names) > 20 else ''}" if names else ""
 
 
-def page_records(folder: Path, what: str) -> list[dict[str, Any]]:
+def page_records(folder: Path, element: str) -> list[dict[str, Any]]:
     """What was kept of each finished page of "nodes", "relationships" or "query", in order."""
-    return [read_json(path) for path in sorted(folder.glob(f"{what}-????????.json"))]
+    return [read_json(path) for path in sorted(folder.glob(f"{element}-????????.json"))]
 
 
 def page_groups(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The Parquet files of all finished pages: one for each label, type or query that a page holds."""
     return {
-        what: [group for record in page_records(folder, what) for group in record["groups"]]
-        for what in ("nodes", "relationships", "query")
+        element: [group for record in page_records(folder, element) for group in record["groups"]]
+        for element in ("nodes", "relationships", "query")
     }
 
 
@@ -261,55 +261,55 @@ class Content:
         return nodes[~among(nodes, gone)]
 
     def kept(self) -> Any:
-        """Internal ids of the nodes of the content: of those that are there, the ones that have no tombstone."""
-        there = self.there()
+        """Internal ids of the nodes of the content: of those that are nodes, the ones that have no tombstone."""
+        nodes = self.there()
         buried = [np.empty(0, np.int64)]
         for group in self.groups["nodes"]:
             if self._tombstone in group["types"]:
                 table = load_page(self.folder / group["file"], ["node", self._tombstone])
                 buried.append(table["node"].to_numpy()[marked(table[self._tombstone])])
-        return there[~among(there, np.sort(np.concatenate(buried)))]
+        return nodes[~among(nodes, np.sort(np.concatenate(buried)))]
 
     def tombstones(self) -> dict[str, int]:
         """How many nodes and relationships are marked as deleted."""
-        found = {"nodes": 0, "relationships": 0}
-        for what in found:
-            for group in self.groups[what]:
+        counts = {"nodes": 0, "relationships": 0}
+        for element in counts:
+            for group in self.groups[element]:
                 if self._tombstone in group["types"]:
                     table = load_page(self.folder / group["file"], [self._tombstone])
-                    found[what] += int(marked(table[self._tombstone]).sum())
-        return found
+                    counts[element] += int(marked(table[self._tombstone]).sum())
+        return counts
 
     @property
     def _tombstone(self) -> str:
         """The column of the tombstones; no page has a column without a name."""
         return "" if self.plan.tombstone is None else PROPERTY + self.plan.tombstone
 
-    def schema(self, what: str, name: str) -> dict[str, str]:
+    def schema(self, element: str, name: str) -> dict[str, str]:
         """Column -> type that holds the values of all pages; properties in alphabetical order."""
         types: dict[str, str] = {}
-        for group in self._pages(what, name):
+        for group in self._pages(element, name):
             for column_name, kind in group["types"].items():
                 types[column_name] = meet(types.get(column_name, "null"), kind)
         if not types:
-            types = dict(_FIXED[what])
-        if what != "query":
+            types = dict(_FIXED[element])
+        if element != "query":
             hidden = {PROPERTY + name for name in self.plan.hidden}
             # A property that nothing has is none, also where the last node that had it was deleted.
             unheld = {key for key, kind in types.items() if key.startswith(PROPERTY) and kind == "null"}
             types = {key: kind for key, kind in types.items() if key not in hidden | unheld}
-        fixed = [column_name for column_name in types if what == "query" or not column_name.startswith(PROPERTY)]
+        fixed = [column_name for column_name in types if element == "query" or not column_name.startswith(PROPERTY)]
         return {column_name: types[column_name] for column_name in [*fixed, *sorted(set(types) - set(fixed))]}
 
-    def pieces(self, what: str, name: str, kept: Any) -> Iterator[Any]:
+    def pieces(self, element: str, name: str, kept: Any) -> Iterator[Any]:
         """The pages, each with all columns, without what is left out."""
-        schema = self.schema(what, name)
-        for group in self._pages(what, name):
+        schema = self.schema(element, name)
+        for group in self._pages(element, name):
             table = load_page(self.folder / group["file"])
             mask = np.ones(len(table), bool)
-            for end in ("node",) if what == "nodes" else ("source", "target") if what == "relationships" else ():
+            for end in ("node",) if element == "nodes" else ("source", "target") if element == "relationships" else ():
                 mask &= among(table[end].to_numpy(), kept)
-            if what == "relationships" and self._tombstone in group["types"]:
+            if element == "relationships" and self._tombstone in group["types"]:
                 mask &= ~marked(table[self._tombstone])
             if not mask.all():
                 table = table.filter(pa.array(mask))
@@ -321,10 +321,10 @@ class Content:
             }
             yield pa.table(arrays)
 
-    def table(self, what: str, name: str, kept: Any) -> Any:
+    def table(self, element: str, name: str, kept: Any) -> Any:
         """All pages as one table."""
-        empty = pa.schema([(column_name, TYPES[kind]) for column_name, kind in self.schema(what, name).items()])
-        return pa.concat_tables([empty.empty_table(), *self.pieces(what, name, kept)])
+        empty = pa.schema([(column_name, TYPES[kind]) for column_name, kind in self.schema(element, name).items()])
+        return pa.concat_tables([empty.empty_table(), *self.pieces(element, name, kept)])
 
     def digest(self) -> str:
         """Of all tables, whatever the pages."""
@@ -333,13 +333,13 @@ class Content:
         names = [("nodes", name) for name in self.plan.labels]
         names += [("relationships", name) for name in self.plan.types]
         names += [("query", name) for name in self.plan.queries]
-        for number, (what, name) in enumerate(names):
-            for piece in self.pieces(what, name, kept):
+        for number, (element, name) in enumerate(names):
+            for piece in self.pieces(element, name, kept):
                 content.feed(str(number), ((key, flat(piece[key])) for key in piece.column_names))
         return digest({"names": [list(name) for name in names], "content": content.hexdigest()})
 
-    def _pages(self, what: str, name: str) -> list[Mapping[str, Any]]:
-        return [group for group in self.groups[what] if group["name"] == name]
+    def _pages(self, element: str, name: str) -> list[Mapping[str, Any]]:
+        return [group for group in self.groups[element] if group["name"] == name]
 
 
 _FIXED = {
@@ -372,10 +372,10 @@ def among(values: Any, ids: Any) -> Any:
 
 def marked(tombstones: Any) -> Any:
     """Which rows a column of tombstones marks as deleted: those that have one, unless it says false."""
-    there = tombstones.is_valid().to_numpy()
+    has_one = tombstones.is_valid().to_numpy()
     if pa.types.is_boolean(tombstones.type):
-        return there & tombstones.fill_null(False).to_numpy()
-    return there
+        return has_one & tombstones.fill_null(False).to_numpy()
+    return has_one
 
 
 def flat(chunked: Any) -> Any:

@@ -45,31 +45,31 @@ class Start:
 def begin(
     store: Neo4jStore, reader: Reader, folder: Path, plan: ReadPlan, catalog: Catalog | None, *, max_age: float
 ) -> Start:
-    """Go on with what is in the folder, or start anew."""
+    """Go on with noun is in the folder, or start anew."""
     wanted = _wanted(store, plan)
     reader.run("RETURN 1 AS one", {})
     if (folder / PLAN).exists():
         try:
-            found = read_json(folder / PLAN)
-            same = {key: found[key] for key in wanted} == wanted and found["catalog"]["database"] == identity(store)
-            age = time.time() - found["read_at"]
-            spans = {name: (low, end) for name, (low, end) in found["spans"].items()}
+            kept = read_json(folder / PLAN)
+            same = {key: kept[key] for key in wanted} == wanted and kept["catalog"]["database"] == identity(store)
+            age = time.time() - kept["read_at"]
+            spans = {name: (low, end) for name, (low, end) in kept["spans"].items()}
             if same and 0 <= age < max_age:
                 return Start(
-                    Catalog.from_json(found["catalog"]), found["read_at"], found["mark"], spans, found["watermarks"]
+                    Catalog.from_json(kept["catalog"]), kept["read_at"], kept["mark"], spans, kept["watermarks"]
                 )
         except (ArtifactError, KeyError, TypeError, ValueError):
             logger.warning("%s is damaged: reading starts anew", folder / PLAN)
     read_at, mark = time.time(), reader.mark
     catalog = discover(store) if catalog is None else catalog
-    for names, there, what in (
+    for names, present, noun in (
         (plan.labels, catalog.labels, "label"),
         (plan.types, catalog.types, "relationship type"),
     ):
         for name in names:
-            if name not in there:
-                raise InvalidDataError(f"{store.name} has no {what} {name!r}{near(name, list(there))}")
-    # Before anything is read: what is written meanwhile is above them and comes again with the next reading.
+            if name not in present:
+                raise InvalidDataError(f"{store.name} has no {noun} {name!r}{near(name, list(present))}")
+    # Before anything is read: noun is written meanwhile is above them and comes again with the next reading.
     watermarks = highest(reader, plan, catalog)
     spans = {
         "nodes": bounds(reader, [(label_pattern(name), {"name": name}) for name in plan.labels]),

@@ -94,7 +94,7 @@ def update_snapshot(
         folder: for the new snapshot, whole or not at all: it must not exist.
         old: the one to bring up to date, for which `why_whole` has no reason.
         plan: what to read.
-        catalog: what `discover` has just found there.
+        catalog: what `discover` has just returned.
         compare: compare all keys and watermarks, also where no number differs.
         patience: seconds in which to try again when the server does not answer.
         progress: who listens.

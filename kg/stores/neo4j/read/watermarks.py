@@ -26,7 +26,7 @@ _VALUE = {
     "LocalDateTime": "localdatetime($value)",
     "DateTime": "(datetime($value) - duration({milliseconds: 1}))",
 }
-_PACKED = "WITH collect(id(x)) AS found UNWIND range(0, size(found), 10000) AS at RETURN found[at..at + 10000] AS ids"
+_PACKED = "WITH collect(id(x)) AS every UNWIND range(0, size(every), 10000) AS at RETURN every[at..at + 10000] AS ids"
 
 
 def highest(reader: Reader, plan: ReadPlan, catalog: Catalog) -> dict[str, dict[str, Any]]:
@@ -52,8 +52,8 @@ def _highest(reader: Reader, pattern: str, name: str, key: str, types: Sequence[
     kind = "number" if types and set(types) <= _NUMBERS else types[0] if len(types) == 1 else None
     if kind not in _VALUE:
         return {"kind": None, "value": None}
-    told = "max(x[$key])" if kind in ("number", "String") else "toString(max(x[$key]))"
-    value = reader.run(f"MATCH {pattern} RETURN {told} AS value", {"name": name, "key": key})[0]["value"]
+    expression = "max(x[$key])" if kind in ("number", "String") else "toString(max(x[$key]))"
+    value = reader.run(f"MATCH {pattern} RETURN {expression} AS value", {"name": name, "key": key})[0]["value"]
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return {"kind": None, "value": None}
     return {"kind": kind, "value": value}
@@ -63,8 +63,8 @@ def went_back(reader: Reader, before: Mapping[str, Any], now: Mapping[str, Any])
     """Whether a highest watermark is below that of the last reading: rows were deleted, or a clock was turned back."""
     if before["kind"] is None or before["kind"] != now["kind"]:
         return before != now
-    one, other = (_VALUE[now["kind"]].replace("$value", name) for name in ("$before", "$now"))
-    rows = reader.run(f"RETURN {other} < {one} AS back", {"before": before["value"], "now": now["value"]})
+    before_value, now_value = (_VALUE[now["kind"]].replace("$value", name) for name in ("$before", "$now"))
+    rows = reader.run(f"RETURN {now_value} < {before_value} AS back", {"before": before["value"], "now": now["value"]})
     return bool(rows[0]["back"])
 
 
@@ -85,5 +85,5 @@ def all_ids(reader: Reader, pattern: str, name: str) -> IntArray:
 
 
 def _ids(reader: Reader, query: str, parameters: Mapping[str, Any]) -> IntArray:
-    found = [np.array(row["ids"], np.int64) for row in reader.run(query, parameters)]
-    return np.sort(np.concatenate([np.empty(0, np.int64), *found]))
+    parts = [np.array(row["ids"], np.int64) for row in reader.run(query, parameters)]
+    return np.sort(np.concatenate([np.empty(0, np.int64), *parts]))

@@ -20,7 +20,7 @@ from kg.errors import StoreError
 from kg.progress import Progress
 from kg.schema import NodeType
 from kg.stores.base import Row
-from kg.stores.neo4j.client import Neo4jStore, told
+from kg.stores.neo4j.client import Neo4jStore, driver_errors
 from kg.stores.neo4j.own_names import LABEL_PREFIX
 from kg.stores.neo4j.values import sendable
 
@@ -44,7 +44,7 @@ class Batch:
     Attributes:
         start: rows of the whole before this batch.
         rows: how many rows the batch has.
-        query: Cypher that returns one column `written`, the number of rows that found their place.
+        query: Cypher that returns one column `written`, the number of rows that were written.
         parameters: its values.
         whole: rows without a place (a node of theirs is gone) are an error, and nothing of the batch is written.
     """
@@ -129,10 +129,10 @@ class Mark:
         Raises:
             StoreError: the job's mark is that of another content.
         """
-        found = self.claim(lambda _: None)
-        if found["content"] != self.content:
+        mark = self.claim(lambda _: None)
+        if mark["content"] != self.content:
             raise self._lost()
-        return found
+        return mark
 
     def claim(self, facts: Callable[[ManagedTransaction], Mapping[str, Any] | None]) -> Row:
         """Make the mark this content's, whoever's it was: from then on, the other's batches are refused.
@@ -151,12 +151,12 @@ class Mark:
             row = transaction.run(
                 f"MERGE {node} SET m.turn = randomUUID() WITH m RETURN m {{.*}} AS mark", name=self.name
             ).single(strict=True)
-            found = dict(row["mark"])
-            if found.get("content") == self.content:
-                return found
+            mark = dict(row["mark"])
+            if mark.get("content") == self.content:
+                return mark
             more = facts(transaction)
-            if more is None and "content" in found:
-                return found
+            if more is None and "content" in mark:
+                return mark
             new = {"name": self.name, "content": self.content, "done": 0, "written": 0, **(more or {})}
             transaction.run(f"MATCH {node} SET m = $new", name=self.name, new=new).consume()
             return new
@@ -256,10 +256,10 @@ class Mark:
 
     def _locked(self, transaction: ManagedTransaction) -> Row:
         # Reading before the lock would let two writers see the same number.
-        found = transaction.run(
+        record = transaction.run(
             f"MATCH (m:{MARK} {{name: $name}}) SET m.turn = randomUUID() WITH m RETURN m {{.*}} AS mark", name=self.name
         ).single()
-        mark = {} if found is None else dict(found["mark"])
+        mark = {} if record is None else dict(record["mark"])
         if mark.get("content") != self.content:
             raise self._lost()
         return mark
@@ -267,7 +267,7 @@ class Mark:
     def _transaction(self, work: Callable[[ManagedTransaction], Result]) -> Result:
         store = self.store
         timed = unit_of_work(timeout=store.timeout)(work)
-        with told(store.name, store.database), store.driver.session(database=store.database) as session:
+        with driver_errors(store.name, store.database), store.driver.session(database=store.database) as session:
             result: Result = session.execute_write(timed)
             return result
 

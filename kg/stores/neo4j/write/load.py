@@ -72,8 +72,8 @@ def load_into(
     _check_room(store, graph, mark)
     for name in graph.nodes:
         node_type = graph.schema.node_types[name]
-        found = f"(n:{quote(node_type.label)}) REQUIRE n.{quote(node_type.key)}"
-        ensure(store, f"CREATE CONSTRAINT IF NOT EXISTS FOR {found} IS UNIQUE")
+        pattern = f"(n:{quote(node_type.label)}) REQUIRE n.{quote(node_type.key)}"
+        ensure(store, f"CREATE CONSTRAINT IF NOT EXISTS FOR {pattern} IS UNIQUE")
     written = mark.write_all(pieces, int(mark.begin()["done"]), progress)
     facts = LoadFacts(
         nodes={label: _count_nodes(store, label) for label in _expected_nodes(graph)},
@@ -125,11 +125,11 @@ def _properties(names: list[str], first: int) -> str:
     return "{" + ", ".join(f"{quote(name)}: row[{first + at}]" for at, name in enumerate(names)) + "}"
 
 
-def _storable(column: Any, what: str) -> Any:
+def _storable(column: Any, where: str) -> Any:
     """A column whose values Neo4j can hold as properties."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _storable(column.cast(kind.value_type), what)
+        return _storable(column.cast(kind.value_type), where)
     inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
     try:
         if pa.types.is_timestamp(inner) and inner == kind:
@@ -137,9 +137,9 @@ def _storable(column: Any, what: str) -> Any:
         if pa.types.is_unsigned_integer(kind):
             return column.cast(pa.int64())
     except pa.ArrowInvalid as error:
-        raise InvalidDataError(f"{what} does not fit into a Neo4j property: {error}") from error
+        raise InvalidDataError(f"{where} does not fit into a Neo4j property: {error}") from error
     if not any(fits(inner) for fits in FITTING):
-        raise InvalidDataError(f"{what} is of the type {kind}, which no Neo4j property holds: make it text or numbers")
+        raise InvalidDataError(f"{where} is of the type {kind}, which no Neo4j property holds: make it text or numbers")
     return column
 
 
@@ -183,23 +183,23 @@ def _check_room(store: Neo4jStore, graph: KnowledgeGraph, mark: Mark) -> None:
     """Make sure that nobody else's data is under the graph's labels."""
     advice = "load into an empty database, or empty this one by MATCH (n) DETACH DELETE n"
     taken = {label: count for label in _expected_nodes(graph) if (count := _count_nodes(store, label))}
-    found = Mark.read(store, JOB)  # after counting: another loader of the same graph may begin in between
-    if found is not None and found["content"] != mark.content:
+    earlier = Mark.read(store, JOB)  # after counting: another loader of the same graph may begin in between
+    if earlier is not None and earlier["content"] != mark.content:
         raise StoreError(f"{store.name} holds the load of another graph: {advice}")
-    if found is None and taken:
+    if earlier is None and taken:
         shown = ", ".join(f"{count} nodes {label}" for label, count in taken.items())
         raise StoreError(f"{store.name} holds other data under the graph's labels ({shown}): {advice}")
 
 
 def _check_complete(store: Neo4jStore, graph: KnowledgeGraph, facts: LoadFacts) -> None:
-    for expected, found in (
+    for expected, counted in (
         (_expected_nodes(graph), facts.nodes),
         (_expected_relationships(graph), facts.relationships),
     ):
         for name, count in expected.items():
-            if found[name] != count:
+            if counted[name] != count:
                 raise StoreError(
-                    f"{store.name} was changed since the graph was loaded: it holds {found[name]} {name}, the graph "
+                    f"{store.name} was changed since the graph was loaded: it holds {counted[name]} {name}, the graph "
                     f"{count}; empty it by MATCH (n) DETACH DELETE n and load again"
                 )
 

@@ -1,4 +1,4 @@
-"""What a run found out, into Neo4j beside the data it was made of: vectors with an index, candidates as relationships.
+"""Results of a run, written into Neo4j: vectors with an index, and candidates as relationships.
 
 There are two slots, `a` and `b`. The results of a new run go into the slot that does not serve, in batches; then one
 small transaction moves the pointer, a node that names run, slot and indexes; then the old slot is emptied, once whoever
@@ -181,15 +181,15 @@ def _claim(mark: Mark, run: str, labels: list[str]) -> Row:
     """The mark of this write-back, which may be half done; one of another content gives way."""
 
     def begin(transaction: ManagedTransaction) -> Row:
-        found = transaction.run(
+        previous = transaction.run(
             f"OPTIONAL MATCH (p:{POINTER} {{name: $serving}}) OPTIONAL MATCH (m:{MARK} {{name: $job}}) "
             "RETURN p.slot AS slot, m.labels AS labels",
             {"serving": SERVING["name"], "job": JOB},
         ).single(strict=True)
         return {
             "run": run,
-            "slot": "b" if found["slot"] == "a" else "a",
-            "labels": sorted({*labels, *(found["labels"] or ())}),
+            "slot": "b" if previous["slot"] == "a" else "a",
+            "labels": sorted({*labels, *(previous["labels"] or ())}),
             "phase": CLEARING,
         }
 
@@ -250,7 +250,7 @@ def _candidate_piece(results: Results, user: NodeType, item: NodeType, slot: str
 
 
 def _write(mark: Mark, pieces: list[Piece], done: int, progress: Progress) -> int:
-    """Write what is not yet there; returns how many rows found their place."""
+    """Write what is not yet there; returns how many rows were written."""
     mark.write_all(pieces, done, progress)
     written = int((Mark.read(mark.store, JOB) or {"written": 0})["written"])
     if any(piece.rows for piece in pieces) and not written:  # never let an empty slot serve
@@ -322,12 +322,12 @@ def _let_readers_finish(store: Neo4jStore) -> None:
         return
 
     def running(least: int) -> set[str]:
-        found = store.read(
+        rows = store.read(
             "SHOW TRANSACTIONS YIELD transactionId, elapsedTime WHERE elapsedTime.milliseconds >= $least "
             "RETURN transactionId AS id",
             {"least": least},
         )
-        return {str(row["id"]) for row in found}
+        return {str(row["id"]) for row in rows}
 
     deadline = time.monotonic() + _READERS_SECONDS
     waited_for = running(int(rows[0]["age"]) - _MOVING_MILLISECONDS)
@@ -355,8 +355,8 @@ def _ensure_key_index(store: Neo4jStore, node_type: NodeType) -> None:
     rows = store.read("SHOW INDEXES YIELD type, labelsOrTypes, properties WHERE type = 'RANGE' RETURN *")
     if not any((row["labelsOrTypes"], row["properties"]) == ([node_type.label], [node_type.key]) for row in rows):
         name = f"{PROPERTY_PREFIX}key_{node_type.name}"
-        found = f"(n:{quote(node_type.label)}) ON (n.{quote(node_type.key)})"
-        ensure(store, f"CREATE INDEX {quote(name)} IF NOT EXISTS FOR {found}")
+        pattern = f"(n:{quote(node_type.label)}) ON (n.{quote(node_type.key)})"
+        ensure(store, f"CREATE INDEX {quote(name)} IF NOT EXISTS FOR {pattern}")
         store.read("CALL db.awaitIndex($name, 600)", {"name": name}, timeout=600)
 
 

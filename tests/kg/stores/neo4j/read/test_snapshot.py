@@ -19,7 +19,7 @@ from neo4j.exceptions import Forbidden
 
 from kg.errors import ArtifactError, InvalidDataError, QueryRefusedError, QueryTimeoutError, StoreError
 from kg.progress import Task
-from kg.stores.neo4j.client import Neo4jStore, told
+from kg.stores.neo4j.client import Neo4jStore, driver_errors
 from kg.stores.neo4j.connection import Neo4jConnection
 from kg.stores.neo4j.read import pages
 from kg.stores.neo4j.read.catalog import discover
@@ -333,7 +333,7 @@ def test_an_account_that_may_not_see_constraints_reads_all_the_same(neo4j_store:
     class Guest(Neo4jStore):
         def read(self, query: str, *arguments: Any, **more: Any) -> list[dict[str, Any]]:
             if query.startswith(("SHOW", "CALL db.info")):
-                with told(self.name):
+                with driver_errors(self.name):
                     raise Forbidden
             return super().read(query, *arguments, **more)
 
