@@ -1,4 +1,4 @@
-"""The errors a user of graphrecall can meet. Every message says what was wrong, where, and what to do."""
+"""The errors that graphrecall raises on purpose. Every message says what was wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class StoreError(GraphRecallError, RuntimeError):
 
 
 class StoreUnavailableError(StoreError):
-    """A graph database does not answer: it is not there, it stopped, or it does not let us in."""
+    """A graph database does not answer: it is not there, it stopped, or it refuses the login."""
 
 
 class QueryTimeoutError(StoreError):

@@ -27,7 +27,7 @@ class KnowledgeGraph:
     Attributes:
         schema: node types, relations, roles.
         nodes: node type -> Arrow table with `id` (string, unique), optionally `text`, and attributes; sorted by id
-            when made by `build`, so that the order in which a source hands over its facts changes nothing.
+            when made by `build`, so that the order of the facts in a source changes nothing.
         edges: relation key -> Arrow table with `src` and `dst` (int64 positions in the two node tables), optionally
             `weight`, `timestamp` (UTC seconds), `order` (place among the user's interactions in the source) and
             attributes.
@@ -173,7 +173,7 @@ class KnowledgeGraph:
         return Interactions.from_edges(table, positive=self.schema.positive.mask(table))
 
     def event_columns(self, key: RelationKey) -> tuple[IntArray, IntArray] | None:
-        """The user and the item (positions) of each edge of a relation that traces users, else None."""
+        """The user and the item (positions) of each edge of a relation with an event, else None."""
         event = self.schema.relations[key].event
         if event is None:
             return None
@@ -210,7 +210,7 @@ class KnowledgeGraph:
     def keep_nodes(self, kept: Mapping[str, npt.NDArray[np.bool_]]) -> KnowledgeGraph:
         """The graph among the marked nodes of the given types; the other types stay whole.
 
-        An edge stays when both its ends do, and the user whose trace it is. Unlike in a view of a split, positions
+        An edge stays when both its ends do, and the user of its event. Unlike in a view of a split, positions
         change: what was computed for this graph does not fit the result.
 
         Args:
@@ -260,7 +260,7 @@ class KnowledgeGraph:
         return KnowledgeGraph(schema, self.nodes, edges, repeats)
 
     def title(self, node_type: str, index: int) -> str:
-        """What to call a node before a person: its title attribute, else its id."""
+        """The name of a node to show: its title attribute, else its id."""
         table = self.nodes[node_type]
         attribute = self.schema.node_types[node_type].title
         candidates = (attribute,) if attribute else TITLE_ATTRIBUTES
@@ -320,7 +320,7 @@ def _check_roles(schema: Schema) -> None:
 
 
 def _string_ids(name: str, table: Any) -> Any:
-    """The table with ids of Arrow's plain string type; data frames also hand over large and view strings."""
+    """The table with ids of Arrow's plain string type; data frames also hold large and view strings."""
     if "id" not in table.column_names:
         raise InvalidDataError(f"node table {name!r} needs a column 'id'; there are {', '.join(table.column_names)}")
     kind = table.schema.field("id").type

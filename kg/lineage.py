@@ -1,8 +1,8 @@
-"""What a line of evaluation models has ever been trained on, so that none of it is held out from a descendant.
+"""What an evaluation model and the models it goes on from were trained on, so that it is not held out again.
 
-A split looks at the interactions of today: when the newest ones of a user are deleted, or one comes late, the border
-between the parts moves, and what an ancestor was trained on would be asked for as if nobody knew it. Such an
-interaction stays in training; one that the ancestor was only validated on does not become test.
+A split is made from the interactions of today. When the newest ones of a user are deleted, or one comes late, the
+border between the parts moves, and an interaction that an earlier model was trained on could become part of the test.
+Such an interaction stays in training; one that an earlier model was only validated on does not become test.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ COLUMNS = ("user_id", "item_id", "trained")
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Pairs of a user and an item that a model or an ancestor of it knows, whether they are in the sources now or not.
+    """Pairs of a user and an item that a model, or one before it, was trained or validated on.
+
+    They need not be in the sources any more.
 
     Attributes:
         table: Arrow table `user_id`, `item_id` (strings) and `trained` (bool: trained on, else validated on), a row a
@@ -37,14 +39,14 @@ class Lineage:
 
     @classmethod
     def of(cls, split: Split, graph: KnowledgeGraph, *, before: Lineage | None = None) -> Self:
-        """What is known after a training on the training part of a split, and a validation on its validation part.
+        """The pairs of a split's training part, those of its validation part, and those of the models before.
 
-        Other events of the training view count as well: who tags something has touched it.
+        Other events of the training view count as trained on.
 
         Args:
             split: of `graph`.
             graph: all interactions.
-            before: what the ancestors know.
+            before: the pairs of the models before.
         """
         view = split.view(graph, "train")
         interactions = graph.interactions
@@ -58,18 +60,18 @@ class Lineage:
         users.append(interactions.user[valid])
         items.append(interactions.item[valid])
         trained.append(np.zeros(int(valid.sum()), dtype=bool))
-        user, item, known = np.concatenate(users), np.concatenate(items), np.concatenate(trained)
+        user, item, is_trained = np.concatenate(users), np.concatenate(items), np.concatenate(trained)
         # The first of equal pairs stands for them: those of training stand before those of validation.
         pairs = PairIndex.of(user, item, len(graph.items))
         user, item = pairs.distinct()
-        known = known[pairs.position(user, item)]
+        is_trained = is_trained[pairs.position(user, item)]
         if before is None:
-            return cls(_table(graph.users.take(user), graph.items.take(item), known))
+            return cls(_table(graph.users.take(user), graph.items.take(item), is_trained))
         place = PairIndex.of(user, item, len(graph.items)).position(*before.positions(graph))
         same = place >= 0
-        known[place[same]] |= before.trained[same]
+        is_trained[place[same]] |= before.trained[same]
         kept = before.table.filter(pa.array(~same))
-        return cls(pa.concat_tables([_table(graph.users.take(user), graph.items.take(item), known), kept]))
+        return cls(pa.concat_tables([_table(graph.users.take(user), graph.items.take(item), is_trained), kept]))
 
     @property
     def trained(self) -> npt.NDArray[np.bool_]:
@@ -84,10 +86,10 @@ class Lineage:
         return user, item
 
     def keep(self, split: Split, graph: KnowledgeGraph) -> tuple[Split, dict[str, int]]:
-        """The split with everything known no farther from training than it was.
+        """The split in which no pair is held out farther from training than it was.
 
         Returns:
-            The split, and how many interactions were held out by it alone: of these stayed in "train" and in "valid".
+            The split, and how many interactions were moved to "train" and to "valid".
         """
         user, item = self.positions(graph)
         interactions = graph.interactions

@@ -1,7 +1,7 @@
-"""How long work tells its progress, without knowing who listens.
+"""The protocol by which long work reports its progress.
 
-The command line listens with rich bars, a notebook or a scheduled job with nothing at all. `kg`, `ingest` and `gnn`
-only know the protocol.
+The command line shows it as bars of rich; a notebook or a scheduled job shows nothing. `kg`, `ingest` and `gnn` use the
+protocol only.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Silence:
 
 
 class Silent:
-    """The listener of jobs that nobody watches."""
+    """The listener that shows nothing."""
 
     @contextmanager
     def task(self, description: str, *, total: int | None = None) -> Iterator[Task]:

@@ -1,7 +1,7 @@
-"""What a graph is made of: node types, relations, and which of them say what users did.
+"""The schema of a graph: node types, relations, and which relations record what users did.
 
-One table maps each relation's name to its RDF predicate and Neo4j type, and each node type to its RDF class, Neo4j
-label and text template. Readers, the model, the paths, the Cypher and the English all read this table.
+It maps each relation's name to its RDF predicate and Neo4j type, and each node type to its RDF class, Neo4j label and
+text template, for the readers, the model, the paths, the Cypher and the texts of explanations.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class NodeType:
         label: Neo4j label, "Movie".
         rdf_class: IRI of the class, or None.
         text: template of the text feature, "{title} ({year})"; None means no text. Missing attributes render empty.
-        title: the attribute that names a node to a person; None means its id.
-        noun: how English calls one of them, "movie".
+        title: the attribute that is shown for a node; None means its id.
+        noun: the English word for one of them, "movie".
         predicates: attribute -> IRI of the predicate it came from.
         key: the property that holds the id in a graph database.
         key_type: what that property holds: "string", or "integer" where the id is the number's text.
@@ -92,7 +92,7 @@ class Relation:
         cypher_type: Neo4j relationship type, "DIRECTOR"; "HAS_GENRE" when a relation is named like one of its ends.
         predicate: IRI, or None.
         phrase: English from source to target, "has director": "Alien has director Ridley Scott".
-        event: set when the edges are traces of what users did.
+        event: set when the edges record what users did.
         properties: column -> the property that holds it in a graph database, where that has another name.
     """
 
@@ -198,7 +198,7 @@ class Schema:
         return self.interaction
 
     def events(self) -> dict[RelationKey, Event]:
-        """The relations that are traces of users, with the columns that say whose."""
+        """The relations that record what users did, with the columns of user and item."""
         return {key: relation.event for key, relation in self.relations.items() if relation.event is not None}
 
     def with_(self, *, node_types: Iterable[NodeType] = (), relations: Iterable[Relation] = (), **roles: Any) -> Schema:

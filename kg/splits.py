@@ -1,7 +1,7 @@
 """Which interactions a model may see, and which it is measured on.
 
-A split gives every interaction a part. A view of the graph keeps only some parts, and takes every other trace of the
-held-out ones with it: tags and reviews are events too and follow the interaction they belong to.
+A split gives every interaction a part. A view of the graph keeps the interactions of some parts, and of other events
+(tags, reviews) those whose user and item are not held out. Repeats of an interaction follow it.
 
 Ties: users often rate several items in the same second (a sixth of the MovieLens users at the boundary). Equal
 timestamps keep the order of a source that lists a user's items in order; otherwise they are ordered by a seeded hash of
@@ -77,7 +77,7 @@ class Split:
         part: TRAIN, VALID, TEST or UNUSED, in the order of the graph's interaction edges, int8 (interactions,).
         temporal: "user" or "global" when parts follow time: then other events of held-out time are held out too, and
             those of unknown time.
-        hidden_items: items of which nothing may be seen, bool (items,), or None.
+        hidden_items: items without any event in a view, bool (items,), or None.
     """
 
     part: npt.NDArray[np.int8]
@@ -194,10 +194,10 @@ def split_interactions(graph: KnowledgeGraph, config: SplitConfig) -> Split:
 
 
 def hide_items(graph: KnowledgeGraph, *, fraction: float = 0.1, seed: int = 0) -> Split:
-    """Simulate cold items: a seeded fraction of the items with interactions loses every trace of users.
+    """Simulate cold items: a seeded fraction of the items with interactions loses all events.
 
-    All interactions on them are the test part, all others the training part. The mask belongs to the evaluator: the
-    model never learns which items they are.
+    All interactions on them are the test part, all others the training part. The model is not told which items they
+    are.
     """
     interactions = graph.interactions
     touched = distinct(interactions.item)

@@ -1,4 +1,4 @@
-"""External ids and the integers behind them."""
+"""External ids and their positions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Vocabulary:
 
         Raises:
             UnknownIdError: an id is not there and `missing` is "raise"; the message names the first ones.
-            InvalidDataError: what is given is no list of strings.
+            InvalidDataError: `ids` is no list of strings.
         """
         if isinstance(ids, str):
             raise InvalidDataError(f"a list of {self.name} ids is expected, not the string {ids!r}")
@@ -85,7 +85,7 @@ class Vocabulary:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of the ids in their order: two artifacts with the same one speak of the same nodes."""
+        """A digest of the ids in their order: two artifacts with the same one are about the same nodes."""
         digest = hashlib.sha256()
         for chunk in (self.ids.slice(start, 65_536) for start in range(0, len(self.ids), 65_536)):
             # The length first: "a\\nb" must not look like "a" and "b".
@@ -95,9 +95,9 @@ class Vocabulary:
 
 
 def stable_hash(ids: Any, seed: int) -> npt.NDArray[np.uint64]:
-    """64-bit hashes of strings that no other id, platform or order changes, (n,).
+    """64-bit hashes of strings, independent of the other ids, the platform and the order, (n,).
 
-    Splits and masks draw from these, so that adding an item moves nobody else to another part.
+    Splits and masks are drawn from these, so that adding an item moves no other to another part.
     """
     key = seed.to_bytes(8, "little", signed=True)
     values = ids.to_pylist() if hasattr(ids, "to_pylist") else list(ids)

@@ -1,4 +1,4 @@
-"""Ready Cypher for what people ask most, made for the names of a schema; the same on Neo4j and on the embedded store.
+"""Ready Cypher for common questions, made for the names of a schema; the same on Neo4j and on the embedded store.
 
 The queries lie in `kg/cypher/queries/*.cypher`. Their first line, a comment, is the help; blank lines part the pieces,
 which are joined by UNION ALL. A piece that goes over a hop is there once for each relation between items and something
@@ -31,11 +31,11 @@ _PLACEHOLDER = re.compile(r"<(?P<what>[a-z]+)(?:\.(?P<part>[a-z]+))?(?: (?P<name
 
 @dataclass(frozen=True, slots=True)
 class ReadyQuery:
-    """A query that waits for its values.
+    """A query without its values.
 
     Attributes:
         name: "why_this_item".
-        help: one line for people.
+        help: one line.
         text: Cypher for one schema.
         parameters: names of the values that have to be given; they are external ids.
         defaults: other values, which may be given: `k`, how many rows a relation gives at most.

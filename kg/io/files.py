@@ -1,8 +1,8 @@
 """The one module that writes files: whole or not at all.
 
 Single files go to a temporary name beside the target, are flushed to disk and renamed. Folders are built in a staging
-folder, flushed, given a manifest, and renamed into place; to be removed they are renamed out of sight first. What a
-killed writer leaves has a name that nothing reads, and `remove_leftovers` finds it. Checksums detect damage, not
+folder, flushed, given a manifest, and renamed into place; to be removed they get a hidden name first. What a killed
+writer leaves has a name that nothing reads, and `remove_leftovers` removes it. Checksums detect damage, not
 forgery.
 """
 
@@ -194,7 +194,7 @@ def switch_link(link: Path, target: Path) -> None:
 def remove_trees(folders: Iterable[Path]) -> None:
     """Remove folders and what is in them; missing ones are fine.
 
-    Each is renamed out of sight first: a process that is killed meanwhile leaves no half of it under its name.
+    Each gets a hidden name first: a process that is killed meanwhile leaves no half of it under its name.
     """
     for folder in folders:
         hidden = temporary_beside(folder)

@@ -1,4 +1,4 @@
-"""The graph as NetworkX sees it: all of it, or what lies around one node; and GraphML for drawing tools."""
+"""The graph, or the neighbourhood of a node, for NetworkX, and as GraphML for drawing tools."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Keyed hashes of user ids: pseudonyms, and the marks of a list that names nobody.
+"""Keyed hashes of user ids: pseudonyms, and marks for lists without ids.
 
-BLAKE2b with a secret key (RFC 7693): who has the key finds a user whose id is known, and nobody reads an id from a
-hash; without the key not even a guessed id can be tried.
+BLAKE2b with a secret key (RFC 7693): with the key, the hash of a given id can be computed, but no id can be read from
+a hash; without the key a guessed id cannot be tried.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class UserKey:
 
     @property
     def name(self) -> str:
-        """What tells this key from another, and nothing about it."""
+        """A name that identifies the key and reveals nothing about it."""
         return self._hash(b"name", "")
 
     def pseudonyms(self, ids: Iterable[str]) -> list[str]:
@@ -74,7 +74,7 @@ class UserKey:
         return [self._hash(b"pseudonym", id) for id in ids]
 
     def marks(self, pseudonyms: Iterable[str]) -> list[str]:
-        """What stands for each pseudonym on a list, so that the list holds neither ids nor pseudonyms."""
+        """The hash of each pseudonym, for a list that holds neither ids nor pseudonyms."""
         return [self._hash(b"mark", pseudonym) for pseudonym in pseudonyms]
 
     def marks_of_ids(self, ids: Iterable[str]) -> list[str]:

@@ -21,15 +21,15 @@ IRI = "iri"
 
 
 def without_users(graph: KnowledgeGraph, users: IntArray) -> tuple[KnowledgeGraph, dict[str, Mask]]:
-    """Take users out, with all that is theirs.
+    """The graph without some users and everything that is about them alone.
 
-    Their nodes go, and every edge that begins or ends there or is a trace of theirs. So do nodes that are neither user
-    nor item and were there for them alone: what one user stands behind (reviews, orders), and what has no edge left
-    though it had some (a tag that nobody else gave, a home page). Items stay: they are what is recommended.
+    Their nodes go, and every edge that begins or ends there or whose event is theirs. So do nodes that are neither user
+    nor item and belong to them alone: those of one user (reviews, orders), and those that have no edge left (a tag that
+    nobody else gave, a home page). Items stay.
 
     Args:
         graph: stays as it is.
-        users: positions of those who go.
+        users: positions of the users to remove.
 
     Returns:
         The graph among the others, and which nodes stayed: node type -> bool (nodes,), for the types that lost any.
@@ -79,7 +79,7 @@ def _degrees(graph: KnowledgeGraph, kept: dict[str, Mask] | None) -> dict[str, I
 
 
 def rename_users(graph: KnowledgeGraph, names: Sequence[str]) -> KnowledgeGraph:
-    """Call the users by other names, also where their attributes repeat the id; an IRI beside the id goes.
+    """The graph under other ids of its users, also where their attributes repeat the id; an IRI beside the id goes.
 
     Args:
         graph: stays as it is.
@@ -117,7 +117,7 @@ def rename_users(graph: KnowledgeGraph, names: Sequence[str]) -> KnowledgeGraph:
 
 
 def _renamed(values: Any, ids: Sequence[str], names: Sequence[str], *, iri: bool) -> Any:
-    """An attribute of users in which no user's id stands any more."""
+    """An attribute of users with the new names in place of their ids."""
     kind = values.type
     if iri:
         return pa.nulls(len(values), kind)
@@ -128,7 +128,7 @@ def _renamed(values: Any, ids: Sequence[str], names: Sequence[str], *, iri: bool
     if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
         return pa.array(
             [
-                None if value is None else [_put(one, old, new) for one in value]
+                None if value is None else [_put(text, old, new) for text in value]
                 for value, old, new in zip(values.to_pylist(), ids, names, strict=True)
             ],
             type=kind,

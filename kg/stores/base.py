@@ -42,7 +42,7 @@ class Store(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Close connections and files."""
 
 
 def with_values(query: str | CypherQuery, parameters: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:

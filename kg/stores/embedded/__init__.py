@@ -1,1 +1,1 @@
-"""The Ladybug database of a run: built from its Parquet files, asked without a server."""
+"""The Ladybug database of a run: built from its Parquet files, queried without a server."""

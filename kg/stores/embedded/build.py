@@ -1,6 +1,6 @@
 """The Ladybug database of a saved graph, in one file, for `kg.stores.embedded.store`.
 
-Tables are handed over in memory, in parts, so that no path and no value becomes part of a query's text.
+Tables are passed in memory, in parts, so that no path and no value becomes part of a query's text.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def build_store(graph_folder: Path, file: Path, *, progress: Progress = SILENT) 
     Args:
         graph_folder: from `kg.io.graph_folder.save_graph`.
         file: the new database.
-        progress: hears of every table.
+        progress: listener.
 
     Raises:
         ArtifactError: the graph cannot be read.
