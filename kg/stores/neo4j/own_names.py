@@ -1,7 +1,7 @@
 """Names of what graphrecall itself keeps in a Neo4j database; a reader of the database leaves all of it out.
 
-Bookkeeping and results are told from the user's data by their names alone, so that a database that graphrecall wrote
-back to reads as the same graph as before.
+Bookkeeping and results are separated from the user's data by their names alone, so that a database that graphrecall
+wrote back to reads as the same graph as before.
 """
 
 from __future__ import annotations

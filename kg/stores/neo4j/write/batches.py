@@ -1,9 +1,9 @@
-"""Batches written into Neo4j once each, whoever is killed in between.
+"""Batches that are written into Neo4j exactly once, also when writers are killed.
 
-A mark, one node of graphrecall's own, says what is being written and how many rows of it are there. Each batch moves
-the mark in its own transaction. So a rerun goes on behind the last batch that was committed; a commit whose answer was
-lost with the connection is not made twice; and two writers of the same content share the work, because whoever writes
-locks the mark first and reads it then.
+A mark, a node of graphrecall's own, records what is being written and how many rows of it are finished. Each batch
+updates the mark in its own transaction. So a rerun goes on after the last batch that was committed; a commit whose
+answer was lost with the connection is not made twice; and two writers of the same content share the work, because each
+locks the mark before it reads it.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def ensure(store: Neo4jStore, command: str, parameters: Mapping[str, Any] | None
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some rows in a row, and the query that writes them.
+    """Consecutive rows, and the query that writes them.
 
     Attributes:
         start: rows of the whole before this batch.
         rows: how many rows the batch has.
         query: Cypher that returns one column `written`, the number of rows that were written.
         parameters: its values.
-        whole: rows without a place (a node of theirs is gone) are an error, and nothing of the batch is written.
+        whole: rows whose node is gone are an error, and nothing of the batch is written.
     """
 
     start: int
@@ -61,7 +61,7 @@ class Piece:
     """Many rows of one kind, written batch by batch.
 
     Attributes:
-        name: what to call the work, for progress.
+        name: of the work, for progress.
         query: of each batch: `$rows` are lists with an entry a column, in order; see `Batch.query`.
         columns: Arrow columns or NumPy arrays of one length; matrices are lists of numbers to the database.
         keys: numbers of the columns that hold ids -> the node type whose key property the ids become.
@@ -80,11 +80,11 @@ class Piece:
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of rows."""
         return len(self.columns[0])
 
     def batch(self, start: int, *, at: int) -> Batch:
-        """The batch that begins with a row, and with a row of the whole."""
+        """The batch from row `start` of the piece on, which is row `at` of all pieces together."""
         columns = [_values(column[start : start + self.size]) for column in self.columns]
         for number, node_type in self.keys.items():
             columns[number] = [node_type.key_value(id) for id in columns[number]]
@@ -105,12 +105,12 @@ def _values(column: Any) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far the writing of some content has come.
+    """The record in the database of how far the writing of some content has come.
 
     Attributes:
         store: the database.
         name: of the job, "load".
-        content: tells one content from another, such as a digest.
+        content: identifies the content, such as a digest.
     """
 
     store: Neo4jStore
@@ -124,7 +124,7 @@ class Mark:
         return dict(rows[0]["mark"]) if rows else None
 
     def begin(self) -> Row:
-        """Make the mark unless it is there, and say what it says.
+        """The properties of the mark, which is made if there is none.
 
         Raises:
             StoreError: the job's mark is that of another content.
@@ -135,7 +135,7 @@ class Mark:
         return mark
 
     def claim(self, facts: Callable[[ManagedTransaction], Mapping[str, Any] | None]) -> Row:
-        """Make the mark this content's, whoever's it was: from then on, the other's batches are refused.
+        """Make the mark this content's; batches of any other content are refused from then on.
 
         Args:
             facts: called if the mark is new or that of another content; further properties to begin with, or None to
@@ -170,7 +170,7 @@ class Mark:
             How many rows of the whole are finished now, and how many of the batch's rows this call wrote.
 
         Raises:
-            StoreError: a `whole` batch has rows without a place, or the mark is gone or that of another content.
+            StoreError: a `whole` batch has rows whose node is gone, or the mark is gone or that of another content.
         """
 
         def work(transaction: ManagedTransaction) -> tuple[int, int]:
@@ -193,12 +193,12 @@ class Mark:
         return self._transaction(work)
 
     def write_all(self, pieces: Sequence[Piece], done: int, progress: Progress) -> int:
-        """Write what is not yet there of all pieces.
+        """Write those rows of all pieces that are not finished.
 
         Args:
             pieces: the whole, in an order that is always the same.
             done: rows that the mark counts as finished.
-            progress: hears of every batch.
+            progress: listener.
 
         Returns:
             How many rows this call wrote; others may have written at the same time, or before.
@@ -226,7 +226,7 @@ class Mark:
         phase: str | None = None,
         then: str | None = None,
     ) -> list[Row] | None:
-        """Run a query, idempotent, while nobody else can take the mark.
+        """Run an idempotent query while no other writer can take the mark.
 
         Args:
             query: Cypher.

@@ -1,4 +1,4 @@
-"""Digests of tables, to tell one content from another."""
+"""Digests of tables, to compare contents."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Takes users out of what was written back into Neo4j: their vectors and their candidates, in both slots.
+"""Removes the vectors and candidates of users that were written back into Neo4j, in both slots.
 
-Their nodes stay: those belong to whoever fills the database.
+Their nodes stay: those belong to the owner of the database.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def forget_results(
 
     Args:
         store: the database.
-        user: how it calls users.
+        user: node type of the users.
         wanted: ids (n,) -> whose results are removed, (n,).
         at_once: users a query.
 

@@ -1,9 +1,9 @@
 """Results of a run, written into Neo4j: vectors with an index, and candidates as relationships.
 
 There are two slots, `a` and `b`. The results of a new run go into the slot that does not serve, in batches; then one
-small transaction moves the pointer, a node that names run, slot and indexes; then the old slot is emptied, once whoever
-was reading it has finished. So no query that follows the pointer sees two runs. A write-back that was killed is
-finished by the next of the same run, and removed by the next of another.
+small transaction moves the pointer, a node that names run, slot and indexes; then the old slot is emptied, after the
+queries that were reading it have ended. So no query that follows the pointer sees two runs. A write-back that was
+killed is finished by the next of the same run, and removed by the next of another.
 
     (:GraphrecallPointer {name: "serving", run, slot, vector, items_index, users_index, k, dim, written})
     (user)-[:GRAPHRECALL_CANDIDATE {slot, run, rank, score, source}]->(item)
@@ -51,7 +51,7 @@ _MOVING_MILLISECONDS = 5000  # the pointer is seen some time after the moment th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """What one run says.
+    """The results of one run.
 
     Attributes:
         run: its id.
@@ -77,7 +77,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class WriteBackFacts:
-    """What a write-back came to.
+    """The outcome of a write-back.
 
     Attributes:
         run: the one that the pointer names now.
