@@ -16,7 +16,7 @@ class ConfigError(GraphRecallError, ValueError):
 
 
 class OldConfigError(ConfigError):
-    """A configuration of an earlier edition, whose keys stand elsewhere now."""
+    """A configuration of an earlier edition, whose keys have moved."""
 
 
 class UnknownIdError(GraphRecallError, KeyError):
@@ -28,7 +28,7 @@ class UnknownIdError(GraphRecallError, KeyError):
 
 
 class NotFittedError(GraphRecallError, RuntimeError):
-    """A channel or model was asked before it was fitted."""
+    """A channel or model was used before it was fitted."""
 
 
 class TrainingError(GraphRecallError, RuntimeError):

@@ -85,7 +85,7 @@ def path_query(graph: KnowledgeGraph, path: Path) -> CypherQuery:
 def pair_query(
     graph: KnowledgeGraph, user_id: str, item_id: str, shapes: Iterable[Sequence[tuple[RelationKey, bool]]]
 ) -> CypherQuery:
-    """A query that knows two ids and the shapes of paths, and returns the whole set of paths between the two.
+    """A query for all paths of some shapes between two ids.
 
     Each row is `shape`, the position in `shapes`, and `ids`, the ids along the path: together they name one path.
 

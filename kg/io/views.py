@@ -49,11 +49,11 @@ def neighbourhood(
 
     The search goes breadth first along the edges that paths walk on (positive interactions only), against their
     direction too. From each node it goes on to at most `max_neighbours` nodes under each relation, those with the
-    most edges, ties to the smaller number; and it stops at `max_nodes` nodes, where those nodes from earlier nodes
+    most edges, ties to the smaller number; and it stops at `max_nodes` nodes, where those reached from earlier nodes
     and relations come first. All such edges between the nodes it has are in the view.
 
     `graph.graph` records `centre`, `depth`, `max_nodes`, `max_neighbours`, and whether something was left out for
-    them: `capped_neighbours` (the nodes whose neighbours were capped) and `capped_nodes` (how many nodes were nodes
+    them: `capped_neighbours` (the nodes whose neighbours were capped) and `capped_nodes` (how many nodes were reached
     beyond `max_nodes`).
 
     Args:

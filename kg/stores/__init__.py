@@ -1,4 +1,4 @@
-"""Graph stores: databases that hold a graph, and the Cypher they speak.
+"""Graph stores: databases that hold a graph and answer Cypher.
 
 Nothing is imported here, so that whoever needs one store does not load the other's library.
 """

@@ -38,7 +38,7 @@ def shared_users(
         user: global node number of the user.
         item: global node number of the item.
         interaction: relation from users to items; the adjacency holds its positive edges only.
-        with_users: also say who; ids of other people, so only when asked.
+        with_users: also return who; off by default, since they are other people.
 
     Raises:
         InvalidDataError: the adjacency lacks the relation.

@@ -79,7 +79,7 @@ def write_store(graph: KnowledgeGraph, file: Path, *, progress: Progress = SILEN
             (work / file.name).rename(temporary)
         except RuntimeError as error:
             if "IO exception" in str(error) and shutil.disk_usage(work).free < ROOM:
-                # Ladybug may tell a full disk as a page that it cannot read back.
+                # Ladybug may report a full disk as a page that it cannot read back.
                 raise OSError(errno.ENOSPC, f"No space left on device, in Ladybug's words: {error}") from error
             raise StoreError(f"the graph has no embedded store: {error}") from error
         finally:
@@ -261,7 +261,7 @@ def _plain_columns(columns: Mapping[str, Any]) -> tuple[dict[str, str], dict[str
 
 
 def _kind(kind: Any) -> tuple[str, Any] | None:
-    """Ladybug's type for an Arrow type, and the Arrow type to hand over; None where only text holds the values.
+    """Ladybug's type for an Arrow type, and the Arrow type to pass; None where only text holds the values.
 
     Numbers are as wide as Neo4j's, so that a sum does not overflow in one of the two databases only.
     """

@@ -33,7 +33,7 @@ _PARAMETER = re.compile(
 
 
 def bound(text: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a query under the names by which Ladybug knows them.
+    """The values of a query under their names in Ladybug.
 
     Args:
         text: of a query that `kg.cypher.guard.check_read_only` has passed.

@@ -129,7 +129,7 @@ class EmbeddedStore:
             self._turn.release()
 
     def _connection_for(self, text: str) -> Any:
-        """The connection at hand, or a new one where it would keep too many plans."""
+        """The present connection, or a new one where it would keep too many plans."""
         import ladybug
 
         if self._connection is not None and sum(map(len, self._planned | {text})) > PLANNED:

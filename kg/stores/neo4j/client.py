@@ -67,7 +67,7 @@ class Neo4jStore:
         self._planned: set[str] = set()
 
     def check(self) -> None:
-        """Make sure that the server answers and lets us into the database; asked once, not again and again.
+        """Make sure that the server answers and accepts the account, in one attempt.
 
         Raises:
             StoreUnavailableError: it does not.
@@ -230,7 +230,7 @@ def driver_errors(name: str, database: str | None = None) -> Iterator[None]:
 
 
 def _of_server(error: Neo4jError, name: str, database: str | None) -> StoreError | QueryRefusedError:
-    """What the server's code means for whoever asked."""
+    """The error for a code of the server."""
     code = str(error.code)
     kind = code.rsplit(".", 1)[-1]
     if kind.startswith("TransactionTimedOut"):
@@ -257,7 +257,7 @@ def _of_server(error: Neo4jError, name: str, database: str | None) -> StoreError
 
 
 def _reason(error: BaseException) -> BaseException:
-    """Why no server could be reached: the driver tells of the routing table first, and of the connection behind it."""
+    """Why no server could be reached: the driver's error is about the routing table, its cause about the connection."""
     while isinstance(error.__cause__, DriverError | BaseExceptionGroup):
         error = error.__cause__
         if isinstance(error, BaseExceptionGroup):

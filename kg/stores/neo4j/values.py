@@ -1,4 +1,4 @@
-"""Values between Neo4j's driver and plain Python: whoever asks a store needs no driver to read the answer."""
+"""Values between Neo4j's driver and plain Python, so that answers can be read without the driver."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Catalog:
     Attributes:
         labels: label -> facts, in alphabetical order.
         types: relationship type -> facts, in alphabetical order.
-        database: identity that Neo4j gave to this database; None when it does not tell.
+        database: identity that Neo4j gave to this database; None when it does not say.
     """
 
     labels: Mapping[str, LabelFacts]
@@ -284,7 +284,7 @@ def _ends(
 
 
 def identity(store: Neo4jStore) -> str | None:
-    """What Neo4j calls this very database, or None where it does not tell this account."""
+    """The identity that Neo4j gives to this database, or None where this account may not see it."""
     try:
         rows = store.read("CALL db.info() YIELD id RETURN id")
     except StoreError as error:

@@ -121,7 +121,7 @@ def temporal_column(texts: Sequence[Any], kind: str) -> Any:
 
 
 def _moments(texts: Sequence[Any]) -> Any | None:
-    """A column whose values are all moments in UTC of the years that Python knows, at once; None for any other."""
+    """A column whose values are all moments in UTC in the years of Python's `datetime`, at once; None for any other."""
     try:
         array = pa.array(texts, pa.string())
         is_moment = pc.and_(pc.ends_with(array, "Z"), pc.invert(pc.starts_with(array, "0000")))

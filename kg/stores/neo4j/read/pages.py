@@ -50,7 +50,7 @@ RETURN name, [x IN xs | id(x)] AS ids, [x IN xs | id(startNode(x))] AS sources,
 ENDS = """UNWIND range($low, $high) AS i
 MATCH (a)-[x]->(b) WHERE id(x) = i AND type(x) IN $types
 RETURN type(x) AS name, collect(id(x)) AS ids, collect(id(a)) AS sources, collect(id(b)) AS targets"""
-# What tells whether a node is still the one that was read: internal ids of deleted nodes are given to new ones.
+# By these a node is recognised as the one that was read: internal ids of deleted nodes are given to new ones.
 IDENTITIES = """UNWIND range($low, $high) AS i
 MATCH (x) WHERE id(x) = i AND any(label IN labels(x) WHERE label IN $labels)
 WITH x ORDER BY i LIMIT $limit
@@ -229,7 +229,7 @@ def _scan(query: str) -> str:
 
 
 def _still_there(rows: Sequence[dict[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of a page of relationships without those that are not present any more."""
+    """The rows of a page of relationships without those that are not there any more."""
     present = {row["name"]: set(zip(row["ids"], row["sources"], row["targets"], strict=True)) for row in now}
     kept = []
     for row in rows:

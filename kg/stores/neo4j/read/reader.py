@@ -32,7 +32,7 @@ class Reader:
 
     Attributes:
         columns: of the last query that was answered.
-        mark: stands for the last transaction that the server had committed when it gave the last answer; two equal
+        mark: identifies the last transaction that the server had committed when it gave the last answer; two equal
             marks say that nothing was committed between the two answers. None before the first answer.
     """
 

@@ -194,7 +194,7 @@ def _keep_rows(
 
 
 def finish(folder: Path, plan: ReadPlan, start: Start, moved: Moved, read: Mapping[str, Any]) -> None:
-    """Write the file that makes a snapshot of the pages; `read` tells how they were read."""
+    """Write the file that makes a snapshot of the pages; `read` says how they were read."""
     groups = page_groups(folder)
     content = Content(folder, plan, groups)
     byte_arrays: dict[str, int] = Counter()

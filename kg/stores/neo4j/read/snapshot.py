@@ -37,7 +37,7 @@ class ReadPlan:
         labels: a node is read once, under the first of these that it has.
         types: relationship types.
         queries: name -> Cypher of the user's own whose rows become a table.
-        keys: label -> property that names a node, to tell a node from another one that got its internal id; default:
+        keys: label -> property that names a node, to notice another one with the same internal id; default:
             the property of the only constraint, else `id` where the nodes have one, else the labels must do.
         page: most nodes or relationships in a page.
         label_watermarks: label -> property that only grows as its nodes are made and changed
@@ -138,7 +138,7 @@ class Moved:
 
 
 class Snapshot:
-    """What `read_snapshot` left in a folder; tables are loaded when they are asked for.
+    """What `read_snapshot` wrote into a folder; tables are loaded when they are used.
 
     Attributes:
         folder: where it is.
@@ -261,7 +261,7 @@ class Content:
         return nodes[~among(nodes, gone)]
 
     def kept(self) -> Any:
-        """Internal ids of the nodes of the content: of those that are nodes, the ones that have no tombstone."""
+        """Internal ids of the nodes of the content: those that are there and have no tombstone."""
         nodes = self.there()
         buried = [np.empty(0, np.int64)]
         for group in self.groups["nodes"]:

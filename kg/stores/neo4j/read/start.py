@@ -30,7 +30,7 @@ class Start:
     Attributes:
         catalog: what the database held.
         read_at: UTC seconds.
-        mark: stands for the last transaction (`kg.stores.neo4j.read.reader.Reader`).
+        mark: identifies the last transaction (`kg.stores.neo4j.read.reader.Reader`).
         spans: "nodes" and "relationships" -> range of internal ids.
         watermarks: the highest ones (`kg.stores.neo4j.read.watermarks.highest`).
     """
@@ -45,7 +45,7 @@ class Start:
 def begin(
     store: Neo4jStore, reader: Reader, folder: Path, plan: ReadPlan, catalog: Catalog | None, *, max_age: float
 ) -> Start:
-    """Go on with noun is in the folder, or start anew."""
+    """Go on with what is in the folder, or start anew."""
     wanted = _wanted(store, plan)
     reader.run("RETURN 1 AS one", {})
     if (folder / PLAN).exists():
@@ -69,13 +69,13 @@ def begin(
         for name in names:
             if name not in present:
                 raise InvalidDataError(f"{store.name} has no {noun} {name!r}{near(name, list(present))}")
-    # Before anything is read: noun is written meanwhile is above them and comes again with the next reading.
+    # Before anything is read: what is written meanwhile is above them and comes again with the next reading.
     watermarks = highest(reader, plan, catalog)
     spans = {
         "nodes": bounds(reader, [(label_pattern(name), {"name": name}) for name in plan.labels]),
         "relationships": bounds(reader, [(type_pattern(name), {"name": name}) for name in plan.types]),
     }
-    # The plan goes first and comes last: pages without a plan are nobody's.
+    # The plan is removed first and written last: pages without a plan are never gone on with.
     (folder / PLAN).unlink(missing_ok=True)
     remove_trees([folder])
     folder.mkdir(parents=True)

@@ -69,7 +69,7 @@ def went_back(reader: Reader, before: Mapping[str, Any], now: Mapping[str, Any])
 
 
 def is_comparable(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> bool:
-    """Whether what lies above an old watermark can be asked for."""
+    """Whether rows above an old watermark can be selected."""
     return before is not None and now is not None and before["kind"] is not None and before["kind"] == now["kind"]
 
 

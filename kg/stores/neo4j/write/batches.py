@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 
 def ensure(store: Neo4jStore, command: str, parameters: Mapping[str, Any] | None = None) -> None:
-    """Run CREATE ... IF NOT EXISTS of a constraint or an index; somebody else may make the same at the same time."""
+    """Run CREATE ... IF NOT EXISTS of a constraint or an index; another writer may make the same at the same time."""
     try:
         store.write(command, parameters)
     except StoreError as error:

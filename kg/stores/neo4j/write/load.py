@@ -28,7 +28,7 @@ JOB = "load"
 
 @dataclass(frozen=True, slots=True)
 class LoadFacts:
-    """What a load came to.
+    """The outcome of a load.
 
     Attributes:
         nodes: label -> nodes in the database.
@@ -54,10 +54,10 @@ def load_into(
     Two at once share the work.
 
     Args:
-        store: where to.
-        graph: what.
+        store: the database.
+        graph: what to write.
         batch: rows a transaction.
-        progress: hears of every batch.
+        progress: listener.
 
     Raises:
         InvalidDataError: a name or a column of the graph does not go into a Neo4j database.

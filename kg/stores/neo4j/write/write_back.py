@@ -124,7 +124,7 @@ def write_back(
         schema: how the database calls users and items.
         results: of a run.
         batch: candidates a transaction.
-        progress: hears of every batch.
+        progress: listener.
 
     Raises:
         StoreError: the database does not hold these users and items, or another write-back took over.
@@ -289,7 +289,7 @@ def _clear(mark: Mark, phase: str, pointer: Mapping[str, Any] | None, labels: It
     store = mark.store
     kept = {} if pointer is None else {str(pointer.get(f"{role}_index")) for role in ROLES}
     slot = "" if pointer is None else str(pointer["slot"])
-    # Listed while the mark is ours, because the indexes of whoever takes over later are not ours to drop.
+    # Listed while the mark is ours, because the indexes of a writer that takes over later must stay.
     stale = mark.in_turn(
         "SHOW VECTOR INDEXES YIELD name WHERE name STARTS WITH $prefix AND NOT name IN $kept RETURN name",
         {"prefix": PROPERTY_PREFIX, "kept": sorted(kept)},
@@ -361,7 +361,7 @@ def _ensure_key_index(store: Neo4jStore, node_type: NodeType) -> None:
 
 
 def _index_name(role: str, slot: str, content: str) -> str:
-    # Not the same name twice: whoever drops an old index must not meet a new one.
+    # A new name each time: a writer that drops an old index must not drop a new one.
     return f"{PROPERTY_PREFIX}{role}_{slot}_{content[:8]}"
 
 
