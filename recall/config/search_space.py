@@ -24,6 +24,7 @@ import json
 import math
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
@@ -232,8 +233,21 @@ _BUILT_IN: dict[str, Any] = {
     },
     "spectral": {"factors": [32, 64, 128, 256, 512], "alpha": {"low": 0.0, "high": 1.0}},
 }
-# A channel has no section where another package has one of the same name.
-BUILT_IN = _ranges({name: ranges for name, ranges in _BUILT_IN.items() if name in ChannelsConfig.model_fields})
+
+
+@cache
+def built_in() -> dict[str, Any]:
+    """The ranges that are searched unless others are given; made when they are asked for, for a refresh needs none."""
+    # A channel has no section where another package has one of the same name.
+    return _ranges({name: ranges for name, ranges in _BUILT_IN.items() if name in ChannelsConfig.model_fields})
+
+
+class _RangesSchema:
+    """Makes the JSON schema of ranges when it is asked for."""
+
+    def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
+        """Called by pydantic."""
+        return _schema(ChannelsConfig)
 
 
 class TuneSettings(Settings):
@@ -249,7 +263,7 @@ class TuneSettings(Settings):
         default=(),
         description='What stays as configured: "channels.lightgcn.dim", or all of a channel, "channels.ease".',
     )
-    channels: Annotated[dict[str, Any], PlainValidator(_ranges), WithJsonSchema(_schema(ChannelsConfig))] = Field(
+    channels: Annotated[dict[str, Any], PlainValidator(_ranges), _RangesSchema()] = Field(
         default={},
         description="Ranges of hyper-parameters under the names of their sections, in addition to the built-in ones or "
         "in their place: a list of values, or `{ low = 0.05, high = 0.3, log = true }`. Channels that serve are "
@@ -258,7 +272,7 @@ class TuneSettings(Settings):
 
     @model_validator(mode="after")
     def _only_what_there_is_is_kept(self) -> Self:
-        names = sorted({part for name in self._all() for part in _with_sections(name)})
+        names = sorted({part for name in self._all() for part in _with_sections(name)}) if self.keep else []
         for name in self.keep:
             if name not in names:
                 near = get_close_matches(name, names, n=1, cutoff=0.6)
@@ -276,7 +290,7 @@ class TuneSettings(Settings):
         return set(_flat(self.channels, CHANNELS))
 
     def _all(self) -> dict[str, Range]:
-        return _flat(BUILT_IN, CHANNELS) | _flat(self.channels, CHANNELS)
+        return _flat(built_in(), CHANNELS) | _flat(self.channels, CHANNELS)
 
 
 def _flat(ranges: Mapping[str, Any], place: str) -> dict[str, Range]:
