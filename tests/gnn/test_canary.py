@@ -52,5 +52,5 @@ def test_a_canary_on_held_out_edges_changes_no_model(toy_graph: KnowledgeGraph, 
 def test_the_canary_would_be_heard(toy_graph: KnowledgeGraph) -> None:
     split = split_interactions(toy_graph, SplitConfig())
     whole = marked(toy_graph, split)
-    known = whole.keep_edges({RATED: split.mask("train")})  # the tags of held-out movies left in: the leak
-    assert not np.array_equal(train(split.view(toy_graph, "train")).final, train(known).final)
+    leaking = whole.keep_edges({RATED: split.mask("train")})  # the tags of held-out movies left in: the leak
+    assert not np.array_equal(train(split.view(toy_graph, "train")).final, train(leaking).final)

@@ -1,4 +1,4 @@
-"""Training in several real processes over gloo: the same model, one clear error when a rank dies, and on from there."""
+"""Training in several real processes over gloo: the same model, one clear error when a rank dies, and a resume."""
 
 from __future__ import annotations
 
@@ -110,38 +110,39 @@ def train(name: str, ranks: Ranks, folder: Path | None = None, *, validate: bool
     """One of the trainings, in float64."""
     graph = graph_of()
     model, training = TRAININGS[name]
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "features": texts_of(graph),
         "context": RunContext(device="cpu", precision="float64", ranks=ranks, checkpoints=folder),
     }
     if validate:
         split = split_interactions(graph, SplitConfig(kind="random", test=0.1, valid=0.2))
-        given["validation"] = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
+        arguments["validation"] = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
         graph = split.view(graph, "train")
-    return fit(graph, model, training, **given)
+    return fit(graph, model, training, **arguments)
 
 
 def train_on(ranks: Ranks) -> Embeddings:
-    """A training that goes on from another one, some users and items of which are new to it."""
+    """A training that starts from another one, some users and items of which are new to it."""
     graph = graph_of()
-    given: dict[str, Any] = {"features": texts_of(graph)}
-    given["context"] = RunContext(device="cpu", precision="float64", ranks=ranks)
-    before = fit(graph, MODEL, TRAINING, **given).parameters
+    arguments: dict[str, Any] = {"features": texts_of(graph)}
+    arguments["context"] = RunContext(device="cpu", precision="float64", ranks=ranks)
+    before = fit(graph, MODEL, TRAINING, **arguments).parameters
     assert before is not None
-    known = np.arange(len(before.trained)) % 7 > 0
-    return fit(graph, MODEL, TRAINING, start=replace(before, trained=before.trained & known), **given)
+    kept = np.arange(len(before.trained)) % 7 > 0
+    return fit(graph, MODEL, TRAINING, start=replace(before, trained=before.trained & kept), **arguments)
 
 
-def tables(found: Embeddings) -> dict[str, np.ndarray]:
-    assert found.linear is not None
-    assert found.linear.text_projection is not None
-    linear = {name: getattr(found.linear, name) for name in ("base", "tail", "tail2", "alphas", "weights")}
+def tables(embeddings: Embeddings) -> dict[str, np.ndarray]:
+    assert embeddings.linear is not None
+    assert embeddings.linear.text_projection is not None
+    linear = {name: getattr(embeddings.linear, name) for name in ("base", "tail", "tail2", "alphas", "weights")}
     return {
-        "final": found.final,
-        "item_scale": found.item_scale,
-        "item_prior": found.item_prior,
-        "projection": found.linear.text_projection,
-        "temperature": np.array([found.facts["temperature"], found.cold_scale, found.beta, found.prior]),
+        "final": embeddings.final,
+        "item_scale": embeddings.item_scale,
+        "item_prior": embeddings.item_prior,
+        "projection": embeddings.linear.text_projection,
+        "temperature": np.array([embeddings.facts["temperature"], embeddings.cold_scale]),
+        "popularity": np.array([embeddings.beta, embeddings.prior]),
         **linear,
     }
 
@@ -256,29 +257,29 @@ def test_one_and_two_ranks_train_the_same_model(tmp_path: Path) -> None:
         assert_same_state(tmp_path / "one" / name, tmp_path / "two" / name)
         assert_same(Embeddings.load(tmp_path / name), alone)
     validated = train("softmax", ALONE, validate=True)
-    found = Embeddings.load(tmp_path / "validated")
-    assert_same(found, validated)
+    shared = Embeddings.load(tmp_path / "validated")
+    assert_same(shared, validated)
     columns = ("step", "ndcg@20", "recall@20", "beta")
-    for one, two in zip(validated.facts["history"], found.facts["history"], strict=True):
-        assert [one[name] for name in columns] == [two[name] for name in columns]
+    for first, second in zip(validated.facts["history"], shared.facts["history"], strict=True):
+        assert [first[name] for name in columns] == [second[name] for name in columns]
     assert_same(Embeddings.load(tmp_path / "went on"), train_on(ALONE))
     assert int((tmp_path / "sent").read_text()) > 0
 
 
-def assert_same_state(one: Path, two: Path) -> None:
+def assert_same_state(alone: Path, shared: Path) -> None:
     """The checkpoints of the last step, float64: parameters and what the optimiser keeps of them."""
-    first, second = load_file(one / CHECKPOINT), load_file(two / CHECKPOINT)
+    first, second = load_file(alone / CHECKPOINT), load_file(shared / CHECKPOINT)
     assert first.keys() == second.keys()
     assert {"parameter.layer0.free", "adam.exp_avg_sq.layer0._weights", "parameter.relation_logits"} <= first.keys()
     for name, value in first.items():
         assert value.dtype == np.float64 or ".step." in name
-        np.testing.assert_allclose(second[name], value, rtol=1e-9, atol=1e-9, err_msg=f"{one.name}: {name}")
+        np.testing.assert_allclose(second[name], value, rtol=1e-9, atol=1e-9, err_msg=f"{alone.name}: {name}")
 
 
-def assert_same(found: Embeddings, expected: Embeddings) -> None:
+def assert_same(embeddings: Embeddings, expected: Embeddings) -> None:
     """The results, which are stored in float32."""
     for part, value in tables(expected).items():
-        np.testing.assert_allclose(tables(found)[part], value, rtol=1e-6, atol=1e-7, err_msg=part)
+        np.testing.assert_allclose(tables(embeddings)[part], value, rtol=1e-6, atol=1e-7, err_msg=part)
 
 
 @pytest.mark.slow

@@ -37,17 +37,17 @@ def test_a_draw_depends_on_its_place_alone(seed: int) -> None:
 
 def test_draws_are_uniform_and_streams_apart() -> None:
     index = torch.arange(50_000)
-    one = uniform(index, seed=0, step=1, stream=Stream.NEGATIVES).numpy()
+    first = uniform(index, seed=0, step=1, stream=Stream.NEGATIVES).numpy()
     others = [
         uniform(index, seed=1, step=1, stream=Stream.NEGATIVES),
         uniform(index, seed=0, step=2, stream=Stream.NEGATIVES),
         uniform(index, seed=0, step=1, stream=Stream.COLD_ITEMS),
         uniform(index + 1, seed=0, step=1, stream=Stream.NEGATIVES),
     ]
-    counts = np.histogram(one, bins=20, range=(0, 1))[0]
+    counts = np.histogram(first, bins=20, range=(0, 1))[0]
     assert ((counts - 2500) ** 2 / 2500).sum() < 50  # chi squared, 19 degrees of freedom: p below 0.0002
     for other in others:
-        assert abs(np.corrcoef(one, other.numpy())[0, 1]) < 0.02
+        assert abs(np.corrcoef(first, other.numpy())[0, 1]) < 0.02
 
 
 def test_normal_columns_do_not_depend_on_who_holds_them() -> None:

@@ -59,9 +59,9 @@ def test_rankings_are_those_of_a_sort_with_ties_by_position(data: st.DataObject)
         np.array([p[0] for p in pairs], dtype=np.int64), np.array([p[1] for p in pairs], dtype=np.int64), num_rows=n
     )
     block = data.draw(st.sampled_from([None, 1, 2, 5]))
-    found = top_items(user_vectors, item_vectors, k, seen=lists, block=block)
-    assert found.dtype == np.int64
-    assert found.tolist() == naive(user_vectors, item_vectors, k, seen).tolist()
+    ranked = top_items(user_vectors, item_vectors, k, seen=lists, block=block)
+    assert ranked.dtype == np.int64
+    assert ranked.tolist() == naive(user_vectors, item_vectors, k, seen).tolist()
 
 
 @pytest.mark.parametrize("k", [1, 7])
@@ -96,8 +96,8 @@ def test_several_scales_rank_as_each_alone() -> None:
     ]
     together = top_items_under(torch.from_numpy(users), torch.from_numpy(items), ways, 7, seen=seen)
     lengths = np.linalg.norm(users, axis=1, keepdims=True)
-    for scale, more, found in zip(scales, added, together, strict=True):
+    for scale, more, ranked in zip(scales, added, together, strict=True):
         left, right = users, items * scale[:, None]
         if more is not None:
             left, right = np.hstack([left, lengths]), np.hstack([right, more[:, None]])
-        assert found.tolist() == top_items(left, right, 7, seen=seen).tolist()
+        assert ranked.tolist() == top_items(left, right, 7, seen=seen).tolist()

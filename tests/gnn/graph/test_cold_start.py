@@ -56,12 +56,12 @@ def bare(cold_graph: KnowledgeGraph) -> Embeddings:
 
 
 def attributes_of(graph: KnowledgeGraph, item: int) -> dict[RelationKey, np.ndarray]:
-    found = {}
+    ends = {}
     for key in chosen_relations(graph, PLACING):
         if key.name in PLACING:
             source, target = graph.positive_edges(key)
-            found[key] = target[source == item] if key.source == "movie" else source[target == item]
-    return found
+            ends[key] = target[source == item] if key.source == "movie" else source[target == item]
+    return ends
 
 
 def test_touched_items_and_users_keep_their_vectors_to_the_bit(
@@ -95,13 +95,13 @@ def test_untouched_items_stand_where_the_normal_equations_say(
     texts[: items - 2] = features.vectors[:-1]
     x = np.hstack([texts, TRAINING.cold_attributes**0.5 * attributes])
     counts = np.bincount(cold_graph.interactions.item, minlength=items)
-    known = ~untouched_items(cold_graph)
-    weight = np.maximum(counts[known], 1) ** TRAINING.cold_reliability
+    touched = ~untouched_items(cold_graph)
+    weight = np.maximum(counts[touched], 1) ** TRAINING.cold_reliability
     weight /= weight.mean()
-    left = (x[known] * weight[:, None]).T @ x[known] + TRAINING.cold_ridge * np.eye(x.shape[1])
-    expected = x @ np.linalg.solve(left, (x[known] * weight[:, None]).T @ bare.scaled_items[known].astype(float))
-    np.testing.assert_allclose(placed.items[~known], expected[~known], atol=2e-3 * np.abs(expected).max())
-    np.testing.assert_allclose(placed.scaled_items[~known], 1.5 * placed.items[~known], rtol=1e-6)
+    left = (x[touched] * weight[:, None]).T @ x[touched] + TRAINING.cold_ridge * np.eye(x.shape[1])
+    expected = x @ np.linalg.solve(left, (x[touched] * weight[:, None]).T @ bare.scaled_items[touched].astype(float))
+    np.testing.assert_allclose(placed.items[~touched], expected[~touched], atol=2e-3 * np.abs(expected).max())
+    np.testing.assert_allclose(placed.scaled_items[~touched], 1.5 * placed.items[~touched], rtol=1e-6)
 
 
 def test_what_places_an_item_folds_one_in_and_splits_its_score(
@@ -170,32 +170,32 @@ def test_the_factor_is_the_largest_that_costs_no_more_than_allowed(movie_graph: 
 
     validation = Validation(truth=lists(interactions.positive & later & ~cold), seen=lists(~later))
     training = TRAINING.changed(cold_cost=0.1)
-    found = fit(view, MODEL, training, validation=validation)
-    asked = np.flatnonzero(validation.truth.counts)
+    embeddings = fit(view, MODEL, training, validation=validation)
+    users = np.flatnonzero(validation.truth.counts)
 
     def recall(scale: float) -> float:
         """By ranking everything; without the placed items where the factor is 0."""
-        seen = validation.seen.take(asked)
+        seen = validation.seen.take(users)
         if not scale:
-            pairs = [(row, item) for row in range(len(asked)) for item in np.flatnonzero(found.cold).tolist()]
+            pairs = [(row, item) for row in range(len(users)) for item in np.flatnonzero(embeddings.cold).tolist()]
             rows, items = np.array(pairs).T
             seen = RaggedArray.from_pairs(
-                np.concatenate([seen.rows(), rows]), np.concatenate([seen.values, items]), num_rows=len(asked)
+                np.concatenate([seen.rows(), rows]), np.concatenate([seen.values, items]), num_rows=len(users)
             )
-        vectors = found.with_cold_scale(scale or 1.0).scaled_items
-        ranked = top_items(found.users[asked], vectors, 20, seen=seen)
-        return float(per_user_metrics(ranked, validation.truth.take(asked), 20)["recall"].mean())
+        vectors = embeddings.with_cold_scale(scale or 1.0).scaled_items
+        ranked = top_items(embeddings.users[users], vectors, 20, seen=seen)
+        return float(per_user_metrics(ranked, validation.truth.take(users), 20)["recall"].mean())
 
-    facts = found.facts["cold_items"]
-    assert facts["scale"] == found.cold_scale
-    assert SCALES[0] < found.cold_scale < SCALES[-1]
+    facts = embeddings.facts["cold_items"]
+    assert facts["scale"] == embeddings.cold_scale
+    assert SCALES[0] < embeddings.cold_scale < SCALES[-1]
     assert facts["recall@20 without them"] == pytest.approx(recall(0))
-    assert facts["recall@20"] == pytest.approx(recall(found.cold_scale))
-    assert recall(found.cold_scale) >= 0.9 * recall(0)
-    louder = SCALES[SCALES.searchsorted(found.cold_scale) + 1 :]
+    assert facts["recall@20"] == pytest.approx(recall(embeddings.cold_scale))
+    assert recall(embeddings.cold_scale) >= 0.9 * recall(0)
+    louder = SCALES[SCALES.searchsorted(embeddings.cold_scale) + 1 :]
     assert max(recall(scale) for scale in louder.tolist()) < 0.9 * recall(0)
-    strict, _, _ = choose_scale(found, validation, training.changed(cold_cost=0.0))
-    assert strict <= found.cold_scale
+    strict, _, _ = choose_scale(embeddings, validation, training.changed(cold_cost=0.0))
+    assert strict <= embeddings.cold_scale
 
 
 def test_a_placed_model_survives_being_saved(placed: Embeddings, tmp_path: Path) -> None:
@@ -215,5 +215,5 @@ def test_only_a_model_of_the_interactions_alone_is_placed_beside(
     for wrong in (placed, replace(bare, linear=None)):
         with pytest.raises(ConfigError, match="interactions alone"):
             place_cold_items(wrong, cold_graph, TRAINING, relations=())
-    with pytest.raises(ConfigError, match=r"model\.knowledge"):
+    with pytest.raises(ConfigError, match=r"channels.lightgcn.knowledge"):
         LightGCNConfig(knowledge="nowhere")  # type: ignore[arg-type]

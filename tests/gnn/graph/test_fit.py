@@ -103,19 +103,19 @@ MODELS: list[tuple[ModelConfig, TrainingConfig]] = [
 
 
 @pytest.mark.parametrize(("model", "training"), MODELS)
-def test_training_finds_the_planted_structure(model: ModelConfig, training: TrainingConfig) -> None:
+def test_training_learns_the_planted_structure(model: ModelConfig, training: TrainingConfig) -> None:
     graph = planted()
     split = split_of(graph)
     view = split.view(graph, "train")
-    found = fit(view, model, training, validation=validation_of(graph, split), context=CPU)
-    trained = recall(graph, split, found.query_vectors(found.users), found.index_vectors)
+    embeddings = fit(view, model, training, validation=validation_of(graph, split), context=CPU)
+    trained = recall(graph, split, embeddings.query_vectors(embeddings.users), embeddings.index_vectors)
     popularity = np.bincount(view.interactions.item, minlength=len(graph.items)).astype(np.float32)
     popular = recall(graph, split, np.ones((len(graph.users), 1), dtype=np.float32), popularity[:, None])
     # 30 items of the own kind, some 8 of them seen: a perfect community model finds nearly nine tenths within 20.
     assert trained > 0.7
     assert popular < 0.5
-    assert (found.linear is None) == isinstance(model, GCNConfig)
-    assert found.facts["steps"] <= training.max_steps
+    assert (embeddings.linear is None) == isinstance(model, GCNConfig)
+    assert embeddings.facts["steps"] <= training.max_steps
 
 
 def test_simulated_cold_start_places_items_nobody_touched() -> None:
@@ -128,8 +128,8 @@ def test_simulated_cold_start_places_items_nobody_touched() -> None:
     margins = []
     for weight in (0.0, 1.0):
         training = QUICK.changed(cold_weight=weight)
-        found = fit(view, LightGCNConfig(dim=16, interaction_weight=0.7), training, steps=80, context=CPU)
-        scores = found.users[who] @ found.scaled_items[hidden].T
+        embeddings = fit(view, LightGCNConfig(dim=16, interaction_weight=0.7), training, steps=80, context=CPU)
+        scores = embeddings.users[who] @ embeddings.scaled_items[hidden].T
         own = hidden[None, :] % 2 == who[:, None] % 2
         margins.append(float(scores[own].mean() - scores[~own].mean()))
     assert margins[1] > 0.2
@@ -145,31 +145,34 @@ def test_stopping_keeps_the_best_step_and_its_way_to_rank(name: str, ways: dict[
     graph = planted()
     split = split_of(graph)
     training = QUICK.changed(learning_rate=0.2, max_steps=400, patience=3, eval_every=5, **ways)
-    found = fit(split.view(graph, "train"), BOTH[name], training, validation=validation_of(graph, split), context=CPU)
-    history = found.facts["history"]
+    view, validation = split.view(graph, "train"), validation_of(graph, split)
+    embeddings = fit(view, BOTH[name], training, validation=validation, context=CPU)
+    history = embeddings.facts["history"]
     best = max(history, key=lambda line: (line["ndcg@20"], -line["step"]))
-    assert found.facts["steps"] == best["step"]
-    assert (found.beta, found.prior) == (best["beta"], best["prior"])
-    assert found.prior == 0 or found.beta == 0
+    assert embeddings.facts["steps"] == best["step"]
+    assert (embeddings.beta, embeddings.prior) == (best["beta"], best["prior"])
+    assert embeddings.prior == 0 or embeddings.beta == 0
     likes = np.bincount(split.view(graph, "train").interactions.item, minlength=len(graph.items))
-    assert found.item_prior == pytest.approx(found.prior * np.log(1 + likes), rel=1e-6)
+    assert embeddings.item_prior == pytest.approx(embeddings.prior * np.log(1 + likes), rel=1e-6)
     assert history[-1]["step"] == best["step"] + 15  # three validations without a better one
     truth, seen = split.positives(graph, "valid"), split.seen(graph, "train")
     who = np.flatnonzero(truth.counts)
-    ranked = top_items(found.query_vectors(found.users[who]), found.index_vectors, 20, seen=seen.take(who))
+    ranked = top_items(
+        embeddings.query_vectors(embeddings.users[who]), embeddings.index_vectors, 20, seen=seen.take(who)
+    )
     again = per_user_metrics(ranked, truth.take(who), 20)["ndcg"].mean()
     assert again == pytest.approx(best["ndcg@20"], abs=1e-4)
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_the_recipe_retraces_the_run_that_found_it(name: str) -> None:
+def test_the_recipe_of_a_validated_training_gives_the_same_vectors(name: str) -> None:
     """`steps`, `beta` and `prior` of a validated run, on the same graph, give the same vectors."""
     graph = planted()
     split = split_of(graph)
     view = split.view(graph, "train")
     first = fit(view, BOTH[name], QUICK, validation=validation_of(graph, split), context=CPU)
-    known = {name: first.facts[name] for name in ("steps", "beta", "prior")}
-    second = fit(view, BOTH[name], QUICK, **known, context=CPU)
+    recipe = {name: first.facts[name] for name in ("steps", "beta", "prior")}
+    second = fit(view, BOTH[name], QUICK, **recipe, context=CPU)
     np.testing.assert_array_equal(first.final, second.final)
     np.testing.assert_array_equal(first.index_vectors, second.index_vectors)
 
@@ -185,16 +188,16 @@ def test_a_seed_decides_everything() -> None:
     assert not np.allclose(runs[0], runs[2])
 
 
-def test_a_listener_hears_every_validation_and_may_end_the_training(tmp_path: Path) -> None:
+def test_a_callback_gets_every_validation_and_may_end_the_training(tmp_path: Path) -> None:
     graph = planted()
     split = split_of(graph)
-    heard: list[list[tuple[int, float]]] = []
+    notified: list[list[tuple[int, float]]] = []
 
     class Enough(Exception):  # noqa: N818 (no error)
         pass
 
     def listen(history: Sequence[Mapping[str, Any]], *, patience: int) -> None:
-        heard.append([(line["step"], line["ndcg@20"]) for line in history])
+        notified.append([(line["step"], line["ndcg@20"]) for line in history])
         if len(history) == patience:
             raise Enough
 
@@ -210,12 +213,12 @@ def test_a_listener_hears_every_validation_and_may_end_the_training(tmp_path: Pa
 
     with pytest.raises(Enough):
         run(2)
-    assert [[step for step, _ in lines] for lines in heard] == [[10], [10, 20]]
-    found = run(100)  # goes on from the checkpoint, and tells what was heard before
-    assert [step for step, _ in heard[2]] == [10, 20, 30]
-    assert heard[3][:3] == heard[2]
-    assert heard[2][:2] == heard[1]
-    assert [(line["step"], line["ndcg@20"]) for line in found.facts["history"]] == heard[3]
+    assert [[step for step, _ in lines] for lines in notified] == [[10], [10, 20]]
+    embeddings = run(100)  # goes on from the checkpoint, and tells what was notified before
+    assert [step for step, _ in notified[2]] == [10, 20, 30]
+    assert notified[3][:3] == notified[2]
+    assert notified[2][:2] == notified[1]
+    assert [(line["step"], line["ndcg@20"]) for line in embeddings.facts["history"]] == notified[3]
 
 
 PROGRAM = """
@@ -375,31 +378,3 @@ def test_arguments_that_contradict_are_refused() -> None:
     bare = graph.keep_edges({LIKED: np.zeros(len(graph.interactions), dtype=bool)})
     with pytest.raises(InvalidDataError, match="no positive interaction"):
         fit(bare, LightGCNConfig(), QUICK, context=CPU)
-
-
-def test_whole_users_whose_edges_are_all_dropped_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"whole_users and drop_batch_edges"):
-        TrainingConfig(whole_users=True, drop_batch_edges=True)
-
-
-def test_training_needs_a_way_to_rank() -> None:
-    with pytest.raises(ConfigError, match=r"betas and priors are both empty"):
-        TrainingConfig(betas=(), priors=())
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"loss": "hinge"},
-        {"temperature": 0.0},
-        {"learning_rate": float("nan")},
-        {"batch_size": 0},
-        {"cold_fraction": 1.0},
-        {"negatives": -1},
-        {"betas": (float("nan"),)},
-        {"priors": (0.0,)},
-    ],
-)
-def test_training_values_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=f"training.{next(iter(wrong))}[.0-9]* = "):
-        TrainingConfig(**wrong)

@@ -36,11 +36,11 @@ def base_without(graph: KnowledgeGraph, node_type: str, *, seed: int = 0, dim: i
 
 
 def attributes_of(graph: KnowledgeGraph, item: int, keys: tuple[RelationKey, ...]) -> dict[RelationKey, np.ndarray]:
-    found = {}
+    ends = {}
     for key in keys:
         source, target = graph.positive_edges(key)
-        found[key] = target[source == item] if key.source == "movie" else source[target == item]
-    return found
+        ends[key] = target[source == item] if key.source == "movie" else source[target == item]
+    return ends
 
 
 @pytest.mark.parametrize("alphas", [(0.5, 0.5), (0.4, 0.3, 0.3), (0.0, 0.2, 0.3, 0.5)])

@@ -53,12 +53,12 @@ def test_a_cold_item_keeps_only_its_attributes(toy_graph: KnowledgeGraph) -> Non
 
 def test_the_start_depends_on_the_seed_and_leaves_torch_alone(toy_graph: KnowledgeGraph) -> None:
     before = torch.random.get_rng_state()
-    one, same, other = (GCN(toy_graph, GCNConfig(dim=4), seed=seed)().final for seed in (0, 0, 1))
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
+    first, same, other = (GCN(toy_graph, GCNConfig(dim=4), seed=seed)().final for seed in (0, 0, 1))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_values_out_of_range_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"model\.layers = 0"):
+    with pytest.raises(ConfigError, match=r"channels\.gcn\.layers = 0"):
         GCNConfig(layers=0)

@@ -92,7 +92,7 @@ def test_only_nodes_that_training_can_teach_have_free_embeddings(toy_graph: Know
     assert not base[numbering.span("genre")].any()  # knowledge starts at zero
     model().final[numbering.span("movie").start + untouched].sum().backward()
     assert model.layer0.free.grad is not None
-    assert model.layer0.free.grad[numbering.span("genre")].any()  # but places the item, and is taught
+    assert model.layer0.free.grad[numbering.span("genre")].any()  # but places the item, and is trained
     assert not model.layer0.free.grad[numbering.span("movie").start + untouched].any()
     without = LightGCN(graph, LightGCNConfig(dim=4, user_embedding=False))
     assert not without().base[numbering.span("user")].any()
@@ -110,7 +110,7 @@ def test_a_cold_item_is_placed_as_one_that_nobody_ever_touched(toy_graph: Knowle
         views[key] = ~cold[columns[1]]
     config = LightGCNConfig(dim=4, layers=3, knowledge_degree=1)
     texts = features(toy_graph)
-    # Knowledge starts at zero; given a value, it has to come through the same way.
+    # Attributes start at zero; with another value they are propagated in the same way.
     simulated = LightGCN(toy_graph, config, features=texts, dtype=torch.float64)
     real = LightGCN(toy_graph.keep_edges(views), config, features=texts, dtype=torch.float64)
     numbering = Numbering.of(toy_graph)
@@ -127,7 +127,7 @@ def test_a_cold_item_is_placed_as_one_that_nobody_ever_touched(toy_graph: Knowle
 
 def test_without_any_text_there_is_no_projection(toy_graph: KnowledgeGraph) -> None:
     none = SimpleNamespace(nodes=np.zeros(0, dtype=np.int64), vectors=np.zeros((0, 5), dtype=np.float32))
-    with_none, without = (LightGCN(toy_graph, LightGCNConfig(dim=4), features=given) for given in (none, None))
+    with_none, without = (LightGCN(toy_graph, LightGCNConfig(dim=4), features=features) for features in (none, None))
     assert with_none.linear_parts().text_projection is None
     assert [name for name, _ in with_none.named_parameters()] == [name for name, _ in without.named_parameters()]
 
@@ -143,7 +143,7 @@ def test_text_vectors_of_no_node_are_refused(toy_graph: KnowledgeGraph) -> None:
     "wrong", [{"dim": 0}, {"layers": 0}, {"interaction_weight": 0.0}, {"init_scale": float("nan")}]
 )
 def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=f"model.{next(iter(wrong))} = "):
+    with pytest.raises(ConfigError, match=f"channels.lightgcn.{next(iter(wrong))} = "):
         LightGCNConfig(**wrong)
 
 

@@ -186,5 +186,5 @@ def test_cuda_is_close_to_float64_on_the_cpu(toy_graph: KnowledgeGraph) -> None:
         )
         expected = Propagation.of(toy_graph).to(CPU, torch.float64).operator(mask)(x, weights)
         operator = Propagation.of(toy_graph).to(device, torch.float32).operator(there)
-        found = operator(x.float().to(device), weights.float().to(device))
-        torch.testing.assert_close(found.cpu().double(), expected, rtol=1e-4, atol=1e-5)
+        product = operator(x.float().to(device), weights.float().to(device))
+        torch.testing.assert_close(product.cpu().double(), expected, rtol=1e-4, atol=1e-5)

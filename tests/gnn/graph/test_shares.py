@@ -27,7 +27,7 @@ def naive_split(embeddings: Embeddings, adjacency: Adjacency, user: int, item: i
     scale = float(embeddings.item_scale[item])
 
     def hops(node: int) -> list[tuple[int, RelationKey, list[float]]]:
-        found = []
+        hops = []
         for at in range(adjacency.offsets[node], adjacency.offsets[node + 1]):
             key = adjacency.relations[adjacency.relation[at]]
             if key not in linear.relations:
@@ -36,8 +36,8 @@ def naive_split(embeddings: Embeddings, adjacency: Adjacency, user: int, item: i
             degree = adjacency.degree[adjacency.relation[at]]
             weight = float(linear.weights[linear.relations.index(key)])
             a = weight / (float(degree[node]) * float(degree[other])) ** 0.5
-            found.append((other, key, [a * float(x) for x in linear.tail[other]]))
-        return found
+            hops.append((other, key, [a * float(x) for x in linear.tail[other]]))
+        return hops
 
     def dot(a: list[float], b: list[float]) -> float:
         return sum(x * y for x, y in zip(a, b, strict=True)) * scale
@@ -66,7 +66,7 @@ def naive_split(embeddings: Embeddings, adjacency: Adjacency, user: int, item: i
     }
 
 
-def one(embeddings: Embeddings, adjacency: Adjacency, user: int, item: int) -> Shares:
+def shares_of(embeddings: Embeddings, adjacency: Adjacency, user: int, item: int) -> Shares:
     (shares,) = split_scores(embeddings, adjacency, [(user, item)])
     assert isinstance(shares, Shares)
     return shares
@@ -93,7 +93,7 @@ def test_shares_equal_a_plain_double_loop(
 ) -> None:
     embeddings = linear_model(toy_graph, seed=seed, alphas=alphas, beta=beta, prior=prior)
     adjacency = Adjacency.of(toy_graph)
-    shares = one(embeddings, adjacency, user, item)
+    shares = shares_of(embeddings, adjacency, user, item)
     naive = naive_split(embeddings, adjacency, user, item)
     tolerance = 1e-9 * naive["absolute"]
     assert [(s.node, s.relation) for s in shares.history] == naive["left"]
@@ -118,7 +118,7 @@ def test_relations_beyond_the_model_have_no_share(toy_graph: KnowledgeGraph, lin
     keys = tuple(toy_graph.edges)[:2]
     embeddings = linear_model(toy_graph, relations=keys)
     adjacency = Adjacency.of(toy_graph)
-    shares = one(embeddings, adjacency, 3, 4)
+    shares = shares_of(embeddings, adjacency, 3, 4)
     assert {s.relation for s in (*shares.history, *shares.neighbours)} <= set(keys)
     naive = naive_split(embeddings, adjacency, 3, 4)
     assert abs(shares.score - naive["score"]) <= 1e-9 * naive["absolute"]
@@ -126,12 +126,12 @@ def test_relations_beyond_the_model_have_no_share(toy_graph: KnowledgeGraph, lin
 
 def test_a_neighbour_under_two_relations_has_two_shares(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
     embeddings, adjacency = linear_model(toy_graph), Adjacency.of(toy_graph)
-    hops = [(s.node, s.relation) for user in range(30) for s in one(embeddings, adjacency, user, 0).history]
+    hops = [(s.node, s.relation) for user in range(30) for s in shares_of(embeddings, adjacency, user, 0).history]
     nodes = [[node for node, _ in hops if node == at] for at in {node for node, _ in hops}]
     assert max(map(len, nodes)) > 1  # somebody tagged what they liked
     (shares,) = [
         s
-        for s in (one(embeddings, adjacency, user, 0) for user in range(30))
+        for s in (shares_of(embeddings, adjacency, user, 0) for user in range(30))
         if len({h.node for h in s.history}) < len(s.history)
     ][:1]
     assert len({(h.node, h.relation) for h in shares.history}) == len(shares.history)
@@ -146,7 +146,7 @@ def test_nodes_without_edges_have_only_their_own_share(toy_graph: KnowledgeGraph
         }
     )
     embeddings, adjacency = linear_model(bare), Adjacency.of(bare)
-    shares = one(embeddings, adjacency, 5, 7)
+    shares = shares_of(embeddings, adjacency, 5, 7)
     assert shares.history == ()
     assert shares.pairs.shape == (0, len(shares.neighbours))
     assert shares.own == pytest.approx(shares.score)
@@ -157,7 +157,7 @@ def test_a_batch_gives_what_single_pairs_give(toy_graph: KnowledgeGraph, linear_
     embeddings, adjacency = linear_model(toy_graph), Adjacency.of(toy_graph)
     pairs = [(1, 2), (1, 3), (0, 2)]
     batch = split_scores(embeddings, adjacency, pairs)
-    assert [s.score for s in batch] == [one(embeddings, adjacency, *pair).score for pair in pairs]
+    assert [s.score for s in batch] == [shares_of(embeddings, adjacency, *pair).score for pair in pairs]
     assert split_scores(embeddings, adjacency, []) == []
 
 

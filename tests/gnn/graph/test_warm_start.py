@@ -1,4 +1,4 @@
-"""Going on from an earlier training: matched by external id, whatever the positions are now."""
+"""Going on from an earlier training: matched by external id, whatever the positions are new_numbers."""
 
 from __future__ import annotations
 
@@ -63,31 +63,31 @@ def base() -> Embeddings:
     return fit(before(), MODEL, TRAINING, context=CPU)
 
 
-def parameters_of(found: Embeddings) -> Parameters:
-    assert found.parameters is not None
-    return found.parameters
+def parameters_of(embeddings: Embeddings) -> Parameters:
+    assert embeddings.parameters is not None
+    return embeddings.parameters
 
 
-def test_values_are_handed_on_by_id_and_what_was_never_trained_begins_at_nothing(base: Embeddings) -> None:
+def test_values_are_matched_by_id_and_untrained_ones_start_at_zero(base: Embeddings) -> None:
     old, new = before(), after()
-    given = parameters_of(base)
-    starts = given.starts(new, given.relations)
-    was, now = Numbering.of(old), Numbering.of(new)
-    known = {}
-    for name in was.names:
-        for at, one in enumerate(old.vocabulary(name).ids.to_pylist()):
-            known[name, one] = given.tensors[FREE][was.span(name).start + at]
+    parameters = parameters_of(base)
+    starts = parameters.starts(new, parameters.relations)
+    old_numbers, new_numbers = Numbering.of(old), Numbering.of(new)
+    trained_rows = {}
+    for name in old_numbers.names:
+        for at, node_id in enumerate(old.vocabulary(name).ids.to_pylist()):
+            trained_rows[name, node_id] = parameters.tensors[FREE][old_numbers.span(name).start + at]
     untouched = {("item", f"i{n}") for n in (20, 21, 22, 23)}
-    handed = 0
-    for name in now.names:
-        for at, one in enumerate(new.vocabulary(name).ids.to_pylist()):
-            expected = known.get((name, one)) if (name, one) not in untouched else None
-            row = starts[FREE][now.span(name).start + at]
-            assert np.array_equal(row, np.zeros(8) if expected is None else expected), (name, one)
-            handed += expected is not None and bool(expected.any())
-    assert handed >= 9 + 18
-    assert np.array_equal(starts["relation_logits"], given.tensors["relation_logits"])
-    assert set(starts) == set(given.tensors)
+    matched = 0
+    for name in new_numbers.names:
+        for at, node_id in enumerate(new.vocabulary(name).ids.to_pylist()):
+            expected = trained_rows.get((name, node_id)) if (name, node_id) not in untouched else None
+            row = starts[FREE][new_numbers.span(name).start + at]
+            assert np.array_equal(row, np.zeros(8) if expected is None else expected), (name, node_id)
+            matched += expected is not None and bool(expected.any())
+    assert matched >= 9 + 18
+    assert np.array_equal(starts["relation_logits"], parameters.tensors["relation_logits"])
+    assert set(starts) == set(parameters.tensors)
 
 
 def test_new_nodes_begin_where_a_ridge_regression_over_trained_ones_puts_them() -> None:
@@ -97,14 +97,14 @@ def test_new_nodes_begin_where_a_ridge_regression_over_trained_ones_puts_them() 
     free = received @ truth
     trained, new = np.arange(200) < 150, np.arange(200) >= 190
     free[~trained] = 1e9  # of these nothing is learned
-    found = predict_free(received, free, trained=trained, new=new)
+    predicted = predict_free(received, free, trained=trained, new=new)
     x, y = received[trained].astype(np.float64), free[trained].astype(np.float64)
     penalty = RIDGE * np.mean(np.sum(x * x, axis=0))
     # The naive way: a penalty is as many more rows to fit.
     rows, wanted = np.vstack([x, np.sqrt(penalty) * np.eye(6)]), np.vstack([y, np.zeros((6, 6))])
     weights = np.linalg.lstsq(rows, wanted, rcond=None)[0]
-    assert np.allclose(found, received[new] @ weights, atol=1e-5)
-    assert np.allclose(found, received[new] @ truth, rtol=0.1, atol=0.1)
+    assert np.allclose(predicted, received[new] @ weights, atol=1e-5)
+    assert np.allclose(predicted, received[new] @ truth, rtol=0.1, atol=0.1)
     nothing = np.zeros(200, dtype=bool)
     assert not predict_free(received, free, trained=nothing, new=new).any()
     assert predict_free(received, free, trained=trained, new=nothing).shape == (0, 6)
@@ -113,8 +113,8 @@ def test_new_nodes_begin_where_a_ridge_regression_over_trained_ones_puts_them() 
 def test_a_new_item_with_likes_begins_as_long_as_the_others_and_an_untouched_one_at_nothing(base: Embeddings) -> None:
     graph = after()
     still = TRAINING.changed(learning_rate=1e-12)
-    found = parameters_of(fit(graph, MODEL, still, steps=1, start=base.parameters, context=CPU))
-    rows = found.tensors[FREE][Numbering.of(graph).span("item")]
+    parameters = parameters_of(fit(graph, MODEL, still, steps=1, start=base.parameters, context=CPU))
+    rows = parameters.tensors[FREE][Numbering.of(graph).span("item")]
     lengths = dict(zip(graph.items.ids.to_pylist(), np.linalg.norm(rows, axis=1).tolist(), strict=True))
     usual = np.median([lengths[f"i{n:02}"] for n in range(2, 20)])
     assert 0.1 * usual < lengths["a-new"] < 3 * usual
@@ -138,14 +138,14 @@ def test_a_step_of_no_length_gives_the_vectors_it_began_with(base: Embeddings) -
 
 def test_training_goes_on_to_the_same_numbers_on_nodes_in_another_order(base: Embeddings, tmp_path: Path) -> None:
     graph = after()
-    found = fit(graph, MODEL, TRAINING, start=base.parameters, context=CPU)
+    trained = fit(graph, MODEL, TRAINING, start=base.parameters, context=CPU)
     parameters_of(base).save(tmp_path)
     assert (tmp_path / FILE).is_file()
     from_disk = Parameters.load(tmp_path, before())
     assert from_disk.fingerprint == parameters_of(base).fingerprint
     again = fit(graph, MODEL, TRAINING, start=from_disk, context=CPU)
-    assert np.array_equal(found.final, again.final)
-    assert parameters_of(found).fingerprint != parameters_of(base).fingerprint
+    assert np.array_equal(trained.final, again.final)
+    assert parameters_of(trained).fingerprint != parameters_of(base).fingerprint
 
 
 def test_a_checkpoint_of_another_start_is_not_gone_on_from(base: Embeddings, tmp_path: Path) -> None:

@@ -94,16 +94,16 @@ def test_other_readings_of_a_model_share_nothing(tmp_path: Path, counting: Count
 
 
 def test_keys_with_zero_bytes_stay_apart(tmp_path: Path) -> None:
-    # NumPy's byte strings drop trailing zeros: digests that end in some must be found again all the same.
+    # NumPy's byte strings drop trailing zeros: digests that end in some must be matched, too.
     texts = [f"text {n}" for n in range(2_000)]
     assert any(hashlib.sha256(text.encode()).digest().endswith(b"\0") for text in texts)
     keys = np.sort(text_keys(texts))
     vectors = np.arange(len(keys) * 3, dtype=np.float32).reshape(-1, 3)
     cache = TextCache(tmp_path)
     cache.add("model", keys[::-1], vectors[::-1])
-    found, known = cache.lookup("model", keys, dim=3)
-    assert known.all()
-    np.testing.assert_array_equal(found, vectors)
+    stored_vectors, stored = cache.lookup("model", keys, dim=3)
+    assert stored.all()
+    np.testing.assert_array_equal(stored_vectors, vectors)
     _, strangers = cache.lookup("model", np.sort(text_keys(["another"])), dim=3)
     assert not strangers.any()
 
@@ -191,8 +191,8 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     texts = [f"shared {part}" for part in range(20)] + [f"own {n} {part}" for n in (1, 2) for part in range(20)]
     keys = text_keys(texts)
     order = np.argsort(keys)
-    vectors, known = TextCache(tmp_path).lookup("model", keys[order], dim=2)
-    assert known.all()
+    vectors, stored = TextCache(tmp_path).lookup("model", keys[order], dim=2)
+    assert stored.all()
     expected = [[part, 0] for part in range(20)] + [[part, n] for n in (1, 2) for part in range(20)]
     np.testing.assert_array_equal(vectors, np.array(expected, dtype=np.float32)[order])
     assert not list(tmp_path.rglob("*.damaged"))
@@ -211,15 +211,15 @@ def test_only_the_texts_that_are_wanted_stay_in_any_model(tmp_path: Path) -> Non
     (tmp_path / "two" / "shard-0000.safetensors").write_bytes(b"half a shard")
     untouched = {path.name for path in tmp_path.glob("*/*")}
     wanted = [*range(10), 12, 13]
-    assert cache.keep_only(text_keys(["never encoded", *(texts[one] for one in wanted)])) == 2 * 18
+    assert cache.keep_only(text_keys(["never encoded", *(texts[number] for number in wanted)])) == 2 * 18
     for model, width in (("one", 4), ("two", 3)):
         order = np.argsort(keys)
-        found, known = cache.lookup(model, keys[order], dim=width)
-        assert sorted(order[known].tolist()) == wanted
-        np.testing.assert_array_equal(found[known], vectors[order[known], :width])
+        stored_vectors, stored = cache.lookup(model, keys[order], dim=width)
+        assert sorted(order[stored].tolist()) == wanted
+        np.testing.assert_array_equal(stored_vectors[stored], vectors[order[stored], :width])
     left = {path.name for path in tmp_path.glob("*/*")}
     assert len(left & untouched) == 2  # one shard of each model lost nothing
     assert all(name.startswith("shard-") and name.endswith(".safetensors") for name in left)
     assert "shard-0000.safetensors" not in left
-    assert cache.keep_only(text_keys([texts[one] for one in wanted])) == 0
+    assert cache.keep_only(text_keys([texts[number] for number in wanted])) == 0
     assert TextCache(tmp_path / "none").keep_only(keys) == 0
