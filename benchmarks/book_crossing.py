@@ -159,19 +159,19 @@ class Part:
         seen = split.seen(graph, "train", "valid")
         popularity = np.bincount(likes.values, minlength=len(graph.items))
         cold = _restrict(test, popularity == 0)
-        known = likes.counts > 0
+        with_history = likes.counts > 0
         among = np.flatnonzero(popularity == 0)
         return cls(
             graph=split.view(graph, "train"),
             likes=likes,
             popularity=popularity,
-            validation=_group("validation", known, likes, valid),
+            validation=_group("validation", with_history, likes, valid),
             groups=(
-                _group(WITH, known, seen, test),
-                _group(COLD, known, seen, cold),
-                _group(COLD_AMONG, known, seen, cold, candidates=among),
+                _group(WITH, with_history, seen, test),
+                _group(COLD, with_history, seen, cold),
+                _group(COLD_AMONG, with_history, seen, cold, candidates=among),
             ),
-            nobody=_group(WITHOUT, ~known, seen, test),
+            nobody=_group(WITHOUT, ~with_history, seen, test),
             pairs=pairs,
         )
 
@@ -329,10 +329,10 @@ def pair_scores(pipeline: Pipeline, users: IntArray, items: IntArray, graph: Kno
     wanted = np.full((len(who), int(place.max(initial=0)) + 1), -1, dtype=np.int64)
     wanted[row, place] = items
     queries = Query.of_users(who, graph.users)
-    found = np.zeros(wanted.shape)
+    scores = np.zeros(wanted.shape)
     for rows, block in queries.blocks(_BLOCK):
-        found[rows] = pipeline.score(block).at(wanted[rows])
-    result: Values = found[row, place]
+        scores[rows] = pipeline.score(block).at(wanted[rows])
+    result: Values = scores[row, place]
     return result
 
 
@@ -341,12 +341,12 @@ def judge(table: Table, model: str, pipeline: Pipeline, part: Part, *, seconds: 
     fallback = _fallback(part)
     nobody = measure(fallback, [part.nobody], trained_on=part.graph, ks=(K,))[0]
     for evaluation in measure(pipeline, part.groups, trained_on=part.graph, ks=(K,)):
-        found = {evaluation.group: (evaluation.user, evaluation.values)}
+        by_group = {evaluation.group: (evaluation.user, evaluation.values)}
         if evaluation.group == WITH:
             joined = {metric: np.concatenate([evaluation.values[metric], nobody.values[metric]]) for metric in RANKING}
-            found |= {WITHOUT: (nobody.user, nobody.values)} if model == "popularity" else {}
-            found |= {ALL: (np.concatenate([evaluation.user, nobody.user]), joined)}
-        for group, (user, values) in found.items():
+            by_group |= {WITHOUT: (nobody.user, nobody.values)} if model == "popularity" else {}
+            by_group |= {ALL: (np.concatenate([evaluation.user, nobody.user]), joined)}
+        for group, (user, values) in by_group.items():
             scores = table.of(group, model, seconds=seconds, note=note)
             scores.users.append(user)
             for metric in RANKING:
@@ -369,14 +369,14 @@ def _labelled(pipeline: Pipeline, part: Part) -> Iterator[tuple[str, str, npt.ND
     lone = Logistic.fit(likes[valid.item[~ours["valid"]], None], valid.label[~ours["valid"]])
     chance = lone(likes[test.item[~ours["test"]], None])
     rest = test.select(~ours["test"])
-    known, asked = valid.select(ours["valid"]), test.select(ours["test"])
-    score, wanted = (pair_scores(pipeline, pairs.user, pairs.item, part.graph) for pairs in (known, asked))
+    calibration, asked = valid.select(ours["valid"]), test.select(ours["test"])
+    score, wanted = (pair_scores(pipeline, pairs.user, pairs.item, part.graph) for pairs in (calibration, asked))
     features = {
         LABELLED[0]: (score[:, None], wanted[:, None]),
-        LABELLED[1]: (np.column_stack([score, likes[known.item]]), np.column_stack([wanted, likes[asked.item]])),
+        LABELLED[1]: (np.column_stack([score, likes[calibration.item]]), np.column_stack([wanted, likes[asked.item]])),
     }
     for metric, (before, after) in features.items():
-        probability = Logistic.fit(before, known.label)(after)
+        probability = Logistic.fit(before, calibration.label)(after)
         yield WITH, metric, asked.label, asked.user, probability
         yield WITHOUT, metric, rest.label, rest.user, chance
         yield (

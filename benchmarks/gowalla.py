@@ -186,11 +186,11 @@ def choose(name: str, options: dict[str, Make], task: Task) -> Chosen:
     if len(options) == 1:
         ((note, make),) = options.items()
         return Chosen(note, make, {})
-    found = {note: reached(task, fitted(task, name, make)[0]) for note, make in options.items()}
-    for note, values in found.items():
+    measured = {note: reached(task, fitted(task, name, make)[0]) for note, make in options.items()}
+    for note, values in measured.items():
         tell(name, note, values)
-    best = max(found, key=lambda note: found[note][NDCG])
-    return Chosen(best, options[best], found[best])
+    best = max(measured, key=lambda note: measured[note][NDCG])
+    return Chosen(best, options[best], measured[best])
 
 
 def reached(task: Task, *channels: Channel) -> dict[str, float]:
@@ -219,20 +219,20 @@ def choose_cheby(task: Task) -> Chosen:
     start = ChebyCF()
     base, _ = cached(task, CHEBY, start.config.model_dump(), ChebyCF, lambda: task.fit(start))
     options = cheby_options()
-    found = {note: reached(task, base.with_config(config)) for note, config in options.items()}
-    best = max(found, key=lambda note: found[note][NDCG])
-    for note, values in found.items():
+    measured = {note: reached(task, base.with_config(config)) for note, config in options.items()}
+    best = max(measured, key=lambda note: measured[note][NDCG])
+    for note, values in measured.items():
         tell(CHEBY, note, values)
-    return Chosen(best, partial(ChebyCF, options[best]), found[best])
+    return Chosen(best, partial(ChebyCF, options[best]), measured[best])
 
 
 def trained(task: Task, seed: int, *, steps: int, beta: float, prior: float) -> tuple[LightGCNChannel, float]:
     """The model of a recipe whose steps, beta and prior are known."""
 
     def train() -> LightGCNChannel:
-        known = {"steps": steps, "beta": beta, "prior": prior}
-        found = fit(task.graph, GOWALLA.model, GOWALLA.training, **known, context=RunContext(seed=seed))
-        return exact_channel(found, task.data)
+        chosen = {"steps": steps, "beta": beta, "prior": prior}
+        embeddings = fit(task.graph, GOWALLA.model, GOWALLA.training, **chosen, context=RunContext(seed=seed))
+        return exact_channel(embeddings, task.data)
 
     settings = {**recipe(), "seed": seed, "steps": steps, "beta": beta, "prior": prior}
     return cached(task, "LightGCN", settings, LightGCNChannel, train)
@@ -243,8 +243,8 @@ def trained_on_validation(task: Task, split: Split, graph: KnowledgeGraph) -> tu
     validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
 
     def train() -> LightGCNChannel:
-        found = fit(task.graph, GOWALLA.model, GOWALLA.training, validation=validation, context=RunContext(seed=0))
-        return exact_channel(found, task.data)
+        embeddings = fit(task.graph, GOWALLA.model, GOWALLA.training, validation=validation, context=RunContext(seed=0))
+        return exact_channel(embeddings, task.data)
 
     channel, seconds = cached(task, "LightGCN", {**recipe(), "seed": 0}, LightGCNChannel, train)
     return channel, seconds
@@ -373,15 +373,15 @@ def run_fused(
         return {"lightgcn": trained, **others}
 
     weights = chosen_weights(channels(weighing, model), weighing.graph, weighing.group, k=K)
-    found = means(weighing.measure(channels(weighing, model), weights))
+    on_validation = means(weighing.measure(channels(weighing, model), weights))
     note = told(weights)
-    tell(FUSED, note, found)
+    tell(FUSED, note, on_validation)
     evaluations, rankings = [], []
     for trained_model in models:
         evaluation, ranking = timed(test, channels(test, trained_model), weights)
         evaluations.append(evaluation)
         rankings.append(ranking)
-    results.add(FUSED, evaluations, rank_seconds=float(np.mean(rankings)), validation=found, chosen=note)
+    results.add(FUSED, evaluations, rank_seconds=float(np.mean(rankings)), validation=on_validation, chosen=note)
 
 
 def keep_fitted(results: Results, name: str, chosen: Chosen, test: Task) -> None:

@@ -143,7 +143,7 @@ def baselines(section: str) -> dict[str, list[tuple[str, Make]]]:
     }
     if section == COLD:
         return content
-    known: dict[str, list[tuple[str, Make]]] = {
+    collaborative: dict[str, list[tuple[str, Make]]] = {
         "item-kNN": [
             (f"{n} neighbours, shrinkage {s:g}", lambda n=n, s=s: ItemKNN(ItemKNNConfig(neighbours=n, shrinkage=s)))
             for n in (50, 100)
@@ -164,7 +164,7 @@ def baselines(section: str) -> dict[str, list[tuple[str, Make]]]:
         # An inverse of all items for each setting: others were compared on validation before.
         "EASE": [("lambda 200", lambda: EASE(EASEConfig(regularisation=200.0)))],
     }
-    return content | known
+    return content | collaborative
 
 
 def choose(
@@ -195,16 +195,16 @@ def train(graph: KnowledgeGraph, recipe: Recipe, features: TextFeatures, *, seed
     )
 
 
-def bare(found: Embeddings) -> Embeddings:
+def bare(embeddings: Embeddings) -> Embeddings:
     """The model before anything was placed: what training without cold items gives, to the bit."""
-    linear = found.linear
+    linear = embeddings.linear
     if linear is None or linear.placed is None:
-        return found
-    base, tail, tail2, final = (table.copy() for table in (linear.base, linear.tail, linear.tail2, found.final))
+        return embeddings
+    base, tail, tail2, final = (table.copy() for table in (linear.base, linear.tail, linear.tail2, embeddings.final))
     interaction = tuple(key for key in linear.relations if key not in linear.placing)
     others = np.ones(len(base), dtype=bool)
-    for name in (found.user_type, found.item_type):
-        others[found.numbering.span(name)] = False
+    for name in (embeddings.user_type, embeddings.item_type):
+        others[embeddings.numbering.span(name)] = False
     for table in (base, tail, tail2, final):
         table[linear.placed | others] = 0
     weights = linear.weights[[linear.relations.index(key) for key in interaction]]
@@ -213,8 +213,8 @@ def bare(found: Embeddings) -> Embeddings:
         base=base, tail=tail, tail2=tail2, relations=interaction, weights=weights, text_projection=None,
         placing=(), placed=None,
     )  # fmt: skip
-    plain = replace(found, final=final, linear=before, cold=None, cold_scale=1.0)
-    return plain.with_beta(found.beta)
+    plain = replace(embeddings, final=final, linear=before, cold=None, cold_scale=1.0)
+    return plain.with_beta(embeddings.beta)
 
 
 # Name, texts, relations (None: all), rewired.
@@ -259,7 +259,7 @@ def added_later(
 ) -> Embeddings:
     """Hidden items that the graph did not have while training: their edges come with the request."""
     kept: dict[RelationKey, npt.NDArray[np.bool_]] = {}
-    given: list[dict[RelationKey, list[int]]] = [{} for _ in range(int(hidden.sum()))]
+    attributes_of: list[dict[RelationKey, list[int]]] = [{} for _ in range(int(hidden.sum()))]
     place = np.cumsum(hidden) - 1
     for key, table in view.edges.items():
         if view.schema.relations[key].event is None and plain.item_type in (key.source, key.target):
@@ -267,22 +267,28 @@ def added_later(
             other = np.asarray(table["dst" if key.source == plain.item_type else "src"])
             kept[key] = ~hidden[item]
             for row in np.flatnonzero(hidden[item]):
-                given[place[item[row]]].setdefault(key, []).append(other[row])
+                attributes_of[place[item[row]]].setdefault(key, []).append(other[row])
     items = plain.numbering.span(plain.item_type)
     here = (features.nodes >= items.start) & (features.nodes < items.stop)
     new = np.zeros(len(features.nodes), dtype=bool)
     new[here] = hidden[features.nodes[here] - items.start]
-    known = replace(features, nodes=features.nodes[~new], vectors=features.vectors[~new])
+    shown = replace(features, nodes=features.nodes[~new], vectors=features.vectors[~new])
     before = view.keep_edges(kept)
-    found = placed(plain, before, known, PLACERS[0], seed=0, scale=scale)
-    text = np.zeros((len(given), features.dim), dtype=np.float32)
+    embeddings = placed(plain, before, shown, PLACERS[0], seed=0, scale=scale)
+    text = np.zeros((len(attributes_of), features.dim), dtype=np.float32)
     text[place[features.nodes[new] - items.start]] = features.vectors[new]
     vectors = fold_in_items(
-        found, Adjacency.of(before), text=text, attributes=[{k: np.array(v) for k, v in row.items()} for row in given]
+        embeddings,
+        Adjacency.of(before),
+        text=text,
+        attributes=[{k: np.array(v) for k, v in row.items()} for row in attributes_of],
     )
-    final, cold = found.final.copy(), hidden | (np.zeros_like(hidden) if found.cold is None else found.cold)
+    final, cold = (
+        embeddings.final.copy(),
+        hidden | (np.zeros_like(hidden) if embeddings.cold is None else embeddings.cold),
+    )
     final[items.start + np.flatnonzero(hidden)] = vectors
-    return replace(found, final=final, cold=cold).with_cold_scale(scale)
+    return replace(embeddings, final=final, cold=cold).with_cold_scale(scale)
 
 
 def chosen_factors(graph: KnowledgeGraph, split: Split, features: TextFeatures) -> dict[str, float]:
@@ -290,9 +296,11 @@ def chosen_factors(graph: KnowledgeGraph, split: Split, features: TextFeatures) 
     view = split.view(graph, "train")
     validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
     plain = bare(train(view, MAIN, features, seed=0))
-    found = {placer[0]: placed(plain, view, features, placer, seed=0, validation=validation) for placer in PLACERS}
-    show("factors of cold items", [{"model": name, **each.facts["cold_items"]} for name, each in found.items()])
-    return {name: each.cold_scale for name, each in found.items()}
+    cold_scales = {
+        placer[0]: placed(plain, view, features, placer, seed=0, validation=validation) for placer in PLACERS
+    }
+    show("factors of cold items", [{"model": name, **each.facts["cold_items"]} for name, each in cold_scales.items()])
+    return {name: each.cold_scale for name, each in cold_scales.items()}
 
 
 def run_split(
@@ -320,20 +328,20 @@ def run_split(
         plain = bare(train(full_view, MAIN, features, seed=seed))
         seconds = time.perf_counter() - start
         models.append(exact_channel(plain, full))
-        for name, found, note in variants(plain, full_view, features, scales, seed=seed):
-            evaluations = measure(exact_pipeline(found, full_view), groups, trained_on=full_view, ks=(K,))
+        for name, embeddings, note in variants(plain, full_view, features, scales, seed=seed):
+            evaluations = measure(exact_pipeline(embeddings, full_view), groups, trained_on=full_view, ks=(K,))
             table.add(name, evaluations, seconds=seconds, note=note)
         keep(table)
     chosen: dict[str, Make] = {}
-    known: dict[str, Channel] = {}
+    baselines_by_name: dict[str, Channel] = {}
     for name, options in baselines(section).items():
         note, chosen[name] = choose(options, tuning, train_view, features)
         start = time.perf_counter()
-        known[name] = chosen[name]().fit(learned)
+        baselines_by_name[name] = chosen[name]().fit(learned)
         seconds = time.perf_counter() - start
         table.add(
             name,
-            measure(Pipeline([known[name]], full.history), groups, trained_on=full_view, ks=(K,)),
+            measure(Pipeline([baselines_by_name[name]], full.history), groups, trained_on=full_view, ks=(K,)),
             seconds=seconds,
             note=note,
         )
@@ -344,7 +352,7 @@ def run_split(
         before |= {slug(name): chosen[name]().fit(FitData.of(train_view, features=features)) for name in FUSED_WITH}
         weights = chosen_weights(before, train_view, tuning[0], k=K)
         for model in models:
-            channels = {slug(PLAIN): model, **{slug(name): known[name] for name in FUSED_WITH}}
+            channels = {slug(PLAIN): model, **{slug(name): baselines_by_name[name] for name in FUSED_WITH}}
             fusion = Pipeline(channels, full.history, fusion=FusionConfig(weights=weights))
             evaluations = measure(fusion, groups, trained_on=full_view, ks=(K,))
             table.add(FUSED, evaluations, seconds=0.0, note=told(weights))
@@ -353,10 +361,10 @@ def run_split(
         if section not in recipe.sections:
             continue
         start = time.perf_counter()
-        found = train(full_view, recipe, features, seed=0)
+        embeddings = train(full_view, recipe, features, seed=0)
         seconds = time.perf_counter() - start
-        evaluations = measure(exact_pipeline(found, full_view), groups, trained_on=full_view, ks=(K,))
-        table.add(name, evaluations, seconds=seconds, note=f"{recipe.steps} steps, beta {found.beta:g}")
+        evaluations = measure(exact_pipeline(embeddings, full_view), groups, trained_on=full_view, ks=(K,))
+        table.add(name, evaluations, seconds=seconds, note=f"{recipe.steps} steps, beta {embeddings.beta:g}")
         keep(table)
     return table
 
@@ -369,8 +377,8 @@ def variants(
     yield PLAIN, plain, steps
     for placer in PLACERS:
         name, scale = placer[0], scales[placer[0]]
-        found = placed(plain, graph, features, placer, seed=seed, scale=scale)
-        yield f"LightGCN, {name}", found, f"{steps}, cold items times {scale:.3g}"
+        embeddings = placed(plain, graph, features, placer, seed=seed, scale=scale)
+        yield f"LightGCN, {name}", embeddings, f"{steps}, cold items times {scale:.3g}"
 
 
 def run_cold_items(
@@ -401,8 +409,8 @@ def run_cold_items(
         scale = scales[PLACERS[0][0]]
         later = added_later(plain, view, features, hidden.hidden_items, scale)
         models.append((f"{CHOSEN}, added after training", later, "folded in"))
-        for name, found, note in models:
-            evaluations = measure(exact_pipeline(found, view), groups, trained_on=view, ks=(K,))
+        for name, embeddings, note in models:
+            evaluations = measure(exact_pipeline(embeddings, view), groups, trained_on=view, ks=(K,))
             table.add(name, evaluations, seconds=seconds, note=note)
         for name, options in baselines(COLD).items():
             note, make = choose(options, tuning, inner_view, features)
@@ -415,10 +423,10 @@ def run_cold_items(
             if COLD not in recipe.sections or seed >= recipe.most_seeds:
                 continue
             start = time.perf_counter()
-            found = train(view, recipe, features, seed=seed)
+            embeddings = train(view, recipe, features, seed=seed)
             seconds = time.perf_counter() - start
-            evaluations = measure(exact_pipeline(found, view), groups, trained_on=view, ks=(K,))
-            table.add(name, evaluations, seconds=seconds, note=f"{recipe.steps} steps, beta {found.beta:g}")
+            evaluations = measure(exact_pipeline(embeddings, view), groups, trained_on=view, ks=(K,))
+            table.add(name, evaluations, seconds=seconds, note=f"{recipe.steps} steps, beta {embeddings.beta:g}")
             keep(table)
     return table
 

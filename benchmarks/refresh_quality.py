@@ -96,7 +96,7 @@ class Bench:
 
     def _fit(self, part: Part, training: TrainingConfig, seed: int, start: Embeddings | None = None) -> Embeddings:
         began = time.process_time()
-        found = fit(
+        embeddings = fit(
             part.view,
             self.config.model,
             training,
@@ -105,7 +105,7 @@ class Bench:
             start=None if start is None else start.parameters,
             context=RunContext(device="cpu", seed=seed),
         )
-        return replace(found, facts={**found.facts, "cpu": time.process_time() - began})
+        return replace(embeddings, facts={**embeddings.facts, "cpu": time.process_time() - began})
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,12 @@ class New:
 
 def before(graph: KnowledgeGraph, share: float, draw: int) -> tuple[KnowledgeGraph, New]:
     """The graph without a drawn share of items and users and without the newest share of the interactions."""
-    given = graph.interactions
+    interactions = graph.interactions
     users, items = (_drawn(names.ids, share, draw) for names in (graph.users, graph.items))
-    newest = given.timestamp > np.quantile(given.timestamp, 1 - share, method="lower")
+    newest = interactions.timestamp > np.quantile(interactions.timestamp, 1 - share, method="lower")
     left = graph.keep_edges({graph.schema.interaction_key: ~newest})
     left = left.keep_nodes({graph.schema.user_type: ~users, graph.schema.item_type: ~items})
-    return left, New(newest | users[given.user] | items[given.item], users, items)
+    return left, New(newest | users[interactions.user] | items[interactions.item], users, items)
 
 
 def _drawn(ids: Any, share: float, draw: int) -> BoolArray:
@@ -138,7 +138,7 @@ def quality(deployment: Deployment, work: Path, draws: int) -> tuple[list[dict[s
 
     Two full rebuilds that differ in their seed alone show what of a difference is chance.
     """
-    bench, found = Bench(deployment, work), Readings()
+    bench, readings = Bench(deployment, work), Readings()
     whole = bench.part(bench.graph)
     for draw in range(draws):
         old, new = before(bench.graph, 0.01, draw)
@@ -146,24 +146,29 @@ def quality(deployment: Deployment, work: Path, draws: int) -> tuple[list[dict[s
         now = bench.part(bench.graph, Lineage.of(was.split, old))
         base, full = bench.full(was, draw), bench.full(whole, draw)
         truths, seen = _asked(whole, now, new)
-        found.add(FULL, full, whole, truths, seen)
-        found.add(f"{FULL}, other seed", bench.full(whole, draw + OTHER), whole, truths, seen)
-        found.add(LINES[0], bench.warm(now, base, base, draw + 1), now, truths, seen)
-        found.add(LINES[1], bench.warm(now, base, base, draw, still=True), now, truths, seen)
-        found.add("training skipped: the old vectors", base, was, truths, seen, graph=bench.graph)
-    return found.rows(FULL), {"draws": draws, "share": 0.01, "held out by both": found.pairs}
+        readings.add(FULL, full, whole, truths, seen)
+        readings.add(f"{FULL}, other seed", bench.full(whole, draw + OTHER), whole, truths, seen)
+        readings.add(LINES[0], bench.warm(now, base, base, draw + 1), now, truths, seen)
+        readings.add(LINES[1], bench.warm(now, base, base, draw, still=True), now, truths, seen)
+        readings.add("training skipped: the old vectors", base, was, truths, seen, graph=bench.graph)
+    return readings.rows(FULL), {"draws": draws, "share": 0.01, "held out by both": readings.pairs}
 
 
 def _asked(full: Part, now: Part, new: New) -> tuple[dict[str, RaggedArray], RaggedArray]:
     """What is to be found by group, and what is not shown: held out is what both splits hold out."""
-    given = full.graph.interactions
+    interactions = full.graph.interactions
     held = full.split.mask("test") & now.split.mask("test")
 
     def lists(mask: BoolArray) -> RaggedArray:
-        return RaggedArray.from_pairs(given.user[mask], given.item[mask], num_rows=len(full.graph.users))
+        return RaggedArray.from_pairs(interactions.user[mask], interactions.item[mask], num_rows=len(full.graph.users))
 
-    wanted = held & given.positive
-    masks = (wanted, wanted & new.interactions, wanted & new.users[given.user], wanted & new.items[given.item])
+    wanted = held & interactions.positive
+    masks = (
+        wanted,
+        wanted & new.interactions,
+        wanted & new.users[interactions.user],
+        wanted & new.items[interactions.item],
+    )
     return {name: lists(mask) for name, mask in zip(GROUPS, masks, strict=True)}, lists(~held)
 
 
@@ -178,7 +183,7 @@ class Readings:
     def add(
         self,
         system: str,
-        found: Embeddings,
+        embeddings: Embeddings,
         part: Part,
         truths: Mapping[str, RaggedArray],
         seen: RaggedArray,
@@ -188,24 +193,24 @@ class Readings:
         """Measure one model; `graph`: the newer one that `truths` and `seen` speak of."""
         users = np.flatnonzero(truths[GROUPS[0]].counts)
         if graph is None:
-            ranked = self._ranked(found, part.view, users, seen)
+            ranked = self._ranked(embeddings, part.view, users, seen)
         else:
-            ranked = self._ranked_by_old(found, part, graph, users, seen)
+            ranked = self._ranked_by_old(embeddings, part, graph, users, seen)
         for name, truth in truths.items():
             at = np.flatnonzero(truth.counts[users])
             values = per_user_metrics(ranked[at], truth.take(users[at]), K)
             self._values[system][name].append(np.stack([values["recall"], values["ndcg"]]))
             if system == FULL:
                 self.pairs[name] += int(truth.counts.sum())
-        self._cpu[system].append(float(found.facts["cpu"]))
+        self._cpu[system].append(float(embeddings.facts["cpu"]))
 
-    def _ranked(self, found: Embeddings, view: KnowledgeGraph, users: Any, seen: RaggedArray) -> Any:
+    def _ranked(self, embeddings: Embeddings, view: KnowledgeGraph, users: Any, seen: RaggedArray) -> Any:
         nothing = RaggedArray.from_pairs(users, np.zeros(len(users), dtype=np.int64), num_rows=len(view.users))
         group = known_group("", users, seen, nothing)
-        return rank_group(exact_pipeline(found, view), group, K, graph=view)
+        return rank_group(exact_pipeline(embeddings, view), group, K, graph=view)
 
     def _ranked_by_old(
-        self, found: Embeddings, part: Part, graph: KnowledgeGraph, users: Any, seen: RaggedArray
+        self, embeddings: Embeddings, part: Part, graph: KnowledgeGraph, users: Any, seen: RaggedArray
     ) -> Any:
         """The lists of a model that knows nothing of what is new; new users get none."""
         old = part.graph
@@ -217,7 +222,7 @@ class Readings:
         kept = (back[rows] >= 0) & (shown >= 0)
         there = user >= 0
         hidden = RaggedArray.from_pairs(back[rows][kept], shown[kept], num_rows=len(old.users))
-        lists = self._ranked(found, part.view, np.sort(user[there]), hidden)[np.argsort(np.argsort(user[there]))]
+        lists = self._ranked(embeddings, part.view, np.sort(user[there]), hidden)[np.argsort(np.argsort(user[there]))]
         names = np.concatenate([graph.items.index(old.items.ids), [-1]])  # -1 stays -1
         ranked = np.full((len(users), K), -1, dtype=np.int64)
         ranked[there] = names[lists]
@@ -285,13 +290,13 @@ def drift(deployment: Deployment, work: Path, draws: int) -> tuple[list[dict[str
     return rows, {"draws": draws, "full after": settings.full_after, "full below": settings.full_below}
 
 
-def _lead(found: Embeddings, part: Part) -> float:
+def _lead(embeddings: Embeddings, part: Part) -> float:
     """NDCG of a model on the test part, as a multiple of popularity's."""
     truth, seen = part.split.positives(part.graph, "test"), part.split.seen(part.graph, "train", "valid")
     users = np.flatnonzero((truth.counts > 0) & (part.split.positives(part.graph, "train").counts > 0))
     nothing = RaggedArray.from_pairs(users, np.zeros(len(users), dtype=np.int64), num_rows=len(part.graph.users))
     group = known_group("", users, seen, nothing)
-    rankers = (exact_pipeline(found, part.view), single(Popularity(), part.view))
+    rankers = (exact_pipeline(embeddings, part.view), single(Popularity(), part.view))
     of_model, of_popularity = (
         per_user_metrics(rank_group(ranker, group, K, graph=part.view), truth.take(users), K)["ndcg"].mean()
         for ranker in rankers
@@ -299,13 +304,13 @@ def _lead(found: Embeddings, part: Part) -> float:
     return float(of_model / of_popularity)
 
 
-def _beside(found: Readings, bench: Bench, part: Part, lines: Mapping[str, Embeddings], seed: int) -> None:
+def _beside(readings: Readings, bench: Bench, part: Part, lines: Mapping[str, Embeddings], seed: int) -> None:
     """The lines and a full model on the same held-out interactions."""
     plain = bench.part(part.graph)
     none = np.zeros(len(part.graph.interactions), dtype=bool)
     new = New(none, np.zeros(len(part.graph.users), dtype=bool), np.zeros(len(part.graph.items), dtype=bool))
     truths, seen = _asked(plain, part, new)
     everybody = {GROUPS[0]: truths[GROUPS[0]]}
-    found.add(FULL, bench.full(plain, seed), plain, everybody, seen)
+    readings.add(FULL, bench.full(plain, seed), plain, everybody, seen)
     for name, line in lines.items():
-        found.add(name, line, part, everybody, seen)
+        readings.add(name, line, part, everybody, seen)

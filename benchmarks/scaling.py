@@ -104,14 +104,14 @@ def train(folder: Path, _: int) -> dict[str, float]:
 
     def work() -> dict[str, float]:
         clock = Clock()
-        found = fit(
+        embeddings = fit(
             load_graph(folder / "graph"),
             LightGCNConfig(dim=DIM, layers=LAYERS, relations=()),
             TrainingConfig(batch_size=8192, negatives=1024),
             steps=STEPS,
             context=RunContext(device="cpu", progress=clock),
         )
-        found.save(folder / "model")
+        embeddings.save(folder / "model")
         # The first step also builds what the others reuse.
         return {"step_seconds": float(np.median(np.diff(clock.cpu)))}
 
@@ -145,8 +145,8 @@ def measured(work: Any) -> dict[str, float]:
     """Seconds, and the peak of this process over what it holds now, in bytes."""
     before = peak_memory()
     start = time.perf_counter()
-    found: dict[str, float] = work()
-    return {"seconds": time.perf_counter() - start, "bytes": peak_memory() - before, **found}
+    facts: dict[str, float] = work()
+    return {"seconds": time.perf_counter() - start, "bytes": peak_memory() - before, **facts}
 
 
 def child(phase: str, folder: Path, edges: int, memory: float) -> dict[str, Any]:
@@ -174,14 +174,14 @@ def run(sizes: Sequence[int], memory: float) -> list[dict[str, Any]]:
             folder = Path(temporary)
             child("generate", folder, edges, memory)
             for phase in PHASES:
-                found = child(phase, folder, edges, memory)
+                measured = child(phase, folder, edges, memory)
                 row |= {
-                    f"{phase}_bytes_an_edge": round(found["bytes"] / edges, 1),
-                    f"{phase}_gib": round(found["bytes"] / 2**30, 2),
-                    f"{phase}_seconds": round(found["seconds"], 1),
+                    f"{phase}_bytes_an_edge": round(measured["bytes"] / edges, 1),
+                    f"{phase}_gib": round(measured["bytes"] / 2**30, 2),
+                    f"{phase}_seconds": round(measured["seconds"], 1),
                 }
-                row |= {key: round(found[key], 4) for key in ("step_seconds", "ms_a_user") if key in found}
-                print(f"{edges:,} edges, {phase}: {found}", flush=True)
+                row |= {key: round(measured[key], 4) for key in ("step_seconds", "ms_a_user") if key in measured}
+                print(f"{edges:,} edges, {phase}: {measured}", flush=True)
         if rows:
             before = rows[-1]
             row["step_slope"] = round(

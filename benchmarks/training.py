@@ -167,8 +167,8 @@ class Gowalla:
 
     def pairs(self) -> np.ndarray[Any, Any]:
         """Users and items of the training part by position, int64 (pairs, 2)."""
-        known = self.train.interactions
-        return np.stack([known.user[known.positive], known.item[known.positive]], axis=1)
+        interactions = self.train.interactions
+        return np.stack([interactions.user[interactions.positive], interactions.item[interactions.positive]], axis=1)
 
 
 # ---------------------------------------------------------------------------------------------------------- peers
@@ -209,9 +209,9 @@ def train_peer(
             "learning-rate": setting.learning_rate,
             "seed": 0,
         }
-        given = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+        arguments = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         done = subprocess.run(
-            [python, "-W", "ignore", (HERE / script).absolute(), *given],
+            [python, "-W", "ignore", (HERE / script).absolute(), *arguments],
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
             capture_output=True,
@@ -233,8 +233,8 @@ def evaluate_peer(files: Sequence[Path], data: Gowalla) -> list[Point]:
     for file in files:
         with np.load(file) as stored:
             users, items = (torch.from_numpy(stored[name]).to(device) for name in ("users", "items"))
-            found = validator.measure(users[validator.users], items, cold=nobody, cold_scale=1.0)
-            curve.append(Point(float(stored["seconds"]), int(stored["step"]), found.ndcg, found.recall))
+            measured = validator.measure(users[validator.users], items, cold=nobody, cold_scale=1.0)
+            curve.append(Point(float(stored["seconds"]), int(stored["step"]), measured.ndcg, measured.recall))
     return curve
 
 
@@ -341,16 +341,16 @@ def target(data: Gowalla, arguments: argparse.Namespace, facts: Mapping[str, Any
     for device in devices:
         clock = Clock()
         context = RunContext(device=device, progress=clock, on_validation=clock.validated)
-        found = fit(data.train, GOWALLA.model, SEARCH, validation=data.validation, context=context)
+        embeddings = fit(data.train, GOWALLA.model, SEARCH, validation=data.validation, context=context)
         for seed in range(arguments.seeds):
             start = time.perf_counter()
             embeddings = fit(
                 full,
                 GOWALLA.model,
                 SEARCH,
-                steps=int(found.facts["steps"]),
-                beta=found.beta,
-                prior=found.prior,
+                steps=int(embeddings.facts["steps"]),
+                beta=embeddings.beta,
+                prior=embeddings.prior,
                 context=RunContext(device=device, seed=seed),
             )
             whole = time.perf_counter() - start
@@ -364,7 +364,7 @@ def target(data: Gowalla, arguments: argparse.Namespace, facts: Mapping[str, Any
                     NDCG: evaluation.mean(NDCG),
                     RECALL: evaluation.mean(RECALL),
                     "paper_reached": "yes" if evaluation.mean(NDCG) >= PAPER else "no",
-                    "steps": int(found.facts["steps"]),
+                    "steps": int(embeddings.facts["steps"]),
                     "training_seconds": embeddings.facts["seconds"],
                     "with_preparation_seconds": round(whole, 1),
                     "rank_all_seconds": round(time.perf_counter() - start, 1),
@@ -380,8 +380,8 @@ def target(data: Gowalla, arguments: argparse.Namespace, facts: Mapping[str, Any
 def on_test(data: Gowalla, full: KnowledgeGraph, model: Embeddings, device: str) -> Evaluation:
     """All items ranked for everybody who has something in the published test part."""
     (group, *_) = user_groups(data.graph, data.split)
-    known = full.interactions
-    popularity = np.bincount(known.item[known.positive], minlength=len(full.items))
+    interactions = full.interactions
+    popularity = np.bincount(interactions.item[interactions.positive], minlength=len(full.items))
     tables = (model.query_vectors(model.users[group.user]), model.index_vectors)
     vectors = [torch.from_numpy(table).to(device) for table in tables]
     return evaluate(

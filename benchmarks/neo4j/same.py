@@ -82,11 +82,11 @@ def _beside(first: RunLayout, other: RunLayout) -> dict[str, Any]:
     pairs += [(one.edges[key], two.edges.get(key)) for key in one.edges]
     equal = sum(there is not None and table.equals(there) for table, there in pairs)
     users = one.users.ids.to_pylist()[:USERS]
-    wanted, found = (Recommender.load(run.path).recommend(users, k=K).table.to_pylist() for run in (first, other))
+    wanted, others = (Recommender.load(run.path).recommend(users, k=K).table.to_pylist() for run in (first, other))
     ranks = {(row["user_id"], row["rank"]): (row["item_id"], row["score"]) for row in wanted}
-    same = [ranks.get((row["user_id"], row["rank"])) for row in found]
-    items = sum(there is not None and there[0] == row["item_id"] for there, row in zip(same, found, strict=True))
-    scores = sum(there == (row["item_id"], row["score"]) for there, row in zip(same, found, strict=True))
+    same = [ranks.get((row["user_id"], row["rank"])) for row in others]
+    items = sum(there is not None and there[0] == row["item_id"] for there, row in zip(same, others, strict=True))
+    scores = sum(there == (row["item_id"], row["score"]) for there, row in zip(same, others, strict=True))
     return {
         "equal tables": f"{equal} of {len(pairs)}",
         f"equal candidates, {USERS} users": f"{items} of {len(wanted)}",
