@@ -28,7 +28,9 @@ def refresh(
         str | None,
         typer.Option(metavar="TIME", help="Again and again at this distance, such as 6h or 30m; needs APScheduler."),
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Then show candidates and reasons for the [demo] user.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Then show candidates and reasons for the user in the section demo.")
+    ] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 when nothing changed.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and why; nothing is written.")
