@@ -107,7 +107,7 @@ def explain(
     (user_id,) = _ids_in_run(recommender, run, [user])
     (explanation,) = recommender.explain([(user_id, item)])
     if draw is not None:
-        from recall.explain.drawing import draw_explanation
+        from recall.explain import draw_explanation
 
         draw_explanation(explanation, draw)
     if as_json:

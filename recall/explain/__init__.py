@@ -1,1 +1,7 @@
-"""Why an item is a candidate: shares of the score, paths of the graph, their words and drawings."""
+"""Why an item is a candidate: exact shares of the score, the paths that connect it, their English, and a drawing."""
+
+from recall.explain.drawing import draw_explanation
+from recall.explain.explainer import Explainer
+from recall.explain.explanation import ChannelPart, Connection, Explanation, Hop, Node, Reason
+
+__all__ = ["ChannelPart", "Connection", "Explainer", "Explanation", "Hop", "Node", "Reason", "draw_explanation"]

@@ -1,1 +1,1 @@
-"""Operation: logs, metrics, the HTML report, summaries, the doctor."""
+"""Running refreshes: logs, summaries, metrics for Prometheus, the HTML report, and checks of an installation."""

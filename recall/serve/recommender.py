@@ -21,8 +21,7 @@ from kg.progress import SILENT, Progress
 from kg.stores.base import Store
 from kg.topology.adjacency import Adjacency
 from recall.contracts import CANDIDATE_SCHEMA, CandidateBatch, Candidates, Query
-from recall.explain.explainer import Explainer
-from recall.explain.explanation import Explanation
+from recall.explain import Explainer, Explanation
 from recall.index.item_index import IndexConfig, ItemIndex
 from recall.index.top_k import check_k
 from recall.pipeline import Pipeline

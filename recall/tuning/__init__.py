@@ -1,1 +1,1 @@
-"""The search for better hyper-parameters on the validation part."""
+"""The search for better hyper-parameters: one study for each channel, measured on the validation part alone."""

@@ -10,8 +10,7 @@ from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph
 from recall.channels import LightGCNChannel
 from recall.contracts import LoadData
-from recall.explain.explainer import Explainer
-from recall.explain.explanation import Explanation
+from recall.explain import Explainer, Explanation
 from recall.pipeline import Pipeline
 
 Model = Callable[..., Embeddings]

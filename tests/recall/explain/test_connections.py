@@ -16,8 +16,7 @@ from kg.topology.paths import Path, Step, path_exists
 from kg.topology.search import PathFinder
 from recall.channels import LightGCNChannel
 from recall.contracts import Shares
-from recall.explain.explainer import Explainer
-from recall.explain.explanation import Explanation
+from recall.explain import Explainer, Explanation
 from tests.movie_relations import RATED
 
 Model = Callable[..., Embeddings]

@@ -15,12 +15,11 @@ from kg import KnowledgeGraph
 from kg.errors import ConfigError
 from recall.channels import LightGCNChannel, Popularity
 from recall.contracts import FitData, LoadData
+from recall.explain import Explainer, Explanation
 from recall.explain.drawing import draw_explanation
 from recall.explain.drawing.layers import Layers
 from recall.explain.drawing.page import Page, text_width, wrap
 from recall.explain.drawing.paths import draw_paths
-from recall.explain.explainer import Explainer
-from recall.explain.explanation import Explanation
 from recall.pipeline import Pipeline
 
 Model = Callable[..., Embeddings]

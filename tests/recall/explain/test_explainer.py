@@ -14,7 +14,7 @@ from kg import KnowledgeGraph, RelationKey
 from kg.errors import ConfigError, UnknownIdError
 from recall.channels import LightGCNChannel, Popularity
 from recall.contracts import FitData, LoadData, NoShares
-from recall.explain.explainer import Explainer
+from recall.explain import Explainer
 from recall.pipeline import Pipeline
 from tests.movie_relations import HAS_TAG, RATED, TAGGED
 

@@ -24,8 +24,7 @@ from kg.topology.search import PathFinder
 from kg.topology.shared_users import shared_users
 from recall.channels import LightGCNChannel, LightGCNChannelConfig
 from recall.contracts import FitData, Query
-from recall.explain.explainer import Explainer
-from recall.explain.explanation import Explanation
+from recall.explain import Explainer, Explanation
 from recall.pipeline import Pipeline
 
 if TYPE_CHECKING:

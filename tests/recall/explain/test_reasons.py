@@ -15,8 +15,7 @@ from kg import KnowledgeGraph
 from kg.topology.adjacency import Adjacency
 from recall.channels import LightGCNChannel, LightGCNChannelConfig
 from recall.contracts import FitData, Query, Shares
-from recall.explain.explainer import Explainer
-from recall.explain.explanation import Explanation
+from recall.explain import Explainer, Explanation
 from recall.pipeline import Pipeline
 
 Model = Callable[..., Embeddings]

@@ -15,7 +15,7 @@ from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph, RelationKey
 from recall.channels import LightGCNChannel
 from recall.contracts import LoadData
-from recall.explain.explainer import Explainer
+from recall.explain import Explainer
 from recall.pipeline import Pipeline
 from tests.movie_relations import DIRECTOR, GENRE, HAS_TAG, RATED, SEQUEL, STARRING, TAGGED
 
