@@ -18,14 +18,17 @@ class Search:
         name: of the channel.
         trials: all that ended, in their order.
         best: the finished one with the largest value; the earliest of equals.
+        max_steps: of its training, None for a channel without one; a best trial that reached it might have become
+            better with more.
     """
 
     name: str
     trials: tuple[TrialFacts, ...]
     best: TrialFacts
+    max_steps: int | None = None
 
     @classmethod
-    def of(cls, name: str, trials: tuple[TrialFacts, ...]) -> Search:
+    def of(cls, name: str, trials: tuple[TrialFacts, ...], *, max_steps: int | None = None) -> Search:
         """The result of trials that have ended.
 
         Raises:
@@ -38,7 +41,7 @@ class Search:
                 f"{trials[-1].error}"
             )
         best = max(finished, key=lambda trial: (trial.value or 0.0, -trial.number))
-        return cls(name=name, trials=trials, best=best)
+        return cls(name=name, trials=trials, best=best, max_steps=max_steps)
 
     @property
     def configured(self) -> TrialFacts:
@@ -56,7 +59,6 @@ class TuneResult:
         searches: one for each channel.
         study: folder of the studies.
         out: file of the configuration with the best values.
-        max_steps: of the training; a best trial that reached it might have become better with more.
     """
 
     metric: str
@@ -64,7 +66,6 @@ class TuneResult:
     searches: tuple[Search, ...]
     study: Path
     out: Path
-    max_steps: int
 
     def __getitem__(self, name: str) -> Search:
         """The search of a name."""
@@ -77,9 +78,9 @@ class TuneResult:
             "users": self.users,
             "out": str(self.out),
             "study": str(self.study),
-            "max_steps": self.max_steps,
             "searches": {
                 search.name: {
+                    "max_steps": search.max_steps,
                     "best": search.best.to_json(),
                     "trials": [trial.to_json() for trial in search.trials],
                 }

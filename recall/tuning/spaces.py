@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from gnn.graph.lightgcn import chosen_relations
 from kg.errors import ConfigError
 from kg.io.files import digest
+from recall.channels.registry import channel_class
 from recall.config.deployment import RefreshConfig
 from recall.config.search_space import CHANNELS, Range
 from recall.config.sections import LIGHTGCN
@@ -16,7 +17,7 @@ MODEL = f"{CHANNELS}.{LIGHTGCN}"
 
 
 def search_spaces(config: RefreshConfig, prepared: Prepared) -> dict[str, dict[str, Range]]:
-    """The hyper-parameters of each search with their ranges; LightGCN comes last, the others are quick.
+    """The hyper-parameters of each search with their ranges; trained channels come last, the others are quick.
 
     Built-in ranges of hyper-parameters that would change nothing on this graph are left out.
 
@@ -36,19 +37,20 @@ def search_spaces(config: RefreshConfig, prepared: Prepared) -> dict[str, dict[s
             spaces.setdefault(channel, {})[name] = values
     if not spaces:
         raise ConfigError("tune.keep leaves nothing to search that would change anything on this graph")
-    return dict(sorted(spaces.items(), key=lambda entry: entry[0] == LIGHTGCN))
+    return dict(sorted(spaces.items(), key=lambda entry: channel_class(entry[0]).capabilities.trained))
 
 
 def _without_effect(space: Mapping[str, Range], config: RefreshConfig, prepared: Prepared) -> Iterator[str]:
     """Names of hyper-parameters that change nothing, given the configuration and the graph."""
-    relations = chosen_relations(prepared.view, config.model.relations)
+    model = config.channels.lightgcn
+    relations = chosen_relations(prepared.view, model.relations)
     # With cold_items, training uses neither relations nor texts, and no vector of an item with interactions does.
-    only_cold = config.model.knowledge == "cold_items" and f"{MODEL}.knowledge" not in space
+    only_cold = model.knowledge == "cold_items" and f"{MODEL}.knowledge" not in space
     if only_cold or (len(relations) == 1 and f"{MODEL}.relations" not in space):
         yield from (f"{MODEL}.interaction_weight", f"{MODEL}.knowledge_degree")
-    if only_cold or (not (len(prepared.features) and config.model.text) and f"{MODEL}.text" not in space):
+    if only_cold or (not (len(prepared.features) and model.text) and f"{MODEL}.text" not in space):
         yield f"{MODEL}.text_scale"
-    if config.training.loss == "bpr" and f"{MODEL}.training.loss" not in space:
+    if model.training.loss == "bpr" and f"{MODEL}.training.loss" not in space:
         yield f"{MODEL}.training.temperature"
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gnn.device import is_memory_full
-from kg.errors import ArtifactError, ConfigError, TrainingError
+from kg.errors import ArtifactError, ConfigError, GateError, TrainingError
 from recall.config.search_space import Range, as_choice, distribution
 
 if TYPE_CHECKING:  # an extra, imported where it is used
@@ -125,8 +125,8 @@ class Study:
 
         Args:
             work: takes the drawn values, and a function to call with all validations so far after each validation: an
-                exception that this raises ends the trial, which is given up. A TrainingError, a ConfigError or a full
-                memory is a failure of the trial; any other error is the caller's.
+                exception that this raises ends the trial, which is given up. A TrainingError, a GateError, a ConfigError or
+                a full memory is a failure of the trial; any other error is the caller's.
         """
         from optuna import TrialPruned
         from optuna.trial import TrialState
@@ -140,7 +140,7 @@ class Study:
         except TrialPruned:
             pass
         except Exception as error:
-            if not (isinstance(error, TrainingError | ConfigError) or is_memory_full(error)):
+            if not (isinstance(error, TrainingError | GateError | ConfigError) or is_memory_full(error)):
                 raise
             facts["error"] = "the memory was full" if is_memory_full(error) else str(error)
         else:

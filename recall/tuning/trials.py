@@ -10,21 +10,20 @@ from typing import Any
 
 from gnn.evaluation.held_out import Group, user_groups
 from gnn.evaluation.validation import Validation
-from gnn.graph.fit import fit
 from gnn.training.context import RunContext
 from kg.errors import InvalidDataError
 from kg.io.files import remove_trees
 from kg.progress import Progress, Task
-from recall.channels.settings import make_channel
+from kg.settings import Settings
+from recall.channels.registry import channel_class
 from recall.config.deployment import RefreshConfig
 from recall.config.search_space import CHANNELS
-from recall.config.sections import LIGHTGCN
+from recall.index.item_index import IndexConfig
 from recall.jobs.prepare import Prepared
 from recall.pipeline import Pipeline
-from recall.quality.assess import exact_pipeline, single
+from recall.quality.assess import single
 from recall.quality.measure import measure
 from recall.runs.studies import TRAINING
-from recall.tuning.spaces import MODEL
 from recall.tuning.study import History, Outcome, Study
 
 ALWAYS_MEASURED = ("recall", "ndcg")
@@ -47,25 +46,24 @@ class Trials:
         with progress.task(f"trials of {name}", total=max(trials, ended)) as task:
             task.advance(ended)
             for number in range(ended + 1, trials + 1):
-                trial_progress = _TrialProgress(task, f"trial {number}")
-                if name == LIGHTGCN:
-                    study.run(partial(self._model, trial_progress))
-                    remove_trees([self.folder / TRAINING])
-                else:
-                    study.run(partial(self._channel, name))
+                study.run(partial(self._trial, name, _TrialProgress(task, f"trial {number}")))
+                remove_trees([self.folder / TRAINING])
                 task.advance()
 
-    def _model(
-        self, progress: Progress, settings: Mapping[str, Any], on_validation: Callable[[History], None]
+    def _trial(
+        self, name: str, progress: Progress, settings: Mapping[str, Any], on_validation: Callable[[History], None]
     ) -> Outcome:
         checkpoints = self.folder / TRAINING
         checkpoints.mkdir(parents=True, exist_ok=True)
-        embeddings = fit(
+        section = f"{CHANNELS}.{name}."
+        values = {parameter.removeprefix(section): value for parameter, value in settings.items()}
+        channel = channel_class(name)(with_values(getattr(self.config.channels, name), values))
+        pipeline = single(
+            channel,
             self.prepared.view,
-            self.config.model.changed(**_of_section(MODEL, settings)),
-            self.config.training.changed(**_of_section(f"{MODEL}.training", settings)),
             features=self.prepared.features,
             validation=self.validation,
+            index=IndexConfig(exact_up_to=len(self.prepared.graph.items)),
             context=RunContext(
                 device=self.config.device,
                 seed=self.config.seed,
@@ -74,15 +72,7 @@ class Trials:
                 on_validation=on_validation,
             ),
         )
-        return self._measure(exact_pipeline(embeddings, self.prepared.view), steps=embeddings.facts["steps"])
-
-    def _channel(self, name: str, settings: Mapping[str, Any], _: Callable[[History], None]) -> Outcome:
-        configured = getattr(self.config.channels, name)
-        channels = self.config.channels.changed(
-            **{name: configured.changed(**_of_section(f"{CHANNELS}.{name}", settings))}
-        )
-        channel = make_channel(channels, name)
-        return self._measure(single(channel, self.prepared.view, features=self.prepared.features))
+        return self._measure(pipeline, steps=channel.recipe.get("steps"))
 
     def _measure(self, pipeline: Pipeline, *, steps: int | None = None) -> Outcome:
         metric, k = self.config.tune.metric, self.config.tune.k
@@ -128,10 +118,19 @@ def _validation_part(config: RefreshConfig, prepared: Prepared) -> tuple[Group, 
     return group, validation
 
 
-def _of_section(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of one section, by their names in it."""
-    return {
-        name.removeprefix(f"{section}."): value
-        for name, value in settings.items()
-        if name.rpartition(".")[0] == section
-    }
+def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """A copy of settings with some values changed.
+
+    Args:
+        settings: of a channel.
+        values: name -> value; one of a section within by both names, "training.temperature".
+
+    Raises:
+        ConfigError: a value is not allowed.
+    """
+    changes = {name: value for name, value in values.items() if "." not in name}
+    for section in dict.fromkeys(name.partition(".")[0] for name in values if "." in name):
+        prefix = f"{section}."
+        inner = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+        changes[section] = with_values(getattr(settings, section), inner)
+    return settings.changed(**changes)

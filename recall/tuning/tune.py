@@ -90,16 +90,18 @@ def tune(
             runner = Trials(config, prepared, folder)
             searches = []
             for name, space in search_spaces(config, prepared).items():
+                training = getattr(getattr(config.channels, name), "training", None)
+                max_steps = None if training is None else training.max_steps
                 study = Study(
                     storage,
                     f"{name} {fingerprint(config, name, space)[:16]}",
                     space,
                     {parameter: attrgetter(parameter)(config) for parameter in space},
                     seed=config.seed,
-                    warm_up=config.training.max_steps // WARM_UP,
+                    warm_up=(max_steps or 0) // WARM_UP,
                 )
                 runner.run(name, study, trials, progress)
-                searches.append(Search.of(name, study.ended()))
+                searches.append(Search.of(name, study.ended(), max_steps=max_steps))
         inputs.drop_snapshot()
         remove_trees(unfinished_work(folder))
     metric_name = f"{config.tune.metric}@{config.tune.k}"
@@ -116,7 +118,6 @@ def tune(
         searches=tuple(searches),
         study=folder,
         out=target,
-        max_steps=config.training.max_steps,
     )
 
 

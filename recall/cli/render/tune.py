@@ -60,10 +60,10 @@ def _print_search(search: Search, result: TuneResult, *, console: Console) -> No
     for trial in search.trials:
         if trial.error is not None:
             console.print(Text(f"trial {trial.number} failed: {trial.error}", style="yellow"), soft_wrap=True)
-    if search.best.steps == result.max_steps:
+    if search.max_steps is not None and search.best.steps == search.max_steps:
         console.print(
             Text(
-                f"the best trial took all steps: raise channels.lightgcn.training.max_steps = {result.max_steps}",
+                f"the best trial took all steps: raise channels.{search.name}.training.max_steps = {search.max_steps}",
                 style="yellow",
             ),
             soft_wrap=True,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gnn.graph.fit
 from gnn.graph.fit import fit
 from gnn.training.context import RunContext
 from kg.errors import TrainingError
@@ -154,16 +155,14 @@ def test_a_trial_that_diverges_failed_and_the_others_go_on(searchable: Path, tmp
 
 
 def test_a_full_memory_fails_one_trial(searchable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import recall.tuning.trials
-
-    real = recall.tuning.trials.fit
+    real = gnn.graph.fit.fit
 
     def greedy(graph: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         if model.dim == 4:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate too much")
         return real(graph, model, *args, **kwargs)
 
-    monkeypatch.setattr(recall.tuning.trials, "fit", greedy)
+    monkeypatch.setattr(gnn.graph.fit, "fit", greedy)
     result = tune(copy(searchable, tmp_path / "copy"), trials=6)[LIGHTGCN]
     small = [trial for trial in result.trials if trial.settings["channels.lightgcn.dim"] == 4]
     assert small
@@ -173,9 +172,24 @@ def test_a_full_memory_fails_one_trial(searchable: Path, tmp_path: Path, monkeyp
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr(recall.tuning.trials, "fit", broken)
+    monkeypatch.setattr(gnn.graph.fit, "fit", broken)
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         tune(copy(searchable, tmp_path / "other"), trials=1)
+
+
+def test_any_channel_with_a_training_is_searched(searchable: Path, tmp_path: Path) -> None:
+    text = "[pipeline]\nchannels = ['lightgcn', 'gcn']\n[channels.gcn]\ndim = 8\n[channels.gcn.training]\n"
+    text += "max_steps = 4\neval_every = 2\n[tune.channels.gcn]\ndim = [4, 8]\n[tune.channels.gcn.training]\n"
+    config = copy(searchable, tmp_path / "copy", text=text + "batch_size = [32, 64]\n")
+    result = tune(config, trials=3)
+    assert {search.name for search in result.searches} == {LIGHTGCN, "gcn"}
+    search = result["gcn"]
+    assert set(search.configured.settings) == {"channels.gcn.dim", "channels.gcn.training.batch_size"}
+    assert {trial.steps for trial in search.trials} <= {2, 4, None}
+    assert (search.max_steps, result[LIGHTGCN].max_steps) == (4, 6)
+    best = load_config(result.out).channels.gcn
+    assert best.dim == search.best.settings["channels.gcn.dim"]
+    assert best.training.batch_size == search.best.settings["channels.gcn.training.batch_size"]
 
 
 def test_when_no_trial_finishes_nothing_is_written(searchable: Path, tmp_path: Path) -> None:
