@@ -125,8 +125,8 @@ class Study:
 
         Args:
             work: takes the drawn values, and a function to call with all validations so far after each validation: an
-                exception that this raises ends the trial, which is given up. A TrainingError, GateError or ConfigError, or a
-                full memory, is a failure of the trial; any other error is the caller's.
+                exception that this raises ends the trial, which is given up. TrainingError, GateError, ConfigError and
+                a full memory are failures of the trial; any other error is that of the caller.
         """
         from optuna import TrialPruned
         from optuna.trial import TrialState
