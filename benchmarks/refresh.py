@@ -122,7 +122,7 @@ def _run(config: Path, *flags: str) -> dict[str, Any]:
         "peak MB": round(SummaryLog(load_config(config).runs_folder).read()[-1]["peak_memory_bytes"] / 1e6, 1),
     }
     if outcome["status"] != "unchanged":
-        row |= {"kind": report["kind"], "steps": report["training"]["evaluation"]["steps"]}
+        row |= {"kind": report["kind"], "steps": report["training"]["lightgcn"]["evaluation"]["steps"]}
         changed = report["changes"]
         row["changed"] = None if changed is None else changed["shares"]["interactions"]
         row["stages"] = report["timings"]

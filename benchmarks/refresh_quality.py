@@ -29,8 +29,8 @@ from kg.lineage import Lineage
 from kg.vocabulary import stable_hash
 from recall.channels import Popularity
 from recall.config.deployment import RefreshConfig, load_config
+from recall.jobs.base import continued_config
 from recall.jobs.plan import Plan, Reference
-from recall.jobs.stages import warm_training
 from recall.quality.assess import exact_pipeline, single
 from recall.quality.measure import rank_group
 
@@ -86,10 +86,12 @@ class Bench:
     def warm(
         self, part: Part, base: Embeddings, reference: Embeddings, seed: int, *, still: bool = False
     ) -> Embeddings:
-        """As `recall.jobs.stages` trains an incremental run; `still`: matched and placed, and no step taken."""
-        steps = Reference(run="", steps=reference.facts["steps"])
+        """As `recall.jobs.base` has an incremental run; `still`: matched and placed, and no step taken."""
+        steps = Reference(run="", steps={"lightgcn": reference.facts["steps"]})
         plan = Plan(kind="incremental", reasons=("",), generation=1, reference=steps)
-        training = warm_training(self.config, plan, beta=base.beta, prior=base.prior)
+        recipe = {"beta": base.beta, "prior": base.prior}
+        channel = self.config.channels.lightgcn
+        training: TrainingConfig = continued_config(channel, self.config.refresh, plan, "lightgcn", recipe).training
         if still:
             training = training.changed(max_steps=1, learning_rate=1e-30)
         return self._fit(part, training, seed, start=base)

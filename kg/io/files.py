@@ -23,7 +23,7 @@ from typing import Any
 from kg.errors import ArtifactError
 
 MANIFEST = "MANIFEST.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.work)?")
 
 
@@ -141,11 +141,7 @@ def verify_manifest(folder: Path) -> dict[str, Any]:
     # The digest comes first: a flipped byte can make a number infinite, which nobody writes.
     if digest(body) != manifest.get("digest") or (folder / MANIFEST).read_bytes() != _json_text(manifest).encode():
         raise ArtifactError(f"{folder / MANIFEST} is damaged: its own digest does not match")
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise ArtifactError(
-            f"{folder} has format version {manifest.get('format_version')}, this graphrecall reads {FORMAT_VERSION}: "
-            "run the refresh again with this version"
-        )
+    check_format(manifest, folder)
     present = {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
@@ -162,6 +158,22 @@ def verify_manifest(folder: Path) -> dict[str, Any]:
         if checksum(folder / name) != expected:
             raise ArtifactError(f"{folder / name} is damaged: its checksum differs from the manifest's")
     return manifest
+
+
+def check_format(manifest: dict[str, Any], folder: Path) -> None:
+    """Make sure that a folder is of the format version of this library.
+
+    Raises:
+        ArtifactError: it is of another; the message says how to make the run anew.
+    """
+    version = manifest.get("format_version")
+    if version is None:
+        raise ArtifactError(f"{folder / MANIFEST} is damaged: it has no format version")
+    if version != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{folder} is of format version {version}, this graphrecall reads {FORMAT_VERSION}: make a new run with "
+            "`graphrecall refresh CONFIG.toml`"
+        )
 
 
 def digest(body: dict[str, Any]) -> str:

@@ -96,6 +96,16 @@ def channel_class(name: str) -> type[Channel]:
     return entry.kind
 
 
+def package_of(name: str) -> str:
+    """The package that has the channel of a name.
+
+    Raises:
+        ConfigError: see `channel_class`.
+    """
+    channel_class(name)
+    return _all()[name][0].package
+
+
 def registered() -> dict[str, type[Channel]]:
     """All kinds of channels that can be used, by name."""
     return {

@@ -25,7 +25,8 @@ from gnn.graph.warm_start import Parameters
 from gnn.text.features import TextFeatures
 from ingest.people import FORGOTTEN_USERS, WHY_LEFT_OUT
 from kg import KnowledgeGraph
-from kg.errors import StoreError
+from kg.errors import ArtifactError, StoreError
+from kg.history import InteractionHistory
 from kg.io.files import MANIFEST, write_json, write_manifest
 from kg.io.graph_folder import load_graph, save_graph
 from kg.io.parquet import read_table
@@ -33,17 +34,19 @@ from kg.lineage import Lineage
 from kg.privacy.users import without_users
 from kg.progress import SILENT, Progress
 from kg.stores.embedded.build import build_store
-from recall.channels import LightGCNChannel
+from kg.topology.adjacency import Adjacency
+from recall.channels.vectors import VectorChannel
 from recall.config.deployment import RefreshConfig, parse_config
-from recall.contracts import LoadData
-from recall.jobs.fit_channels import keep_channels
-from recall.jobs.prepare import Prepared
+from recall.contracts import Channel, FitData, LoadData
+from recall.index.item_index import IndexConfig
 from recall.ops.html_report import NAME as PAGE
 from recall.ops.html_report import write_html
-from recall.quality.assess import exact_channel, read_split, write_split
+from recall.quality.assess import read_split, write_split
 from recall.runs.config import read_config
 from recall.runs.layout import RunLayout
+from recall.runs.pipeline_file import SavedPipeline
 from recall.runs.report import Finding, GraphCounts, IndexReport, Quality, Report
+from recall.serve.loading import channel_kinds, vector_models
 
 _log = logging.getLogger(__name__)
 
@@ -129,6 +132,7 @@ def without(
         report = report.changed(quality=_with_forgotten(report.quality, len(gone)), **facts)
     else:
         shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns(MANIFEST))
+    trained = any(channel.kind == "models" for channel in SavedPipeline.load(run).channels.values())
     learned = set(graph.users.take(gone).to_pylist())
     if run.lineage.exists():
         table = Lineage.load(run.lineage).table
@@ -138,7 +142,7 @@ def without(
         Lineage(table.filter(pa.array(~out))).save(made.lineage)
     forgotten = {
         "on_list": on_list,
-        "weights_may_remember": report.forgotten.weights_may_remember + len(learned),
+        "weights_may_remember": report.forgotten.weights_may_remember + (len(learned) if trained else 0),
         "metrics": OF_BEFORE,
     }
     reference = report.reference
@@ -155,7 +159,8 @@ def without(
     manifest = run.manifest()
     kept = {name: value for name, value in manifest.items() if name not in ("format_version", "files", "digest")}
     write_manifest(folder, {**kept, "fingerprint": fingerprint, "made_from": run.name})
-    if lost := sorted(set(manifest["files"]) - set(made.manifest()["files"])):
+    lost = sorted(set(manifest["files"]) - set(made.manifest()["files"]))
+    if lost := [name for name in lost if not name.startswith("graph/")]:  # a table of the graph may have become empty
         _log.warning("%s: %s is of another version and was left out of the run made without users", run.name, lost)
     return made
 
@@ -169,7 +174,8 @@ class _Again:
         self.run, self.made, self.config = run, made, config
         self.before = graph
         self.after, self.kept = without_users(graph, gone)
-        self.rows = kept_rows(graph, self.kept)
+        self.features = forget_in_features(TextFeatures.load(run.features), kept_rows(graph, self.kept))
+        self.pipeline, self.kinds = SavedPipeline.load(run), channel_kinds(run)
 
     def make(self) -> dict[str, Any] | None:
         """All parts; returns what changes in the report, or None where nobody likes anything any more."""
@@ -181,39 +187,51 @@ class _Again:
         if not view.interactions.positive.any():
             return None
         save_graph(self.after, made.graph)
-        features = forget_in_features(TextFeatures.load(run.features), self.rows)
         made.features.mkdir()
-        features.save(made.features)
+        self.features.save(made.features)
         write_split(split, self.after, made.split)
-        self._model(run.evaluation_model, made.evaluation_model, old.view(self.before, "train"), view, features)
-        self._model(run.model, made.model, self.before, self.after, features)
-        report = Report.load(run)
-        prepared = Prepared(graph=self.after, features=features, split=split, view=view, quality={}, texts={})
-        for theirs, folder, model, graph in (
-            (run.evaluation_channels, made.evaluation_channels, made.evaluation_model, view),
-            (run.channels, made.channels, made.model, self.after),
-        ):
-            if theirs.is_dir():
-                weights = None if report.fusion is None else report.fusion.weights
-                channel = exact_channel(Embeddings.load(model), LoadData.of(graph))
-                keep_channels(self.config, prepared, channel, folder, graph, weights=weights)
-        data = LoadData.of(self.after)
-        channel = LightGCNChannel.of(Embeddings.load(made.model), data, index_config=self.config.index)
-        made.index.mkdir()
-        channel.index.save(made.index)
+        self._channels(old.view(self.before, "train"), view, evaluation=True)
+        indexes = self._channels(self.before, self.after, evaluation=False)
+        self.pipeline.save(made)
         if run.store.exists():
             self._store()
-        return {
-            "data": GraphCounts.model_validate(self.after.facts()),
-            "index": IndexReport(**channel.facts["index"]),
-        }
+        return {"data": GraphCounts.model_validate(self.after.facts()), "index": indexes}
 
-    def _model(
-        self, theirs: Path, folder: Path, before: KnowledgeGraph, after: KnowledgeGraph, features: TextFeatures
-    ) -> None:
-        forget_in_embeddings(Embeddings.load(theirs), before, after, self.kept, features=features).save(folder)
-        if (theirs / PARAMETERS).exists():
-            forget_in_parameters(Parameters.load(theirs, before), before, after, self.kept).save(folder)
+    def _channels(self, before: KnowledgeGraph, after: KnowledgeGraph, *, evaluation: bool) -> dict[str, IndexReport]:
+        """All channels of either kind; returns the indexes of those that have one."""
+        history = InteractionHistory.of(after)
+        history.save(self.made.history(evaluation=evaluation))
+        index = IndexConfig(exact_up_to=history.num_items) if evaluation else self.config.index
+        data = FitData(graph=after, history=history, features=self.features, index=index)
+        models = vector_models(self.run, evaluation=evaluation)
+        indexes = {}
+        for name, kind in self.kinds.items():
+            folder = self.made.artifact(self.pipeline.channels[name].kind, name, evaluation=evaluation)
+            if issubclass(kind, VectorChannel):
+                if name not in models:
+                    raise ArtifactError(f"{self.run.path} lacks its channel {name!r}: it was never finished")
+                channel: Channel = self._without_rows(kind, models[name], before, data)
+                channel.save(folder)
+                if (models[name] / PARAMETERS).exists():
+                    parameters = Parameters.load(models[name], self.before)
+                    forget_in_parameters(parameters, self.before, self.after, self.kept).save(folder)
+            else:
+                config = getattr(self.config.channels, name, None)
+                channel = kind(config).fit(replace(data, recipe=self.pipeline.channels[name].recipe))
+                channel.save(folder)
+            if "index" in channel.facts:
+                indexes[name] = IndexReport.model_validate(channel.facts["index"])
+        return indexes
+
+    def _without_rows(
+        self, kind: type[VectorChannel], folder: Path, before: KnowledgeGraph, data: FitData
+    ) -> VectorChannel:
+        """A graph model as it was trained, without the rows of those who go."""
+        embeddings = forget_in_embeddings(
+            Embeddings.load(folder), before, data.graph, self.kept, features=self.features
+        )
+        load = LoadData(graph=data.graph, history=data.history, adjacency=Adjacency.of(data.graph))
+        return kind.of(embeddings, load, index_config=data.index)
 
     def _store(self) -> None:
         try:

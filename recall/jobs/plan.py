@@ -11,6 +11,7 @@ from kg.errors import ArtifactError
 from recall.config.refresh import RefreshSettings
 from recall.runs.config import read_config
 from recall.runs.layout import RunLayout
+from recall.runs.pipeline_file import OWN, SavedPipeline
 from recall.runs.report import Reference, Report
 
 # A change there is told by the difference of the graphs.
@@ -48,9 +49,9 @@ class Plan:
         """A full run instead."""
         return Plan(kind="full", reasons=tuple(reasons))
 
-    def steps(self, settings: RefreshSettings) -> int:
-        """Steps of an incremental training, at least 1."""
-        taken = 1 if self.reference is None else self.reference.steps
+    def steps(self, settings: RefreshSettings, channel: str) -> int:
+        """Steps of an incremental training of a channel, at least 1."""
+        taken = 1 if self.reference is None else self.reference.steps.get(channel, 1)
         return max(1, round(settings.warm_share * taken))
 
 
@@ -106,7 +107,7 @@ def _reasons(
     if settings.full_after == 0:
         yield "refresh.full_after = 0 makes every run a full one"
     try:
-        report, was = Report.load(current), read_config(current)
+        report, was, pipeline = Report.load(current), read_config(current), SavedPipeline.load(current)
     except ArtifactError as error:
         yield f"the run that serves, {current.name}, cannot be continued: {error}"
         return
@@ -116,7 +117,14 @@ def _reasons(
     except ArtifactError as error:
         yield f"the run that serves is damaged: {error}"
         return
-    needed = (current.lineage, current.model / FILE, current.evaluation_model / FILE)
+    trained = [name for name, channel in pipeline.channels.items() if channel.kind == "models"]
+    if not trained:
+        yield "no channel of the run that serves is trained: there is nothing to continue"
+        return
+    needed = [current.lineage]
+    for name in trained:
+        if pipeline.channels[name].package == OWN:
+            needed += [current.artifact("models", name, evaluation=part) / FILE for part in (False, True)]
     if lacking := [str(path.relative_to(current.path)) for path in needed if not path.is_file()]:
         yield f"the run that serves, {current.name}, has no {' and no '.join(lacking)} to go on from"
     if differing := sorted(changed_keys(_parts(was, left_out), _parts(config, left_out))):

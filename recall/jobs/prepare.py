@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from kg.progress import Progress
 from recall.config.deployment import RefreshConfig
 from recall.jobs.inputs import Inputs
 from recall.jobs.runner import Stages
+from recall.runs.layout import RunLayout
 
 if TYPE_CHECKING:  # torch is imported where a text is encoded
     from gnn.evaluation.validation import Validation
@@ -42,6 +44,35 @@ class Prepared:
     quality: dict[str, Any]
     texts: dict[str, Any]
 
+    @classmethod
+    def load(cls, config: RefreshConfig, run: RunLayout, quality: dict[str, Any], texts: dict[str, Any]) -> Prepared:
+        """What `build` and `encode` left in a run, and the split of its interactions.
+
+        Args:
+            config: of the deployment.
+            run: the staged run.
+            quality: what `build` returned.
+            texts: what `encode` returned.
+
+        Raises:
+            InvalidDataError: no positive interaction is left to train on.
+        """
+        graph = load_graph(run.graph, verify=False)
+        split = split_interactions(graph, config.split)
+        if graph.interactions.positive.any() and not len(split.positives(graph, "train").values):
+            raise InvalidDataError(
+                f"split.kind = {config.split.kind!r} leaves no positive interaction to train on: give more "
+                "interactions, lower split.test and split.valid, or use another split.kind"
+            )
+        return cls(
+            graph=graph,
+            features=TextFeatures.load(run.features),
+            split=split,
+            view=split.view(graph, "train"),
+            quality=quality,
+            texts=texts,
+        )
+
     def validation(self) -> Validation | None:
         """What early stopping measures, or None where the split has no validation part with anything to find."""
         from gnn.evaluation.validation import Validation
@@ -58,56 +89,46 @@ def prepare(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, 
         inputs: what `Inputs.of` read.
         stages: keep the graph and the vectors in the layout of a run.
         cache: folder of the text vectors.
-        progress: hears of every stage.
+        progress: listener.
 
     Raises:
         InvalidDataError: the sources cannot be used, or nothing is left to train on.
         ConfigError: a relation or a text model that the configuration names is not there.
     """
     run = stages.run
+    quality = stages.do("build", run.graph, partial(build, config, inputs, run, progress))
+    texts = stages.do("encode", run.features, partial(encode, config, run, cache, progress))
+    return Prepared.load(config, run, quality, texts)
 
-    def build() -> dict[str, Any]:
-        try:
-            graph, quality = build_graph(
-                DataSettings(graph=config.graph, sources=config.sources, quality=config.quality, neo4j=config.neo4j),
-                base=config.base,
-                progress=progress,
-                now=inputs.now,
-                snapshot=inputs.snapshot,
-                people=inputs.people,
-            )
-            inputs.check()
-        except (ConfigError, InvalidDataError):
-            # What was read is no good: once the data is mended, the next attempt must not go on with it.
-            inputs.drop_snapshot()
-            raise
-        save_graph(graph, run.graph)
-        return {**quality.to_json(), "as_of": inputs.as_of}
 
-    quality = stages.do("build", run.graph, build)
-    graph = load_graph(run.graph)
-
-    def encode() -> dict[str, Any]:
-        from gnn.text.encoder import TextEncoder
-
-        encoder = TextEncoder(config.text, config.device)
-        found = encode_graph(graph, encoder, cache=TextCache(cache / "text"), progress=progress)
-        run.features.mkdir()
-        found.save(run.features)
-        return {"texts": len(found), "dim": found.dim, "model": config.text.model}
-
-    texts = stages.do("encode", run.features, encode)
-    split = split_interactions(graph, config.split)
-    if graph.interactions.positive.any() and not len(split.positives(graph, "train").values):
-        raise InvalidDataError(
-            f"split.kind = {config.split.kind!r} leaves no positive interaction to train on: give more interactions, "
-            "lower split.test and split.valid, or use another split.kind"
+def build(config: RefreshConfig, inputs: Inputs, run: RunLayout, progress: Progress) -> dict[str, Any]:
+    """Build the graph from the sources and save it; returns what was found in the sources."""
+    settings = DataSettings(graph=config.graph, sources=config.sources, quality=config.quality, neo4j=config.neo4j)
+    try:
+        graph, quality = build_graph(
+            settings,
+            base=config.base,
+            progress=progress,
+            now=inputs.now,
+            snapshot=inputs.snapshot,
+            people=inputs.people,
         )
-    return Prepared(
-        graph=graph,
-        features=TextFeatures.load(run.features),
-        split=split,
-        view=split.view(graph, "train"),
-        quality=quality,
-        texts=texts,
-    )
+        inputs.check()
+    except (ConfigError, InvalidDataError):
+        # What was read cannot be used: once the data is corrected, the next attempt must not continue with it.
+        inputs.drop_snapshot()
+        raise
+    save_graph(graph, run.graph)
+    return {**quality.to_json(), "as_of": inputs.as_of}
+
+
+def encode(config: RefreshConfig, run: RunLayout, cache: Path, progress: Progress) -> dict[str, Any]:
+    """Encode the texts of the saved graph; returns how many there are and the model."""
+    from gnn.text.encoder import TextEncoder
+
+    encoder = TextEncoder(config.text, config.device)
+    graph = load_graph(run.graph, verify=False)
+    features = encode_graph(graph, encoder, cache=TextCache(cache / "text"), progress=progress)
+    run.features.mkdir()
+    features.save(run.features)
+    return {"texts": len(features), "dim": features.dim, "model": config.text.model}

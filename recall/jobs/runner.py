@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from kg.errors import ArtifactError
 from kg.io.files import checksum, fsync, fsync_tree, read_json, remove_trees, write_json
+from kg.progress import Progress, Task
 from recall.runs.layout import RunLayout
 
 _log = logging.getLogger(__name__)
@@ -33,17 +35,18 @@ class Stages:
         if not self.run.path.is_dir():  # it was published by a refresh that was killed before the marks were gone
             remove_trees([folder / "done", self.work])
 
-    def do(self, name: str, makes: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def do(self, name: str, makes: Path | None, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Do a stage unless it is done.
 
         Args:
             name: of the stage.
-            makes: the folder it writes; what a killed attempt left there is removed first.
+            makes: the folder it writes; what a killed attempt left there is removed first. None: it only returns facts.
             work: does it; returns facts, plain data, which are kept with the mark.
 
         Returns:
             The facts.
         """
+        makes = makes if makes is not None else self.work / "nothing"
         done = self._done(name, makes)
         if done is not None:
             _log.info("stage %s was done by an earlier attempt", name)
@@ -89,3 +92,15 @@ class Stages:
 def _checksums(made: Path) -> dict[str, str]:
     """Of the files of a folder; a stage that leaves none has none."""
     return {str(path.relative_to(made)): checksum(path) for path in sorted(made.rglob("*")) if path.is_file()}
+
+
+class Renamed:
+    """A listener that sees every task under one name."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
+        self._name = name
+
+    def task(self, description: str, *, total: int | None = None) -> AbstractContextManager[Task]:
+        """See `kg.progress.Progress`."""
+        return self._progress.task(self._name, total=total)

@@ -1,55 +1,328 @@
-"""The stages that make a run: each done once, in the staging, whatever kills the process in between.
+"""The stages that make a run, in their order: each done once, whatever kills the process in between.
 
-An incremental run goes on from the run that serves: evaluation model from evaluation model, serving model from serving
-model, for a few steps; nothing that the line was ever trained on is held out. Everything that is a closed formula of
-the data (channels beside the model, index, embedded store) is made anew: that costs a small part of a training, and
-nearly every row of it depends on what changed, if only by a degree or a norm.
+An incremental run continues the run that serves: the evaluation model continues its evaluation model, the serving model
+its serving model, for a few steps; no interaction that an earlier run was trained on is held out. Everything that is a
+closed formula of the data is made anew: that costs a small part of a training, and nearly every row of it depends on
+what changed, if only by a degree or a norm.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import replace
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import numpy as np
-
-from gnn.device import resolve_device
 from gnn.distributed import ALONE, Ranks
-from gnn.graph.embeddings import Embeddings
-from gnn.graph.fit import fit
-from gnn.graph.warm_start import Parameters
-from gnn.settings import TrainingConfig
-from gnn.text.features import TextFeatures
 from gnn.training.context import RunContext
-from kg.difference import Difference
+from kg import KnowledgeGraph, Split
 from kg.errors import GateError, StoreError
+from kg.history import InteractionHistory
 from kg.io.files import read_json, remove_trees, write_json
-from kg.io.graph_folder import load_graph
 from kg.lineage import Lineage
-from kg.progress import SILENT, Progress, Task
+from kg.progress import SILENT, Progress
 from kg.stores.embedded.build import build_store
-from recall.channels import LightGCNChannel
+from recall.channels.registry import channel_class
 from recall.config.deployment import RefreshConfig
-from recall.contracts import LoadData
+from recall.contracts import FitData, LoadData
+from recall.fusion import FusionConfig
+from recall.index.item_index import IndexConfig
+from recall.jobs.base import Base, continued_config, too_much
 from recall.jobs.changes import Comparison, describe, difference_to
-from recall.jobs.fit_channels import keep_channels
 from recall.jobs.inputs import Inputs
 from recall.jobs.plan import Plan
-from recall.jobs.prepare import prepare
-from recall.jobs.runner import Stages
-from recall.quality.assess import assess, exact_channel, write_split
+from recall.jobs.prepare import Prepared, build, encode
+from recall.jobs.runner import Renamed, Stages
+from recall.jobs.weights import best_weights, check_finite
+from recall.jobs.writing import write_report
+from recall.pipeline import Pipeline
+from recall.quality.assess import assess, write_split
 from recall.runs.layout import RunLayout
-from recall.runs.report import MetricsRow, Reference, Report
-from recall.runs.versions import library_versions
-from recall.serve.loading import load_pipeline
+from recall.runs.report import Report
+from recall.serve.loading import channel_folder, load_channels
 
 FIRST = Plan(kind="full", reasons=("there is no run to go on from",))
 PLAN = "plan.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of making a run.
+
+    Attributes:
+        name: of its mark, and of its time in the report.
+        work: does it; returns facts, plain data, which later stages and the report read.
+        makes: the folder that it writes; None: it only returns facts.
+    """
+
+    name: str
+    work: Callable[[], dict[str, Any]]
+    makes: Path | None = None
+
+
+class RunMaker:
+    """Makes one run in the staging.
+
+    Attributes:
+        run: the staged run.
+        facts: what each finished stage returned, by its name.
+        trained: channels of the pipeline that have weights.
+        closed: those that are closed formulas of the data.
+    """
+
+    def __init__(
+        self,
+        config: RefreshConfig,
+        inputs: Inputs,
+        stages: Stages,
+        cache: Path,
+        *,
+        progress: Progress = SILENT,
+        ranks: Ranks = ALONE,
+        plan: Plan = FIRST,
+        current: RunLayout | None = None,
+    ) -> None:
+        """See `make_run`."""
+        self.config, self.inputs, self.runner, self.cache = config, inputs, stages, cache
+        self.progress, self.ranks, self.planned, self.current = progress, ranks, plan, current
+        self.run = stages.run
+        self.facts: dict[str, dict[str, Any]] = {}
+        self.channels = config.pipeline.channels
+        self.trained = [name for name in self.channels if channel_class(name).capabilities.trained]
+        self.closed = [name for name in self.channels if name not in self.trained]
+
+    def stages(self) -> Iterator[Stage]:
+        """All stages; each may use the files and the facts of those before it."""
+        run = self.run
+        yield Stage("build", partial(build, self.config, self.inputs, run, self.progress), run.graph)
+        yield Stage("encode", partial(encode, self.config, run, self.cache, self.progress), run.features)
+        yield Stage("compare", self.compare)
+        yield Stage("split", self.divide, run.evaluation)
+        for name in self.trained:
+            yield Stage(f"train {name} for evaluation", partial(self.train, name, True), self.folder(name, True))
+        if self.closed:
+            yield Stage(
+                "fit channels for evaluation", partial(self.fit, True), run.artifact("channels", evaluation=True)
+            )
+        if len(self.channels) > 1:
+            yield Stage("weigh channels", self.weigh)
+        yield Stage("evaluate", self.evaluate)
+        yield Stage("history", self.keep_history, run.history())
+        for name in self.trained:
+            yield Stage(f"train {name} for serving", partial(self.train, name, False), self.folder(name, False))
+        if self.closed:
+            yield Stage("fit channels for serving", partial(self.fit, False), run.artifact("channels"))
+        yield Stage("store", self.build_store, run.store.parent)
+
+    def make(self) -> Report:
+        """Do all stages that are not done, and write the report last; see `make_run`."""
+        self._drop_other_plan()
+        self.run.path.mkdir(parents=True, exist_ok=True)
+        try:
+            for stage in self.stages():
+                self.facts[stage.name] = self.runner.do(stage.name, stage.makes, stage.work)
+        except GateError:
+            write_report(self)
+            raise
+        return write_report(self)
+
+    def _drop_other_plan(self) -> None:
+        """Begin anew where an earlier attempt continued another run, or none."""
+        mark = self.runner.folder / PLAN
+        base = {"base": None if self.planned.base is None else self.planned.base.name}
+        if not mark.is_file() or read_json(mark) != base:
+            remove_trees(path for path in self.runner.folder.iterdir() if path.is_dir())
+            write_json(mark, base)
+
+    # ----------------------------------------------------------------- what the stages share, from the files and facts
+
+    def folder(self, name: str, evaluation: bool) -> Path:
+        """Where a channel of the new run lies."""
+        return channel_folder(self.run, name, evaluation=evaluation)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """Graph, text vectors and split, before the split of an incremental run keeps what earlier runs saw."""
+        return Prepared.load(self.config, self.run, self.facts["build"], self.facts["encode"])
+
+    @cached_property
+    def compared(self) -> Comparison:
+        """The new graph and sources beside those of the run that serves."""
+        return Comparison.model_validate(self.facts["compare"]["comparison"])
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan; a full run where too much changed for an incremental one."""
+        full = self.facts["compare"]["full"]
+        return self.planned.full(full) if full else self.planned
+
+    @cached_property
+    def base(self) -> Base | None:
+        """The run that an incremental run continues."""
+        return None if self.plan.base is None else Base(self.plan.base)
+
+    @cached_property
+    def parts(self) -> tuple[Split, dict[str, int]]:
+        """The part of every interaction, and how many an incremental run kept in the part of an earlier run."""
+        if self.base is None:
+            return self.prepared.split, {"train": 0, "valid": 0}
+        return self.base.lineage.keep(self.prepared.split, self.prepared.graph)
+
+    @cached_property
+    def view(self) -> KnowledgeGraph:
+        """The graph without the validation and test parts."""
+        return self.parts[0].view(self.prepared.graph, "train")
+
+    def fit_data(self, evaluation: bool) -> FitData:
+        """What channels are fitted on."""
+        graph = self.view if evaluation else self.prepared.graph
+        history = InteractionHistory.load(self.run.history(evaluation=evaluation))
+        # Metrics are of the model; an approximate index reports its recall by itself.
+        index = IndexConfig(exact_up_to=history.num_items) if evaluation else self.config.index
+        return FitData(
+            graph=graph,
+            history=history,
+            features=self.prepared.features,
+            validation=self.validated.validation() if evaluation else None,
+            index=index,
+        )
+
+    @cached_property
+    def validated(self) -> Prepared:
+        """`prepared` with the split of this run."""
+        return replace(self.prepared, split=self.parts[0], view=self.view)
+
+    def recipe(self, name: str) -> dict[str, Any]:
+        """What the fit for evaluation chose."""
+        trained = self.facts.get(f"train {name} for evaluation")
+        if trained is not None:
+            return dict(trained["recipe"])
+        closed = self.facts.get("fit channels for evaluation", {"recipes": {}})
+        return dict(closed["recipes"].get(name, {}))
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of the fusion; empty for a single channel."""
+        return dict(self.facts.get("weigh channels", {}).get("weights", {}))
+
+    def evaluation_pipeline(self) -> Pipeline:
+        """What would serve if the training part were all there is."""
+        data = self.fit_data(evaluation=True)
+        kinds = {name: channel_class(name) for name in self.channels}
+        load = LoadData.of(data.graph)
+        fusion = FusionConfig(weights=self.weights, depth=self.config.fusion.depth)
+        channels = load_channels(self.run, kinds, load, evaluation=True)
+        return Pipeline.of(data.graph, channels, fusion=fusion, history=load.history)
+
+    # ------------------------------------------------------------------------------------------------------ the stages
+
+    def compare(self) -> dict[str, Any]:
+        """Compare graph and sources with those of the run that serves."""
+        graph = self.prepared.graph
+        difference = difference_to(self.current, graph)
+        comparison = describe(self.current, self.inputs, graph, difference=difference)
+        full: list[str] = []
+        if self.planned.base is not None and difference is not None:
+            full = list(too_much(self.config, self.planned.base, difference, self.prepared.features))
+        return {"comparison": comparison.to_json(), "full": full}
+
+    def divide(self) -> dict[str, Any]:
+        """Write the part of every interaction, what this and earlier runs learn from, and the training history."""
+        split, stayed = self.parts
+        graph, before = self.prepared.graph, None if self.base is None else self.base.lineage
+        write_split(split, graph, self.run.split)
+        Lineage.of(split, graph, before=before).save(self.run.lineage)
+        InteractionHistory.of(self.view).save(self.run.history(evaluation=True))
+        return {"parts": split.counts(), "stayed": stayed}
+
+    def keep_history(self) -> dict[str, Any]:
+        """Write the history of all interactions, which the serving channels share."""
+        InteractionHistory.of(self.prepared.graph).save(self.run.history())
+        return {}
+
+    def train(self, name: str, evaluation: bool) -> dict[str, Any]:
+        """Train a channel: for evaluation on the training part, for serving on everything by the recipe found there."""
+        part = "evaluation" if evaluation else "serving"
+        folder = self.runner.work / name / part
+        folder.mkdir(parents=True, exist_ok=True)
+        context = RunContext(
+            device=self.config.device,
+            # Another seed each time: the same first batches and negatives again and again would be overfitted.
+            seed=self.config.seed + self.plan.generation,
+            progress=Renamed(self.progress, f"training {name} for {part}"),
+            checkpoints=folder,
+            log=folder / "training.jsonl",
+            ranks=self.ranks,
+        )
+        config = getattr(self.config.channels, name, None)
+        start = None
+        if self.base is not None:
+            config = continued_config(config, self.config.refresh, self.plan, name, self.base.recipe(name))
+            start = self.base.start(name, evaluation=evaluation)
+        data = replace(
+            self.fit_data(evaluation), context=context, start=start, recipe={} if evaluation else self.recipe(name)
+        )
+        channel = channel_class(name)(config).fit(data)
+        channel.save(self.folder(name, evaluation))
+        return {"recipe": dict(channel.recipe), **channel.facts}
+
+    def fit(self, evaluation: bool) -> dict[str, Any]:
+        """Fit the channels that are closed formulas."""
+        data = self.fit_data(evaluation)
+        seconds, recipes = {}, {}
+        with self.progress.task("fitting channels", total=len(self.closed)) as task:
+            for name in self.closed:
+                task.note(name)
+                began = time.monotonic()
+                config = getattr(self.config.channels, name, None)
+                recipe = {} if evaluation else self.recipe(name)
+                channel = channel_class(name)(config).fit(replace(data, recipe=recipe))
+                channel.save(self.folder(name, evaluation))
+                seconds[name], recipes[name] = round(time.monotonic() - began, 3), dict(channel.recipe)
+                task.advance()
+        return {"seconds": seconds, "recipes": recipes}
+
+    def weigh(self) -> dict[str, Any]:
+        """Choose the weights of the channels: of the base, of the configuration, or the best on the validation part."""
+        weights = (self.base.weights if self.base is not None else None) or self.config.fusion.weights
+        if not weights:
+            weights = best_weights(self.evaluation_pipeline(), self.validated, self.config.fusion.validation_users)
+        return {"weights": {name: weights[name] for name in self.channels}}
+
+    def evaluate(self) -> dict[str, Any]:
+        """Measure the channels that were fitted on the training part, and the baselines of a full run."""
+        config = self.config
+        evaluation = assess(
+            self.prepared.graph,
+            self.parts[0],
+            self.evaluation_pipeline(),
+            kind=config.split.kind,
+            ks=config.evaluation.k,
+            # They judge the recipe, which is that of the last full run.
+            baselines=config.evaluation.baselines if self.base is None else (),
+            channels=config.channels,
+            features=self.prepared.features,
+            progress=self.progress,
+        )
+        check_finite(evaluation)
+        return evaluation.to_json()
+
+    def build_store(self) -> dict[str, Any]:
+        """Build the embedded database; a run without one serves all the same, but for its Cypher."""
+        try:
+            build_store(self.run.graph, self.run.store, progress=self.progress)
+        except StoreError as error:
+            finding = {
+                "kind": "no embedded store",
+                "severity": "warning",
+                "count": 1,
+                "explanation": f"rec.cypher() and graphrecall cypher need a Neo4j for this run: {error}",
+                "examples": [],
+            }
+            return {"finding": finding}
+        return {"bytes": self.run.store.stat().st_size}
 
 
 def make_run(
@@ -63,17 +336,17 @@ def make_run(
     plan: Plan = FIRST,
     current: RunLayout | None = None,
 ) -> Report:
-    """All stages; the staged run is complete afterwards but for its manifest.
+    """Make a run, complete but for its manifest.
 
     Args:
         config: of the deployment.
         inputs: what the sources hold.
         stages: of the staging; those that are done are not done again.
         cache: folder of the text vectors.
-        progress: hears of every stage.
+        progress: listener.
         ranks: processes that share the trainings.
-        plan: whether to go on from a run. What changed can still order a full one.
-        current: the run that serves, to tell what changed since; the base of the plan, if it has one.
+        plan: whether to continue a run. What changed can still order a full one.
+        current: the run that serves, to compare with; the base of the plan, if it has one.
 
     Returns:
         The report, which is in the staged run as well.
@@ -82,299 +355,6 @@ def make_run(
         InvalidDataError: the sources cannot be used.
         ConfigError: the device, a relation or a file that the configuration names is not there.
         TrainingError: training diverged.
-        GateError: a vector or a metric is no number. What is finished of the run is there, with a report.
+        GateError: a vector or a metric is not finite. What is finished of the run is there, with a report.
     """
-    run = stages.run
-    _same_plan(stages, plan)
-    stages.run.path.mkdir(parents=True, exist_ok=True)
-    prepared = prepare(config, inputs, stages, cache, progress)
-    graph, features = prepared.graph, prepared.features
-
-    def compare() -> dict[str, Any]:
-        difference = difference_to(current, graph)
-        comparison = describe(current, inputs, graph, difference=difference)
-        full: list[str] = []
-        if plan.base is not None and difference is not None:
-            full = list(_too_much(config, plan.base, difference, features))
-        return {"comparison": comparison.to_json(), "full": full}
-
-    facts = stages.do("compare", stages.work / "nothing", compare)
-    compared = Comparison.model_validate(facts["comparison"])
-    if facts["full"]:
-        plan = plan.full(facts["full"])
-    base = None if plan.base is None else _Base(plan.base, config, plan)
-    known, stayed = None, {"train": 0, "valid": 0}
-    if base is not None:
-        known = Lineage.load(base.run.lineage)
-        split, stayed = known.keep(prepared.split, graph)
-        prepared = replace(prepared, split=split, view=split.view(graph, "train"))
-    split, view = prepared.split, prepared.view
-    trained: dict[str, Any] = {}
-    weights: dict[str, float] | None = None
-    measured: dict[str, Any] = {"k": config.evaluation.k, "split": split.counts(), "serves": None, "metrics": []}
-    indexed: dict[str, Any] | None = None
-    quality = prepared.quality
-
-    def tell() -> Report:
-        """Write the configuration and the report of what is there by now."""
-        reference = plan.reference
-        if reference is None:
-            reference = Reference(run="", steps=trained["evaluation"]["steps"])
-        report = {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "fingerprint": inputs.fingerprint,
-            **plan.to_json(),
-            "reference": reference.to_json(),
-            "sources": compared.sources,
-            "changes": compared.changes,
-            "stayed_known": stayed,
-            "data": graph.facts(),
-            "quality": quality,
-            "forgotten": inputs.forgotten(plan.base),
-            "texts": prepared.texts,
-            "training": trained,
-            "fusion": None if weights is None else {"weights": weights},
-            "evaluation": measured,
-            "timings": stages.timings,
-            "seed": config.seed,
-            "device": str(resolve_device(config.device)),
-            "index": indexed,
-            "versions": library_versions(),
-        }
-        write_json(run.config, inputs.kept_config(config))
-        made = Report.model_validate(report)
-        made.save(run)
-        return made
-
-    def refuse(reason: str) -> NoReturn:
-        tell()
-        raise GateError(reason)
-
-    def train_for_evaluation() -> dict[str, Any]:
-        write_split(split, graph, run.split)
-        Lineage.of(split, graph, before=known).save(run.lineage)
-        found = fit(
-            view,
-            config.model,
-            config.training if base is None else base.training,
-            features=features,
-            # A split without a validation part trains to the last step.
-            validation=prepared.validation(),
-            start=None if base is None else base.parameters(base.run.evaluation_model),
-            context=_context(
-                config, stages.work / "evaluation", _Named(progress, "training for evaluation"), ranks, plan
-            ),
-        )
-        _save_model(found, run.evaluation_model)
-        return _training_facts(found)
-
-    trained["evaluation"] = stages.do("train for evaluation", run.evaluation_model.parent, train_for_evaluation)
-
-    if config.fused:
-
-        def fit_channels_for_evaluation() -> dict[str, Any]:
-            model = exact_channel(_load_model(run.evaluation_model, refuse), LoadData.of(view))
-            before = None if base is None else base.weights
-            return keep_channels(
-                config, prepared, model, run.evaluation_channels, view, weights=before, progress=progress
-            )
-
-        found = stages.do("fit channels for evaluation", run.evaluation_channels, fit_channels_for_evaluation)
-        weights = found["weights"]
-
-    def evaluate() -> dict[str, Any]:
-        data = LoadData.of(view)
-        model = exact_channel(_load_model(run.evaluation_model, refuse), data)
-        evaluation = assess(
-            graph,
-            split,
-            load_pipeline(run.evaluation_channels, model, data),
-            model,
-            kind=config.split.kind,
-            ks=config.evaluation.k,
-            # They are there to judge the recipe by, which is the one of the last full run.
-            baselines=config.evaluation.baselines if base is None else (),
-            channels=config.channels,
-            features=features,
-            progress=progress,
-        )
-        _check_numbers(evaluation.metrics, refuse)
-        return evaluation.to_json()
-
-    measured = stages.do("evaluate", stages.work / "nothing", evaluate)
-
-    def train_for_serving() -> dict[str, Any]:
-        found = fit(
-            graph,
-            config.model,
-            config.training if base is None else base.training,
-            features=features,
-            steps=trained["evaluation"]["steps"],
-            beta=trained["evaluation"]["beta"],
-            prior=trained["evaluation"]["prior"],
-            cold_scale=trained["evaluation"].get("cold_items", {}).get("scale"),
-            start=None if base is None else base.parameters(base.run.model),
-            context=_context(config, stages.work / "serving", _Named(progress, "training for serving"), ranks, plan),
-        )
-        _save_model(found, run.model)
-        return _training_facts(found)
-
-    trained["serving"] = stages.do("train for serving", run.model, train_for_serving)
-
-    if weights is not None:
-
-        def fit_channels_for_serving() -> dict[str, Any]:
-            model = exact_channel(_load_model(run.model, refuse), LoadData.of(graph))
-            return keep_channels(config, prepared, model, run.channels, graph, weights=weights, progress=progress)
-
-        stages.do("fit channels for serving", run.channels, fit_channels_for_serving)
-
-    def index() -> dict[str, Any]:
-        data = LoadData.of(graph)
-        channel = LightGCNChannel.of(_load_model(run.model, refuse), data, index_config=config.index)
-        run.index.mkdir()
-        channel.index.save(run.index)
-        facts: dict[str, Any] = channel.facts["index"]
-        return facts
-
-    indexed = stages.do("index", run.index, index)
-
-    def store() -> dict[str, Any]:
-        try:
-            build_store(run.graph, run.store, progress=progress)
-        except StoreError as error:
-            return {"finding": _finding(error)}
-        return {"bytes": run.store.stat().st_size}
-
-    stored = stages.do("store", run.store.parent, store)
-    if "finding" in stored:
-        quality = {**quality, "findings": [*quality["findings"], stored["finding"]]}
-    if compared.findings:
-        quality = {**quality, "findings": [*quality["findings"], *compared.findings]}
-    return tell()
-
-
-class _Base:
-    """The run that an incremental one goes on from.
-
-    Attributes:
-        run: its folder.
-        training: how to train on.
-        weights: of its fusion, which the new run keeps; None where it has none.
-    """
-
-    def __init__(self, run: RunLayout, config: RefreshConfig, plan: Plan) -> None:
-        self.run = run
-        report = Report.load(run)
-        training = report.training["evaluation"]
-        self.training = warm_training(config, plan, beta=training.beta, prior=training.prior)
-        self.weights = None if report.fusion is None else report.fusion.weights
-        self._graph = load_graph(run.graph)
-
-    def parameters(self, model: Path) -> Parameters:
-        """Those of one of its two models."""
-        return Parameters.load(model, self._graph)
-
-
-def warm_training(config: RefreshConfig, plan: Plan, *, beta: float, prior: float) -> TrainingConfig:
-    """How an incremental run trains.
-
-    How popularity enters the score stays as it is in the base: what is best after a few steps changes with every draw.
-
-    Args:
-        config: of the deployment.
-        plan: says how many steps.
-        beta: popularity exponent of the base.
-        prior: weight of the popularity in the base.
-    """
-    return config.training.changed(
-        max_steps=plan.steps(config.refresh),
-        learning_rate=config.refresh.warm_rate * config.training.learning_rate,
-        betas=() if prior else (beta,),
-        priors=(prior,) if prior else (),
-    )
-
-
-def _same_plan(stages: Stages, plan: Plan) -> None:
-    """Begin anew where an earlier attempt went on from another run, or from none."""
-    mark = stages.folder / PLAN
-    wanted = {"base": None if plan.base is None else plan.base.name}
-    if not mark.is_file() or read_json(mark) != wanted:
-        remove_trees(path for path in stages.folder.iterdir() if path.is_dir())
-        write_json(mark, wanted)
-
-
-def _too_much(config: RefreshConfig, base: RunLayout, found: Difference, features: TextFeatures) -> Iterator[str]:
-    """Why what changed wants a full run."""
-    if TextFeatures.load(base.features).model != features.model:
-        yield "the text model was changed"
-    for what, one in (("relations", "edges"), ("kinds of nodes", "nodes")):
-        if list(getattr(found.before, one)) != list(getattr(found.after, one)):
-            yield f"the graph has other {what}"
-    for what, share in found.shares().items():
-        if share > config.refresh.full_above:
-            yield f"{share:.1%} of the {what} changed, refresh.full_above = {config.refresh.full_above:g}"
-
-
-def _save_model(found: Embeddings, folder: Path) -> None:
-    found.save(folder)
-    if found.parameters is not None:
-        found.parameters.save(folder)
-
-
-class _Named:
-    """A listener that hears of every task under one name."""
-
-    def __init__(self, progress: Progress, name: str) -> None:
-        self._progress = progress
-        self._name = name
-
-    def task(self, description: str, *, total: int | None = None) -> AbstractContextManager[Task]:
-        return self._progress.task(self._name, total=total)
-
-
-def _context(config: RefreshConfig, folder: Path, progress: Progress, ranks: Ranks, plan: Plan) -> RunContext:
-    folder.mkdir(parents=True, exist_ok=True)
-    return RunContext(
-        device=config.device,
-        # Another one each time: the same first batches and negatives again and again would be learned by heart.
-        seed=config.seed + plan.generation,
-        progress=progress,
-        checkpoints=folder,
-        log=folder / "training.jsonl",
-        ranks=ranks,
-    )
-
-
-def _training_facts(found: Embeddings) -> dict[str, Any]:
-    """What a report tells of a training; the configurations are in config.json already."""
-    left_out = ("model_config", "training_config")
-    return {name: value for name, value in found.facts.items() if name not in left_out}
-
-
-def _finding(error: StoreError) -> dict[str, Any]:
-    """A run without an embedded store serves all the same, but for its Cypher."""
-    return {
-        "kind": "no embedded store",
-        "severity": "warning",
-        "count": 1,
-        "explanation": f"rec.cypher() and graphrecall cypher need a Neo4j for this run: {error}",
-        "examples": [],
-    }
-
-
-def _load_model(folder: Path, refuse: Callable[[str], NoReturn]) -> Embeddings:
-    """A model, unless its vectors are no numbers: parameters that are some can be too large for their sums."""
-    found = Embeddings.load(folder)
-    bad = int((~np.isfinite(found.final)).sum() + (~np.isfinite(found.index_vectors)).sum())
-    if bad:
-        which = "evaluation" if folder.parent.name == "evaluation" else "serving"
-        refuse(f"{bad:,} values of the {which} model's vectors are no numbers: lower the learning_rate of its training")
-    return found
-
-
-def _check_numbers(rows: Sequence[MetricsRow], refuse: Callable[[str], NoReturn]) -> None:
-    for row in rows:
-        bad = [name for name, value in row.metrics.items() if not math.isfinite(value)]
-        if bad:
-            refuse(f"{', '.join(bad)} of {row.ranker} for {row.group} is no number")
+    return RunMaker(config, inputs, stages, cache, progress=progress, ranks=ranks, plan=plan, current=current).make()

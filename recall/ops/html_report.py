@@ -100,7 +100,7 @@ def _content(report: Report, history: Sequence[Mapping[str, Any]]) -> dict[str, 
         "plots": {
             "runs": runs_plot(published, report),
             "rankers": rankers_plot(report.evaluation),
-            "training": training_plot(report.training.get("evaluation")),
+            "training": training_plot(next(iter(report.training.values()), None)),
             "times": times_plot(report.timings),
         },
     }

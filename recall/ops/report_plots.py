@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from recall.ops.words import duration, moment
-from recall.runs.report import EvaluationReport, Report, Training
+from recall.runs.report import EvaluationReport, Report, TrainedChannel
 
 DRAWN = ("recall", "ndcg", "coverage")
 MOST_RUNS = 40
@@ -61,9 +61,9 @@ def rankers_plot(evaluation: EvaluationReport) -> Markup | None:
     return _svg(figure, "rankers")
 
 
-def training_plot(training: Training | None) -> Markup | None:
+def training_plot(channel: TrainedChannel | None) -> Markup | None:
     """The loss and the validation metrics over the steps; None with fewer than two records of the loss."""
-    steps = [] if training is None else [record for record in training.history if "loss" in record]
+    steps = [] if channel is None else [record for record in channel.evaluation.history if "loss" in record]
     if len(steps) < 2:
         return None
     figure, axes = _figure(2.2)

@@ -26,9 +26,8 @@ from recall.quality.measure import measure
 from recall.runs.config import read_config, read_section
 from recall.runs.layout import RunLayout
 from recall.runs.report import EvaluationReport, MetricsRow
-from recall.serve.loading import load_pipeline
+from recall.serve.loading import channel_kinds, load_evaluation_pipeline
 
-MODEL = "model"
 FUSED = "fusion"
 INTERVALS = ("recall", "ndcg")
 
@@ -37,7 +36,6 @@ def assess(
     graph: KnowledgeGraph,
     split: Split,
     pipeline: Pipeline,
-    model: Channel,
     *,
     kind: str,
     ks: Sequence[int],
@@ -56,7 +54,6 @@ def assess(
         split: made for this graph.
         pipeline: what would serve, of channels fitted on the training view. Where several are fused, each is measured
             alone as well.
-        model: the trained model, fitted on the training view; it is measured also where the pipeline lacks it.
         kind: of the split, for the report.
         ks: cut-offs.
         baselines: names of channels to fit and measure too (recall.channels.settings).
@@ -73,11 +70,9 @@ def assess(
     settings = channels or ChannelsConfig()
     history = pipeline.history
     fitted: dict[str, Pipeline] = {FUSED: pipeline} if pipeline.fused else {}
-    called = {name: MODEL if channel is model else name for name, channel in pipeline.channels.items()}
-    if not pipeline.fused:
-        fitted |= {called[name]: pipeline for name in pipeline.channels}
-    fitted[MODEL] = Pipeline([model], history)
-    fitted |= {called[name]: Pipeline([channel], history) for name, channel in pipeline.channels.items()}
+    fitted |= {name: Pipeline([channel], history) for name, channel in pipeline.channels.items()}
+    serves = next(iter(fitted))
+    detailed = {serves, *(name for name, channel in pipeline.channels.items() if channel.capabilities.trained)}
     data = FitData(graph=view, history=history, features=features)
     textless = features is not None and not len(features.vectors)
     usable = [name for name in baselines if not (textless and channel_class(name).capabilities.needs_text)]
@@ -90,20 +85,21 @@ def assess(
             if ranker is None:
                 ranker = Pipeline([make_channel(settings, name).fit(data)], history)
             rows += [
-                MetricsRow.model_validate({"ranker": name, **one.summary(), **_intervals(one, name, cutoffs)})
+                MetricsRow.model_validate(
+                    {"ranker": name, **one.summary(), **(_intervals(one, cutoffs) if name in detailed else {})}
+                )
                 for one in measure(ranker, groups, trained_on=view, ks=cutoffs)
             ]
             task.advance()
     order = {group.name: number for number, group in enumerate(groups)}
     rows.sort(key=lambda row: order[row.group])
     parts: dict[str, int | str] = {"kind": kind, **split.counts(), "tie_break": TIE_BREAK}
-    return EvaluationReport(k=tuple(cutoffs), split=parts, serves=next(iter(fitted)), metrics=tuple(rows))
+    return EvaluationReport(k=tuple(cutoffs), split=parts, serves=serves, metrics=tuple(rows))
 
 
-def _intervals(found: Evaluation, name: str, ks: Sequence[int]) -> dict[str, Any]:
-    if name not in (MODEL, FUSED):
-        return {}
-    return {"intervals": {f"{metric}@{k}": list(found.interval(f"{metric}@{k}")) for k in ks for metric in INTERVALS}}
+def _intervals(evaluation: Evaluation, ks: Sequence[int]) -> dict[str, Any]:
+    names = [f"{metric}@{k}" for k in ks for metric in INTERVALS]
+    return {"intervals": {name: list(evaluation.interval(name)) for name in names}}
 
 
 def single(channel: Channel, trained_on: KnowledgeGraph, **parts: Any) -> Pipeline:
@@ -129,19 +125,10 @@ def exact_pipeline(embeddings: Embeddings, trained_on: KnowledgeGraph) -> Pipeli
     return Pipeline([exact_channel(embeddings, data)], data.history)
 
 
-def evaluation_pipeline(run: RunLayout, view: KnowledgeGraph) -> Pipeline:
-    """What a run would serve if the training part, `view`, were all there is."""
-    data = LoadData.of(view)
-    model = exact_channel(Embeddings.load(run.evaluation_model), data)
-    return load_pipeline(run.evaluation_channels, model, data)
-
-
 def evaluate_run(
     run: RunLayout, *, ks: Sequence[int] | None = None, baselines: bool = True, progress: Progress = SILENT
 ) -> EvaluationReport:
-    """Measure a published run's evaluation model, never the serving one, which has seen the test part.
-
-    Where the run fuses channels, those that it keeps of the training part are measured too, as they were published.
+    """Measure the channels of a published run that learned from the training part alone.
 
     Args:
         run: its checksums are compared first.
@@ -156,19 +143,18 @@ def evaluate_run(
     if ks is not None and min(ks, default=1) < 1:
         raise ConfigError(f"k = {min(ks)} must be at least 1")
     with run.hold():  # nobody removes it meanwhile
+        channel_kinds(run)
         run.verify()
         config = read_config(run)
         graph = load_graph(run.graph, verify=False)
         split = read_split(run.split, graph)
         view = split.view(graph, "train")
-        data = LoadData.of(view)
-        model = exact_channel(Embeddings.load(run.evaluation_model), data)
+        pipeline = load_evaluation_pipeline(run, view)
         chosen = config["evaluation"]["baselines"] if baselines else []
         return assess(
             graph,
             split,
-            load_pipeline(run.evaluation_channels, model, data),
-            model,
+            pipeline,
             kind=config["split"]["kind"],
             ks=ks or config["evaluation"]["k"],
             baselines=chosen,

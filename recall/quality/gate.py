@@ -25,6 +25,7 @@ from recall.quality.held_out import Common, Questions, RunData
 from recall.runs.config import read_config
 from recall.runs.layout import RunLayout
 from recall.runs.report import GateKind, Reading, ReadingKind, Verdict
+from recall.serve.loading import vector_models
 from recall.serve.recommender import Recommender
 
 TOP = 10
@@ -147,7 +148,7 @@ def _cut(common: Common, k: int) -> int:
 def _sound(recommender: Recommender, run: RunLayout) -> Iterator[Reading]:
     """Whether all values of the models are finite, and whether the run answers a few users as it should."""
     bad = 0
-    for folder in (run.evaluation_model, run.model):
+    for folder in (*vector_models(run, evaluation=True).values(), *vector_models(run).values()):
         model = Embeddings.load(folder)
         bad += sum(int((~np.isfinite(part)).sum()) for part in (model.final, model.item_scale, model.item_prior))
     yield Reading(

@@ -20,9 +20,10 @@ from kg.interactions import Interactions
 from kg.io.graph_folder import load_graph
 from kg.splits import PartName
 from recall.pipeline import Pipeline
-from recall.quality.assess import evaluation_pipeline, read_split
+from recall.quality.assess import read_split
 from recall.quality.measure import rank_group
 from recall.runs.layout import RunLayout
+from recall.serve.loading import load_evaluation_pipeline
 
 KNOWN: tuple[PartName, ...] = ("train", "valid")
 
@@ -60,7 +61,7 @@ class RunData:
 
     def evaluation_pipeline(self) -> Pipeline:
         """What would serve if the training part were all there is."""
-        return evaluation_pipeline(self.run, self.view)
+        return load_evaluation_pipeline(self.run, self.view)
 
 
 class Common:

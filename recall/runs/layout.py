@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kg.errors import ArtifactError
-from kg.io.files import MANIFEST, read_json, verify_manifest
+from kg.io.files import MANIFEST, check_format, read_json, verify_manifest
 from recall.runs.hold import RunHold
 
 CURRENT = "current"
@@ -75,34 +75,28 @@ class RunLayout:
         return self.path / "features"
 
     @property
-    def model(self) -> Path:
-        """The serving model's embeddings, trained on everything."""
-        return self.path / "model"
-
-    @property
-    def index(self) -> Path:
-        """The index over the serving model's items."""
-        return self.path / "index"
-
-    @property
     def store(self) -> Path:
         """The graph as an embedded database, which answers Cypher (kg.stores.embedded.store)."""
         return self.path / "store" / "graph.lbug"
 
     @property
-    def evaluation_model(self) -> Path:
-        """The evaluation model's embeddings, trained on the training part only."""
-        return self.path / "evaluation" / "model"
+    def evaluation(self) -> Path:
+        """What was learned from the training part alone, to be measured: artifacts as of the run itself."""
+        return self.path / "evaluation"
 
-    @property
-    def channels(self) -> Path:
-        """The channels fused with the serving model, fitted on everything (recall.serve.loading); not in every run."""
-        return self.path / "channels"
+    def artifact(self, kind: str, name: str = "", *, evaluation: bool = False) -> Path:
+        """Where an artifact lies.
 
-    @property
-    def evaluation_channels(self) -> Path:
-        """The same channels fitted on the training part only."""
-        return self.path / "evaluation" / "channels"
+        Args:
+            kind: "models" for trained channels, "channels" for the others, "history".
+            name: of the artifact, such as "lightgcn"; "" for the folder of all of its kind.
+            evaluation: that of the channels which learned from the training part alone.
+        """
+        return (self.evaluation if evaluation else self.path) / kind / name
+
+    def history(self, *, evaluation: bool = False) -> Path:
+        """What every user did (kg.history), shared by all channels."""
+        return self.artifact("history", evaluation=evaluation)
 
     @property
     def split(self) -> Path:
@@ -113,6 +107,11 @@ class RunLayout:
     def lineage(self) -> Path:
         """What the evaluation model and its ancestors know, Parquet (kg.lineage)."""
         return self.path / "evaluation" / "lineage.parquet"
+
+    @property
+    def pipeline(self) -> Path:
+        """The channels that serve, and their weights (recall.runs.pipeline_file)."""
+        return self.path / "pipeline.json"
 
     @property
     def report(self) -> Path:
@@ -130,6 +129,15 @@ class RunLayout:
         if not isinstance(manifest, dict):
             raise ArtifactError(f"{self.path / MANIFEST} is damaged: it holds no object")
         return manifest
+
+    def check_format(self) -> None:
+        """Make sure that this version reads the run; one that is not finished has no format yet.
+
+        Raises:
+            ArtifactError: it does not; the message says how to make another.
+        """
+        if (self.path / MANIFEST).is_file():
+            check_format(self.manifest(), self.path)
 
     def verify(self) -> dict[str, Any]:
         """Compare every file with the manifest, which is returned.

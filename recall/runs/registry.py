@@ -22,8 +22,8 @@ from pathlib import Path
 
 from kg.errors import ArtifactError, ConfigError
 from kg.io.files import (
-    FORMAT_VERSION,
     MANIFEST,
+    check_format,
     digest,
     link_or_copy,
     publish_folder,
@@ -324,9 +324,8 @@ class RunsFolder:
             created = str(manifest.get("created", ""))
             if run.path.parent.name == self.rejected_root.name:
                 refused = tuple(map(str, manifest.get("rejected", ())))
-            if manifest.get("format_version") != FORMAT_VERSION:
-                problem = f"format version {manifest.get('format_version')}, this graphrecall reads {FORMAT_VERSION}"
-            elif isinstance(found := manifest.get("metrics"), dict):
+            check_format(manifest, run.path)
+            if isinstance(found := manifest.get("metrics"), dict):
                 metrics = {str(name): float(value) for name, value in found.items()}
         except ArtifactError as error:
             problem = str(error)

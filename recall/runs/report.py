@@ -129,7 +129,7 @@ class Reference(ReportPart):
     """What the last full run came to, to which incremental runs are compared."""
 
     run: str = Field(default="", description='its id; "" in the report of that run itself, which has no name yet')
-    steps: int = Field(default=0, description="steps of its evaluation training")
+    steps: dict[str, int] = Field(default={}, description="steps of its evaluation training, by trained channel")
     lead: float | None = Field(
         default=None, description="NDCG of what it serves as a multiple of popularity's; None where it was not measured"
     )
@@ -160,6 +160,13 @@ class Training(ReportPart):
     prior: float = Field(default=0.0, description="weight of popularity that is added to the score")
     history: tuple[dict[str, Any], ...] = Field(default=(), description="loss and validation metrics by step")
     validation: dict[str, float] | None = Field(default=None, description="metrics on the validation part")
+
+
+class TrainedChannel(ReportPart):
+    """The trainings of one channel."""
+
+    evaluation: Training = Field(description="on the training part, with its steps chosen on the validation part")
+    serving: Training | None = Field(default=None, description="on everything; None where it was not finished")
 
 
 class FusionReport(ReportPart):
@@ -270,13 +277,13 @@ class Report(ReportPart):
     quality: Quality = Field(default=Quality(), description="what was found in the sources")
     forgotten: Forgotten = Field(default=Forgotten(), description="the list of forgotten users")
     texts: Texts | None = Field(default=None, description="the encoded texts")
-    training: dict[str, Training] = Field(default={}, description='"evaluation" and "serving"')
+    training: dict[str, TrainedChannel] = Field(default={}, description="by trained channel")
     fusion: FusionReport | None = Field(default=None, description="None where one channel serves")
     evaluation: EvaluationReport = Field(default=EvaluationReport(), description="metrics on the test part")
     timings: dict[str, float] = Field(default={}, description="seconds of each stage")
     seed: int = Field(default=0, description="of the configuration")
     device: str = Field(default="", description="that trained")
-    index: IndexReport | None = Field(default=None, description="None where nothing was indexed")
+    index: dict[str, IndexReport] = Field(default={}, description="by channel that serves by an index")
     versions: dict[str, str] = Field(default={}, description="of the libraries")
     gate: Verdict | None = Field(default=None, description="None until the gate has judged the run")
 
@@ -285,8 +292,9 @@ class Report(ReportPart):
         """The report of a run.
 
         Raises:
-            ArtifactError: there is none, or it is damaged.
+            ArtifactError: the run is of another format, or there is no report, or it is damaged.
         """
+        run.check_format()
         return cls.parse(read_json(run.report), str(run.report))
 
     @classmethod

@@ -20,6 +20,7 @@ from kg.io.graph_folder import load_graph
 from kg.io.parquet import write_table
 from kg.progress import SILENT, Progress
 from recall.runs.layout import RunLayout
+from recall.serve.loading import vector_models
 
 Format = Literal["parquet", "rdf", "graphml"]
 
@@ -28,6 +29,8 @@ def export_run(
     run: RunLayout, out: Path, *, formats: Sequence[Format] = ("parquet",), progress: Progress = SILENT
 ) -> dict[str, int]:
     """Write a run's embeddings and graph into a new folder, which appears whole or not at all.
+
+    The embeddings are those of the first channel that has vectors of all nodes; without one only the graph is written.
 
     Args:
         run: a published run; its checksums are compared first.
@@ -47,11 +50,12 @@ def export_run(
     with run.hold():  # nobody removes it meanwhile
         run.verify()
         graph = load_graph(run.graph, verify=False)
-        embeddings = Embeddings.load(run.model)
+        models = [Embeddings.load(folder) for folder in vector_models(run).values()]
     staging = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
         with progress.task("exporting", total=1 + len(set(formats))) as task:
-            write_embeddings(graph, embeddings, staging / "embeddings")
+            for embeddings in models[:1]:
+                write_embeddings(graph, embeddings, staging / "embeddings")
             task.advance()
             for name in dict.fromkeys(formats):
                 _write_graph(graph, staging / "graph", name)

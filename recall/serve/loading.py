@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph
 from kg.errors import ArtifactError, ConfigError
-from kg.io.files import read_json, write_json
+from kg.history import InteractionHistory
 from kg.io.graph_folder import load_graph
-from recall.channels import LightGCNChannel, channel_class
+from kg.topology.adjacency import Adjacency
+from recall.channels.registry import channel_class, package_of
 from recall.contracts import Channel, LoadData
 from recall.fusion import FusionConfig
-from recall.index.item_index import ItemIndex
 from recall.pipeline import Pipeline
 from recall.runs.config import read_section
 from recall.runs.layout import RunLayout
+from recall.runs.pipeline_file import ArtifactKind, SavedChannel, SavedPipeline
 
 if TYPE_CHECKING:
     from gnn.text.encoder import TextEncoder
 
-FUSION_FILE = "fusion.json"
-_FORMAT = 2
+EMBEDDINGS = "model.json"  # what gnn.graph.embeddings writes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +37,10 @@ class LoadedRun:
     Attributes:
         data: the graph, and what belongs to it.
         pipeline: what serves.
-        item_vectors: of the trained model, float32 (items, dim).
     """
 
     data: LoadData
     pipeline: Pipeline
-    item_vectors: npt.NDArray[np.float32] | None
 
 
 def load_run(run: RunLayout, *, verify: bool = True, graph: KnowledgeGraph | None = None) -> LoadedRun:
@@ -55,56 +52,120 @@ def load_run(run: RunLayout, *, verify: bool = True, graph: KnowledgeGraph | Non
         graph: of the run, where it is in memory already.
 
     Raises:
-        ArtifactError: the run is damaged, incomplete, or has a channel of a package that is not installed.
+        ArtifactError: the run is of another format, has a channel of a package that is not installed, is damaged or
+            incomplete.
     """
+    kinds = channel_kinds(run)
     if verify:
         run.verify()
     graph = load_graph(run.graph, verify=False) if graph is None else graph
-    data = LoadData.of(graph, encode=_RunTexts(run).encode, verify=verify)
-    model = LightGCNChannel.of(Embeddings.load(run.model), data, index=ItemIndex.load(run.index, verify=False))
-    return LoadedRun(data=data, pipeline=load_pipeline(run.channels, model, data), item_vectors=model.item_vectors)
+    data = load_data(run, graph, verify=verify)
+    return LoadedRun(data=data, pipeline=_pipeline(run, data, kinds, evaluation=False))
 
 
-def save_channels(folder: Path, pipeline: Pipeline) -> None:
-    """Write the channels of a fusion but for the trained model, each into a folder of its name, and their weights."""
-    for name, channel in pipeline.channels.items():
-        if name != LightGCNChannel.name:
-            channel.save(folder / name)
-    write_json(folder / FUSION_FILE, {"format": _FORMAT, **pipeline.fusion.model_dump()})
-
-
-def load_pipeline(folder: Path, model: Channel, data: LoadData) -> Pipeline:
-    """The pipeline of a run: the trained model alone, or what `save_channels` wrote.
+def load_data(run: RunLayout, graph: KnowledgeGraph, *, evaluation: bool = False, verify: bool = True) -> LoadData:
+    """What all channels of a run share.
 
     Args:
-        folder: of the channels beside the model; it need not exist.
-        model: the trained model, the channel "lightgcn".
-        data: what all of them were fitted on.
+        run: its folder.
+        graph: that the channels were fitted on: all of it, or for evaluation the training view.
+        evaluation: of the channels that were fitted for evaluation.
+        verify: check that every channel belongs to this graph.
 
     Raises:
-        ArtifactError: a channel is damaged, missing, or of a package that is not installed.
+        ArtifactError: the history is damaged, or of another graph.
     """
-    if not folder.is_dir():
-        return Pipeline.of(data.graph, [model], history=data.history)
-    facts = read_json(folder / FUSION_FILE)
-    if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
-        raise ArtifactError(f"{folder} holds no channels in format {_FORMAT}: run the refresh again")
-    try:
-        fusion = FusionConfig(weights=facts["weights"], depth=facts["depth"])
-    except (KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise ArtifactError(f"{folder / FUSION_FILE} is damaged: {error}") from error
-    channels = {name: model if name == model.name else _load(folder / name, data) for name in fusion.weights}
-    return Pipeline.of(data.graph, channels, fusion=fusion, history=data.history)
+    history = InteractionHistory.load(run.history(evaluation=evaluation))
+    if history.num_users != len(graph.users) or history.num_items != len(graph.items):
+        raise ArtifactError(f"{run.history(evaluation=evaluation)} belongs to another graph: run the refresh again")
+    encode = None if evaluation else _RunTexts(run).encode
+    return LoadData(graph=graph, history=history, adjacency=Adjacency.of(graph), encode=encode, verify=verify)
 
 
-def _load(folder: Path, data: LoadData) -> Channel:
-    if not folder.is_dir():
-        raise ArtifactError(f"{folder.parent} lacks the folder of its channel {folder.name!r}: run the refresh again")
+def load_evaluation_pipeline(run: RunLayout, view: KnowledgeGraph) -> Pipeline:
+    """What a run would serve if the training part were all there is.
+
+    Args:
+        run: its folder.
+        view: the graph without the validation and test parts.
+    """
+    return _pipeline(run, load_data(run, view, evaluation=True), channel_kinds(run), evaluation=True)
+
+
+def channel_kinds(run: RunLayout) -> dict[str, type[Channel]]:
+    """The kinds of the channels of a run, by name.
+
+    Raises:
+        ArtifactError: the run is of another format, or one of its channels is of a package that is not installed.
+    """
+    kinds = {}
+    for name, saved in SavedPipeline.load(run).channels.items():
+        try:
+            kinds[name] = channel_class(name)
+        except ConfigError as error:
+            raise ArtifactError(
+                f"{run.path} was made with the channel {name!r} of the package {saved.package}, which cannot be used "
+                f"here: {error}. Install {saved.package}, or make a run without that channel"
+            ) from error
+    return kinds
+
+
+def saved_pipeline(
+    names: Sequence[str], fusion: FusionConfig, recipes: Mapping[str, Mapping[str, Any]]
+) -> SavedPipeline:
+    """What pipeline.json says of channels.
+
+    Args:
+        names: of the channels.
+        fusion: weights and depth.
+        recipes: what the fit of each channel on the validation part chose.
+    """
+    channels = {
+        name: SavedChannel(kind=artifact_kind(name), package=package_of(name), recipe=dict(recipes.get(name, {})))
+        for name in names
+    }
+    return SavedPipeline(channels=channels, weights=fusion.weights, depth=fusion.depth)
+
+
+def artifact_kind(name: str) -> ArtifactKind:
+    """The kind of artifact that a channel is saved as: "models" for a trained one, else "channels"."""
+    return "models" if channel_class(name).capabilities.trained else "channels"
+
+
+def channel_folder(run: RunLayout, name: str, *, evaluation: bool = False) -> Path:
+    """Where a channel of a run lies."""
+    return run.artifact(artifact_kind(name), name, evaluation=evaluation)
+
+
+def vector_models(run: RunLayout, *, evaluation: bool = False) -> dict[str, Path]:
+    """The folders of the channels that are graph models with vectors of all nodes (gnn.graph.embeddings), by name."""
+    saved = SavedPipeline.load(run).channels
+    folders = {name: run.artifact(channel.kind, name, evaluation=evaluation) for name, channel in saved.items()}
+    return {name: folder for name, folder in folders.items() if (folder / EMBEDDINGS).is_file()}
+
+
+def load_channels(
+    run: RunLayout, kinds: Mapping[str, type[Channel]], data: LoadData, *, evaluation: bool = False
+) -> dict[str, Channel]:
+    """Channels of a run, finished or not, by name.
+
+    Args:
+        run: its folder.
+        kinds: of the channels.
+        data: what they were fitted on.
+        evaluation: those that were fitted for evaluation.
+    """
+    return {name: kind.load(channel_folder(run, name, evaluation=evaluation), data) for name, kind in kinds.items()}
+
+
+def _pipeline(run: RunLayout, data: LoadData, kinds: Mapping[str, type[Channel]], *, evaluation: bool) -> Pipeline:
+    saved = SavedPipeline.load(run)
+    channels = load_channels(run, kinds, data, evaluation=evaluation)
     try:
-        kind = channel_class(folder.name)
+        fusion = FusionConfig(weights=saved.weights, depth=saved.depth)
+        return Pipeline.of(data.graph, channels, fusion=fusion, history=data.history)
     except ConfigError as error:
-        raise ArtifactError(f"{folder} cannot be loaded: {error}; install the package that has this channel") from error
-    return kind.load(folder, data)
+        raise ArtifactError(f"{run.pipeline} is damaged: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,6 @@ class Recommender:
             loaded.data.graph,
             loaded.pipeline,
             adjacency=loaded.data.adjacency,
-            item_vectors=loaded.item_vectors,
             store=RunStore(folder) if store is None else store,
         )
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from gnn.graph.embeddings import Embeddings
 from kg import Schema
+from kg.errors import ConfigError
 from kg.progress import SILENT, Progress
 from kg.stores.neo4j.client import Neo4jStore
 from kg.stores.neo4j.write.write_back import Results, WriteBackFacts, finished, write_back
 from recall.runs.config import read_config
 from recall.runs.layout import RunLayout
+from recall.serve.loading import vector_models
 from recall.serve.recommender import Recommender
 
 K, VECTORS = 100, ("items", "users")
@@ -28,8 +30,16 @@ def results_of(
     """Everybody's candidates, and the vectors, of a run, and how the database calls users and items."""
     recommender = Recommender.load(run.path)
     graph = recommender.graph
-    embeddings = Embeddings.load(run.model)
-    every = {"items": (graph.items.ids, embeddings.items), "users": (graph.users.ids, embeddings.users)}
+    model = next(iter(vector_models(run).values()), None)
+    if model is None and vectors:
+        raise ConfigError(
+            f"no channel of {run.name} has vectors of users and items: write its candidates alone, with "
+            "write_back.vectors = []"
+        )
+    every = {}
+    if model is not None:
+        embeddings = Embeddings.load(model)
+        every = {"items": (graph.items.ids, embeddings.items), "users": (graph.users.ids, embeddings.users)}
     candidates = recommender.recommend_all(k=k, progress=progress).table
     found = Results(run=run.name, k=k, candidates=candidates, vectors={role: every[role] for role in vectors})
     return graph.schema, found

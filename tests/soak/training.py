@@ -46,7 +46,7 @@ def kill_in_training(
             marks = {mark.stem for mark in runs.staging_root.glob("*/done/*.json")}
             if not marks:
                 deployment.change(random)
-            late = "train for evaluation" in marks or bool(random.random() < 0.4)
+            late = "train lightgcn for evaluation" in marks or bool(random.random() < 0.4)
             before = {path.parent.name: step_of(path) for path in runs.staging_root.glob(f"*/work/*/{CHECKPOINT}")}
             ahead = int(random.integers(1, 3))
             code, at = start((None, ahead, KEPT % ("serving" if late else "evaluation")))

@@ -201,7 +201,7 @@ def test_a_config_of_the_first_edition_is_wrong_usage(command: Command, tmp_path
 def test_a_damaged_run_is_refused(command: Command, refreshed: RefreshResult, tmp_path: Path) -> None:
     run = tmp_path / refreshed.run.name
     shutil.copytree(refreshed.run.path, run)
-    file = run / "index" / sorted(path.name for path in (run / "index").iterdir())[0]
+    file = run / "models" / "lightgcn" / "index" / "index.faiss"
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 4
     file.write_bytes(data)
@@ -283,7 +283,7 @@ def test_evaluate_prints_any_k(command: Command, current: Path) -> None:
     assert (code, err) == (0, "")
     data = json.loads(out)
     assert data["k"] == [3, 7]
-    assert {row["ranker"] for row in data["metrics"]} == {"model"}
+    assert {row["ranker"] for row in data["metrics"]} == {"lightgcn"}
     code, out, _ = command("evaluate", current, "-k", "3")
     assert code == 0
     assert "recall@3" in out
@@ -301,7 +301,7 @@ def test_export(command: Command, current: Path, tmp_path: Path) -> None:
     assert {"embeddings/movie.parquet", "graph/nodes/movie.parquet", "graph/graph.nt", "graph/graph.graphml"} <= set(
         files
     )
-    embeddings = Embeddings.load(current / "model")
+    embeddings = Embeddings.load(current / "models" / "lightgcn")
     users, movies = pq.read_table(out / "embeddings/user.parquet"), pq.read_table(out / "embeddings/movie.parquet")
     row = Recommender.load(current).recommend(["u1"], k=1).table.to_pylist()[0]
     user = np.array(users["embedding"][users["id"].to_pylist().index("u1")].as_py())

@@ -17,11 +17,12 @@ from recall.channels import ItemKNN, ItemKNNConfig, Popularity, Spectral, Spectr
 from recall.config.deployment import load_config
 from recall.contracts import FitData, LoadData, Query
 from recall.fusion import FusionConfig
-from recall.jobs.fit_channels import keep_channels
 from recall.jobs.prepare import Prepared
 from recall.jobs.refresh import RefreshResult, refresh
+from recall.jobs.weights import best_weights
 from recall.pipeline import Pipeline
 from recall.quality.assess import evaluate_run, exact_channel, read_split
+from recall.runs.layout import RunLayout
 from recall.serve.recommender import Recommender
 
 FUSION = """
@@ -73,7 +74,7 @@ class TestRun:
         assert sum(weights.values()) == pytest.approx(1, abs=1e-3)
         evaluation = published.report.evaluation
         warm = [row.ranker for row in evaluation.metrics if row.group == "warm users"]
-        assert warm == ["fusion", "model", "item_knn", "spectral", "popularity", "content_knn"]
+        assert warm == ["fusion", "lightgcn", "item_knn", "spectral", "popularity", "content_knn"]
         assert evaluation.serves == "fusion"
         assert evaluation.metrics[0].intervals
         assert {"fit channels for evaluation", "fit channels for serving"} <= set(published.report.timings)
@@ -87,10 +88,12 @@ class TestRun:
         graph = recommender.graph
         split = read_split(published.run.split, graph)
         view = split.view(graph, "train")
-        again = fitted_again(published, view, published.run.evaluation_model)
+        again = fitted_again(published, view, published.run.artifact("models", "lightgcn", evaluation=True))
         everybody = Query.of_users(np.arange(len(graph.users)), graph.users)
         for name in ("item_knn", "spectral"):
-            kept = channel_class(name).load(published.run.evaluation_channels / name, LoadData.of(view))
+            kept = channel_class(name).load(
+                published.run.artifact("channels", evaluation=True) / name, LoadData.of(view)
+            )
             pipelines = (Pipeline([channel], again.history) for channel in (kept, again.channels[name]))
             ours, theirs = (pipeline.recommend(everybody, k=9) for pipeline in pipelines)
             assert ours.item.tolist() == theirs.item.tolist()
@@ -118,16 +121,16 @@ class TestRun:
         assert served.similar(["m1"], k=3).table.num_rows == 3
 
     def test_a_run_without_the_section_has_no_channels(self, refreshed: RefreshResult) -> None:
-        assert not refreshed.run.channels.exists()
+        assert not refreshed.run.artifact("channels").exists()
         assert refreshed.report.fusion is None
-        assert refreshed.report.evaluation.serves == "model"
+        assert refreshed.report.evaluation.serves == "lightgcn"
         assert Recommender.load(refreshed.run.path).pipeline.name == "lightgcn"
 
 
 class TestServed:
     def test_it_ranks_as_the_fusion_of_its_channels(self, published: RefreshResult, recommender) -> None:
         graph = recommender.graph
-        expected = fitted_again(published, graph, published.run.model)
+        expected = fitted_again(published, graph, published.run.artifact("models", "lightgcn"))
         everybody = Query.of_users(np.arange(len(graph.users)), graph.users)
         ours = recommender.recommend(graph.users.ids.to_pylist(), k=8).table
         theirs = expected.recommend(everybody, k=8).to_arrow(everybody.key, graph.items)
@@ -201,7 +204,7 @@ class TestServed:
         assert "interval of the fusion" in out
 
 
-def test_weights_without_anything_to_find_are_not_made_up(config: Path, published, recommender, tmp_path: Path) -> None:
+def test_weights_without_anything_to_find_are_not_made_up(published, recommender) -> None:
     graph = recommender.graph
     split = split_interactions(graph, SplitConfig(kind="per_user_time", test=0.2, valid=0.0))
     prepared = Prepared(
@@ -212,10 +215,8 @@ def test_weights_without_anything_to_find_are_not_made_up(config: Path, publishe
         quality={},
         texts={},
     )
-    model = exact_channel(Embeddings.load(published.run.evaluation_model), LoadData.of(graph))
     with pytest.raises(InvalidDataError, match="give weights"):
-        keep_channels(load_config(config), prepared, model, tmp_path / "channels", prepared.view)
-    assert not (tmp_path / "channels").exists()
+        best_weights(recommender.pipeline, prepared, 10)
 
 
 class TestDamage:
@@ -234,25 +235,29 @@ class TestDamage:
 
     def test_a_channel_that_is_gone_is_noticed_also_without_checksums(self, run: Path) -> None:
         shutil.rmtree(run / "channels" / "spectral")
-        with pytest.raises(ArtifactError, match="'spectral'"):
+        with pytest.raises(ArtifactError, match=r"channels/spectral"):
             Recommender.load(run, verify=False)
 
-    def test_a_channel_of_a_package_that_is_not_installed_is_named(self, run: Path) -> None:
-        path = run / "channels" / "fusion.json"
-        path.write_text(path.read_text().replace('"spectral"', '"walk"'))
-        (run / "channels" / "spectral").rename(run / "channels" / "walk")
-        with pytest.raises(ArtifactError, match=r"no channel 'walk'.*install the package"):
-            Recommender.load(run, verify=False)
+    def test_a_channel_of_a_package_that_is_not_installed_is_named_before_anything_else(self, run: Path) -> None:
+        path = run / "pipeline.json"
+        saved = json.loads(path.read_text())
+        channels = {**saved["channels"], "walk": {"kind": "channels", "package": "graph-walks", "recipe": {}}}
+        path.write_text(json.dumps({**saved, "channels": channels}))
+        for verify in (True, False):
+            with pytest.raises(ArtifactError, match=r"channel 'walk' of the package graph-walks.*Install graph-walks"):
+                Recommender.load(run, verify=verify)
+        with pytest.raises(ArtifactError, match=r"channel 'walk' of the package graph-walks"):
+            evaluate_run(RunLayout(run))
 
-    @pytest.mark.parametrize("content", ["[]", "{", '{"format": 1}', '{"format": 9, "weights": {}}'])
-    def test_a_damaged_head_is_told(self, run: Path, content: str) -> None:
-        (run / "channels" / "fusion.json").write_text(content)
-        with pytest.raises(ArtifactError, match=r"fusion\.json|run the refresh again"):
+    @pytest.mark.parametrize("content", ["[]", "{", '{"weights": {}}', '{"channels": {"ease": {"kind": "pickles"}}}'])
+    def test_a_damaged_pipeline_is_refused(self, run: Path, content: str) -> None:
+        (run / "pipeline.json").write_text(content)
+        with pytest.raises(ArtifactError, match=r"pipeline\.json"):
             Recommender.load(run, verify=False)
 
     @pytest.mark.parametrize("change", [{"weights": {"spectral": -1}}, {"weights": 3}, {"depth": 0}, {"depth": "x"}])
-    def test_damaged_weights_are_told(self, run: Path, change: dict) -> None:
-        path = run / "channels" / "fusion.json"
+    def test_damaged_weights_are_refused(self, run: Path, change: dict) -> None:
+        path = run / "pipeline.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
         with pytest.raises(ArtifactError, match="damaged"):
             Recommender.load(run, verify=False)

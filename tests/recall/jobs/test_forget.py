@@ -199,7 +199,7 @@ def crowded(sociable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         tune(file, trials=2, out=folder / "tuned.toml", progress=Interrupting("trials of"))
     add_ratings(file, "u2,m14,5,2000002")
     with pytest.raises(KeyboardInterrupt):
-        refresh(config, progress=Interrupting("training for serving"))
+        refresh(config, progress=Interrupting("training lightgcn for serving"))
     assert runs.staging_root.is_dir()
     return file
 

@@ -59,17 +59,19 @@ def test_it_goes_on_with_a_few_steps_and_says_from_where(config: Path) -> None:
     report = result.report
     assert (report.kind, report.base, report.generation) == ("incremental", base.name, 1)
     assert base.name in report.reasons[0]
-    taken = Report.load(base).training["evaluation"].steps
+    taken = Report.load(base).training["lightgcn"].evaluation.steps
     assert report.reference.to_json() == {
         "run": base.name,
-        "steps": taken,
+        "steps": {"lightgcn": taken},
         "lead": Report.load(base).lead(),
     }
     assert report.reference.lead > 0
-    assert report.training["serving"].steps == report.training["evaluation"].steps <= round(0.4 * taken)
+    assert (
+        report.training["lightgcn"].serving.steps == report.training["lightgcn"].evaluation.steps <= round(0.4 * taken)
+    )
     assert report.changes.base == base.name
     # The yardsticks belong to the recipe, which is that of the full run.
-    assert {row.ranker for row in report.evaluation.metrics} == {"model"}
+    assert {row.ranker for row in report.evaluation.metrics} == {"lightgcn"}
     found = Recommender.load(result.run.path)
     assert found.recommend(["new"], k=5).table.num_rows == 5
     rate(config, "u2,m24,5,2000004")
@@ -84,20 +86,20 @@ def test_each_model_descends_from_its_own_kind_and_ids_decide_which_row_is_whose
     settings(config, "warm_rate = 1e-12")  # what is trained stays as it was handed on
     rate(config, "a-first,m0,5,2000000", "a-first,m1,5,2000001")  # every position moves
     run = refresh(load_config(config)).run
-    for name in ("evaluation_model", "model"):
+    for name in (True, False):
         before, after = _rows(base, name), _rows(run, name)
         assert ("user", "a-first") in set(after) - set(before)
         assert len(before) > 30
         for who, row in before.items():
             assert np.allclose(after[who], row, atol=1e-6), (name, who)
-    evaluation, serving = _rows(run, "evaluation_model"), _rows(run, "model")
+    evaluation, serving = _rows(run, True), _rows(run, False)
     assert not all(np.allclose(evaluation[who], serving[who], atol=1e-3) for who in evaluation)
 
 
-def _rows(run: RunLayout, model: str) -> dict[tuple[str, str], Any]:
+def _rows(run: RunLayout, evaluation: bool) -> dict[tuple[str, str], Any]:
     """Free embeddings of trained nodes by type and id."""
     graph = load_graph(run.graph)
-    found = Parameters.load(getattr(run, model), graph)
+    found = Parameters.load(run.artifact("models", "lightgcn", evaluation=evaluation), graph)
     numbering = Numbering.of(graph)
     return {
         (name, one): found.tensors[FREE][numbering.span(name).start + at]
@@ -191,7 +193,7 @@ def test_a_killed_attempt_on_another_base_is_not_gone_on_with(
         with pytest.raises(KeyboardInterrupt):
             refresh(load_config(config))
     (staging,) = runs.staging_root.iterdir()
-    before = (staging / "done" / "train for serving.json").stat().st_mtime_ns
+    before = (staging / "done" / "train lightgcn for serving.json").stat().st_mtime_ns
     runs.serve(first)  # the second was taken back meanwhile
     result = refresh(load_config(config))
     assert result.report.base == first.name != second.name
@@ -203,7 +205,7 @@ def test_a_killed_attempt_on_another_base_is_not_gone_on_with(
 def test_a_damaged_base_is_followed_by_a_full_run(config: Path) -> None:
     current = RunsFolder(config.parent / "runs").current()
     assert current is not None
-    file = current.model / "parameters.safetensors"
+    file = current.artifact("models", "lightgcn") / "parameters.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
@@ -222,7 +224,7 @@ def test_fused_channels_are_fitted_anew_under_the_weights_of_the_base(config: Pa
     second = refresh(load_config(config))
     assert second.report.kind == "incremental"
     assert second.report.fusion == first.report.fusion
-    assert {row.ranker for row in second.report.evaluation.metrics} == {"fusion", "model", "item_knn"}
+    assert {row.ranker for row in second.report.evaluation.metrics} == {"fusion", "lightgcn", "item_knn"}
     found = Recommender.load(second.run.path)
     others = set(found.recommend(["u5"], k=25).table["item_id"].to_pylist())
     assert "m24" in others

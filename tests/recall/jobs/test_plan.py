@@ -15,6 +15,7 @@ from kg.io.files import MANIFEST, write_manifest
 from recall.config.refresh import RefreshSettings
 from recall.jobs.plan import Plan, plan_run
 from recall.runs.layout import RunLayout
+from recall.runs.pipeline_file import SavedChannel, SavedPipeline
 from recall.runs.report import Reading, Verdict
 
 
@@ -38,7 +39,7 @@ REPORT: dict[str, Any] = {
     "created": "2026-01-01T00:00:00+00:00",
     "fingerprint": "00000000",
     "generation": 0,
-    "reference": {"run": "", "steps": 120, "lead": None},
+    "reference": {"run": "", "steps": {"lightgcn": 120}, "lead": None},
     "versions": VERSIONS,
     "gate": gate([popularity("ndcg", 0.2, 0.1)]),
 }
@@ -53,7 +54,9 @@ def run(tmp_path: Path) -> Make:
         folder.path.mkdir(exist_ok=True)
         folder.report.write_text(json.dumps({**REPORT, **changed}))
         folder.config.write_text(json.dumps(CONFIG))
-        for path in (folder.lineage, folder.model / FILE, folder.evaluation_model / FILE):
+        SavedPipeline(channels={"lightgcn": SavedChannel(kind="models", package="graphrecall")}).save(folder)
+        folders = [folder.artifact("models", "lightgcn", evaluation=part) for part in (False, True)]
+        for path in (folder.lineage, *(model / FILE for model in folders)):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         (folder.path / MANIFEST).unlink(missing_ok=True)
@@ -86,16 +89,16 @@ def test_it_goes_on_from_the_run_that_serves_and_counts(run: Make) -> None:
     plan = planned(base)
     assert (plan.kind, plan.base, plan.generation) == ("incremental", base, 1)
     assert plan.reference is not None
-    assert (plan.reference.run, plan.reference.steps, plan.reference.lead) == (base.name, 120, 2.0)
-    assert plan.steps(RefreshSettings(warm_share=0.1)) == 12
-    assert plan.steps(RefreshSettings(warm_share=0.001)) == 1
+    assert (plan.reference.run, plan.reference.steps, plan.reference.lead) == (base.name, {"lightgcn": 120}, 2.0)
+    assert plan.steps(RefreshSettings(warm_share=0.1), "lightgcn") == 12
+    assert plan.steps(RefreshSettings(warm_share=0.001), "lightgcn") == 1
     told = plan.to_json()
     assert (told["kind"], told["base"], told["generation"]) == ("incremental", base.name, 1)
     assert json.loads(json.dumps(told)) == told
-    later = planned(run(generation=7, reference={"run": "first", "steps": 50, "lead": None}))
+    later = planned(run(generation=7, reference={"run": "first", "steps": {"lightgcn": 50}, "lead": None}))
     assert later.generation == 8
     assert later.reference is not None
-    assert (later.reference.run, later.reference.steps) == ("first", 50)
+    assert (later.reference.run, later.reference.steps) == ("first", {"lightgcn": 50})
 
 
 def test_it_is_full_when_that_is_asked_for(run: Make) -> None:
@@ -104,7 +107,7 @@ def test_it_is_full_when_that_is_asked_for(run: Make) -> None:
 
 def test_after_so_many_incremental_runs_a_full_one_is_due(run: Make) -> None:
     settings = RefreshSettings(full_after=3)
-    reference = {"run": "first", "steps": 120, "lead": 2.0}
+    reference = {"run": "first", "steps": {"lightgcn": 120}, "lead": 2.0}
     assert planned(run(generation=2, reference=reference), settings=settings).kind == "incremental"
     assert "3 incremental runs" in only_reason(planned(run(generation=3, reference=reference), settings=settings))
     assert "makes every run a full one" in only_reason(planned(run(), settings=RefreshSettings(full_after=0)))
@@ -130,7 +133,7 @@ def test_other_versions_want_a_full_run_and_are_named(run: Make) -> None:
 def test_a_line_that_drifted_below_the_limit_is_ended(run: Make) -> None:
     def line(ndcg: float, of_popularity: float, lead: float | None = 2.0) -> RunLayout:
         readings = [popularity("recall", 0.0, 1.0), popularity("ndcg", ndcg, of_popularity)]
-        reference = {"run": "first", "steps": 120, "lead": lead}
+        reference = {"run": "first", "steps": {"lightgcn": 120}, "lead": lead}
         return run(generation=2, reference=reference, gate=gate(readings))
 
     settings = RefreshSettings(full_below=0.9)
@@ -140,7 +143,7 @@ def test_a_line_that_drifted_below_the_limit_is_ended(run: Make) -> None:
     assert planned(line(0.0905, 0.05), settings=settings).kind == "incremental"
     assert planned(line(0.1, 0.0), settings=settings).kind == "incremental"
     assert planned(line(0.1, 0.1, lead=None), settings=settings).kind == "incremental"
-    nothing_read = run(generation=2, reference={"run": "first", "steps": 120, "lead": 2.0}, gate=gate([]))
+    nothing_read = run(generation=2, reference={"run": "first", "steps": {"lightgcn": 120}, "lead": 2.0}, gate=gate([]))
     assert planned(nothing_read, settings=settings).kind == "incremental"
 
 
@@ -162,11 +165,11 @@ def test_a_damaged_run_and_one_without_its_parameters_are_followed_by_a_full_one
     base.lineage.write_text("other")
     assert "lineage.parquet is damaged" in only_reason(planned(base))
     base = run()
-    (base.model / FILE).unlink()
+    (base.artifact("models", "lightgcn") / FILE).unlink()
     assert "incomplete" in only_reason(planned(base))
     (base.path / MANIFEST).unlink()
     write_manifest(base.path, {})  # as after a rewriting that left them out
-    assert f"has no model/{FILE}" in only_reason(planned(base))
+    assert f"has no models/lightgcn/{FILE}" in only_reason(planned(base))
 
 
 def test_all_reasons_are_given(run: Make) -> None:

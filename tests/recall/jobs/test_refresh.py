@@ -111,18 +111,17 @@ def test_without_any_text_there_is_no_content_knn_to_compare_with(refreshed: Ref
     graph = load_graph(run.graph)
     split = read_split(run.split, graph)
     data = LoadData.of(split.view(graph, "train"))
-    model = exact_channel(Embeddings.load(run.evaluation_model), data)
+    model = exact_channel(Embeddings.load(run.artifact("models", "lightgcn", evaluation=True)), data)
     nothing = TextFeatures(nodes=np.zeros(0, dtype=np.int64), vectors=np.zeros((0, 8), dtype=np.float32), model="")
     baselines = ("popularity", "content_knn")
     for features, rankers in (
-        (nothing, {"model", "popularity"}),
-        (TextFeatures.load(run.features), {"model", *baselines}),
+        (nothing, {"lightgcn", "popularity"}),
+        (TextFeatures.load(run.features), {"lightgcn", *baselines}),
     ):
         found = assess(
             graph,
             split,
             Pipeline([model], data.history),
-            model,
             kind="per_user_time",
             ks=(5,),
             baselines=baselines,
@@ -146,19 +145,22 @@ def test_a_run_is_complete(refreshed: RefreshResult) -> None:
     assert split.counts() == {name: report.evaluation.split[name] for name in ("train", "valid", "test")}
     assert split.temporal == "user"
     rankers = {row.ranker for row in report.evaluation.metrics}
-    assert rankers == {"model", "popularity", "item_knn", "content_knn", "spectral"}
+    assert rankers == {"lightgcn", "popularity", "item_knn", "content_knn", "spectral"}
     assert set(report.timings) == {
         "build",
         "encode",
         "compare",
-        "train for evaluation",
+        "split",
+        "train lightgcn for evaluation",
         "evaluate",
-        "train for serving",
-        "index",
+        "history",
+        "train lightgcn for serving",
         "store",
     }
     assert len(TextFeatures.load(run.features)) >= 24
-    evaluation, serving = Embeddings.load(run.evaluation_model), Embeddings.load(run.model)
+    evaluation, serving = (
+        Embeddings.load(run.artifact("models", "lightgcn", evaluation=part)) for part in (True, False)
+    )
     assert serving.facts["steps"] == evaluation.facts["steps"]
     assert (serving.beta, serving.prior) == (evaluation.beta, evaluation.prior)
     assert not np.array_equal(serving.final, evaluation.final)
@@ -198,7 +200,7 @@ def test_the_stored_evaluation_model_gives_the_reported_numbers(refreshed: Refre
     assert again.metrics == refreshed.report.evaluation.metrics
     other = evaluate_run(refreshed.run, ks=[3], baselines=False)
     assert other.k == (3,)
-    assert {row.ranker for row in other.metrics} == {"model"}
+    assert {row.ranker for row in other.metrics} == {"lightgcn"}
     assert all("recall@3" in row.metrics for row in other.metrics)
 
 
@@ -221,20 +223,15 @@ def test_killed_at_every_stage_it_goes_on_and_the_old_run_serves(
     touch_ratings(config)
     whole = copy(config, tmp_path / "whole")
     marks: dict[str, int] = {}
+    prepared = {"build", "encode", "compare", "split"}
+    measured = {*prepared, "train lightgcn for evaluation", "evaluate", "history"}
+    trained = {*measured, "train lightgcn for serving"}
     stages = [
         ("encoding texts", 0, {"build"}),
-        ("training for evaluation", 1, {"build", "encode", "compare"}),
-        ("training for serving", 1, {"build", "encode", "compare", "train for evaluation", "evaluate"}),
-        (
-            "building the embedded store",
-            2,
-            {"build", "encode", "compare", "train for evaluation", "evaluate", "train for serving", "index"},
-        ),
-        (
-            "checking the new run",
-            0,
-            {"build", "encode", "compare", "train for evaluation", "evaluate", "train for serving", "index", "store"},
-        ),
+        ("training lightgcn for evaluation", 1, prepared),
+        ("training lightgcn for serving", 1, measured),
+        ("building the embedded store", 2, trained),
+        ("checking the new run", 0, {*trained, "store"}),
     ]
     shutil.rmtree(runs.cache)
     for when, after, done in stages:
@@ -257,8 +254,9 @@ def test_killed_at_every_stage_it_goes_on_and_the_old_run_serves(
     # The same as without any kill.
     clean = refresh(load_config(whole))
     assert clean.report.kind == result.report.kind == "incremental"
-    assert np.allclose(Embeddings.load(clean.run.model).final, Embeddings.load(result.run.model).final, atol=1e-6)
-    assert clean.report.training["serving"].steps == result.report.training["serving"].steps
+    made, remade = (Embeddings.load(one.run.artifact("models", "lightgcn")) for one in (clean, result))
+    assert np.allclose(made.final, remade.final, atol=1e-6)
+    assert clean.report.training["lightgcn"].serving.steps == result.report.training["lightgcn"].serving.steps
     assert len(RunsFolder(whole.parent / "runs").runs()) == 2, "runs.keep = 2"
 
 
@@ -352,7 +350,7 @@ def test_a_damaged_run_is_built_again(deployment: Path, refreshed: RefreshResult
     runs = RunsFolder(config.parent / "runs")
     damaged = runs.current()
     assert damaged is not None
-    file = damaged.model / "model.safetensors"
+    file = damaged.artifact("models", "lightgcn") / "model.safetensors"
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)

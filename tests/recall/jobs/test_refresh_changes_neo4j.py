@@ -232,12 +232,12 @@ def test_a_killed_refresh_loses_no_change_and_goes_on_with_what_it_read(
         )
 
     rate(4.25, 1)
-    for when in ("read changed relationships", "write changed pages", "training for serving"):
+    for when in ("read changed relationships", "write changed pages", "training lightgcn for serving"):
         with pytest.raises(StopError):
             refresh(deployed, progress=Stopping(when, stop))
         assert kept(deployed) == before
     rate(4.75, 2)
-    result = refresh(deployed, progress=Stopping("training for evaluation", stop))
+    result = refresh(deployed, progress=Stopping("training lightgcn for evaluation", stop))
     assert result.status == "published"
     assert result.run is not None
     assert 4.25 in load_graph(result.run.graph).edges[RATED]["rating"].to_pylist(), "what the killed one had read"

@@ -174,7 +174,7 @@ def test_a_killed_refresh_goes_on_where_it_stopped(deployed: RefreshConfig, neo4
     assert runs.current() is None
     before = {path: path.stat().st_mtime_ns for path in (runs.staging_root / pages).glob("nodes-*")}
     with pytest.raises(StopError):
-        refresh(deployed, progress=Stopping("training for serving", stop))
+        refresh(deployed, progress=Stopping("training lightgcn for serving", stop))
     assert {path: path.stat().st_mtime_ns for path in before} == before, "pages that were read are not read again"
     assert len(left_over(runs)) == 2
     # What was read is what the run is made of: nothing half old, half new.
@@ -182,8 +182,8 @@ def test_a_killed_refresh_goes_on_where_it_stopped(deployed: RefreshConfig, neo4
     last = Stopping("", stop)
     result = refresh(deployed, progress=last)
     assert result.status == "published"
-    assert "training for evaluation" not in last.heard
-    assert "training for serving" in last.heard
+    assert "training lightgcn for evaluation" not in last.heard
+    assert "training lightgcn for serving" in last.heard
     assert 1.25 not in ratings(result.run)
     assert left_over(runs) == []
     assert 1.25 in ratings(refresh(deployed).run), "the next refresh has it"

@@ -42,7 +42,7 @@ def test_two_ranks_publish_the_run_that_one_would(
     result = json.loads(done.stdout)  # of the first rank alone
     assert result["status"] == "published"
     (run,) = (path for path in (config.parent / "runs").iterdir() if path.name == result["run"])
-    shared, alone = (Embeddings.load(folder / "model") for folder in (run, refreshed.run.path))
+    shared, alone = (Embeddings.load(folder / "models" / "lightgcn") for folder in (run, refreshed.run.path))
     assert shared.facts["steps"] == alone.facts["steps"]
     np.testing.assert_allclose(shared.final, alone.final, atol=1e-4)
     assert Recommender.load(run).recommend(["u1"], k=3).table.num_rows == 3

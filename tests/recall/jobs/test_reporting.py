@@ -85,7 +85,7 @@ def test_a_log_is_json_to_the_last_line_also_of_a_failure(command: Command, conf
     lines = [json.loads(line) for line in err.splitlines()]
     begun = [line["task"] for line in lines if line.get("event") == "task begun"]
     assert sorted(begun) == sorted(line["task"] for line in lines if line.get("event") == "task done")
-    assert "training for serving" in begun
+    assert "training lightgcn for serving" in begun
     assert (lines[-1]["event"], lines[-1]["status"]) == ("refresh", "published")
     (config.parent / "ratings.csv").unlink()
     code, out, err = command("refresh", config, "--log")

@@ -154,7 +154,7 @@ def test_a_deployment_is_refreshed_again_and_again_until_sigterm_stops_a_trainin
             if lines[-1].get("status") == "unchanged":
                 # The next one finds another configuration, which trains for days.
                 config.write_text(whole.replace("max_steps = 6", "max_steps = 10000000"))
-            if lines[-1].get("task") == "training for evaluation":
+            if lines[-1].get("task") == "training lightgcn for evaluation":
                 resident = psutil.Process(schedule.pid).memory_info().rss
                 schedule.terminate()
                 break

@@ -153,7 +153,7 @@ def test_an_incremental_run_says_what_it_stands_on(refreshed: RefreshResult) -> 
         },
     }
     rows = data["evaluation"]["metrics"]
-    data["evaluation"]["metrics"] = [row for row in rows if row["ranker"] == "model"]
+    data["evaluation"]["metrics"] = [row for row in rows if row["ranker"] == "lightgcn"]
     report = Report.parse(data)
     page = harmless(render(report, history(report, 1)))
     for part in (
@@ -238,4 +238,4 @@ def test_a_page_lies_in_every_run_and_counts_as_part_of_it(
 ) -> None:
     assert "report.html" in refreshed.run.verify()["files"]
     page = harmless((refreshed.run.path / "report.html").read_text(encoding="utf-8"))
-    assert "model" in page.texts
+    assert "lightgcn" in page.texts

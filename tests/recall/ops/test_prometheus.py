@@ -50,7 +50,9 @@ def test_the_numbers_of_a_refresh_are_read_back(refreshed: RefreshResult, tmp_pa
     assert value("run_edges", ("relation", "(user)-[rated]->(movie)")) == 16 * 12
     assert value("run_interactions") == 16 * 12
     assert value("run_info", ("run", refreshed.run.name)) == 1
-    (row,) = (row for row in refreshed.report.evaluation.metrics if (row.ranker, row.group) == ("model", "warm users"))
+    (row,) = (
+        row for row in refreshed.report.evaluation.metrics if (row.ranker, row.group) == ("lightgcn", "warm users")
+    )
     labels = (("group", "warm users"), ("metric", "recall"), ("k", "5"))
     assert value("run_metric", *labels) == row.metrics["recall@5"]
     created = datetime.fromisoformat(refreshed.report.created).timestamp()

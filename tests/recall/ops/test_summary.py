@@ -28,7 +28,7 @@ def test_a_line_tells_what_the_report_tells(refreshed: RefreshResult, tmp_path: 
     assert line["counts"] == report.data.to_json()
     assert sum(line["findings"].values()) == len(report.quality.findings)
     assert line["peak_memory_bytes"] > 10_000_000
-    rows = [row for row in report.evaluation.metrics if row.ranker == "model"]
+    rows = [row for row in report.evaluation.metrics if row.ranker == "lightgcn"]
     for row in rows:
         assert line["metrics"][row.group]["recall@5"] == row.metrics["recall@5"]
     assert line["metrics"].keys() == {row.group for row in rows}
@@ -45,7 +45,7 @@ def test_the_peak_is_not_that_of_the_process_that_started_this_one() -> None:
 def test_the_metrics_of_a_line_are_those_of_what_serves() -> None:
     rows = [
         {"ranker": "fused", "group": "warm", "users": 3, "recall@5": 0.5, "intervals": {"recall@5": [0.1, 0.9]}},
-        {"ranker": "model", "group": "warm", "users": 3, "recall@5": 0.4},
+        {"ranker": "lightgcn", "group": "warm", "users": 3, "recall@5": 0.4},
     ]
     evaluation = EvaluationReport.model_validate({"serves": "fused", "metrics": rows})
     assert evaluation.served_by_group() == {"warm": {"recall@5": 0.5}}

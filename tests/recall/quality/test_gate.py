@@ -12,21 +12,24 @@ import numpy as np
 import pytest
 
 from gnn.graph.embeddings import Embeddings
-from kg.errors import ArtifactError, ConfigError, RefreshInProgressError
+from kg.errors import ArtifactError, ConfigError, GateError, RefreshInProgressError
 from kg.io.files import MANIFEST
+from recall.channels import LightGCNChannel
 from recall.config.deployment import RefreshConfig, load_config
 from recall.config.gate import FullLimits, GateSettings
+from recall.contracts import LoadData
 from recall.jobs.decide import accept, rollback
 from recall.jobs.dry_run import dry_run
 from recall.jobs.forget import forget
 from recall.jobs.refresh import RefreshResult, refresh
-from recall.jobs.stages import _check_numbers
+from recall.jobs.weights import check_finite
 from recall.ops.summary import SummaryLog
 from recall.quality.gate import _metric, _overlap, judge
+from recall.quality.held_out import RunData
 from recall.runs.layout import RunLayout
 from recall.runs.records import Decision, RunRecord
 from recall.runs.registry import RunsFolder
-from recall.runs.report import MetricsRow, Report, Verdict
+from recall.runs.report import EvaluationReport, Report, Verdict
 from recall.serve.recommender import Recommender
 
 Command = Callable[..., tuple[int, str, str]]
@@ -84,10 +87,10 @@ def spoilt(run: RunLayout, folder: Path, model: str, change: Callable[[Embedding
     """A copy of a run whose evaluation or serving model was changed."""
     shutil.copytree(run.path, folder)
     made = RunLayout(folder)
-    place = made.evaluation_model if model == "evaluation" else made.model
+    place = made.artifact("models", "lightgcn", evaluation=model == "evaluation")
     changed = change(Embeddings.load(place))
-    shutil.rmtree(place)
-    changed.save(place)
+    graph = RunData(made).view if model == "evaluation" else RunData(made).graph
+    LightGCNChannel.of(changed, LoadData.of(graph)).save(place)
     return made
 
 
@@ -141,16 +144,10 @@ def test_a_serving_model_of_another_mind_is_rejected_where_the_lists_may_not_cha
     run = serving(tastes)
     bad = tmp_path / "bad"
     shutil.copytree(run.path, bad)
-    shutil.rmtree(bad / "model")
-    shutil.rmtree(bad / "index")
-    changed = noise(Embeddings.load(run.model))
-    changed.save(bad / "model")
-    from recall.channels import LightGCNChannel
-    from recall.contracts import LoadData
-    from recall.quality.held_out import RunData
-
-    (bad / "index").mkdir()
-    LightGCNChannel.of(changed, LoadData.of(RunData(run).graph)).index.save(bad / "index")
+    changed = noise(Embeddings.load(run.artifact("models", "lightgcn")))
+    folder = RunLayout(bad).artifact("models", "lightgcn")
+    shutil.rmtree(folder)
+    LightGCNChannel.of(changed, LoadData.of(RunData(run).graph)).save(folder)
     settings = GateSettings(k=5, full=FullLimits(top_changed=0.4))
     verdict = judge(settings, RunLayout(bad), current=run)
     assert failed(verdict) == {"top 10 changed"}
@@ -174,12 +171,12 @@ def test_vectors_that_are_no_numbers_are_noticed(tastes: Path, tmp_path: Path) -
 def test_a_run_of_a_version_that_cannot_be_read_is_no_measure(tastes: Path, tmp_path: Path) -> None:
     run = serving(tastes)
     shutil.copytree(run.path, tmp_path / "old")
-    facts = tmp_path / "old" / "model" / "model.json"
+    facts = RunLayout(tmp_path / "old").artifact("models", "lightgcn") / "model.json"
     facts.write_text(facts.read_text().replace('"cold_scale"', '"warmth"'))
     verdict = judge(GateSettings(k=5), run, current=RunLayout(tmp_path / "old"))
     assert verdict.passed
     assert verdict.kind == "first"
-    assert "lacks 'cold_scale', for another version" in str(verdict.note)
+    assert "lacks 'cold_scale': another version" in str(verdict.note)
 
 
 def test_a_metric_must_lose_much_and_not_by_chance() -> None:
@@ -317,7 +314,7 @@ def test_a_run_whose_vectors_overflow_is_kept_as_rejected_and_never_serves(
     code, out, _ = command("refresh", copied)
     words = " ".join(out.split())
     assert code == 4
-    assert "values of the evaluation model's vectors are no numbers: lower training.learning_rate" in words
+    assert "values of the vectors of lightgcn are no numbers: lower channels.lightgcn.training.learning_rate" in words
     assert "which can never serve" in words
     (rejected,) = runs.rejected()
     assert serving(copied) == before
@@ -343,11 +340,11 @@ def test_a_run_whose_vectors_overflow_is_kept_as_rejected_and_never_serves(
 
 
 def test_a_metric_that_is_no_number_is_refused() -> None:
-    reasons: list[str] = []
-    row = {"ranker": "model", "group": "warm users", "users": 3, "ndcg@5": 0.5, "novelty@5": float("nan")}
-    rows = [MetricsRow.model_validate(one) for one in ({**row, "novelty@5": 1.0}, row)]
-    _check_numbers(rows, reasons.append)  # type: ignore[arg-type]
-    assert reasons == ["novelty@5 of model for warm users is no number"]
+    row = {"ranker": "lightgcn", "group": "warm users", "users": 3, "ndcg@5": 0.5, "novelty@5": float("nan")}
+    rows = [{**row, "novelty@5": 1.0}, row]
+    check_finite(EvaluationReport.model_validate({"metrics": rows[:1]}))
+    with pytest.raises(GateError, match="novelty@5 of lightgcn for warm users is no number"):
+        check_finite(EvaluationReport.model_validate({"metrics": rows}))
 
 
 def test_what_was_rolled_back_comes_back_only_by_new_sources_or_on_demand(copied: Path, command: Command) -> None:

@@ -16,11 +16,15 @@ import recall.serve.recommender
 from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph, NodeType, RaggedArray, Relation, RelationKey
 from kg.errors import ArtifactError, ConfigError, UnknownIdError
+from kg.history import InteractionHistory
 from kg.io.files import write_json, write_manifest
 from kg.io.graph_folder import save_graph
 from recall.channels import ItemKNN, LightGCNChannel, Popularity
 from recall.contracts import CANDIDATE_SCHEMA, Candidates, FitData, LoadData, Query
+from recall.fusion import FusionConfig
 from recall.pipeline import Pipeline
+from recall.runs.layout import RunLayout
+from recall.serve.loading import saved_pipeline
 from recall.serve.recommender import Recommender
 
 RATED = RelationKey("user", "rated", "movie")
@@ -58,8 +62,10 @@ def run(graph, embeddings, tmp_path):
     folder = tmp_path / "runs" / "20260131T235959123Z-1a2b3c4d"
     folder.mkdir(parents=True)
     save_graph(graph, folder / "graph")
-    embeddings.save(folder / "model")
-    LightGCNChannel.of(embeddings, LoadData.of(graph)).index.save(folder / "index")
+    layout = RunLayout(folder)
+    LightGCNChannel.of(embeddings, LoadData.of(graph)).save(layout.artifact("models", "lightgcn"))
+    InteractionHistory.of(graph).save(layout.history())
+    saved_pipeline(["lightgcn"], FusionConfig(), {}).save(layout)
     write_json(folder / "config.json", {"text": {}})
     write_manifest(folder, {"created": "2026-01-31"})
     return folder
@@ -363,7 +369,9 @@ class TestRun:
         given = {"history": ["m1"], "attributes": {"genre": ["drama"]}}
         assert loaded.recommend_for(**given).table.equals(recommender.recommend_for(**given).table)
 
-    @pytest.mark.parametrize("name", ["model/model.safetensors", "index/index.faiss", "graph/graph.json"])
+    @pytest.mark.parametrize(
+        "name", ["models/lightgcn/model.safetensors", "models/lightgcn/index/index.faiss", "graph/graph.json"]
+    )
     def test_a_changed_byte_is_refused(self, run, name):
         path = run / name
         data = bytearray(path.read_bytes())
@@ -373,7 +381,7 @@ class TestRun:
             Recommender.load(run)
 
     def test_an_index_of_another_model_is_refused(self, run, graph, linear_model):
-        LightGCNChannel.of(linear_model(graph, seed=8), LoadData.of(graph)).index.save(run / "index")
+        LightGCNChannel.of(linear_model(graph, seed=8), LoadData.of(graph)).index.save(run / "models/lightgcn/index")
         (run / "MANIFEST.json").unlink()
         write_manifest(run, {})
         with pytest.raises(ArtifactError, match="other item vectors"):

@@ -36,7 +36,7 @@ def test_the_best_is_a_config_that_a_refresh_takes_and_trains_in_the_same_way(
     assert best_config.runs_folder == load_config(searchable).runs_folder
     assert best_config.tune == load_config(searchable).tune
     there = copy(searchable, tmp_path / "copy", studies=True).with_name("config.tuned.toml")
-    training = refresh(load_config(there)).report.training["evaluation"]
+    training = refresh(load_config(there)).report.training["lightgcn"].evaluation
     assert training.steps == tuned.best.steps
     assert training.validation["ndcg@20"] == pytest.approx(tuned.best.value, abs=1e-6)
 
