@@ -37,7 +37,7 @@ from benchmarks.calibration import Logistic
 from benchmarks.fusing import chosen_weights, told
 from benchmarks.pair_metrics import auc, auc_draws, f1_score, user_means
 from benchmarks.results import record
-from gnn.evaluation.held_out import Group, known_group
+from gnn.evaluation.held_out import Group, warm_group
 from gnn.evaluation.metrics import Values, bootstrap_interval
 from gnn.graph.embeddings import Embeddings
 from gnn.graph.fit import fit
@@ -487,7 +487,7 @@ def _group(
     candidates: IntArray | None = None,
 ) -> Group:
     """Those of the users who have something to find."""
-    return known_group(name, np.flatnonzero(users & (truth.counts > 0)), seen, truth, candidates)
+    return warm_group(name, np.flatnonzero(users & (truth.counts > 0)), seen, truth, candidates)
 
 
 def _figure(

@@ -97,7 +97,7 @@ class Task:
     @classmethod
     def valid(cls, name: str, graph: KnowledgeGraph, split: Split, users: int) -> Self:
         """Fit on train, find a seeded sample of the users' validation parts."""
-        (group, *_) = user_groups(graph, split, part="valid", known_parts=("train",))
+        (group, *_) = user_groups(graph, split, part="valid", seen_parts=("train",))
         chosen = np.sort(np.random.default_rng(0).permutation(len(group))[:users])
         sample = {name: getattr(group, name).take(chosen) for name in ("history", "seen", "truth")}
         return cls(name, split.view(graph, "train"), replace(group, user=group.user[chosen], **sample))

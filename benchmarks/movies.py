@@ -316,7 +316,7 @@ def run_split(
     """Baselines and models on the test part of a split; the per-user one chooses the factors of cold items."""
     table = Table(section)
     train_view, full_view = split.view(graph, "train"), split.view(graph, "train", "valid")
-    tuning = user_groups(graph, split, part="valid", known_parts=("train",))
+    tuning = user_groups(graph, split, part="valid", seen_parts=("train",))
     groups = user_groups(graph, split)
     if not scales:
         scales |= chosen_factors(graph, split, features)

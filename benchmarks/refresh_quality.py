@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.refresh_data import Deployment
-from gnn.evaluation.held_out import known_group
+from gnn.evaluation.held_out import warm_group
 from gnn.evaluation.metrics import per_user_metrics
 from gnn.evaluation.validation import Validation
 from gnn.graph.embeddings import Embeddings
@@ -208,7 +208,7 @@ class Readings:
 
     def _ranked(self, embeddings: Embeddings, view: KnowledgeGraph, users: Any, seen: RaggedArray) -> Any:
         nothing = RaggedArray.from_pairs(users, np.zeros(len(users), dtype=np.int64), num_rows=len(view.users))
-        group = known_group("", users, seen, nothing)
+        group = warm_group("", users, seen, nothing)
         return rank_group(exact_pipeline(embeddings, view), group, K, graph=view)
 
     def _ranked_by_old(
@@ -297,7 +297,7 @@ def _lead(embeddings: Embeddings, part: Part) -> float:
     truth, seen = part.split.positives(part.graph, "test"), part.split.seen(part.graph, "train", "valid")
     users = np.flatnonzero((truth.counts > 0) & (part.split.positives(part.graph, "train").counts > 0))
     nothing = RaggedArray.from_pairs(users, np.zeros(len(users), dtype=np.int64), num_rows=len(part.graph.users))
-    group = known_group("", users, seen, nothing)
+    group = warm_group("", users, seen, nothing)
     rankers = (exact_pipeline(embeddings, part.view), single(Popularity(), part.view))
     of_model, of_popularity = (
         per_user_metrics(rank_group(ranker, group, K, graph=part.view), truth.take(users), K)["ndcg"].mean()

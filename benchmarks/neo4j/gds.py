@@ -238,7 +238,7 @@ def known_part(graph: KnowledgeGraph, split: Split) -> KnowledgeGraph:
 
 def tuning_task(graph: KnowledgeGraph, split: Split) -> Task:
     """A seeded sample of the users with something in the validation part."""
-    (group, *_) = user_groups(graph, split, part="valid", known_parts=("train",))
+    (group, *_) = user_groups(graph, split, part="valid", seen_parts=("train",))
     chosen = np.sort(np.random.default_rng(0).permutation(len(group))[:TUNING_USERS])
     group = replace(
         group, user=group.user[chosen], **{n: getattr(group, n).take(chosen) for n in ("history", "seen", "truth")}

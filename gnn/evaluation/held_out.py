@@ -31,8 +31,8 @@ class Group:
     Attributes:
         name: "warm users", "new users", ...
         user: positions, int64 (n,).
-        known: whether the model was trained on them; if not, it gets `history` and nothing else.
-        history: liked items that may be used, (n,) lists; empty rows for known users.
+        in_training: whether the model was trained on them; if not, it gets their `history` alone.
+        history: liked items that may be used, (n,) lists; empty for users of the training.
         seen: items left out of the ranking, (n,) lists.
         truth: items to find, (n,) lists, none empty.
         candidates: positions of the only items ranked, or None for all.
@@ -40,7 +40,7 @@ class Group:
 
     name: str
     user: IntArray
-    known: bool
+    in_training: bool
     history: RaggedArray
     seen: RaggedArray
     truth: RaggedArray
@@ -113,7 +113,7 @@ def user_groups(
     split: Split,
     *,
     part: PartName = "test",
-    known_parts: Sequence[PartName] = ("train", "valid"),
+    seen_parts: Sequence[PartName] = ("train", "valid"),
 ) -> list[Group]:
     """The groups of a split that are not empty.
 
@@ -126,16 +126,16 @@ def user_groups(
         graph: all interactions.
         split: made for this graph.
         part: the interactions to find.
-        known_parts: parts whose items are left out of the ranking. A test leaves out validation items, too, also for
+        seen_parts: parts whose items are left out of the ranking. A test leaves out validation items, too, also for
             models trained on "train" alone.
     """
     likes = split.positives(graph, "train")
-    seen = split.seen(graph, *known_parts)
+    seen = split.seen(graph, *seen_parts)
     truth = split.positives(graph, part)
     has_truth = truth.counts > 0
     groups = [
-        known_group("warm users", np.flatnonzero(has_truth & (likes.counts > 0)), seen, truth),
-        known_group(
+        warm_group("warm users", np.flatnonzero(has_truth & (likes.counts > 0)), seen, truth),
+        warm_group(
             "users with few likes", np.flatnonzero(has_truth & (likes.counts > 0) & (likes.counts <= FEW)), seen, truth
         ),
         _new_users(graph, split, part=part, likes=likes, seen=seen),
@@ -154,11 +154,11 @@ def cold_item_groups(graph: KnowledgeGraph, split: Split) -> list[Group]:
     truth = split.positives(graph, "test")
     seen = split.seen(graph, "train")
     users = np.flatnonzero((truth.counts > 0) & (split.positives(graph, "train").counts > 0))
-    among = known_group("cold items among themselves", users, seen, truth, np.flatnonzero(split.hidden_items))
-    return [known_group("cold items", users, seen, truth), among]
+    among = warm_group("cold items among themselves", users, seen, truth, np.flatnonzero(split.hidden_items))
+    return [warm_group("cold items", users, seen, truth), among]
 
 
-def known_group(
+def warm_group(
     name: str, users: IntArray, seen: RaggedArray, truth: RaggedArray, candidates: IntArray | None = None
 ) -> Group:
     """Users that the model was trained on.
@@ -174,7 +174,7 @@ def known_group(
     return Group(
         name=name,
         user=users,
-        known=True,
+        in_training=True,
         history=none,
         seen=seen.take(users),
         truth=truth.take(users),
@@ -207,7 +207,7 @@ def _new_users(graph: KnowledgeGraph, split: Split, *, part: PartName, likes: Ra
     return Group(
         name="new users",
         user=users,
-        known=False,
+        in_training=False,
         history=history.take(users),
         seen=shown.take(users),
         truth=truth.take(users),

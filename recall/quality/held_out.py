@@ -130,7 +130,7 @@ class Common:
         group = Group(
             name="common",
             user=to[0][questions.user],
-            known=True,
+            in_training=True,
             history=RaggedArray.empty(len(questions)),
             seen=_renumbered(questions.seen, to[1]),
             truth=_renumbered(questions.truth, to[1]),

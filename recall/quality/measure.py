@@ -39,7 +39,7 @@ def measure(
 
 def rank_group(pipeline: Pipeline, group: Group, k: int, *, graph: KnowledgeGraph) -> IntArray:
     """The best k items for each user of a group, int64 (n, k), -1 where the channels have fewer."""
-    if group.known:
+    if group.in_training:
         queries = Query.of_users(group.user, graph.users, seen=group.seen)
     else:
         queries = Query.of_histories(graph.users.take(group.user).to_pylist(), group.history, seen=group.seen)

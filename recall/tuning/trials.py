@@ -107,8 +107,8 @@ class _TrialProgress:
 def _validation_part(config: RefreshConfig, prepared: Prepared) -> tuple[Group, Validation]:
     """The users that trials are measured on, who have a training part; for early stopping all, as in a refresh."""
     validation = prepared.validation()
-    groups = user_groups(prepared.graph, prepared.split, part="valid", known_parts=("train",))
-    group = next((group for group in groups if group.known), None)
+    groups = user_groups(prepared.graph, prepared.split, part="valid", seen_parts=("train",))
+    group = next((group for group in groups if group.in_training), None)
     if validation is None or group is None:
         raise InvalidDataError(
             f"split.kind = {config.split.kind!r} with split.valid = {config.split.valid:g} leaves nothing to find in "

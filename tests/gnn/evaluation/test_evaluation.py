@@ -27,7 +27,7 @@ def test_new_users_give_their_first_five(toy_graph: KnowledgeGraph) -> None:
     split = split_interactions(toy_graph, SplitConfig(kind="random"))
     split = type(split)(part=part, temporal="global")
     group = next(g for g in user_groups(toy_graph, split) if g.name == "new users")
-    assert not group.known
+    assert not group.in_training
     assert set(group.user) <= set(range(5))
     for row, user in enumerate(group.user):
         rows = np.flatnonzero(interactions.user == user)
