@@ -14,7 +14,7 @@ import numpy as np
 
 from gnn.evaluation.metrics import Values, bootstrap_interval, list_metrics, per_user_metrics
 from kg import KnowledgeGraph, RaggedArray, Split
-from kg.arrays import IntArray
+from kg.arrays import IntArray, places
 from kg.errors import InvalidDataError
 from kg.splits import PartName
 
@@ -188,9 +188,8 @@ def _new_users(graph: KnowledgeGraph, split: Split, *, part: PartName, likes: Ra
     rows = np.flatnonzero(split.mask(part) & new[interactions.user])
     rows = rows[np.lexsort((interactions.item[rows], interactions.timestamp[rows], interactions.user[rows]))]
     user = interactions.user[rows]
-    starts = np.searchsorted(user, user)
-    used = rows[np.arange(len(rows)) - starts < NEW_USER_HISTORY]
-    left = rows[np.arange(len(rows)) - starts >= NEW_USER_HISTORY]
+    is_history = places(user) < NEW_USER_HISTORY
+    used, left = rows[is_history], rows[~is_history]
     positive = interactions.positive
 
     def lists(chosen: IntArray) -> RaggedArray:

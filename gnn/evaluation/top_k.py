@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kg.arrays import IntArray
+from kg.arrays import IntArray, places
 
 Values = npt.NDArray[np.floating[Any]]
 
@@ -40,7 +40,7 @@ def top_k(scores: Values, k: int) -> tuple[IntArray, Values]:
     order = best_first(row, value)
     order = order[first_of_rows(row[order], k)]
     row, column, value = row[order], column[order], value[order]
-    rank = np.arange(len(row)) - np.searchsorted(row, row)
+    rank = places(row)
     positions[row, rank], best[row, rank] = column, value
     return positions, best
 
@@ -62,7 +62,7 @@ def best_first(rows: IntArray, scores: Values) -> IntArray:
 
 def first_of_rows(rows: IntArray, k: int) -> npt.NDArray[np.bool_]:
     """Which entries are among the first k of their row; rows ascend."""
-    result: npt.NDArray[np.bool_] = np.arange(len(rows)) - np.searchsorted(rows, rows) < k
+    result: npt.NDArray[np.bool_] = places(rows) < k
     return result
 
 

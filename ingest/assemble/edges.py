@@ -16,7 +16,7 @@ from ingest.assemble.relations import Relations
 from ingest.facts import Facts
 from ingest.report import QualityReport
 from ingest.settings import GraphSettings
-from kg.arrays import IntArray
+from kg.arrays import IntArray, places
 from kg.graph import sort_edges
 from kg.schema import RelationKey
 
@@ -75,11 +75,8 @@ def _in_order(table: Any) -> Any:
     rows = np.flatnonzero(pc.is_valid(table["order"]).to_numpy())
     user = table["src"].to_numpy()[rows]
     by_user = np.argsort(user, kind="stable")
-    first = np.searchsorted(user[by_user], user[by_user])
-    places = np.empty(len(rows), dtype=np.int64)
-    places[by_user] = np.arange(len(rows)) - first
     order = np.full(table.num_rows, -1, dtype=np.int64)
-    order[rows] = places
+    order[rows[by_user]] = places(user[by_user])
     return table.set_column(table.column_names.index("order"), "order", pa.array(order, mask=order < 0))
 
 

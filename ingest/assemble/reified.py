@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ingest.report import QualityReport
 from ingest.settings import GraphSettings
-from kg.arrays import IntArray, distinct
+from kg.arrays import IntArray, RaggedArray
 from kg.schema import Event, RelationKey
 
 
@@ -40,17 +40,18 @@ def fold_reified(
         to_item = [k for k in tables if {k.source, k.target} == {name, item} and k not in events]
         if not to_user or not to_item:
             continue
-        owner = np.full(len(ids[name]), -1, dtype=np.int64)
-        ends = []
-        for keys, other in ((to_user, user), (to_item, item)):
-            pairs = [_pair(tables[k], k, name) for k in keys]
-            ends.append(distinct(np.concatenate([p[0] * (len(ids[other]) or 1) + p[1] for p in pairs])))
-        users_of = ends[0] // (len(ids[user]) or 1)
-        items_of = ends[1] // len(ids[item])
-        several = np.bincount(items_of).max(initial=0) > 1
-        if np.bincount(users_of).max(initial=0) > 1 or (several and any(k.target == name for k in to_item)):
+        users_of, items_of = (
+            RaggedArray.from_pairs(
+                *(np.concatenate(side) for side in zip(*(_pair(tables[k], k, name) for k in keys), strict=True)),
+                num_rows=len(ids[name]),
+            )
+            for keys in (to_user, to_item)
+        )
+        several = items_of.counts.max(initial=0) > 1
+        if users_of.counts.max(initial=0) > 1 or (several and any(k.target == name for k in to_item)):
             continue
-        owner[users_of] = ends[0] % (len(ids[user]) or 1)
+        owner = np.full(len(ids[name]), -1, dtype=np.int64)
+        owner[users_of.rows()] = users_of.values
         for key in to_item:
             middle, _ = _pair(tables[key], key, name)
             owners = owner[middle]

@@ -2,6 +2,6 @@
 
 from kg.arrays.integers import IntArray, distinct
 from kg.arrays.pairs import PairIndex
-from kg.arrays.ragged import RaggedArray, offsets_of, ranges
+from kg.arrays.ragged import RaggedArray, offsets_of, places, ranges
 
-__all__ = ["IntArray", "PairIndex", "RaggedArray", "distinct", "offsets_of", "ranges"]
+__all__ = ["IntArray", "PairIndex", "RaggedArray", "distinct", "offsets_of", "places", "ranges"]

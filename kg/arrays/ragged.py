@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,9 @@ class RaggedArray:
         return cls(np.zeros(num_rows + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
     @classmethod
-    def from_pairs(cls, rows: IntArray, values: IntArray, *, num_rows: int) -> RaggedArray:
+    def from_pairs(
+        cls, rows: npt.NDArray[np.integer[Any]], values: npt.NDArray[np.integer[Any]], *, num_rows: int
+    ) -> RaggedArray:
         """Sorted rows without repeats from pairs in any order; neither rows nor values are negative, each (total,)."""
         if not len(rows):
             return cls.empty(num_rows)
@@ -139,3 +142,9 @@ def ranges(starts: IntArray, counts: IntArray) -> IntArray:
     """The integers from each start on, as many as its count says, one range after the other, int64 (sum of counts,)."""
     offsets = offsets_of(counts)
     return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+
+
+def places(rows: npt.NDArray[np.integer[Any]]) -> IntArray:
+    """The place of each entry within its row, for row numbers in ascending order, int64 (n,)."""
+    starts = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]])[: len(rows)])
+    return np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from kg.arrays import IntArray
+from kg.arrays import IntArray, places
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph, column
 from kg.io.files import atomic_path
@@ -178,8 +178,7 @@ def _nearest(adjacency: Adjacency, node: int, limit: int) -> tuple[IntArray, boo
     fresh = np.ones(len(neighbours), dtype=bool)
     fresh[1:] = (neighbours[1:] != neighbours[:-1]) | (relation[1:] != relation[:-1])
     neighbours, relation = neighbours[fresh], relation[fresh]
-    starts = np.searchsorted(relation, relation)
-    chosen: npt.NDArray[np.bool_] = np.arange(len(relation)) - starts < limit
+    chosen: npt.NDArray[np.bool_] = places(relation) < limit
     return neighbours[chosen], not bool(chosen.all())
 
 

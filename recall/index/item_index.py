@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from kg import RaggedArray
-from kg.arrays import IntArray
+from kg.arrays import IntArray, places
 from kg.errors import ArtifactError, InvalidDataError
 from kg.io.files import atomic_path, read_json, write_json
 from kg.settings import Settings
@@ -251,7 +251,7 @@ class ItemIndex:
             value = _inner_products(block, vectors, row, column)
             order = np.lexsort((column, -value, row))
             row, column, value = row[order], column[order], value[order]
-            place = np.arange(len(row)) - np.searchsorted(row, row)
+            place = places(row)
             best = place < k
             row, column, value, place = row[best], column[best], value[best], place[best]
             items[start + row, place] = column if only is None else only[column]

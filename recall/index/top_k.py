@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gnn.evaluation.top_k import best_first, first_of_rows
 from gnn.evaluation.top_k import top_k as best_columns
 from kg import RaggedArray
-from kg.arrays import IntArray, PairIndex, distinct
+from kg.arrays import IntArray, PairIndex, distinct, places
 from kg.errors import ConfigError, InvalidDataError
 from recall.contracts import TopK
 
@@ -105,7 +105,7 @@ def top_k_sparse(scores: Any, k: int, *, exclude: RaggedArray | None, columns: I
     order = best_first(row, value)
     order = order[first_of_rows(row[order], k)]
     row = row[order]
-    place = np.arange(len(row)) - np.searchsorted(row, row)
+    place = places(row)
     items = np.full((scores.shape[0], k), -1, dtype=np.int64)
     best = np.full((scores.shape[0], k), -np.inf, dtype=np.float32)
     items[row, place], best[row, place] = item[order], value[order]

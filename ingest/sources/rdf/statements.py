@@ -15,7 +15,7 @@ from ingest.report import QualityReport, SourceAccount, first_examples
 from ingest.settings import GraphSettings
 from ingest.sources.rdf.triples import Triples
 from ingest.sources.rdf.vocabularies import LINK_PREDICATES, RDF_TYPE, https_schema
-from kg.arrays import IntArray, distinct
+from kg.arrays import IntArray, RaggedArray, distinct
 
 BoolArray = npt.NDArray[np.bool_]
 Int32Array = npt.NDArray[np.int32]
@@ -112,11 +112,9 @@ def drop_predicates(mapping: RdfMapping) -> None:
 def take_classes(facts: Statements) -> IntArray:
     """Remove rdf:type facts and return them as unique pairs (node, class), (n, 2)."""
     typed = facts.has_predicate({RDF_TYPE}, facts.predicate)
-    pairs = np.stack([facts.subject[typed], facts.object[typed]], axis=1).astype(np.int64)
+    classes = RaggedArray.from_pairs(facts.subject[typed], facts.object[typed], num_rows=len(facts.terms))
     facts.keep_edges(~typed)
-    width = np.int64(len(facts.terms) or 1)
-    codes = distinct(pairs[:, 0] * width + pairs[:, 1])
-    return np.stack([codes // width, codes % width], axis=1)
+    return np.stack([classes.rows(), classes.values], axis=1)
 
 
 def links_to_literals(facts: Statements) -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kg import RaggedArray
+from kg.arrays import offsets_of, places, ranges
 
 PAIRS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7)), max_size=30)
 LISTS = st.lists(st.lists(st.integers(0, 7), max_size=5), max_size=6)
@@ -77,3 +78,16 @@ def test_taking_no_row_of_none() -> None:
     empty = sets_of([], rows=0)
     assert len(empty) == 0
     assert as_lists(empty.take(np.array([-1, -1]))) == as_lists(RaggedArray.empty(2)) == [[], []]
+
+
+@given(st.lists(st.integers(0, 4), max_size=12))
+def test_places_within_rows(rows: list[int]) -> None:
+    rows.sort()
+    assert places(np.array(rows, dtype=np.int64)).tolist() == [rows[:at].count(row) for at, row in enumerate(rows)]
+
+
+@given(st.lists(st.tuples(st.integers(-3, 5), st.integers(0, 4)), max_size=8))
+def test_ranges_one_after_the_other(parts: list[tuple[int, int]]) -> None:
+    starts, counts = columns(parts)
+    assert ranges(starts, counts).tolist() == [start + at for start, count in parts for at in range(count)]
+    assert offsets_of(counts).tolist() == [sum(count for _, count in parts[:at]) for at in range(len(parts) + 1)]
