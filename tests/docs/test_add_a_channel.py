@@ -30,6 +30,7 @@ def package(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("docs")
 def test_it_recommends_in_memory(package, project, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(package))

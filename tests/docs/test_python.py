@@ -6,10 +6,10 @@ import pytest
 
 from tests.docs.pages import PAGES, blocks, name
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("docs")]
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python") and page.stem != "add-a-channel"]  # see its own test
 
 
-@pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name)
 def test_it_runs(page, project, monkeypatch, capsys) -> None:
     """The blocks of a page share their names, from top to bottom."""
@@ -20,7 +20,6 @@ def test_it_runs(page, project, monkeypatch, capsys) -> None:
     assert capsys.readouterr().out
 
 
-@pytest.mark.xdist_group("docs")
 def test_the_readme_writes_the_batch_of_candidates(project, monkeypatch, capsys) -> None:
     (block,) = blocks(PAGES[0], "python")
     monkeypatch.chdir(project)

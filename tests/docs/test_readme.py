@@ -45,6 +45,7 @@ def write_books(folder: Path) -> None:
     (folder / "ratings.csv").write_text("\n".join(["user,book,stars,time", *ratings]) + "\n", encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_its_configuration_for_own_data_works_as_it_is(tmp_path: Path) -> None:
     (toml,) = blocks(README, "toml")
     assert len(toml.splitlines()) <= 15
