@@ -1,4 +1,4 @@
-"""From requests to candidates: channels, their fusion, and the most liked items for requests that nobody answers."""
+"""From requests to candidates: channels, their fusion, and the most liked items where no channel answers."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class Pipeline:
         fusion = fusion or FusionConfig()
         if not fusion.weights:
             fusion = fusion.changed(weights=dict.fromkeys(channels, 1.0))
-        if unknown := sorted(set(fusion.weights) - set(channels)):
-            raise ConfigError(f"fusion.weights names {unknown[0]!r}; the channels are {', '.join(channels)}")
+        if others := sorted(set(fusion.weights) - set(channels)):
+            raise ConfigError(f"fusion.weights names {others[0]!r}; the channels are {', '.join(channels)}")
         if without := sorted(set(channels) - set(fusion.weights)):
             raise ConfigError(
                 f"fusion.weights has nothing for the channel {without[0]!r}: give a weight, 0 leaves it out"
@@ -155,10 +155,13 @@ class Pipeline:
         k = min(k, self.history.num_items)
         check_queries(queries, self.history)
         only = None if candidates is None else check_positions(candidates, self.history.num_items, "candidates")
-        batches = [CandidateBatch.of(_nothing(k), list(self._weights), fused=self.fused)]
+        batches = []
         for rows, block in queries.blocks(self._block_size(k, only)):
             batch = self._ranked(block, k, exclude_seen, only)
-            batches.append(replace(batch, row=batch.row + rows.start))
+            batches.append(replace(batch, row=batch.row + rows.start) if rows.start else batch)
+        if not batches:
+            nothing = TopK(np.zeros((0, k), dtype=np.int64), np.zeros((0, k), dtype=np.float32))
+            return CandidateBatch.of(nothing, list(self._weights), fused=self.fused)
         return CandidateBatch.concat(batches)
 
     def _ranked(self, queries: Query, k: int, exclude_seen: bool, only: IntArray | None) -> CandidateBatch:
@@ -174,9 +177,11 @@ class Pipeline:
         else:
             (scores,) = self._scores(queries)
             batch = CandidateBatch.of(scores.top(k, exclude=exclude, only=only), names)
-        left = np.setdiff1d(np.arange(len(queries)), batch.row)
-        if self.fallback is None or not len(left):
+        answered = np.zeros(len(queries), dtype=bool)
+        answered[batch.row] = True
+        if self.fallback is None or answered.all():
             return batch
+        left = np.flatnonzero(~answered)
         exclude = None if exclude is None else exclude.take(left)
         top = self.fallback.score(queries.take(left)).top(k, exclude=exclude, only=only)
         popular = CandidateBatch.of(top, names, fused=self.fused, fallback=True)
@@ -280,7 +285,3 @@ class Pipeline:
         items = self.history.num_items if only is None or self.fused else len(only)
         listed = max(k, self.fusion.depth) * len(self._weights) if self.fused else k
         return max(1, BLOCK_SCORES // max(items * dense + listed, 1))
-
-
-def _nothing(k: int) -> TopK:
-    return TopK(np.zeros((0, k), dtype=np.int64), np.zeros((0, k), dtype=np.float32))

@@ -88,20 +88,20 @@ class AttributeKNN(NeighbourChannel):
     def _knowledge(self, graph: KnowledgeGraph) -> list[RelationKey]:
         schema = graph.schema
         events = schema.events()
-        found = [
+        keys = [
             key
             for key in graph.edges
             if key not in events and key != schema.interaction and schema.item_type in (key.source, key.target)
         ]
         if self.config.relations is None:
-            return found
-        names = {key.name for key in found}
-        if unknown := [name for name in self.config.relations if name not in names]:
+            return keys
+        names = {key.name for key in keys}
+        if absent := [name for name in self.config.relations if name not in names]:
             raise ConfigError(
-                f"attribute_knn.relations names {unknown[0]!r}; the knowledge relations of "
+                f"attribute_knn.relations names {absent[0]!r}; the knowledge relations of "
                 f"{schema.item_type!r} are {', '.join(sorted(names)) or 'none'}"
             )
-        return [key for key in found if key.name in self.config.relations]
+        return [key for key in keys if key.name in self.config.relations]
 
     def _neighbours(self, data: FitData) -> Iterator[Any]:
         liked = item_likes(data.history) > 0
@@ -117,16 +117,16 @@ class AttributeKNN(NeighbourChannel):
         scores = super()._scores(queries, history, columns)
         if queries.attributes is not None and self._asks_more(queries):
             vectors = self._vectors if columns is None else self._vectors[columns]
-            asked = (self._profiles(queries.attributes) @ vectors.T).toarray()
-            scores = np.maximum(scores, 0) + asked
+            by_attributes = (self._profiles(queries.attributes) @ vectors.T).toarray()
+            scores = np.maximum(scores, 0) + by_attributes
             scores[scores == 0] = -np.inf
         return scores
 
     def _profiles(self, attributes: Sequence[Mapping[RelationKey, IntArray]]) -> Any:
         """Unit attribute vectors of requests, CSR (n, columns); relations that the channel does not use add nothing."""
         rows, columns = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-        for row, given in enumerate(attributes):
-            for key, positions in _pairs(given):
+        for row, chosen in enumerate(attributes):
+            for key, positions in _pairs(chosen):
                 start, count = self._columns.get(key, (0, -1))
                 if count < 0:
                     continue
@@ -158,8 +158,8 @@ class AttributeKNN(NeighbourChannel):
         self._columns = {RelationKey(*c["relation"]): (c["start"], c["count"]) for c in facts["columns"]}
 
 
-def _pairs(given: Mapping[RelationKey, IntArray]) -> Iterator[tuple[RelationKey, IntArray]]:
-    for key, positions in given.items():
+def _pairs(chosen: Mapping[RelationKey, IntArray]) -> Iterator[tuple[RelationKey, IntArray]]:
+    for key, positions in chosen.items():
         if len(key) != 3:
             raise InvalidDataError(f"attributes are named by relation (source, name, target), not {key!r}")
         yield RelationKey(*key), np.asarray(positions, dtype=np.int64)

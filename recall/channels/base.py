@@ -25,7 +25,7 @@ _FORMAT = 2
 
 
 class HistoryChannel(ABC):
-    """A channel whose scores are a function of what somebody likes, so that unknown people are scored like users.
+    """A channel whose scores are a function of the liked items, so that unknown people are scored like users.
 
     A subclass says how it learns, scores a block and splits a score; rows without evidence get no candidates.
 

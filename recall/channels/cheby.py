@@ -131,9 +131,9 @@ class ChebyCF(HistoryChannel):
 
     def _parts(self, history: IntArray, item: int) -> npt.NDArray[np.float64]:
         # The filter is symmetric: how strongly each liked item reaches this one is how this one reaches them.
-        one = np.zeros((self.history.num_items, 1), dtype=np.float32)
-        one[item] = self._after[item]
-        parts: npt.NDArray[np.float64] = (self._filtered(one)[history, 0] * self._before[history]).astype(np.float64)
+        signal = np.zeros((self.history.num_items, 1), dtype=np.float32)
+        signal[item] = self._after[item]
+        parts: npt.NDArray[np.float64] = (self._filtered(signal)[history, 0] * self._before[history]).astype(np.float64)
         return parts
 
     def _write(self, folder: Path) -> None:

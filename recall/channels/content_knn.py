@@ -60,8 +60,8 @@ class ContentKNN(NeighbourChannel):
         if features is None:
             raise ConfigError("content_knn needs text features: fit it with FitData(features=...)")
         rows, vectors = features.of(Numbering.of(graph), graph.schema.item_type)
-        given = np.linalg.norm(vectors, axis=1) > 0
-        rows, vectors = rows[given], vectors[given]
+        filled = np.linalg.norm(vectors, axis=1) > 0
+        rows, vectors = rows[filled], vectors[filled]
         self._mean = np.zeros(features.dim, dtype=np.float32)
         if self.config.centre and len(rows):
             self._mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -88,8 +88,8 @@ class ContentKNN(NeighbourChannel):
         if self.config.neighbours is not None:
             scores = super()._scores(queries, history, columns)
             if text is not None:
-                asked = text.any(axis=1)
-                scores[asked] = np.maximum(scores[asked], 0) + text[asked] @ unit.T
+                with_text = text.any(axis=1)
+                scores[with_text] = np.maximum(scores[with_text], 0) + text[with_text] @ unit.T
         else:
             profile = as_matrix(history, self.history.num_items) @ self._unit
             scores = (profile if text is None else profile + text) @ unit.T

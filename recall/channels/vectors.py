@@ -27,7 +27,8 @@ from recall.channels.base import (
 from recall.channels.scores import FloatArray, IndexScores
 from recall.contracts import Capabilities, FitData, LoadData, NoShares, Query, Scores, Shares, TextEncode
 from recall.contracts.history import rows_with
-from recall.index.item_index import IndexConfig, ItemIndex, vectors_fingerprint
+from recall.index.item_index import ItemIndex, vectors_fingerprint
+from recall.index.settings import IndexConfig
 
 if TYPE_CHECKING:
     pass

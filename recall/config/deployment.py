@@ -38,7 +38,7 @@ from recall.config.sections import (
     WriteBackSettings,
 )
 from recall.config.watch import WatchSettings
-from recall.index.item_index import IndexConfig
+from recall.index.settings import IndexConfig
 
 
 class RefreshConfig(Settings):

@@ -80,21 +80,22 @@ class CandidateBatch:
         """
         there = top.items >= 0
         row, place = np.nonzero(there)
-        if channel_scores is None:
-            columns = np.zeros((len(channels), *top.items.shape), dtype=np.float32)
-            columns[:] = 0 if fallback else top.scores
+        score = top.scores[row, place].astype(np.float32, copy=False)
+        shape = (len(row), len(channels))
+        if channel_scores is not None:
+            columns = channel_scores[:, row, place].T
+        elif fallback:
+            columns = np.zeros(shape, dtype=np.float32)
         else:
-            columns = channel_scores
-        if listed is None:
-            listed = np.full((len(channels), *top.items.shape), not fallback)
+            columns = score[:, None]
         return cls(
             row=row,
             item=top.items[row, place],
-            score=top.scores[row, place].astype(np.float32),
-            rank=np.cumsum(there, axis=1)[row, place].astype(np.int32),
+            score=score,
+            rank=np.cumsum(there, axis=1, dtype=np.int32)[row, place],
             channels=tuple(channels),
-            channel_scores=np.ascontiguousarray(columns[:, row, place].T),
-            listed=np.ascontiguousarray(listed[:, row, place].T),
+            channel_scores=columns,
+            listed=np.full(shape, not fallback) if listed is None else listed[:, row, place].T,
             fallback=np.full(len(row), fallback),
             fused=fused,
         )
@@ -103,6 +104,8 @@ class CandidateBatch:
     def concat(cls, parts: Sequence[Self]) -> Self:
         """Batches of one pipeline as one, sorted by request; ranks stay."""
         first = parts[0]
+        if len(parts) == 1:
+            return first
         order = np.argsort(np.concatenate([part.row for part in parts]), kind="stable")
         arrays = ("row", "item", "score", "rank", "channel_scores", "listed", "fallback")
         merged = {name: np.concatenate([getattr(part, name) for part in parts])[order] for name in arrays}
@@ -114,6 +117,8 @@ class CandidateBatch:
         The name of the channel; in a fusion those that list it, "fusion(lightgcn+spectral)"; "popularity" for the
         most liked items.
         """
+        if not self.fused and not self.fallback.any():
+            return pa.repeat(pa.scalar(self.channels[0]), len(self))
         bits = self.listed @ (1 << np.arange(len(self.channels), dtype=np.int64))
         kinds, number = np.unique(np.where(self.fallback, -1, bits), return_inverse=True)
         names = [self._source(int(kind)) for kind in kinds]
@@ -166,9 +171,12 @@ class Candidates:
     """
 
     def __init__(self, table: Any) -> None:
+        if table.schema.equals(CANDIDATE_SCHEMA):
+            self.table: Any = table
+            return
         more = [table.schema.field(name) for name in table.column_names if name not in CANDIDATE_SCHEMA.names]
         schema = pa.schema([*CANDIDATE_SCHEMA, *more])
-        self.table: Any = table.select(schema.names).cast(schema)
+        self.table = table.select(schema.names).cast(schema)
 
     @classmethod
     def concat(cls, parts: Sequence[Candidates]) -> Candidates:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gnn.text.features import TextFeatures
     from gnn.training.context import RunContext
     from kg import KnowledgeGraph
-    from recall.index.item_index import IndexConfig
+    from recall.index.settings import IndexConfig
 
 TextEncode = Callable[[Sequence[str | None]], npt.NDArray[np.float32]]
 """Texts (n,) -> vectors float32 (n, text dim), zero rows for blank texts."""

@@ -128,7 +128,7 @@ def spread(scores: npt.NDArray[np.float32]) -> Values:
     """Standard deviation of lists of scores, float64 (n,).
 
     A place without an item counts as 0: that is what a channel thinks of items it has no evidence for. Where all
-    places are equal the scores tell listed items from others and no more, and their size stands for the spread; where
+    places are equal the scores only separate listed items from others, and their size stands for the spread; where
     there are none it is infinite.
 
     Args:

@@ -1,7 +1,7 @@
 """Nearest items by inner product: FAISS, exact up to a size, beyond it as approximate as measured recall allows.
 
-Whatever FAISS finds is scored again from the vectors in float64, so a hit has the same score whether it was found by
-one request or in a batch, through an exact or an approximate index.
+What FAISS returns is scored again from the vectors in float64, so a hit has the same score alone and in a batch,
+through an exact and an approximate index.
 """
 
 from __future__ import annotations
@@ -10,23 +10,20 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 import faiss
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from kg import RaggedArray
 from kg.arrays import IntArray, places
 from kg.errors import ArtifactError, InvalidDataError
 from kg.io.files import atomic_path, read_json, write_json
-from kg.settings import Settings
 from recall.contracts import TopK
+from recall.index.kinds import NAMES, FloatArray, Kind, stored_vectors, trained
+from recall.index.settings import IndexConfig
 from recall.index.top_k import BLOCK_SCORES, check_k, check_positions, mask_out
-
-FloatArray = npt.NDArray[np.float32]
-Kind = Literal["flat", "ivf", "hnsw"]
 
 _log = logging.getLogger(__name__)
 _FORMAT = 1
@@ -34,32 +31,6 @@ _SLACK = 8  # hits fetched beyond k, so that rounding at the edge of the answer 
 _MOST_FETCHED = 2048  # beyond this scoring every item is faster than a heap of that size
 _SUBSET = 100_000  # a candidate filter of at most this many items is scored directly
 _ROUNDING = 1e-6  # of |query| * longest vector: how far float32 sums of different order can lie apart
-
-
-class IndexConfig(Settings):
-    """How the item vectors are indexed."""
-
-    section: ClassVar[str] = "index"
-
-    exact_up_to: int = Field(
-        default=50_000,
-        ge=0,
-        description="Number of items up to which every search is exact; 50,000 vectors of 64 columns take about 1 ms "
-        "on one core.",
-    )
-    kinds: tuple[Literal["ivf", "hnsw"], ...] = Field(
-        default=("ivf", "hnsw"),
-        description="Approximate kinds beyond that, tried in this order. The first that reaches the target serves; if "
-        "none does, the index stays exact.",
-    )
-    target_recall: float = Field(
-        default=0.98, gt=0, le=1, description="Share of the exact top `measured_at` that must be found."
-    )
-    measured_at: int = Field(default=100, ge=1, description="Cut-off k of that measurement.")
-    sample: int = Field(default=256, ge=1, description="Number of queries of that measurement.")
-    seed: int = Field(default=0, description="Seed of the sample and of the clustering.")
-    hnsw_links: int = Field(default=32, ge=1, description="Graph neighbours of each vector in HNSW (M).")
-    hnsw_build: int = Field(default=80, ge=1, description="Candidates examined while HNSW is built (efConstruction).")
 
 
 class ItemIndex:
@@ -115,7 +86,7 @@ class ItemIndex:
         digest = vectors_fingerprint(vectors)
         flat = faiss.IndexFlatIP(vectors.shape[1])
         flat.add(vectors)
-        exact = cls(flat, _stored_vectors(flat), kind="flat", parameters={}, recall=1.0, fingerprint=digest)
+        exact = cls(flat, stored_vectors(flat), kind="flat", parameters={}, recall=1.0, fingerprint=digest)
         if len(vectors) <= config.exact_up_to:
             return exact
         random = np.random.default_rng(config.seed)
@@ -124,13 +95,13 @@ class ItemIndex:
         k = min(config.measured_at, len(vectors))
         truth = exact._exact(sample, k, None, None).scores[:, -1]
         for kind in config.kinds:
-            index, ladder = _train(kind, vectors, config)
+            index, ladder = trained(kind, vectors, config)
             for parameters in ladder:
                 candidate = cls(index, vectors, kind=kind, parameters=parameters, recall=0.0, fingerprint=digest)
                 candidate.recall = candidate._measure(sample, k, truth)
                 _log.info("index kind=%s parameters=%s recall=%.4f", kind, parameters, candidate.recall)
                 if candidate.recall >= config.target_recall:
-                    candidate.vectors = _stored_vectors(index) if kind == "hnsw" else vectors
+                    candidate.vectors = stored_vectors(index) if kind == "hnsw" else vectors
                     return candidate
         _log.warning("no approximate index reaches recall %.3f: searching exactly", config.target_recall)
         return exact
@@ -170,7 +141,7 @@ class ItemIndex:
         if not len(self) or (only is not None and (self.kind == "flat" or len(only) <= _SUBSET)):
             return self._exact(queries, k, exclude, only)
         need = np.full(len(queries), k + _SLACK) if exclude is None else exclude.counts + (k + _SLACK)
-        # Rows that want similar numbers of hits are searched together: one heavy user does not burden the others.
+        # Rows that need similar numbers of hits are searched together: a heavy user does not slow the others down.
         size = np.minimum(2 ** np.ceil(np.log2(np.maximum(need, 32))).astype(np.int64), len(self))
         items = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
@@ -191,21 +162,21 @@ class ItemIndex:
         self, queries: FloatArray, k: int, fetch: int, exclude: RaggedArray | None, only: IntArray | None
     ) -> TopK:
         """Over-fetch by the number of excluded items, drop those, score the rest again."""
-        raw, found = self._index.search(queries, fetch, params=self._search_parameters(fetch, only))
-        found = found.astype(np.int64, copy=False)
-        kept = found >= 0
+        raw, hits = self._index.search(queries, fetch, params=self._search_parameters(fetch, only))
+        hits = hits.astype(np.int64, copy=False)
+        kept = hits >= 0
         if exclude is not None:
-            kept &= ~exclude.contains(found)
-        exact = np.matmul(
-            self.vectors[np.maximum(found, 0)].astype(np.float64), queries.astype(np.float64)[:, :, None]
-        )[:, :, 0].astype(np.float32)
+            kept &= ~exclude.contains(hits)
+        exact = np.matmul(self.vectors[np.maximum(hits, 0)].astype(np.float64), queries.astype(np.float64)[:, :, None])[
+            :, :, 0
+        ].astype(np.float32)
         values = np.where(kept, exact, np.float32(-np.inf))
-        order = np.lexsort((found, -values), axis=1)[:, :k]
+        order = np.lexsort((hits, -values), axis=1)[:, :k]
         items = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         scores[:, : order.shape[1]] = np.take_along_axis(values, order, axis=1)
         items[:, : order.shape[1]] = np.where(
-            scores[:, : order.shape[1]] > -np.inf, np.take_along_axis(found, order, axis=1), -1
+            scores[:, : order.shape[1]] > -np.inf, np.take_along_axis(hits, order, axis=1), -1
         )
         if fetch < len(self):
             again = scores[:, k - 1] == -np.inf
@@ -278,8 +249,8 @@ class ItemIndex:
         """Share of the k exact best that are found; an item that ties with the k-th counts."""
         if not len(sample):
             return 1.0
-        raw, found = self._index.search(sample, k, params=self._search_parameters(k, None))
-        good = (found >= 0) & (raw >= truth[:, None] - self._rounding(sample)[:, None])
+        raw, hits = self._index.search(sample, k, params=self._search_parameters(k, None))
+        good = (hits >= 0) & (raw >= truth[:, None] - self._rounding(sample)[:, None])
         return float(good.mean())
 
     def save(self, folder: Path) -> None:
@@ -322,7 +293,7 @@ class ItemIndex:
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
             kind: Kind = facts["kind"]
-            vectors = np.load(folder / "vectors.npy", mmap_mode="r") if kind == "ivf" else _stored_vectors(index)
+            vectors = np.load(folder / "vectors.npy", mmap_mode="r") if kind == "ivf" else stored_vectors(index)
             loaded = cls(
                 index,
                 vectors,
@@ -333,16 +304,15 @@ class ItemIndex:
             )
         except (RuntimeError, OSError, ValueError, KeyError, AttributeError) as error:
             raise ArtifactError(f"{path} cannot be read: {error}") from error
-        names = {"IndexFlatIP": "flat", "IndexFlat": "flat", "IndexIVFFlat": "ivf", "IndexHNSWFlat": "hnsw"}
-        found = {
-            "kind": names.get(type(index).__name__, type(index).__name__),
+        actual = {
+            "kind": NAMES.get(type(index).__name__, type(index).__name__),
             "metric": "inner_product" if index.metric_type == faiss.METRIC_INNER_PRODUCT else index.metric_type,
             "dim": index.d,
             "count": index.ntotal,
         }
-        if wrong := [name for name, value in found.items() if facts[name] != value]:
+        if wrong := [name for name, value in actual.items() if facts[name] != value]:
             raise ArtifactError(
-                f"{path} does not belong to its index.json: {wrong[0]} is {found[wrong[0]]!r}, "
+                f"{path} does not belong to its index.json: {wrong[0]} is {actual[wrong[0]]!r}, "
                 f"not {facts[wrong[0]]!r}; build the index again"
             )
         if vectors.shape != (index.ntotal, index.d) or (verify and vectors_fingerprint(vectors) != loaded.fingerprint):
@@ -356,35 +326,6 @@ def vectors_fingerprint(vectors: FloatArray) -> str:
     for start in range(0, len(vectors), 65_536):
         digest.update(np.ascontiguousarray(vectors[start : start + 65_536], dtype="<f4").data)
     return digest.hexdigest()[:32]
-
-
-def _train(kind: str, vectors: FloatArray, config: IndexConfig) -> tuple[Any, list[dict[str, int]]]:
-    """A filled index of a kind, and its search parameters from fast to thorough."""
-    count, dim = vectors.shape
-    if kind == "ivf":
-        lists = max(1, min(int(4 * np.sqrt(count)), count // 40))
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
-        index.cp.seed = config.seed
-        index.cp.max_points_per_centroid = 64
-        index.train(vectors)
-        index.add(vectors)
-        # Beyond a quarter of the lists an exact search is about as fast.
-        most = max(1, lists // 4)
-        probes = sorted({min(2**power, most) for power in range(2, 16)})
-        return index, [{"lists": lists, "probes": probe} for probe in probes]
-    index = faiss.IndexHNSWFlat(dim, config.hnsw_links, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = config.hnsw_build
-    index.add(vectors)
-    return index, [{"links": config.hnsw_links, "ef": ef} for ef in (32, 64, 128, 256, 512, 1024)]
-
-
-def _stored_vectors(index: Any) -> FloatArray:
-    """The vectors inside a flat or HNSW index, without a copy; the view keeps the index alive."""
-    flat = faiss.downcast_index(index.storage) if hasattr(index, "storage") else index
-    view = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
-    view.flags.writeable = False
-    result: FloatArray = view
-    return result
 
 
 def _longest(vectors: FloatArray) -> float:

@@ -38,7 +38,7 @@ from kg.topology.adjacency import Adjacency
 from recall.channels.vectors import VectorChannel
 from recall.config.deployment import RefreshConfig, parse_config
 from recall.contracts import Channel, FitData, LoadData
-from recall.index.item_index import IndexConfig
+from recall.index.settings import IndexConfig
 from recall.ops.html_report import NAME as PAGE
 from recall.ops.html_report import write_html
 from recall.quality.assess import read_split, write_split

@@ -28,7 +28,7 @@ from recall.channels.registry import channel_class
 from recall.config.deployment import RefreshConfig
 from recall.contracts import FitData, LoadData
 from recall.fusion import FusionConfig
-from recall.index.item_index import IndexConfig
+from recall.index.settings import IndexConfig
 from recall.jobs.base import Base, continued_config, too_much
 from recall.jobs.changes import Comparison, describe, difference_to
 from recall.jobs.inputs import Inputs

@@ -20,7 +20,7 @@ from kg.splits import PARTS, TIE_BREAK, UNUSED
 from recall.channels import LightGCNChannel, channel_class
 from recall.channels.settings import ChannelsConfig, make_channel
 from recall.contracts import Channel, FitData, LoadData
-from recall.index.item_index import IndexConfig
+from recall.index.settings import IndexConfig
 from recall.pipeline import Pipeline
 from recall.quality.measure import measure
 from recall.runs.config import read_config, read_section

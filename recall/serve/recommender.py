@@ -10,25 +10,24 @@ from typing import Any, Literal, Self, overload
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
-from kg import KnowledgeGraph, RaggedArray
+from kg import KnowledgeGraph
 from kg.arrays import IntArray
 from kg.cypher.query import CypherQuery
 from kg.errors import ArtifactError, ConfigError
-from kg.io.files import atomic_path
 from kg.progress import SILENT, Progress
 from kg.stores.base import Store
 from kg.topology.adjacency import Adjacency
-from recall.contracts import CANDIDATE_SCHEMA, CandidateBatch, Candidates, Query
+from recall.contracts import Candidates, Query
 from recall.explain import Explainer, Explanation
-from recall.index.item_index import IndexConfig, ItemIndex
 from recall.index.top_k import check_k
 from recall.pipeline import Pipeline
 from recall.runs.hold import RunHold
 from recall.runs.layout import RunLayout
+from recall.serve.candidate_file import check_file, write_parquet
 from recall.serve.loading import load_run
-from recall.serve.requests import Attributes, OnUnknown, Requests, strings
+from recall.serve.requests import Attributes, OnUnknown, Requests
+from recall.serve.similar import SimilarItems
 from recall.serve.store import RunStore
 
 _BLOCK_USERS = 4096
@@ -91,8 +90,7 @@ class Recommender:
                 hold = folder.hold()
                 loaded = cls.of_run(folder, verify=verify, store=store)
             except (ArtifactError, OSError):
-                # Another run serves since, and this one may have been removed meanwhile: what is wrong with it is
-                # nobody's concern.
+                # Another run serves since, and this one may have been removed meanwhile: its problems do not matter.
                 if RunLayout.open(way) == folder:
                     raise
             else:
@@ -108,7 +106,7 @@ class Recommender:
         store: Store | None = None,
         graph: KnowledgeGraph | None = None,
     ) -> Self:
-        """Open the folder of a run that nobody else removes, published or not, with a manifest or, unverified, without.
+        """Open the folder of a run that nothing removes meanwhile; without `verify` it needs no manifest.
 
         Args:
             folder: of the run.
@@ -135,8 +133,8 @@ class Recommender:
     def reload(self) -> Self:
         """The Recommender of the run that serves now: another one, or this one where nothing changed.
 
-        This one answers as before, from the run that it was loaded from, so whoever asks it meanwhile never gets parts
-        of two runs. What it occupies is freed when nobody refers to it any more. `recall.serve.watch.RunWatch` does
+        This one answers as before, from the run that it was loaded from, so an answer never mixes two runs. Its memory
+        is freed when nothing refers to it any more. `recall.serve.watch.RunWatch` does
         this by itself.
 
         Raises:
@@ -219,23 +217,18 @@ class Recommender:
             out: Parquet file to write to; it appears whole or not at all. None: keep the answer in memory.
             exclude_seen: leave out every item the user has touched.
             candidates: external ids of the only items allowed; None for all.
-            progress: hears of finished users.
+            progress: shows finished users.
 
         Returns:
             The candidates, or with `out` the number of rows written.
         """
-        if out is not None and (not Path(out).name or Path(out).is_dir()):
-            raise ConfigError(f"out = {str(out)!r} is a folder: name a file in it")
+        if out is not None:
+            check_file(out)
         only = self._requests.candidates(candidates)
         blocks = self._blocks(k=k, exclude_seen=exclude_seen, only=only, progress=progress)
         if out is None:
             return Candidates.concat(list(blocks))
-        rows = 0
-        with atomic_path(Path(out)) as temporary, pq.ParquetWriter(temporary, CANDIDATE_SCHEMA) as writer:
-            for block in blocks:
-                writer.write_table(block.table)
-                rows += len(block)
-        return rows
+        return write_parquet(blocks, Path(out))
 
     def _blocks(self, *, k: int, exclude_seen: bool, only: IntArray | None, progress: Progress) -> Iterator[Candidates]:
         check_k(k)
@@ -257,7 +250,7 @@ class Recommender:
         exclude_seen: bool = True,
         candidates: Iterable[str] | None = None,
     ) -> Candidates:
-        """The best items for people whom the graph does not know, one or many.
+        """The best items for people who are not in the graph, one or many.
 
         Each of the three is given once for one person, or as a list for many, all of the same length.
 
@@ -276,7 +269,7 @@ class Recommender:
 
         Raises:
             UnknownIdError: an item or an attribute is not in the graph; the message names it.
-            ConfigError: nothing was given, lengths differ, or a relation is not known.
+            ConfigError: all three are missing, lengths differ, or a relation is not there.
         """
         queries = self._requests.people(history, text, attributes, on_unknown)
         return self._answer(queries, k=k, exclude_seen=exclude_seen, only=self._requests.candidates(candidates))
@@ -296,20 +289,12 @@ class Recommender:
             ConfigError: k is below 1, or no channel has item vectors.
         """
         check_k(k)
-        ids = list(dict.fromkeys(strings(item_ids, "item_ids")))
-        index = self._directions
-        if index is None:
+        if self._similar is None:
             raise ConfigError(
                 f"{self.pipeline.name!r} has no item vectors to compare: use Recommender(graph, pipeline, "
                 "item_vectors=...)"
             )
-        items = self.graph.items
-        position = items.index(ids)
-        vectors = index.vectors[position]
-        rows = np.flatnonzero(vectors.any(axis=1))
-        itself = RaggedArray(np.arange(len(rows) + 1), position[rows])
-        top = index.search(vectors[rows], min(k, len(items)), exclude=itself, only=self._with_direction)
-        return Candidates(CandidateBatch.of(top, ["similar"]).to_arrow([ids[row] for row in rows], items))
+        return self._similar.items(self._requests.items(item_ids), k)
 
     def explain(
         self, pairs: Iterable[tuple[str, str]], *, max_hops: int = 3, paths: int = 5, show_users: bool = False
@@ -328,8 +313,8 @@ class Recommender:
             UnknownIdError: an id is not in the graph.
             ConfigError: the argument holds no pairs, `max_hops` is out of range, or `paths` is negative.
         """
-        asked = self._requests.pairs(pairs)
-        return self._explainer.explain(asked, max_hops=max_hops, paths=paths, show_users=show_users)
+        ids = self._requests.pairs(pairs)
+        return self._explainer.explain(ids, max_hops=max_hops, paths=paths, show_users=show_users)
 
     def cypher(
         self,
@@ -365,13 +350,13 @@ class Recommender:
         """
         if self._store is None:
             raise ConfigError(
-                "this recommender was made in memory and has no store to ask: give one, "
+                "this recommender was made in memory and has no store to query: give one, "
                 "Recommender(graph, pipeline, store=...), or load a run"
             )
         return self._store.query(query, {**(parameters or {}), **values}, timeout=timeout)
 
     def close(self) -> None:
-        """Let go of the store, if a query opened one; the rest stays usable."""
+        """Close the store, if a query opened one; the rest stays usable."""
         if isinstance(self._store, RunStore):
             self._store.close()
 
@@ -389,20 +374,8 @@ class Recommender:
         return Explainer(self.graph, self.pipeline, adjacency=self._adjacency)
 
     @cached_property
-    def _directions(self) -> ItemIndex | None:
-        """Unit item vectors, zero where nothing was learned."""
-        if self._item_vectors is None:
-            return None
-        vectors = np.asarray(self._item_vectors, dtype=np.float32)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-        return ItemIndex.build(unit, IndexConfig(exact_up_to=len(unit)))
-
-    @cached_property
-    def _with_direction(self) -> IntArray | None:
-        index = self._directions
-        there = np.zeros(0, dtype=bool) if index is None else index.vectors.any(axis=1)
-        return None if there.all() else np.flatnonzero(there)
+    def _similar(self) -> SimilarItems | None:
+        return None if self._item_vectors is None else SimilarItems(self.graph.items, self._item_vectors)
 
     def _answer(self, queries: Query, *, k: int, exclude_seen: bool, only: IntArray | None) -> Candidates:
         batch = self.pipeline.recommend(queries, k=k, exclude_seen=exclude_seen, candidates=only)

@@ -62,6 +62,10 @@ class Requests:
             return None
         return self._positions(self.graph.schema.item_type, strings(candidates, "candidates"), "raise", others=None)
 
+    def items(self, item_ids: Iterable[str]) -> list[str]:
+        """Ids of items, each once."""
+        return list(dict.fromkeys(strings(item_ids, "item_ids")))
+
     def pairs(self, pairs: Any) -> list[tuple[str, str]]:
         """User and item ids that are to be explained."""
         if isinstance(pairs, str) or not isinstance(pairs, Iterable):
@@ -138,8 +142,8 @@ def _people(history: Any) -> list[Any] | None:
     return history.to_pylist() if isinstance(history, pa.Array | pa.ChunkedArray) else list(history)
 
 
-def _is_list(one: Any) -> bool:
-    return isinstance(one, Iterable) and not isinstance(one, str | bytes)
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes)
 
 
 def _pair(pair: Any) -> tuple[str, str]:
@@ -154,15 +158,15 @@ def _pair(pair: Any) -> tuple[str, str]:
 def _as_many(
     history: Any, text: Any, attributes: Any
 ) -> tuple[list[list[str]], list[str | None] | None, list[Attributes] | None]:
-    """Histories, texts and attributes of as many people, from what was given for one or for many."""
+    """Histories, texts and attributes of the same number of people, from the arguments for one person or for many."""
     if history is None and text is None and attributes is None:
         raise ConfigError("recommend_for needs a history, a text or attributes")
-    for name, given in (("text", text), ("attributes", attributes)):
-        if given is not None and not isinstance(given, Iterable):
-            raise ConfigError(f"{name} = {given!r}: give one person's, or a list with one entry a person")
+    for name, value in (("text", text), ("attributes", attributes)):
+        if value is not None and not isinstance(value, Iterable):
+            raise ConfigError(f"{name} = {value!r}: give one person's, or a list with one entry a person")
     histories = _people(history)
-    # Numbers among them are a mistake that `_strings` tells, not somebody's history.
-    flat = histories is not None and not any(_is_list(one) for one in histories)
+    # Numbers among them are a mistake that `strings` reports, not a person's history.
+    flat = histories is not None and not any(_is_list(entry) for entry in histories)
     single = {
         "history": flat and (bool(histories) or (text is None and attributes is None)),
         "text": isinstance(text, str),
@@ -173,20 +177,20 @@ def _as_many(
         text = [text] if single["text"] else text
         attributes = [attributes] if single["attributes"] else attributes
     many = {
-        name: list(given)
-        for name, given in (("history", histories), ("text", text), ("attributes", attributes))
-        if given is not None
+        name: list(values)
+        for name, values in (("history", histories), ("text", text), ("attributes", attributes))
+        if values is not None
     }
-    if len({len(given) for given in many.values()}) > 1:
-        told = ", ".join(f"{name} for {len(given)}" for name, given in many.items())
-        raise ConfigError(f"recommend_for was given {told}: give all of them for the same people")
+    if len({len(values) for values in many.values()}) > 1:
+        lengths = ", ".join(f"{name} for {len(values)}" for name, values in many.items())
+        raise ConfigError(f"recommend_for was given {lengths}: give all of them for the same people")
     count = len(next(iter(many.values())))
-    for one in many.get("text", []):
-        if one is not None and not isinstance(one, str):
-            raise ConfigError(f"text holds {one!r}: write a string, or None for a person without one")
-    for one in many.get("attributes", []):
-        if not isinstance(one, Mapping):
-            raise ConfigError(f"attributes holds {one!r}: write a relation and ids, {{'director': ['p7']}}")
+    for entry in many.get("text", []):
+        if entry is not None and not isinstance(entry, str):
+            raise ConfigError(f"text holds {entry!r}: write a string, or None for a person without one")
+    for entry in many.get("attributes", []):
+        if not isinstance(entry, Mapping):
+            raise ConfigError(f"attributes holds {entry!r}: write a relation and ids, {{'director': ['p7']}}")
     return (
         [strings(ids, "history") for ids in many.get("history", [[]] * count)],
         many.get("text"),

@@ -18,7 +18,7 @@ from kg.settings import Settings
 from recall.channels.registry import channel_class
 from recall.config.deployment import RefreshConfig
 from recall.config.search_space import CHANNELS
-from recall.index.item_index import IndexConfig
+from recall.index.settings import IndexConfig
 from recall.jobs.prepare import Prepared
 from recall.pipeline import Pipeline
 from recall.quality.assess import single

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import recall.index.item_index
 from kg import RaggedArray
 from kg.errors import ArtifactError, ConfigError, InvalidDataError
-from recall.index.item_index import IndexConfig, ItemIndex, vectors_fingerprint
+from recall.index.item_index import ItemIndex, vectors_fingerprint
+from recall.index.settings import IndexConfig
 
 
 def brute_force(vectors, queries, k, exclude=None, only=None):

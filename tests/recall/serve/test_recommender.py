@@ -431,6 +431,8 @@ class TestShared:
     def test_exported_at_the_top(self):
         assert recall.Recommender is Recommender
         assert recall.Candidates is Candidates
+        assert recall.Pipeline is Pipeline
+        assert [name for name in recall.__all__ if getattr(recall, name).__name__ != name] == []
         with pytest.raises(AttributeError, match="Recomender"):
             recall.Recomender  # noqa: B018
 
