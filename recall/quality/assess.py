@@ -16,14 +16,15 @@ from kg.errors import ArtifactError, ConfigError
 from kg.io.graph_folder import load_graph
 from kg.io.parquet import read_table, write_table
 from kg.progress import SILENT, Progress
-from kg.splits import PARTS, TIE_BREAK, UNUSED
+from kg.splits import PARTS, TIE_BREAK, UNUSED, SplitConfig
 from recall.channels import LightGCNChannel, channel_class
 from recall.channels.settings import ChannelsConfig, make_channel
+from recall.config.sections import EvaluationSettings
 from recall.contracts import Channel, FitData, LoadData
 from recall.index.settings import IndexConfig
 from recall.pipeline import Pipeline
 from recall.quality.measure import measure
-from recall.runs.config import read_config, read_section
+from recall.runs.config import read_section
 from recall.runs.layout import RunLayout
 from recall.runs.report import EvaluationReport, MetricsRow
 from recall.serve.loading import channel_kinds, load_evaluation_pipeline
@@ -145,18 +146,19 @@ def evaluate_run(
     with run.hold():  # nobody removes it meanwhile
         channel_kinds(run)
         run.verify()
-        config = read_config(run)
+        settings = read_section(run, "evaluation", EvaluationSettings) or EvaluationSettings()
+        kind = (read_section(run, "split", SplitConfig) or SplitConfig()).kind
         graph = load_graph(run.graph, verify=False)
         split = read_split(run.split, graph)
         view = split.view(graph, "train")
         pipeline = load_evaluation_pipeline(run, view)
-        chosen = config["evaluation"]["baselines"] if baselines else []
+        chosen = settings.baselines if baselines else ()
         return assess(
             graph,
             split,
             pipeline,
-            kind=config["split"]["kind"],
-            ks=ks or config["evaluation"]["k"],
+            kind=kind,
+            ks=ks or settings.k,
             baselines=chosen,
             channels=read_section(run, "channels", ChannelsConfig),
             features=TextFeatures.load(run.features),

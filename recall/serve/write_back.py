@@ -10,7 +10,8 @@ from kg.errors import ConfigError
 from kg.progress import SILENT, Progress
 from kg.stores.neo4j.client import Neo4jStore
 from kg.stores.neo4j.write.write_back import Results, WriteBackFacts, finished, write_back
-from recall.runs.config import read_config
+from recall.config.sections import WriteBackSettings
+from recall.runs.config import read_section
 from recall.runs.layout import RunLayout
 from recall.serve.loading import vector_models
 from recall.serve.recommender import Recommender
@@ -20,8 +21,8 @@ K, VECTORS = 100, ("items", "users")
 
 def configured(run: RunLayout) -> tuple[int, tuple[str, ...]]:
     """How many candidates a user, and whose vectors, a run's configuration wants in its database."""
-    section = read_config(run).get("write_back") or {"k": K, "vectors": VECTORS}
-    return int(section["k"]), tuple(section["vectors"])
+    settings = read_section(run, "write_back", WriteBackSettings) or WriteBackSettings()
+    return settings.k, settings.vectors
 
 
 def results_of(

@@ -15,7 +15,7 @@ from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
 from tests.soak.launcher import Launcher, launcher_or_new
 
-KEPT = rf"rename .*/work/%s/{re.escape(CHECKPOINT)}$"
+KEPT = rf"rename .*/work/[^/]+/%s/{re.escape(CHECKPOINT)}$"
 
 
 def kill_in_training(
@@ -47,14 +47,14 @@ def kill_in_training(
             if not marks:
                 deployment.change(random)
             late = "train lightgcn for evaluation" in marks or bool(random.random() < 0.4)
-            before = {path.parent.name: step_of(path) for path in runs.staging_root.glob(f"*/work/*/{CHECKPOINT}")}
+            before = {path.parent.name: step_of(path) for path in runs.staging_root.glob(f"*/work/*/*/{CHECKPOINT}")}
             ahead = int(random.integers(1, 3))
             code, at = start((None, ahead, KEPT % ("serving" if late else "evaluation")))
             if code >= 0:
                 journal.add(kind="completed", code=code, problems=[] if code == 0 else [f"exit code {code}"])
                 continue
             name = Path(at).parent.name
-            (half,) = runs.staging_root.glob(f"*/work/{name}/.{CHECKPOINT}.*.tmp")
+            (half,) = runs.staging_root.glob(f"*/work/*/{name}/.{CHECKPOINT}.*.tmp")
             expected = before.get(name, 0) + ahead
             problems = [] if step_of(half) == expected else [f"at step {step_of(half)}, not {expected}, in {name}"]
             journal.add(kind="kill", training=name, step=step_of(half), ahead=ahead, problems=problems)
