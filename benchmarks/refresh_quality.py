@@ -81,7 +81,7 @@ class Bench:
         return Part(graph, split, encode_graph(graph, self._encoder, cache=self._cache))
 
     def full(self, part: Part, seed: int) -> Embeddings:
-        return self._fit(part, self.config.training, seed)
+        return self._fit(part, self.config.channels.lightgcn.training, seed)
 
     def warm(
         self, part: Part, base: Embeddings, reference: Embeddings, seed: int, *, still: bool = False
@@ -100,7 +100,7 @@ class Bench:
         began = time.process_time()
         embeddings = fit(
             part.view,
-            self.config.model,
+            self.config.channels.lightgcn.model,
             training,
             features=part.features,
             validation=part.validation,

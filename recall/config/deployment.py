@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from gnn.settings import LightGCNConfig, TrainingConfig
 from gnn.text.model import TextConfig
 from ingest.settings import GraphSettings, QualitySettings, SourcesSettings, check_sections
 from kg.errors import ConfigError, OldConfigError
@@ -29,7 +28,6 @@ from recall.config.privacy import PrivacyConfig
 from recall.config.refresh import RefreshSettings
 from recall.config.search_space import TuneSettings
 from recall.config.sections import (
-    LIGHTGCN,
     DemoSettings,
     EvaluationSettings,
     FusionSettings,
@@ -103,7 +101,7 @@ class RefreshConfig(Settings):
 
     def _check_fusion(self) -> None:
         weights, channels = self.fusion.weights, self.pipeline.channels
-        if not self.fused:
+        if len(channels) == 1:
             return
         if weights is None:
             shares = self.split.kind not in ("files", "leave_last_out")
@@ -114,23 +112,6 @@ class RefreshConfig(Settings):
             raise ValueError(f"fusion.weights.{others[0]} is of no channel in pipeline.channels: add it there")
         if without := [name for name in channels if name not in weights]:
             raise ValueError(f"fusion.weights.{without[0]} is missing: give every channel a weight, 0 leaves it out")
-
-    @property
-    def fused(self) -> bool:
-        """Whether more than the trained model serves."""
-        return self.pipeline.channels != (LIGHTGCN,)
-
-    @property
-    def model(self) -> LightGCNConfig:
-        """Hyper-parameters of the trained model."""
-        model: LightGCNConfig = self.channels.lightgcn.model
-        return model
-
-    @property
-    def training(self) -> TrainingConfig:
-        """How it is trained."""
-        training: TrainingConfig = self.channels.lightgcn.training
-        return training
 
     @property
     def base(self) -> Path:

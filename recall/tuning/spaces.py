@@ -27,13 +27,12 @@ def search_spaces(config: RefreshConfig, prepared: Prepared) -> dict[str, dict[s
     settings = config.tune
     space, own = settings.space(), settings.own()
     without_effect = list(_without_effect(space, config, prepared))
-    served = (LIGHTGCN, *config.pipeline.channels)
     spaces: dict[str, dict[str, Range]] = {}
     for name, values in space.items():
         channel = name.split(".")[1]
         if name in without_effect and name not in own:
             continue
-        if channel in served or any(written.startswith(f"{CHANNELS}.{channel}.") for written in own):
+        if channel in config.pipeline.channels or any(written.startswith(f"{CHANNELS}.{channel}.") for written in own):
             spaces.setdefault(channel, {})[name] = values
     if not spaces:
         raise ConfigError("tune.keep leaves nothing to search that would change anything on this graph")

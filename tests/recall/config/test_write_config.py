@@ -66,8 +66,8 @@ def test_a_config_written_elsewhere_means_the_same_files(tmp_path: Path) -> None
         assert after.runs_folder == before.runs_folder == base / "runs"
         assert after.text == before.text
         assert after.neo4j == before.neo4j
-        assert after.model.relations == ("genre",)
-        assert after.training.learning_rate == 1e-5
+        assert after.channels.lightgcn.relations == ("genre",)
+        assert after.channels.lightgcn.training.learning_rate == 1e-5
         same = ("seed", "graph", "split", "quality", "tune", "evaluation")
         assert {name: getattr(after, name) for name in same} == {name: getattr(before, name) for name in same}
     assert read_config(base / "config.toml") == data, "what was read is left alone"

@@ -283,7 +283,7 @@ class TestConfig:
             ("[pipeline]\nchannels = ['ease']\n[fusion]\nweights = {ease = nan}", "fusion.weights.ease"),
             ("[pipeline]\nchannels = ['ease']\n[fusion]\nweights = {ease = inf}", "fusion.weights.ease"),
             ("[pipeline]\nchannels = ['ease']\n[fusion]\nweights = {ease = 0}", "all 0"),
-            ("[pipeline]\nchannels = ['ease']\n[fusion]\nweights = {rp3beta = 1}", "fusion.weights.rp3beta"),
+            ("[pipeline]\nchannels = ['ease', 'cheby']\n[fusion]\nweights = {rp3beta = 1}", "fusion.weights.rp3beta"),
             (
                 "[pipeline]\nchannels = ['ease', 'cheby']\n[fusion]\nweights = {ease = 1}",
                 "fusion.weights.cheby is missing",

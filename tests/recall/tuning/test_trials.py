@@ -36,8 +36,8 @@ def test_the_value_is_the_mean_over_the_validation_part_of_a_plain_loop(searchab
     prepared, settings = prepared_of(config, tmp_path / "prepared"), load_config(config)
     model = fit(
         prepared.view,
-        settings.model,
-        settings.training,
+        settings.channels.lightgcn.model,
+        settings.channels.lightgcn.training,
         features=prepared.features,
         validation=prepared.validation(),
         context=RunContext(seed=settings.seed),

@@ -32,7 +32,7 @@ def test_the_best_is_a_config_that_a_refresh_takes_and_trains_in_the_same_way(
     best_config = load_config(searchable.with_name("config.tuned.toml"))
     for name, value in tuned.best.settings.items():
         assert attrgetter(name)(best_config) == value
-    assert best_config.training.max_steps == 6, "the steps are the refresh's own to find"
+    assert best_config.channels.lightgcn.training.max_steps == 6, "the steps are the refresh's own to find"
     assert best_config.runs_folder == load_config(searchable).runs_folder
     assert best_config.tune == load_config(searchable).tune
     there = copy(searchable, tmp_path / "copy", studies=True).with_name("config.tuned.toml")
