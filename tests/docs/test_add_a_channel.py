@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT, blocks
+from tests.docs.pages import README, ROOT, blocks
+from tests.docs.test_readme import SHORT_TRAINING, write_books
 
 PAGE = ROOT / "docs" / "add-a-channel.md"
 MODULE, IN_MEMORY = blocks(PAGE, "python")
-(ENTRY_POINT,) = blocks(PAGE, "toml")
+ENTRY_POINT, DEPLOYMENT = blocks(PAGE, "toml")
 
 
 @pytest.fixture
@@ -41,3 +44,30 @@ def test_it_recommends_in_memory(package, project, monkeypatch, capsys) -> None:
     printed = capsys.readouterr().out
     assert "also_liked" in printed
     assert "you liked" in printed
+
+
+def graphrecall(folder: Path, *arguments: str, package: Path | None) -> subprocess.CompletedProcess[str]:
+    path = [str(ROOT), *([str(package)] if package else [])]
+    return subprocess.run(
+        [sys.executable, "-c", "from recall.cli.main import main; main()", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_it_serves_from_a_run(package, tmp_path) -> None:
+    (books,) = blocks(README, "toml")
+    write_books(tmp_path)
+    (tmp_path / "books.toml").write_text(books + DEPLOYMENT + SHORT_TRAINING, encoding="utf-8")
+    made = graphrecall(tmp_path, "refresh", "books.toml", package=package)
+    assert made.returncode == 0, made.stderr
+    answer = graphrecall(tmp_path, "recommend", "runs/current", "--user", "7", "--explain", package=package)
+    assert answer.returncode == 0, answer.stderr
+    assert "also_liked" in answer.stdout
+    without = graphrecall(tmp_path, "recommend", "runs/current", "--user", "7", package=None)
+    assert without.returncode == 1
+    assert "also_liked" in without.stderr
