@@ -1,8 +1,7 @@
-"""The Recommender: external ids in, candidates out, from memory and from a published run."""
+"""The Recommender: external ids in, candidates out."""
 
 from __future__ import annotations
 
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,72 +12,12 @@ import pytest
 
 import recall
 import recall.serve.recommender
-from gnn.graph.embeddings import Embeddings
-from kg import KnowledgeGraph, NodeType, RaggedArray, Relation, RelationKey
-from kg.errors import ArtifactError, ConfigError, UnknownIdError
-from kg.history import InteractionHistory
-from kg.io.files import write_json, write_manifest
-from kg.io.graph_folder import save_graph
-from recall.channels import ItemKNN, LightGCNChannel, Popularity
-from recall.contracts import CANDIDATE_SCHEMA, Candidates, FitData, LoadData, Query
-from recall.fusion import FusionConfig
+from kg.errors import ConfigError, UnknownIdError
+from recall.channels import ItemKNN, Popularity
+from recall.contracts import CANDIDATE_SCHEMA, Candidates, FitData
 from recall.pipeline import Pipeline
-from recall.runs.layout import RunLayout
-from recall.serve.loading import saved_pipeline
 from recall.serve.recommender import Recommender
-
-RATED = RelationKey("user", "rated", "movie")
-
-
-def pipeline_of(graph, embeddings):
-    return Pipeline.of(graph, [LightGCNChannel.of(embeddings, LoadData.of(graph))])
-
-
-@pytest.fixture(scope="module")
-def graph(movie_graph):
-    """The toy graph; user u9 likes nothing."""
-    made = movie_graph()
-    table = made.edges[RATED]
-    rating = table["rating"].to_numpy().copy()
-    (bored,) = made.users.index(["u9"])
-    rating[table["src"].to_numpy() == bored] = 1.0
-    table = table.set_column(table.column_names.index("rating"), "rating", pa.array(rating))
-    return KnowledgeGraph(made.schema, made.nodes, {**made.edges, RATED: table})
-
-
-@pytest.fixture(scope="module")
-def embeddings(graph, linear_model) -> Embeddings:
-    return linear_model(graph, seed=3)
-
-
-@pytest.fixture(scope="module")
-def recommender(graph, embeddings):
-    return Recommender(graph, pipeline_of(graph, embeddings))
-
-
-@pytest.fixture
-def run(graph, embeddings, tmp_path):
-    """A run as a refresh publishes it, as far as serving reads it."""
-    folder = tmp_path / "runs" / "20260131T235959123Z-1a2b3c4d"
-    folder.mkdir(parents=True)
-    save_graph(graph, folder / "graph")
-    layout = RunLayout(folder)
-    LightGCNChannel.of(embeddings, LoadData.of(graph)).save(layout.artifact("models", "lightgcn"))
-    InteractionHistory.of(graph).save(layout.history())
-    saved_pipeline(["lightgcn"], FusionConfig(), {}).save(layout)
-    write_json(folder / "config.json", {"text": {}})
-    write_manifest(folder, {"created": "2026-01-31"})
-    return folder
-
-
-def seen(graph, user):
-    (position,) = graph.users.index([user])
-    interactions = graph.interactions
-    return set(graph.items.take(interactions.item[interactions.user == position]).to_pylist())
-
-
-def items(answer):
-    return answer.table["item_id"].to_pylist()
+from tests.recall.serve.making import items, pipeline_of, seen
 
 
 class TestRecommend:
@@ -200,106 +139,6 @@ class TestRecommendAll:
         assert list(tmp_path.iterdir()) == [out]
 
 
-class TestSomebodyUnknown:
-    def test_a_history(self, recommender):
-        answer = recommender.recommend_for(history=["m1", "m7"], k=5)
-        assert answer.table["user_id"].to_pylist() == ["0"] * 5
-        assert answer.table["source"].to_pylist() == ["lightgcn"] * 5
-        assert not set(items(answer)) & {"m1", "m7"}
-        assert {"m1", "m7"} <= set(items(recommender.recommend_for(history=["m1", "m7"], k=40, exclude_seen=False)))
-
-    def test_many_at_once_answer_as_alone(self, recommender):
-        together = recommender.recommend_for(history=[["m1", "m7"], [], ["m30"]], k=4)
-        assert together.table["user_id"].to_pylist() == [str(row) for row in range(3) for _ in range(4)]
-        assert [row["item_id"] for row in together.of("0")] == items(
-            recommender.recommend_for(history=["m1", "m7"], k=4)
-        )
-        assert {row["source"] for row in together.of("1")} == {"popularity"}
-
-    def test_attributes_by_name_and_by_key(self, recommender):
-        by_name = recommender.recommend_for(attributes={"director": ["p3"]}, k=5)
-        by_key = recommender.recommend_for(attributes={RelationKey("movie", "director", "person"): ["p3"]}, k=5)
-        assert items(by_name) == items(by_key)
-        assert items(by_name) != items(recommender.recommend_for(attributes={"director": ["p5"]}, k=5))
-        mixed = recommender.recommend_for(history=["m2"], attributes={"genre": ["drama"]}, k=5)
-        assert "m2" not in items(mixed)
-
-    def test_a_name_of_several_relations(self, graph, movie_graph):
-        other = RelationKey("movie", "director", "genre")
-        schema = graph.schema.with_(relations=[Relation(key=other)])
-        edges = {**graph.edges, other: graph.edges[RelationKey("movie", "genre", "genre")]}
-        made = KnowledgeGraph(schema, graph.nodes, edges)
-        double = Recommender(made, Pipeline.of(made, [ItemKNN().fit(FitData.of(made))]))
-        with pytest.raises(ConfigError, match="2 relations are called 'director'"):
-            double.recommend_for(attributes={"director": ["p3"]})
-
-    @pytest.mark.parametrize(
-        ("given", "message"),
-        [
-            ({"history": ["m1", "m_none"]}, "unknown movie id: 'm_none'"),
-            ({"attributes": {"director": ["p_none"]}}, "unknown person id: 'p_none'"),
-        ],
-    )
-    def test_unknown_ids_are_named_with_the_option(self, recommender, given, message):
-        with pytest.raises(UnknownIdError, match=message + '.*on_unknown="skip"'):
-            recommender.recommend_for(**given)
-        assert len(recommender.recommend_for(**given, k=3, on_unknown="skip")) == 3
-
-    @pytest.mark.parametrize(
-        ("given", "message"),
-        [
-            ({}, "needs a history, a text or attributes"),
-            ({"history": "m1"}, r"write \['m1'\]"),
-            ({"history": [["m1"], ["m2"]], "attributes": [{"genre": ["drama"]}]}, "history for 2, attributes for 1"),
-            ({"history": [["m1"], ["m2"]], "text": "space"}, "history for 2, text for 1"),
-            ({"attributes": {"producer": ["p1"]}}, "'producer' is no attribute of 'movie'; there are"),
-            ({"attributes": {"rated": ["u1"]}}, "'rated' is no attribute"),
-            ({"attributes": {"genre": "drama"}}, r"write \['drama'\]"),
-            ({"history": ["m1"], "on_unknown": "popularity"}, "'raise' or 'skip'"),
-            ({"history": 1}, "history = 1 must be a list of ids"),
-            ({"history": [1, 2]}, "history holds 1, ids are strings"),
-            ({"history": [["m1"], "m2"]}, r"write \['m2'\]"),
-            ({"text": 5}, "text = 5"),
-            ({"text": ["space", 5]}, "text holds 5"),
-            ({"attributes": "director"}, "attributes holds 'd'"),
-            ({"attributes": 5}, "attributes = 5"),
-        ],
-    )
-    def test_mistakes_are_named(self, recommender, given, message):
-        with pytest.raises(ConfigError, match=message):
-            recommender.recommend_for(**given)
-
-    def test_a_text(self, graph, linear_model):
-        rng = np.random.default_rng(0)
-        base = linear_model(graph, seed=1)
-        projection = rng.normal(size=(5, base.dim)).astype(np.float32)
-        made = Embeddings(
-            **{
-                **{name: getattr(base, name) for name in Embeddings.__dataclass_fields__},
-                "linear": type(base.linear)(
-                    **{
-                        **{name: getattr(base.linear, name) for name in type(base.linear).__dataclass_fields__},
-                        "text_projection": projection,
-                    }
-                ),
-            }
-        )
-        asked = []
-
-        def encode(texts):
-            asked.append(list(texts))
-            return np.array([[1, 0, 0, 0, 0] if text else [0] * 5 for text in texts], dtype=np.float32)
-
-        texts = Recommender(graph, Pipeline.of(graph, [LightGCNChannel.of(made, LoadData.of(graph, encode=encode))]))
-        assert len(texts.recommend_for(text="slow-burn space drama", k=3)) == 3
-        assert asked == [["slow-burn space drama"]]
-        texts.recommend_for(history=[["m1"], ["m2"]], k=3)
-        texts.recommend(["u1"], k=3)
-        assert len(asked) == 1, "the encoder is asked for texts only"
-        both = texts.recommend_for(text=["a", None], history=[[], ["m4"]], k=3)
-        assert [row["item_id"] for row in both.of("1")] == items(texts.recommend_for(history=["m4"], k=3))
-
-
 class TestSimilar:
     def test_by_cosine_without_itself(self, recommender, graph, embeddings):
         answer = recommender.similar(["m3", "m11"], k=6)
@@ -359,51 +198,6 @@ class TestExplain:
             recommender.title("m999")
 
 
-class TestRun:
-    def test_loads_what_was_published(self, run, recommender, graph):
-        (run.parent / "current").symlink_to(run.name)
-        loaded = Recommender.load(run.parent / "current")
-        ids = graph.users.ids.to_pylist()
-        assert loaded.recommend(ids, k=10).table.equals(recommender.recommend(ids, k=10).table)
-        assert loaded.similar(["m1"], k=5).table.equals(recommender.similar(["m1"], k=5).table)
-        given = {"history": ["m1"], "attributes": {"genre": ["drama"]}}
-        assert loaded.recommend_for(**given).table.equals(recommender.recommend_for(**given).table)
-
-    @pytest.mark.parametrize(
-        "name", ["models/lightgcn/model.safetensors", "models/lightgcn/index/index.faiss", "graph/graph.json"]
-    )
-    def test_a_changed_byte_is_refused(self, run, name):
-        path = run / name
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 1
-        path.write_bytes(data)
-        with pytest.raises(ArtifactError, match="damaged"):
-            Recommender.load(run)
-
-    def test_an_index_of_another_model_is_refused(self, run, graph, linear_model):
-        LightGCNChannel.of(linear_model(graph, seed=8), LoadData.of(graph)).index.save(run / "models/lightgcn/index")
-        (run / "MANIFEST.json").unlink()
-        write_manifest(run, {})
-        with pytest.raises(ArtifactError, match="other item vectors"):
-            Recommender.load(run)
-
-    def test_another_format_version_is_refused(self, run):
-        path = run / "MANIFEST.json"
-        path.unlink()
-        write_manifest(run, {"format_version": 99})
-        assert json.loads(path.read_text())["format_version"] == 99
-        with pytest.raises(ArtifactError, match="format version 99"):
-            Recommender.load(run)
-
-    def test_no_run(self, tmp_path):
-        with pytest.raises(ArtifactError, match="nothing has been published"):
-            Recommender.load(tmp_path / "current")
-
-    def test_a_text_needs_a_model_with_texts(self, run):
-        with pytest.raises(ConfigError, match="without text features"):
-            Recommender.load(run).recommend_for(text="space")
-
-
 class TestShared:
     def test_threads_get_what_one_gets(self, graph, embeddings):
         ids = graph.users.ids.to_pylist()
@@ -435,27 +229,3 @@ class TestShared:
         assert [name for name in recall.__all__ if getattr(recall, name).__name__ != name] == []
         with pytest.raises(AttributeError, match="Recomender"):
             recall.Recomender  # noqa: B018
-
-
-def test_a_graph_without_attributes(movie_graph):
-    made = movie_graph()
-    schema = type(made.schema)(
-        node_types={name: NodeType(name=name) for name in ("user", "movie")},
-        relations={RATED: made.schema.relations[RATED]},
-        user_type="user",
-        item_type="movie",
-        interaction=RATED,
-        positive=made.schema.positive,
-    )
-    bare = KnowledgeGraph(schema, {n: made.nodes[n] for n in ("user", "movie")}, {RATED: made.edges[RATED]})
-    recommender = Recommender(bare, Pipeline.of(bare, [ItemKNN().fit(FitData.of(bare))]))
-    assert len(recommender.recommend(["u1"], k=3)) == 3
-    with pytest.raises(ConfigError, match="there are none"):
-        recommender.recommend_for(attributes={"genre": ["drama"]})
-
-
-def test_queries_keep_their_meaning_when_taken():
-    queries = Query.of_histories(["a", "b"], RaggedArray(np.array([0, 1, 3]), np.array([4, 2, 6])))
-    taken = queries.take(np.array([1]))
-    assert taken.key == ["b"]
-    assert taken.history.values.tolist() == [2, 6]

@@ -1,0 +1,56 @@
+"""A small graph, a model of it, and the two as a Recommender and as a run."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from gnn.graph.embeddings import Embeddings
+from kg import KnowledgeGraph
+from kg.history import InteractionHistory
+from kg.io.files import write_json, write_manifest
+from kg.io.graph_folder import save_graph
+from recall.channels import LightGCNChannel
+from recall.contracts import LoadData
+from recall.fusion import FusionConfig
+from recall.runs.layout import RunLayout
+from recall.serve.loading import saved_pipeline
+from recall.serve.recommender import Recommender
+from tests.recall.serve.making import RATED, pipeline_of
+
+
+@pytest.fixture(scope="module")
+def graph(movie_graph):
+    """The toy graph; user u9 likes nothing."""
+    made = movie_graph()
+    table = made.edges[RATED]
+    rating = table["rating"].to_numpy().copy()
+    (bored,) = made.users.index(["u9"])
+    rating[table["src"].to_numpy() == bored] = 1.0
+    table = table.set_column(table.column_names.index("rating"), "rating", pa.array(rating))
+    return KnowledgeGraph(made.schema, made.nodes, {**made.edges, RATED: table})
+
+
+@pytest.fixture(scope="module")
+def embeddings(graph, linear_model) -> Embeddings:
+    return linear_model(graph, seed=3)
+
+
+@pytest.fixture(scope="module")
+def recommender(graph, embeddings):
+    return Recommender(graph, pipeline_of(graph, embeddings))
+
+
+@pytest.fixture
+def run(graph, embeddings, tmp_path):
+    """A run as a refresh publishes it, as far as serving reads it."""
+    folder = tmp_path / "runs" / "20260131T235959123Z-1a2b3c4d"
+    folder.mkdir(parents=True)
+    save_graph(graph, folder / "graph")
+    layout = RunLayout(folder)
+    LightGCNChannel.of(embeddings, LoadData.of(graph)).save(layout.artifact("models", "lightgcn"))
+    InteractionHistory.of(graph).save(layout.history())
+    saved_pipeline(["lightgcn"], FusionConfig(), {}).save(layout)
+    write_json(folder / "config.json", {"text": {}})
+    write_manifest(folder, {"created": "2026-01-31"})
+    return folder
