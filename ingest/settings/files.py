@@ -83,8 +83,8 @@ class EventsSource(Settings):
 
     @model_validator(mode="after")
     def _value_is_whole(self) -> Self:
-        given = [self.columns.value, self.value_type, self.value_relation]
-        if any(given) and not all(given):
+        keys = [self.columns.value, self.value_type, self.value_relation]
+        if any(keys) and not all(keys):
             raise ValueError("columns.value, value_type and value_relation belong together: give all three or none")
         return self
 

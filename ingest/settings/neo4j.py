@@ -43,7 +43,7 @@ class Neo4jInteractions(Settings):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if sum(given is not None for given in (self.type, self.through, self.query)) != 1:
+        if sum(way is not None for way in (self.type, self.through, self.query)) != 1:
             raise ValueError("give one of type, through (with user_type and item_type) or query")
         if (self.through is None) != (self.user_type is None) or (self.through is None) != (self.item_type is None):
             raise ValueError("through, user_type and item_type belong together: give all three or none")

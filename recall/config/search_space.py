@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # an extra, imported where it is used
     from optuna.distributions import BaseDistribution
 
 CHANNELS = "channels"
-FOUND_ANYWAY = {
+NOT_SEARCHED = {
     "max_steps": "the number of steps is found by early stopping",
     "eval_every": "it says when is measured, not what is learned",
     "patience": "it says when training stops, not what is learned",
@@ -83,17 +83,17 @@ class Between(Settings):
 Range = Between | list[Any]
 
 
-def distribution(given: Range) -> BaseDistribution:
+def distribution(values: Range) -> BaseDistribution:
     """What Optuna draws from for a range; of a list it draws the JSON text of a value that is no text or number."""
     from optuna import distributions
 
-    if isinstance(given, list):
-        return distributions.CategoricalDistribution([as_choice(value) for value in given])
-    if isinstance(given.low, float):
-        return distributions.FloatDistribution(given.low, given.high, step=given.step, log=given.log)
-    step = int(given.step or 1)
-    high = int(given.low + (given.high - given.low) // step * step)  # Optuna warns of an end that no step reaches
-    return distributions.IntDistribution(given.low, high, step=step, log=given.log)
+    if isinstance(values, list):
+        return distributions.CategoricalDistribution([as_choice(value) for value in values])
+    if isinstance(values.low, float):
+        return distributions.FloatDistribution(values.low, values.high, step=values.step, log=values.log)
+    step = int(values.step or 1)
+    high = int(values.low + (values.high - values.low) // step * step)  # Optuna warns of an end that no step reaches
+    return distributions.IntDistribution(values.low, high, step=step, log=values.log)
 
 
 def as_choice(value: Any) -> str | int | float | bool:
@@ -122,8 +122,8 @@ def _section(kind: type[Settings], data: Any, place: str, problems: list[str]) -
             problems.append(unknown_key(key, name, kind.model_fields))
         elif isinstance(inner, type) and issubclass(inner, Settings):
             ranges[name] = _section(inner, written, f"{key}.", problems)
-        elif name in FOUND_ANYWAY:
-            problems.append(f"{key} is not searched: {FOUND_ANYWAY[name]}; set it in its own section")
+        elif name in NOT_SEARCHED:
+            problems.append(f"{key} is not searched: {NOT_SEARCHED[name]}; set it in its own section")
         elif isinstance(written, list):
             ranges[name] = _choices(kind, name, written, place, problems)
         elif isinstance(written, Mapping | Between) and inner in (int, float):
@@ -184,7 +184,7 @@ def _schema(kind: type[Settings]) -> dict[str, Any]:
         inner = _type_of(kind, name)
         if isinstance(inner, type) and issubclass(inner, Settings):
             properties[name] = {**_schema(inner), "description": f"Ranges of `{name}`."}
-        elif name not in FOUND_ANYWAY:
+        elif name not in NOT_SEARCHED:
             values: dict[str, Any] = {"type": "array", "minItems": 1}
             options = [values, Between.model_json_schema()] if inner in (int, float) else [values]
             properties[name] = {"anyOf": options, "description": f"Range of: {field.description}"}
@@ -283,7 +283,7 @@ class TuneSettings(Settings):
     def space(self) -> dict[str, Range]:
         """What may be searched: "channels.lightgcn.training.temperature" -> its range."""
         kept = set(self.keep)
-        return {name: given for name, given in self._all().items() if not kept.intersection(_with_sections(name))}
+        return {name: values for name, values in self._all().items() if not kept.intersection(_with_sections(name))}
 
     def own(self) -> set[str]:
         """Names whose ranges were written by the user."""
