@@ -57,24 +57,24 @@ def accept(run: Path | str, *, by: str, reason: str) -> Switched:
     if not runs.path.is_dir():
         raise ArtifactError(f"there is no runs folder at {runs.path}")
     with runs.lock():
-        found = _named(given.name, [*runs.runs(), *runs.rejected()], runs)
-        record = runs.record(found)
-        rejected = found in runs.rejected()
+        chosen = _named(given.name, [*runs.runs(), *runs.rejected()], runs)
+        record = runs.record(chosen)
+        rejected = chosen in runs.rejected()
         if not rejected and record.accepted is None:
             raise ConfigError(
-                f"{found.name} was not rejected: graphrecall rollback {runs.path} --to {found.name} lets it serve"
+                f"{chosen.name} was not rejected: graphrecall rollback {runs.path} --to {chosen.name} lets it serve"
             )
         before = runs.current()
-        if found == before:
-            raise ConfigError(f"{found.name} serves already")
-        verdict = Report.load(found).gate
+        if chosen == before:
+            raise ConfigError(f"{chosen.name} serves already")
+        verdict = Report.load(chosen).gate
         if verdict is not None and verdict.unfinished:
-            raise ConfigError(f"{found.name} holds what is no number and was never finished: it cannot serve")
-        Recommender.of_run(found)
+            raise ConfigError(f"{chosen.name} holds what is no number and was never finished: it cannot serve")
+        Recommender.of_run(chosen)
         decision = Decision.now(by=by, reason=reason, run="" if before is None else before.name)
-        runs.keep_record(found, replace(record, accepted=decision, rolled_back=None))
-        withdrawn = _withdraw_newer(runs, found, by=by, reason=reason)
-        published = runs.publish_rejected(found) if rejected else found
+        runs.keep_record(chosen, replace(record, accepted=decision, rolled_back=None))
+        withdrawn = _withdraw_newer(runs, chosen, by=by, reason=reason)
+        published = runs.publish_rejected(chosen) if rejected else chosen
         runs.serve(published)
         return Switched(run=published, before=before, withdrawn=withdrawn)
 
@@ -132,10 +132,10 @@ def _one_before(runs: RunsFolder, current: RunLayout | None, damaged: list[RunLa
                 damaged.append(run)
             else:
                 return run
-    told = f"; {', '.join(run.name for run in damaged)} cannot be loaded" if damaged else ""
+    details = f"; {', '.join(run.name for run in damaged)} cannot be loaded" if damaged else ""
     if withdrawn:
-        told += f"; {', '.join(withdrawn)}, rolled back before, serves again by --to ID alone"
-    raise ArtifactError(f"there is no run before the one that serves in {runs.path}{told}")
+        details += f"; {', '.join(withdrawn)}, rolled back before, serves again by --to ID alone"
+    raise ArtifactError(f"there is no run before the one that serves in {runs.path}{details}")
 
 
 def _withdraw_newer(runs: RunsFolder, target: RunLayout, *, by: str, reason: str) -> tuple[RunLayout, ...]:

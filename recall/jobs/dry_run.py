@@ -12,9 +12,10 @@ from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
 from recall.config.gate import GateSettings
 from recall.jobs.changes import base_report, compare_sources
+from recall.jobs.earlier import earlier_run
 from recall.jobs.inputs import Inputs
 from recall.jobs.privacy import KEY
-from recall.jobs.refresh import intact_run, known_of, plan_for
+from recall.jobs.refresh import intact_run, plan_for
 from recall.quality.gate import same_verdict
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
@@ -55,13 +56,13 @@ class DryRun:
 def dry_run(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = False) -> DryRun:
     """Say what `refresh` would do now. Nothing is written, and no lock is taken.
 
-    The sources are read as far as they have to be to tell whether they changed: files for their checksums, a database
+    The sources are read as far as is needed to see whether they changed: files for their checksums, a database
     into a temporary folder, whole or, with a watermark, what changed since the last reading that was kept. How much
     changed is known to a refresh alone, and can make a full run of an incremental one.
 
     Args:
         config: from `recall.config.deployment.load_config`.
-        progress: hears of the sources.
+        progress: listener.
         full: what `refresh` would do with it.
 
     Raises:
@@ -74,15 +75,15 @@ def dry_run(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
         inputs = Inputs.of(_without_new_key(config, Path(folder)), Path(folder), progress, fresh=full, base=current)
     intact, problem = intact_run(current)
     sources = tuple(compare_sources(base_report(intact), inputs))
-    known = None if full else known_of(runs, inputs.fingerprint, current)
-    if known is None:
+    earlier = None if full else earlier_run(runs, inputs.fingerprint, current)
+    if earlier is None:
         plan = plan_for(config, runs, current, full=full)
         reasons = plan.reasons if problem is None else (*plan.reasons, problem)
         return DryRun(run=current, action="make", reasons=reasons, plan=plan.to_json(), sources=sources)
-    told = known.told
-    if known.what == "rejected" and _judged_again(known.run, config.gate, intact):
-        told += "; it is judged again, for the limits or the run that serves have changed"
-    return DryRun(run=current, action=known.what, reasons=(told,), plan={"run": known.run.name}, sources=sources)
+    text = earlier.text
+    if earlier.state == "rejected" and _judged_again(earlier.run, config.gate, intact):
+        text += "; it is judged again, for the limits or the run that serves have changed"
+    return DryRun(run=current, action=earlier.state, reasons=(text,), plan={"run": earlier.run.name}, sources=sources)
 
 
 def _judged_again(rejected: RunLayout, settings: GateSettings, current: RunLayout | None) -> bool:

@@ -1,13 +1,16 @@
 """Takes users out of everything under a runs folder, and out of what was written back to Neo4j.
 
-First they go on a list of keyed hashes, by which every later refresh knows them when a source names them again. Then
-unfinished work, copies of databases and the errors in old summaries go; each run that may name them is made again
-without them under a new name (`recall.jobs.forget_run`), takes over if it serves, and the old one is removed once
-nobody reads it; vectors of texts that no run has any more go from the cache; their results go from the database. All of
-it is found by hashes alone, so that a forgetting that was killed, or had to wait for a reader, is finished by the next
-one or by the next refresh, which know no id.
+1. The users are put on a list of keyed hashes, so that every later refresh leaves them out when a source names them.
+2. Unfinished work, copies of databases and the errors in old summaries are removed.
+3. Each run that may name the users is made again without them under a new name (`recall.jobs.forget_run`). The new run
+   serves if the old one did; the old one is removed once no process reads it.
+4. Vectors of texts that no run has any more are removed from the cache, and results of the users from the database.
 
-What trained weights may still remember is said: only a training that begins anew without these users removes it.
+Only hashes are needed for this, so a forgetting that was killed, or had to wait for a reader, is finished by the next
+one or by the next refresh without any id.
+
+Trained weights may still carry information about the users, and the result says about how many: only a training that
+starts anew without them removes it.
 """
 
 from __future__ import annotations
@@ -102,7 +105,7 @@ def forget(
         config: of the deployment; None: what the run that serves was made by, or where none does the newest, says
             where key and database are.
         patience: seconds to wait for processes that read a run which has to go.
-        progress: hears of every run.
+        progress: listener.
 
     Raises:
         RefreshInProgressError, TuneInProgressError: somebody else is at work in the folder.
@@ -120,8 +123,8 @@ def forget(
             raise ConfigError(f"there is no key at {privacy.key_file}")
         wanted = set(privacy.key.marks_of_ids(users))
         privacy = privacy.add(wanted)
-        found = _finish(runs, privacy, _connection(runs, config), patience, progress)
-        return replace(found, users=len(wanted))
+        result = _finish(runs, privacy, _connection(runs, config), patience, progress)
+        return replace(result, users=len(wanted))
 
 
 def finish_forgetting(runs: RunsFolder, config: RefreshConfig, *, progress: Progress = SILENT) -> None:
@@ -134,15 +137,15 @@ def finish_forgetting(runs: RunsFolder, config: RefreshConfig, *, progress: Prog
     if not privacy.pending:
         return
     try:
-        found = _finish(runs, privacy, _connection(runs, config), 0.0, progress)
+        result = _finish(runs, privacy, _connection(runs, config), 0.0, progress)
     except GraphRecallError as error:
         _log.warning("%d users are not yet forgotten everywhere: %s", len(privacy.pending), error)
         return
-    if found.still_read:
+    if result.still_read:
         _log.warning(
             "%d users are not yet forgotten everywhere: a process still reads %s; the next refresh tries again",
             len(privacy.pending),
-            ", ".join(found.still_read),
+            ", ".join(result.still_read),
         )
 
 
@@ -206,7 +209,7 @@ class _Runs:
         self.runs, self.privacy, self.progress = runs, privacy, progress
         self.history = SummaryLog(runs.path).read()
         self.names: dict[str, str] = {}
-        self.found: set[str] = set()
+        self.named: set[str] = set()
         self.removed: list[str] = []
 
     def forget(self, patience: float) -> ForgetResult:
@@ -230,7 +233,7 @@ class _Runs:
         still_read = self._remove(gone, patience)
         return ForgetResult(
             users=len(self.privacy.pending),
-            found=len(self.found),
+            found=len(self.named),
             run=None,
             made_again={new: old for old, new in self.names.items()},
             removed=tuple(self.removed),
@@ -284,7 +287,7 @@ class _Runs:
         if self.privacy.key is None:
             raise ConfigError(f"there is no key at {self.privacy.key_file}")
         marks = marks_in_run(run, self.privacy.key, names)
-        self.found.update(self.privacy.pending.intersection(marks))
+        self.named.update(self.privacy.pending.intersection(marks))
         return np.array([mark in self.privacy.marks for mark in marks], dtype=bool)
 
     def _take_over(self, old: RunLayout, new: RunLayout) -> None:
@@ -312,10 +315,10 @@ class _Runs:
 def _made_from(run: RunLayout) -> str | None:
     """The name of the run that this one was made from without users."""
     try:
-        found = run.manifest().get("made_from")
+        name = run.manifest().get("made_from")
     except ArtifactError:
         return None
-    return None if found is None else str(found)
+    return None if name is None else str(name)
 
 
 def _keep_texts(runs: RunsFolder) -> None:

@@ -109,7 +109,7 @@ def without(
         on_list: users on the list of the forgotten.
         names: old -> new names of runs that were made again, for what refers to them.
         history: summaries of refreshes, for the page.
-        progress: hears of every part.
+        progress: listener.
 
     Returns:
         The new run, its manifest written; None where nothing is left to recommend from.

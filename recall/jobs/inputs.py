@@ -184,7 +184,7 @@ class Inputs:
         """What a run's report says of the list of forgotten users.
 
         Args:
-            base: the run whose weights the new one goes on from, or None.
+            base: the run whose weights the new one continues, or None.
         """
         on_list = 0 if self.people is None else len(self.people.forgotten)
         remember = 0 if base is None else Report.load(base).forgotten.weights_may_remember

@@ -1,4 +1,4 @@
-"""What a refresh will make, and why: a full run, or one that goes on from the run that serves."""
+"""What a refresh will make, and why: a full run, or one that continues the run that serves."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from recall.runs.layout import RunLayout
 from recall.runs.pipeline_file import OWN, SavedPipeline
 from recall.runs.report import Reference, Report
 
-# A change there is told by the difference of the graphs.
-TOLD_BY_THE_GRAPH = ("sources", "quality")
+# A change there shows in the difference of the graphs.
+IN_THE_GRAPH = ("sources", "quality")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Plan:
     Attributes:
         kind: "full" or "incremental".
         reasons: in words, at least one.
-        base: the run to go on from, None for a full one.
+        base: the run to continue, None for a full one.
         generation: incremental runs since the last full one, this one included; 0 for a full one.
         reference: the last full run of the line, None for a full one.
     """
@@ -65,7 +65,7 @@ def plan_run(
     full: bool = False,
     rejected: Collection[str] = (),
 ) -> Plan:
-    """What to make of changed inputs, as far as it can be told before they are read.
+    """What to make of changed inputs, as far as it is known before they are read.
 
     Args:
         settings: of the section `refresh`.
@@ -157,4 +157,4 @@ def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any], at: str = 
 
 
 def _parts(config: Mapping[str, Any], left_out: Collection[str]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in (*left_out, *TOLD_BY_THE_GRAPH)}
+    return {key: value for key, value in config.items() if key not in (*left_out, *IN_THE_GRAPH)}

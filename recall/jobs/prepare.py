@@ -77,8 +77,10 @@ class Prepared:
         """What early stopping measures, or None where the split has no validation part with anything to find."""
         from gnn.evaluation.validation import Validation
 
-        found = Validation(truth=self.split.positives(self.graph, "valid"), seen=self.split.seen(self.graph, "train"))
-        return found if len(found.truth.values) else None
+        validation = Validation(
+            truth=self.split.positives(self.graph, "valid"), seen=self.split.seen(self.graph, "train")
+        )
+        return validation if len(validation.truth.values) else None
 
 
 def prepare(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, progress: Progress) -> Prepared:

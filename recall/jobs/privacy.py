@@ -30,7 +30,7 @@ class Forgotten:
     Attributes:
         mark: a keyed hash (kg.privacy.user_key).
         since: ISO 8601, UTC.
-        done: whether nothing is left under the runs folder; until then the next refresh goes on with it.
+        done: whether nothing is left under the runs folder; until then the next refresh continues with it.
     """
 
     mark: str
@@ -83,8 +83,8 @@ class Privacy:
                 f"{key_file} is not the key that the list {folder / LIST} was made with: restore that one, or correct "
                 "privacy.key_file"
             )
-        found = cls(folder=folder, key_file=key_file, pseudonyms=config.pseudonyms, key=key, users=users)
-        return found.with_key() if config.pseudonyms and name is None else found
+        privacy = cls(folder=folder, key_file=key_file, pseudonyms=config.pseudonyms, key=key, users=users)
+        return privacy.with_key() if config.pseudonyms and name is None else privacy
 
     def with_key(self) -> Privacy:
         """The same with a key, which is made when there is none.
@@ -92,19 +92,19 @@ class Privacy:
         Raises:
             ConfigError: it cannot be written.
         """
-        found = self if self.key is not None else replace(self, key=UserKey.create(self.key_file))
-        found._save()
-        return found
+        with_key = self if self.key is not None else replace(self, key=UserKey.create(self.key_file))
+        with_key._save()
+        return with_key
 
     @property
     def marks(self) -> frozenset[str]:
         """Of all who are to be forgotten."""
-        return frozenset(one.mark for one in self.users)
+        return frozenset(user.mark for user in self.users)
 
     @property
     def pending(self) -> frozenset[str]:
         """Of those who are not yet forgotten everywhere."""
-        return frozenset(one.mark for one in self.users if not one.done)
+        return frozenset(user.mark for user in self.users if not user.done)
 
     def fingerprint(self, inputs: str) -> str:
         """A digest of inputs and of this list, the inputs' own where it is empty."""
@@ -113,7 +113,7 @@ class Privacy:
     def add(self, marks: Iterable[str]) -> Privacy:
         """Put users on the list; those who are there already are pending again."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        there = {one.mark: one for one in self.users}
+        there = {user.mark: user for user in self.users}
         for mark in marks:
             there[mark] = replace(there[mark], done=False) if mark in there else Forgotten(mark=mark, since=now)
         return self._with(there.values())
@@ -121,17 +121,17 @@ class Privacy:
     def finish(self, marks: Iterable[str]) -> Privacy:
         """Note that nothing is left of some users."""
         over = set(marks)
-        return self._with(replace(one, done=one.done or one.mark in over) for one in self.users)
+        return self._with(replace(user, done=user.done or user.mark in over) for user in self.users)
 
     def _with(self, users: Iterable[Forgotten]) -> Privacy:
-        found = replace(self, users=tuple(sorted(users, key=lambda one: one.mark)))
-        found._save()
-        return found
+        changed = replace(self, users=tuple(sorted(users, key=lambda user: user.mark)))
+        changed._save()
+        return changed
 
     def _save(self) -> None:
         if self.key is None:
             raise ConfigError("a list of users needs a key: this is a mistake in graphrecall")
-        body = {"format": _FORMAT, "key": self.key.name, "users": [asdict(one) for one in self.users]}
+        body = {"format": _FORMAT, "key": self.key.name, "users": [asdict(user) for user in self.users]}
         write_json(self.folder / LIST, {**body, "digest": digest(body)})
 
 
@@ -145,7 +145,7 @@ def _read(file: Path) -> tuple[str | None, tuple[Forgotten, ...]]:
         body = {name: value for name, value in data.items() if name != "digest"}
         if body["format"] != _FORMAT or digest(body) != data["digest"]:
             raise ArtifactError(advice)
-        return str(body["key"]), tuple(Forgotten(**one) for one in body["users"])
+        return str(body["key"]), tuple(Forgotten(**user) for user in body["users"])
     except (AttributeError, KeyError, TypeError) as error:
         raise ArtifactError(advice) from error
 

@@ -1,22 +1,19 @@
 """The main job: sources in, a published run out.
 
 It is safe to kill at any moment. Every stage leaves its result in `.staging/<fingerprint of the inputs>` and a mark
-that it is complete; the next refresh of the same inputs goes on after the last mark, inside a training from its last
+that it is complete; the next refresh of the same inputs continues after the last mark, inside a training from its last
 checkpoint. A full disk stops a refresh, too: its unfinished work is removed, so that the disk does not stay full for
-everybody else, and once there is room the next refresh begins anew, with the text vectors that were encoded. A Neo4j
-database is read first, into `.staging/neo4j-<digest of what is read>`, because only its content tells whether anything
+everybody else, and once there is room the next refresh starts anew, with the text vectors that were encoded. A Neo4j
+database is read first, into `.staging/neo4j-<digest of what is read>`, because only its content shows whether anything
 changed. Until the last moment the old run serves, untouched, and a run that the gate (recall.quality.gate) rejects
 never takes its place by itself: it is kept aside, and the same inputs are not trained on again.
 """
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from gnn.device import check_device
 from kg import __version__
@@ -24,6 +21,8 @@ from kg.errors import ArtifactError, GateError, GraphRecallError, StoreError
 from kg.io.files import remove_trees, write_manifest
 from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
+from recall.jobs.disk import disk_full_explained, staging_dropped_on_full_disk
+from recall.jobs.earlier import EarlierRun, earlier_run
 from recall.jobs.forget import finish_forgetting
 from recall.jobs.inputs import NOT_FINGERPRINTED, Inputs
 from recall.jobs.plan import Plan, plan_run
@@ -32,7 +31,7 @@ from recall.ops.html_report import write_html
 from recall.ops.summary import SummaryLog
 from recall.quality.gate import judge, same_verdict, unfinished_verdict
 from recall.runs.layout import RunLayout
-from recall.runs.registry import RunsFolder, free_bytes
+from recall.runs.registry import RunsFolder
 from recall.runs.report import Report, Verdict
 from recall.runs.versions import library_versions
 
@@ -90,8 +89,8 @@ def refresh(
 
     Args:
         config: from `recall.config.deployment.load_config`.
-        progress: hears of every stage.
-        full: begin from nothing, also when nothing changed and when there is work to go on from; text vectors, which
+        progress: listener.
+        full: start anew, also when nothing changed and when there is unfinished work to continue; text vectors, which
             depend on text and model alone, are still taken from the cache.
         ranks: processes that share the trainings, this one being the first (gnn.distributed.joined); None: this one
             alone.
@@ -107,13 +106,13 @@ def refresh(
     """
     check_device(config.device)
     runs = RunsFolder(config.runs_folder)
-    with _disk_full_told(runs.path), runs.lock(), _room_made(runs):
+    with disk_full_explained(runs.path), runs.lock(), staging_dropped_on_full_disk(runs):
         finish_forgetting(runs, config, progress=progress)
         current = runs.current()
         inputs = Inputs.of(config, runs.staging_root, progress, fresh=full, base=current)
-        known = None if full else known_of(runs, inputs.fingerprint, current)
-        if known is not None:
-            result = _settle(config, runs, known, current, progress)
+        earlier = None if full else earlier_run(runs, inputs.fingerprint, current)
+        if earlier is not None:
+            result = _settle(config, runs, earlier, current, progress)
             inputs.keep_snapshot(runs.path, result.report)
             _tidy(runs, config)
             return _write_back(config, result, progress)
@@ -156,7 +155,7 @@ def refresh(
 
 
 def intact_run(current: RunLayout | None) -> tuple[RunLayout | None, str | None]:
-    """The run that serves if it is a measure and a start for another one, else what is wrong with it."""
+    """The run that serves if it is intact, so that a new run can be compared with it and continue it, else the problem."""
     if current is None:
         return None, None
     try:
@@ -167,7 +166,7 @@ def intact_run(current: RunLayout | None) -> tuple[RunLayout | None, str | None]
 
 
 def plan_for(config: RefreshConfig, runs: RunsFolder, current: RunLayout | None, *, full: bool) -> Plan:
-    """What to make, as far as it can be told before the sources are read."""
+    """What to make, as far as it is known before the sources are read."""
     bases = []
     for run in runs.rejected():
         with suppress(ArtifactError):
@@ -222,54 +221,17 @@ def _write_back(config: RefreshConfig, result: RefreshResult, progress: Progress
     return replace(result, written_back=facts)
 
 
-class Known(NamedTuple):
-    """What an earlier refresh made of the same inputs.
-
-    Attributes:
-        what: "unchanged": it serves; "serve again": it was published and does not serve; "rolled back"; "rejected".
-        run: it.
-        told: the same in words.
-    """
-
-    what: Literal["unchanged", "serve again", "rolled back", "rejected"]
-    run: RunLayout
-    told: str
-
-
-def known_of(runs: RunsFolder, fingerprint: str, current: RunLayout | None) -> Known | None:
-    """What is known of these inputs from earlier refreshes, if anything is."""
-    made = runs.find(fingerprint)
-    if current is not None and current in made:
-        return Known("unchanged", current, f"nothing changed: {current.name} serves")
-    for run in made:
-        rolled_back = runs.record(run).rolled_back
-        if rolled_back is None:
-            # Published by a refresh that was killed before it switched, or by an earlier one whose inputs are back.
-            return Known("serve again", run, f"{run.name} was made of these inputs")
-        if current is not None:
-            reason = f": {rolled_back.reason}" if rolled_back.reason else ""
-            told = (
-                f"{run.name}, which has these inputs, was rolled back by {rolled_back.by} at {rolled_back.at}{reason}; "
-                f"graphrecall rollback {runs.path} --to {run.name} takes that back, --full makes a new run"
-            )
-            return Known("rolled back", run, told)
-    rejected = runs.find_rejected(fingerprint)
-    if rejected is None:
-        return None
-    return Known("rejected", rejected, f"{rejected.name}, which has these inputs, was rejected")
-
-
 def _settle(
-    config: RefreshConfig, runs: RunsFolder, known: Known, current: RunLayout | None, progress: Progress
+    config: RefreshConfig, runs: RunsFolder, earlier: EarlierRun, current: RunLayout | None, progress: Progress
 ) -> RefreshResult:
     """Do what is left to do where nothing has to be made."""
-    if known.what == "rejected":
-        return _judged_again(config, runs, known.run, current, progress)
-    if known.what == "serve again":
-        runs.serve(known.run)
-        return RefreshResult(status="published", run=known.run, report=Report.load(known.run))
-    report = Report.load(known.run if current is None else current)
-    reasons = (known.told,) if known.what == "rolled back" else ()
+    if earlier.state == "rejected":
+        return _judged_again(config, runs, earlier.run, current, progress)
+    if earlier.state == "serve again":
+        runs.serve(earlier.run)
+        return RefreshResult(status="published", run=earlier.run, report=Report.load(earlier.run))
+    report = Report.load(earlier.run if current is None else current)
+    reasons = (earlier.text,) if earlier.state == "rolled back" else ()
     return RefreshResult(status="unchanged", run=current, report=report, reasons=reasons)
 
 
@@ -294,41 +256,3 @@ def _judged_again(
         runs.replace_rejected(rejected, judged.path)
     reasons = () if report.gate is None else report.gate.reasons
     return RefreshResult(status="rejected", run=current, report=report, rejected=rejected, reasons=reasons)
-
-
-@contextmanager
-def _disk_full_told(folder: Path) -> Iterator[None]:
-    """Turn the many ways in which libraries report a full disk into one message."""
-    try:
-        yield
-    except Exception as error:
-        if not _is_disk_full(error):
-            raise
-        raise GraphRecallError(
-            f"the disk is full: {free_bytes(folder) / 1e6:.0f} MB are left at {folder} now that the unfinished work is "
-            "removed. The run that serves is untouched. Make room and start the refresh again: it begins anew, but "
-            "does not encode again what was encoded"
-        ) from error
-
-
-@contextmanager
-def _room_made(runs: RunsFolder) -> Iterator[None]:
-    """Remove the unfinished work when the disk is full."""
-    try:
-        yield
-    except Exception as error:
-        if _is_disk_full(error):
-            remove_trees([runs.staging_root])
-        raise
-
-
-def _is_disk_full(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return True
-        # safetensors and faiss raise their own errors, with the operating system's words in them.
-        text = str(error)
-        if "No space left on device" in text or "code: 28" in text or "File too large" in text or "code: 27" in text:
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -64,14 +64,14 @@ def reported_refresh(
 
     Args:
         config: from `recall.config.deployment.load_config`.
-        progress: hears of every stage.
+        progress: listener.
         full: see `refresh`.
         ranks: see `refresh`.
 
     Raises:
         GraphRecallError: what `refresh` raises.
-        Stopped: by SIGTERM, when `stoppable` is around it. What is finished stays, and the next refresh goes on from
-            there; a training goes on from its last checkpoint.
+        Stopped: by SIGTERM, when `stoppable` is around it. What is finished stays, and the next refresh continues
+            there; a training continues from its last checkpoint.
     """
     started, start = datetime.now(UTC), time.monotonic()
 

@@ -243,7 +243,7 @@ class RunMaker:
         return {}
 
     def train(self, name: str, evaluation: bool) -> dict[str, Any]:
-        """Train a channel: for evaluation on the training part, for serving on everything by the recipe found there."""
+        """Train a channel: for evaluation on the training part, for serving on everything by its recipe."""
         part = "evaluation" if evaluation else "serving"
         folder = self.runner.work / name / part
         folder.mkdir(parents=True, exist_ok=True)

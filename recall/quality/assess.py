@@ -60,7 +60,7 @@ def assess(
         baselines: names of channels to fit and measure too (recall.channels.settings).
         channels: their hyper-parameters.
         features: text vectors of the graph's nodes; the content kNN needs them, and is left out where there are none.
-        progress: hears of finished rankers.
+        progress: listener.
 
     Returns:
         A row a ranker and group.
@@ -135,7 +135,7 @@ def evaluate_run(
         run: its checksums are compared first.
         ks: cut-offs; None: those of its configuration.
         baselines: also fit and measure the baselines that its configuration names.
-        progress: hears of finished rankers.
+        progress: listener.
 
     Raises:
         ArtifactError: the run is damaged.

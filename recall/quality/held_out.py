@@ -1,7 +1,7 @@
-"""Two runs before the same questions: what the evaluation model of neither has seen, among users and items of both.
+"""The same requests for two runs: held-out items that the evaluation model of neither has seen, of common users.
 
-Everything is counted in positions of the new run's graph, and items that only one of the two knows are neither looked
-for nor ranked, so the runs differ in nothing but what they answer.
+All positions are those of the new run's graph. Items that only one of the two graphs has are neither expected nor
+ranked, so that the two runs differ only in what they answer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KNOWN: tuple[PartName, ...] = ("train", "valid")
 
 @dataclass(frozen=True, kw_only=True)
 class Questions:
-    """Who is asked, and what is to be found.
+    """Who is asked, and which items are held out.
 
     Attributes:
         user: positions, int64 (n,).
@@ -51,7 +51,7 @@ class RunData:
 
     def __init__(self, run: RunLayout) -> None:
         self.run = run
-        self.graph: KnowledgeGraph = load_graph(run.graph)
+        self.graph: KnowledgeGraph = load_graph(run.graph, verify=False)
         self.split: Split = read_split(run.split, self.graph)
 
     @cached_property
@@ -65,7 +65,7 @@ class RunData:
 
 
 class Common:
-    """The ground that a new run and the one that serves share; of a first run alone, all of it.
+    """The users and items that a new run and the one that serves have in common; all of them for a first run.
 
     Attributes:
         users, items: new position -> old position, -1 for what the old run does not know, int64.
@@ -169,15 +169,15 @@ class Common:
         return RaggedArray.from_pairs(user[common], item[common], num_rows=len(self.users))
 
     def _liked(self, some: Interactions) -> npt.NDArray[np.bool_]:
-        found = np.zeros(len(self.users), dtype=bool)
-        found[some.user[some.positive]] = True
-        return found & (self.users >= 0)
+        mask = np.zeros(len(self.users), dtype=bool)
+        mask[some.user[some.positive]] = True
+        return mask & (self.users >= 0)
 
     def _liked_of_old(self, some: Interactions) -> npt.NDArray[np.bool_]:
-        found = np.zeros(len(self.users), dtype=bool)
+        mask = np.zeros(len(self.users), dtype=bool)
         user = self._back[0][some.user[some.positive]]
-        found[user[user >= 0]] = True
-        return found
+        mask[user[user >= 0]] = True
+        return mask
 
     @cached_property
     def _back(self) -> tuple[IntArray, IntArray]:

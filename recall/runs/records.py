@@ -58,9 +58,9 @@ def read_record(file: Path) -> RunRecord:
     """
     if not file.exists():
         return RunRecord()
-    found = read_json(file)
+    decisions = read_json(file)
     try:
-        return RunRecord(**{name: None if one is None else Decision(**one) for name, one in found.items()})
+        return RunRecord(**{name: None if made is None else Decision(**made) for name, made in decisions.items()})
     except (AttributeError, TypeError) as error:
         raise ArtifactError(
             f"{file} is damaged: it holds no decisions about a run; correct it, or remove it to forget them"

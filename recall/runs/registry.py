@@ -144,7 +144,7 @@ class RunsFolder:
         return _runs_in(self.rejected_root)
 
     def summaries(self, *, verify: bool = False) -> list[RunSummary]:
-        """What there is, rejected runs too, oldest first; damage is told, not raised.
+        """What there is, rejected runs too, oldest first; damage is reported in the summary, not raised.
 
         Args:
             verify: read every file and compare its checksum.
@@ -206,7 +206,7 @@ class RunsFolder:
 
         Args:
             fingerprint: of the inputs.
-            fresh: begin again even when there is work to go on from.
+            fresh: start anew even when there is unfinished work to continue.
             keep: what else of the staging is not removed.
         """
         folder = self.staging_root / fingerprint
@@ -269,7 +269,7 @@ class RunsFolder:
 
     def name_like(self, run: RunLayout, fingerprint: str) -> str:
         """A free name for a run that is made again from another, in its place in the order of runs."""
-        moment, taken = run.name.partition("-")[0], {one.name for one in (*self.runs(), *self.rejected())}
+        moment, taken = run.name.partition("-")[0], {other.name for other in (*self.runs(), *self.rejected())}
         name = f"{moment}-{fingerprint[:8]}"
         while name in taken:  # the inputs are the same, or another run of that millisecond has them
             fingerprint = digest({"run": name})
@@ -325,8 +325,8 @@ class RunsFolder:
             if run.path.parent.name == self.rejected_root.name:
                 refused = tuple(map(str, manifest.get("rejected", ())))
             check_format(manifest, run.path)
-            if isinstance(found := manifest.get("metrics"), dict):
-                metrics = {str(name): float(value) for name, value in found.items()}
+            if isinstance(values := manifest.get("metrics"), dict):
+                metrics = {str(name): float(value) for name, value in values.items()}
         except ArtifactError as error:
             problem = str(error)
         return RunSummary(
@@ -363,9 +363,9 @@ def _runs_in(folder: Path) -> list[RunLayout]:
 
 
 def _intact(runs: Sequence[RunLayout], fingerprint: str) -> list[RunLayout]:
-    found = []
+    intact = []
     for run in reversed(runs):
         with suppress(ArtifactError):
             if run.manifest().get("fingerprint") == fingerprint and run.verify():
-                found.append(run)
-    return found
+                intact.append(run)
+    return intact

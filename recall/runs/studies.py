@@ -30,8 +30,12 @@ def tuning_kept_out(studies: Path) -> Iterator[list[Path]]:
         yield []
         return
     with locked(studies):
-        folders = [one for one in studies.iterdir() if one.is_dir()]
-        yield [path for one in folders for path in ([one] if one.name.startswith("neo4j-") else unfinished_work(one))]
+        folders = [folder for folder in studies.iterdir() if folder.is_dir()]
+        yield [
+            path
+            for folder in folders
+            for path in ([folder] if folder.name.startswith("neo4j-") else unfinished_work(folder))
+        ]
 
 
 def remove_leftovers_of_studies(studies: Path, *, but: Path, keep: Path | None) -> None:

@@ -22,8 +22,8 @@ DECISIVE = (
 
 def library_versions() -> dict[str, str]:
     """Versions of everything that decides what a run holds."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in DECISIVE:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions

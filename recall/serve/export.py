@@ -36,7 +36,7 @@ def export_run(
         run: a published run; its checksums are compared first.
         out: folder to make; an empty one is fine.
         formats: of the graph.
-        progress: hears of the files.
+        progress: listener.
 
     Returns:
         File name below `out` -> bytes.

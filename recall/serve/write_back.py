@@ -42,8 +42,8 @@ def results_of(
         embeddings = Embeddings.load(model)
         every = {"items": (graph.items.ids, embeddings.items), "users": (graph.users.ids, embeddings.users)}
     candidates = recommender.recommend_all(k=k, progress=progress).table
-    found = Results(run=run.name, k=k, candidates=candidates, vectors={role: every[role] for role in vectors})
-    return graph.schema, found
+    results = Results(run=run.name, k=k, candidates=candidates, vectors={role: every[role] for role in vectors})
+    return graph.schema, results
 
 
 def write_back_run(
@@ -61,7 +61,7 @@ def write_back_run(
         store: the database that holds the run's graph.
         k: candidates a user.
         vectors: whose: "items", "users" or both.
-        progress: hears of every batch.
+        progress: listener.
 
     Raises:
         StoreError: see `kg.stores.neo4j.write.write_back.write_back`.
@@ -69,5 +69,5 @@ def write_back_run(
     """
     if (facts := finished(store, run=run.name, k=k, roles=vectors)) is not None:
         return facts
-    schema, found = results_of(run, k=k, vectors=vectors, progress=progress)
-    return write_back(store, schema, found, progress=progress)
+    schema, results = results_of(run, k=k, vectors=vectors, progress=progress)
+    return write_back(store, schema, results, progress=progress)

@@ -22,7 +22,8 @@ from kg.io.graph_folder import load_graph
 from kg.stores.embedded.store import EmbeddedStore
 from recall.config.deployment import load_config
 from recall.contracts import LoadData
-from recall.jobs.refresh import RefreshResult, _is_disk_full, refresh
+from recall.jobs.disk import is_disk_full
+from recall.jobs.refresh import RefreshResult, refresh
 from recall.pipeline import Pipeline
 from recall.quality.assess import assess, evaluate_run, exact_channel, read_split
 from recall.runs.registry import RunsFolder
@@ -265,11 +266,11 @@ def test_libraries_report_a_full_disk_in_many_ways() -> None:
         error.__cause__ = cause
         return error
 
-    assert _is_disk_full(OSError(28, "No space left on device"))
-    assert _is_disk_full(caused(ValueError("bad"), OSError(122, "Disk quota exceeded")))
-    assert _is_disk_full(RuntimeError("IoError(Os { code: 28, kind: StorageFull })"))
-    assert not _is_disk_full(OSError(13, "Permission denied"))
-    assert not _is_disk_full(InvalidDataError("a line of 28 columns"))
+    assert is_disk_full(OSError(28, "No space left on device"))
+    assert is_disk_full(caused(ValueError("bad"), OSError(122, "Disk quota exceeded")))
+    assert is_disk_full(RuntimeError("IoError(Os { code: 28, kind: StorageFull })"))
+    assert not is_disk_full(OSError(13, "Permission denied"))
+    assert not is_disk_full(InvalidDataError("a line of 28 columns"))
 
 
 def test_a_bad_source_is_refused_and_nothing_is_published(
