@@ -155,7 +155,7 @@ def refresh(
 
 
 def intact_run(current: RunLayout | None) -> tuple[RunLayout | None, str | None]:
-    """The run that serves if it is intact, so that a new run can be compared with it and continue it, else the problem."""
+    """The run that serves, if it is intact and a new run can be compared with it; else what is wrong with it."""
     if current is None:
         return None, None
     try:

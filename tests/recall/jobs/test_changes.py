@@ -13,7 +13,7 @@ import pytest
 
 from ingest import DataSettings, build_graph
 from kg import KnowledgeGraph, RelationKey
-from kg.io.files import write_json
+from kg.io.files import FORMAT_VERSION, write_json
 from kg.io.graph_folder import save_graph
 from recall.config.deployment import load_config
 from recall.jobs.changes import Comparison, describe, difference_to
@@ -53,7 +53,7 @@ class Deployed:
         quality = Quality.model_validate(self.quality)
         sources, changes = told.sources, told.changes
         Report(created=created, fingerprint="", quality=quality, sources=sources, changes=changes).save(run)
-        write_json(run.path / "MANIFEST.json", {"created": created})
+        write_json(run.path / "MANIFEST.json", {"created": created, "format_version": FORMAT_VERSION})
         return run, told
 
     def states(self, told: Comparison) -> dict[str, str]:
