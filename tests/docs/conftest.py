@@ -18,13 +18,6 @@ BUNDLE = ROOT / "examples" / "movies"
 LEAST_RATINGS = 40
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need the run are slow: it takes 20 s to make."""
-    for item in items:
-        if "project" in getattr(item, "fixturenames", ()) and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.slow)
-
-
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that looks like the repository after `make demo`, with the movies that many people rated."""
