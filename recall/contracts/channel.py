@@ -125,11 +125,18 @@ class Channel(Protocol):
     """A source of candidates: scores of all items for a request.
 
     It is made from its hyper-parameters alone, `kind(config)`, of the type `config_type`; without, from the defaults.
+
+    Attributes:
+        name: in configurations, run folders, candidates and reports.
+        config_type: class of the hyper-parameters, a subclass of `kg.settings.Settings`.
+        capabilities: what it can do.
+        config: its hyper-parameters.
     """
 
     name: ClassVar[str]
     config_type: ClassVar[type[Any]]
     capabilities: ClassVar[Capabilities]
+    config: Any
 
     def __init__(self, config: Any = None) -> None: ...
 

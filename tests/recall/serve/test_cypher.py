@@ -140,7 +140,7 @@ def test_a_store_of_the_users_own_answers_and_stays_open(refreshed: RefreshResul
 
 def test_a_recommender_in_memory_has_no_store_and_says_so(recommender: Recommender) -> None:
     made = Recommender(recommender.graph, recommender.pipeline)
-    with pytest.raises(ConfigError, match="has no store to ask: give one"):
+    with pytest.raises(ConfigError, match="has no store to query: give one"):
         made.cypher("RETURN 1 AS one")
     made.close()
 
