@@ -1,1 +1,1 @@
-"""Scheduled work: inputs, plan, stages, refresh, forgetting, and their records."""
+"""Scheduled work: refresh (inputs, plan, stages), forgetting, decisions about runs, and the schedule."""

@@ -32,27 +32,21 @@ class Prepared:
         graph: all of it.
         features: text vectors of its nodes.
         split: the part of every interaction.
-        view: the graph as it looks to somebody who knows the training part only.
-        quality: what was found in the sources, plain data.
-        texts: how many were encoded by which model, plain data.
+        view: the graph without the validation and test parts.
     """
 
     graph: KnowledgeGraph
     features: TextFeatures
     split: Split
     view: KnowledgeGraph
-    quality: dict[str, Any]
-    texts: dict[str, Any]
 
     @classmethod
-    def load(cls, config: RefreshConfig, run: RunLayout, quality: dict[str, Any], texts: dict[str, Any]) -> Prepared:
+    def load(cls, config: RefreshConfig, run: RunLayout) -> Prepared:
         """What `build` and `encode` left in a run, and the split of its interactions.
 
         Args:
             config: of the deployment.
             run: the staged run.
-            quality: what `build` returned.
-            texts: what `encode` returned.
 
         Raises:
             InvalidDataError: no positive interaction is left to train on.
@@ -69,8 +63,6 @@ class Prepared:
             features=TextFeatures.load(run.features),
             split=split,
             view=split.view(graph, "train"),
-            quality=quality,
-            texts=texts,
         )
 
     def validation(self) -> Validation | None:
@@ -98,9 +90,9 @@ def prepare(config: RefreshConfig, inputs: Inputs, stages: Stages, cache: Path, 
         ConfigError: a relation or a text model that the configuration names is not there.
     """
     run = stages.run
-    quality = stages.do("build", run.graph, partial(build, config, inputs, run, progress))
-    texts = stages.do("encode", run.features, partial(encode, config, run, cache, progress))
-    return Prepared.load(config, run, quality, texts)
+    stages.do("build", run.graph, partial(build, config, inputs, run, progress))
+    stages.do("encode", run.features, partial(encode, config, run, cache, progress))
+    return Prepared.load(config, run)
 
 
 def build(config: RefreshConfig, inputs: Inputs, run: RunLayout, progress: Progress) -> dict[str, Any]:

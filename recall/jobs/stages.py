@@ -24,6 +24,7 @@ from kg.io.files import read_json, remove_trees, write_json
 from kg.lineage import Lineage
 from kg.progress import SILENT, Progress
 from kg.stores.embedded.build import build_store
+from kg.topology.adjacency import Adjacency
 from recall.channels.registry import channel_class
 from recall.config.deployment import RefreshConfig
 from recall.contracts import FitData, LoadData
@@ -145,7 +146,7 @@ class RunMaker:
     @cached_property
     def prepared(self) -> Prepared:
         """Graph, text vectors and split, before the split of an incremental run keeps what earlier runs saw."""
-        return Prepared.load(self.config, self.run, self.facts["build"], self.facts["encode"])
+        return Prepared.load(self.config, self.run)
 
     @cached_property
     def compared(self) -> Comparison:
@@ -211,7 +212,7 @@ class RunMaker:
         """What would serve if the training part were all there is."""
         data = self.fit_data(evaluation=True)
         kinds = {name: channel_class(name) for name in self.channels}
-        load = LoadData.of(data.graph)
+        load = LoadData(graph=data.graph, history=data.history, adjacency=Adjacency.of(data.graph))
         fusion = FusionConfig(weights=self.weights, depth=self.config.fusion.depth)
         channels = load_channels(self.run, kinds, load, evaluation=True)
         return Pipeline.of(data.graph, channels, fusion=fusion, history=load.history)

@@ -1,1 +1,1 @@
-"""Runs on disk: where each artifact lies, which run serves, who reads it, and what people decided about it."""
+"""Runs on disk: where each artifact lies, the typed report, which run serves, who reads it, what people decided."""

@@ -212,8 +212,6 @@ def test_weights_without_anything_to_find_are_not_made_up(published, recommender
         features=TextFeatures.load(published.run.features),
         split=split,
         view=split.view(graph, "train"),
-        quality={},
-        texts={},
     )
     with pytest.raises(InvalidDataError, match="give weights"):
         best_weights(recommender.pipeline, prepared, 10)
