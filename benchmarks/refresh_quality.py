@@ -30,9 +30,10 @@ from kg.vocabulary import stable_hash
 from recall.channels import Popularity
 from recall.config.deployment import RefreshConfig, load_config
 from recall.jobs.base import continued_config
-from recall.jobs.plan import Plan, Reference
+from recall.jobs.plan import Plan
 from recall.quality.assess import exact_pipeline, single
 from recall.quality.measure import rank_group
+from recall.runs.report import Reference
 
 K = 20
 GENERATIONS = 20

@@ -234,7 +234,9 @@ def evaluate_peer(files: Sequence[Path], data: Gowalla) -> list[Point]:
         with np.load(file) as stored:
             users, items = (torch.from_numpy(stored[name]).to(device) for name in ("users", "items"))
             measured = validator.measure(users[validator.users], items, cold=nobody, cold_scale=1.0)
-            curve.append(Point(float(stored["seconds"]), int(stored["step"]), measured.ndcg, measured.recall))
+            curve.append(
+                Point(float(stored["seconds"]), int(stored["step"]), measured.values[NDCG], measured.values[RECALL])
+            )
     return curve
 
 

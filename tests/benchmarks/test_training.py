@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from benchmarks.peers import snapshots
-from benchmarks.training import Clock, OutOfTime
+from benchmarks.training import Clock, Gowalla, OutOfTime, evaluate_peer
 
 
 class Time:
-    """A clock that stands still unless told otherwise."""
+    """A clock that stands still unless it is set."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -72,3 +72,19 @@ def test_a_peer_trains_its_budget_and_leaves_vectors_behind(monkeypatch: pytest.
         assert int(stored["step"]) == 5
         assert stored["users"].shape == (2, 3)
         assert stored["items"].tolist() == [[2.0] * 3] * 4
+
+
+def test_the_vectors_of_a_peer_are_ranked_on_validation(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    walks = [random.permutation(60).tolist() for _ in range(20)]
+    for name, kept in (("train.txt", slice(0, 30)), ("test.txt", slice(30, 33))):
+        lines = [" ".join(map(str, [user, *walk[kept]])) for user, walk in enumerate(walks)]
+        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    data = Gowalla(tmp_path)
+    wanted = np.zeros((len(data.graph.users), len(data.graph.items)), dtype=np.float32)
+    truth = data.validation.truth
+    wanted[truth.rows(), truth.values] = 1.0
+    items = np.eye(len(data.graph.items), dtype=np.float32)
+    np.savez(tmp_path / "1.npz", users=wanted, items=items, seconds=2.5, step=7)
+    (point,) = evaluate_peer([tmp_path / "1.npz"], data)
+    assert (point.seconds, point.step, point.ndcg, point.recall) == (2.5, 7, pytest.approx(1.0), pytest.approx(1.0))
