@@ -92,8 +92,8 @@ def refresh(
         progress: listener.
         full: start anew, also when nothing changed and when there is unfinished work to continue; text vectors, which
             depend on text and model alone, are still taken from the cache.
-        ranks: processes that share the trainings, this one being the first (gnn.distributed.joined); None: this one
-            alone.
+        ranks: processes that share the trainings, this one being the first (gnn.distributed.process_group); None:
+            this one alone.
 
     Raises:
         RefreshInProgressError: another process refreshes the same runs folder.
