@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.builder import GraphBuilder
+from ingest.configured.base import FileSource, Source
+from ingest.configured.neo4j import Neo4jDatabase
+from ingest.configured.rdf import RdfFiles
+from ingest.configured.tables import AttributeFiles, EdgeFiles, EventFiles, InteractionFiles
 from ingest.people import People
 from ingest.report import QualityReport
 from ingest.settings import DataSettings, SourcesSettings
-from ingest.sources.base import FileSource, Source
-from ingest.sources.neo4j.source import Neo4jDatabase
-from ingest.sources.rdf.source import RdfFiles
-from ingest.sources.tables.sources import AttributeFiles, EdgeFiles, EventFiles, InteractionFiles
 from kg.graph import KnowledgeGraph
 from kg.progress import SILENT, Progress
 

@@ -24,8 +24,8 @@ from ingest.settings import (
     Neo4jSource,
     QualitySettings,
 )
+from ingest.sources.neo4j.mapping import map_snapshot
 from ingest.sources.neo4j.plan import read_source
-from ingest.sources.neo4j.snapshot import add_snapshot
 from ingest.sources.rdf.mapping import map_triples
 from ingest.sources.rdf.reader import RdfReader
 from ingest.sources.tables import Rows, from_frame, read_file
@@ -243,8 +243,56 @@ class GraphBuilder:
             with TemporaryDirectory(prefix="graphrecall-") as folder:
                 snapshot = read_source(data, settings, self.settings, Path(folder) / "pages", progress=self.progress)
                 return self.add_neo4j(snapshot, source=settings, name=name or data.name)
-        add_snapshot(self, data, settings, self._context, name=name or "Neo4j")
+        self._add_snapshot(data, settings, name or "Neo4j")
         return self
+
+    def _add_snapshot(self, snapshot: Snapshot, source: Neo4jSource, name: str) -> None:
+        """Map a snapshot onto tables, and add these and the rows that the user's own queries returned."""
+        with self.progress.task("mapping the database onto the graph"):
+            tables = map_snapshot(snapshot, source, self.settings, self._context, name=name)
+            facts = self.facts
+            for node_type, table in tables.attributes.items():
+                facts.attributes.setdefault(node_type, []).append(table)
+            for place, entry in enumerate(source.interactions):
+                if entry.query is not None:
+                    self.add_interactions(
+                        _query_rows(snapshot, f"interactions.{place}", name),
+                        relation=entry.relation or "rated",
+                        columns=InteractionColumns(
+                            user="user",
+                            item="item",
+                            rating=entry.rating,
+                            timestamp=entry.timestamp,
+                            weight=entry.weight,
+                        ),
+                    )
+                else:
+                    facts.interactions.setdefault(tables.relations[place], []).extend(tables.interactions[place])
+            for key, table in tables.values.items():
+                facts.values.setdefault(key, []).append(table)
+            for key, table in tables.edges.items():
+                facts.edges.setdefault(key, []).append(table)
+            facts.store.update(tables.names)
+            relations = [entry.relation or "rated" for entry in source.interactions if entry.query is not None]
+            relations += [entry.relation for entry in source.edges]
+            self.report.add(
+                "relations by queries",
+                len(relations),
+                "the Cypher of a path over them finds it in the run's own store, in Neo4j only if it is stored so",
+                relations,
+            )
+            for place, nodes in enumerate(source.nodes):
+                self.add_attributes(_query_rows(snapshot, f"nodes.{place}", name), node=nodes.node)
+            for place, edges in enumerate(source.edges):
+                rows = _query_rows(snapshot, f"edges.{place}", name)
+                optional = {role: role for role in ("weight", "timestamp") if role in rows.table.column_names}
+                self.add_edges(
+                    rows,
+                    source=edges.source,
+                    relation=edges.relation,
+                    target=edges.target,
+                    columns=EdgeColumns(**optional),
+                )
 
     def build(self) -> tuple[KnowledgeGraph, QualityReport]:
         """Join everything that was added; a builder builds once.
@@ -282,3 +330,21 @@ def _rows(data: Any, name: str) -> Rows:
     if isinstance(data, str | Path):
         return read_file(Path(data), name=Path(data).name)
     return from_frame(data, name)
+
+
+def _query_rows(snapshot: Snapshot, place: str, name: str) -> Rows:
+    """What a query of the user's own returned.
+
+    Args:
+        snapshot: what was read.
+        place: of the query in `sources.neo4j`, "edges.0".
+        name: of the database.
+
+    Raises:
+        InvalidDataError: it returned no rows.
+    """
+    table = snapshot.query(place)
+    query = f"sources.neo4j.{place} of {name}"
+    if not table.num_rows:
+        raise InvalidDataError(f"{query} returned no rows: correct the query, or leave it out")
+    return Rows(table, query, lambda row: f"{query}, row {row}")

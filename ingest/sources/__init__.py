@@ -1,5 +1,1 @@
-"""What facts are read from: RDF, tables, Neo4j; a `Source` has a fingerprint and is read into a builder."""
-
-from ingest.sources.base import FileSource, Source, SourceFile
-
-__all__ = ["FileSource", "Source", "SourceFile"]
+"""How RDF, tables and Neo4j databases are read and mapped onto tables of nodes and edges."""

@@ -75,7 +75,7 @@ def _sources(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _pattern(written: str, way: str, old: Path) -> str:
-    """A path, or a pattern, whose brackets and stars must stay the only ones; see `ingest.sources.base.list_files`."""
+    """A path, or a pattern, whose brackets and stars must stay the only ones (ingest.configured.base)."""
     is_pattern = glob.has_magic(written) and not (old / written).exists()
     return _path(written, glob.escape(way) if is_pattern else way)
 

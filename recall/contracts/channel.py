@@ -15,13 +15,13 @@ from kg.topology.adjacency import Adjacency
 from recall.contracts.attribution import NoShares, Shares
 from recall.contracts.query import Query
 from recall.contracts.scores import Scores
+from recall.index.settings import IndexConfig
 
 if TYPE_CHECKING:
     from gnn.evaluation.validation import Validation
     from gnn.text.features import TextFeatures
     from gnn.training.context import RunContext
     from kg import KnowledgeGraph
-    from recall.index.settings import IndexConfig
 
 TextEncode = Callable[[Sequence[str | None]], npt.NDArray[np.float32]]
 """Texts (n,) -> vectors float32 (n, text dim), zero rows for blank texts."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,19 +9,9 @@ import numpy.typing as npt
 
 from kg import RaggedArray
 from kg.arrays import IntArray
+from recall.index.top_k import TopK
 
-
-@dataclass(frozen=True)
-class TopK:
-    """Ranked items of a batch, by position.
-
-    Attributes:
-        items: positions, best first, -1 where there are fewer than k, int64 (n, k).
-        scores: float32 (n, k), -inf where there is no item.
-    """
-
-    items: IntArray
-    scores: npt.NDArray[np.float32]
+__all__ = ["Scores", "TopK"]
 
 
 class Scores(Protocol):

@@ -20,10 +20,9 @@ from kg import RaggedArray
 from kg.arrays import IntArray, places
 from kg.errors import ArtifactError, InvalidDataError
 from kg.io.files import atomic_path, read_json, write_json
-from recall.contracts import TopK
 from recall.index.kinds import NAMES, FloatArray, Kind, stored_vectors, trained
 from recall.index.settings import IndexConfig
-from recall.index.top_k import BLOCK_SCORES, check_k, check_positions, mask_out
+from recall.index.top_k import BLOCK_SCORES, TopK, check_k, check_positions, mask_out
 
 _log = logging.getLogger(__name__)
 _FORMAT = 1

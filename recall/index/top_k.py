@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ from gnn.evaluation.top_k import top_k as best_columns
 from kg import RaggedArray
 from kg.arrays import IntArray, PairIndex, distinct, places
 from kg.errors import ConfigError, InvalidDataError
-from recall.contracts import TopK
 
 __all__ = [
     "BLOCK_SCORES",
+    "TopK",
     "best_first",
     "check_k",
     "check_positions",
@@ -29,6 +30,19 @@ __all__ = [
 BLOCK_SCORES = 2**24  # scores held at once, 64 MiB: a dense user x item matrix never exists
 
 _DENSE = 0.02  # share of stored entries from which on a sparse matrix is ranked as a dense one
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Ranked items of a batch, by position.
+
+    Attributes:
+        items: positions, best first, -1 where there are fewer than k, int64 (n, k).
+        scores: float32 (n, k), -inf where there is no item.
+    """
+
+    items: IntArray
+    scores: npt.NDArray[np.float32]
 
 
 def check_k(k: int) -> None:

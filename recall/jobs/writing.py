@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gnn.device import resolve_device
 from kg.io.files import write_json
 from recall.fusion import FusionConfig
+from recall.jobs.state import RunInTheMaking
 from recall.runs.report import Reference, Report
 from recall.runs.versions import library_versions
 from recall.serve.loading import saved_pipeline
 
-if TYPE_CHECKING:
-    from recall.jobs.stages import RunMaker
 
-
-def write_report(maker: RunMaker) -> Report:
+def write_report(maker: RunInTheMaking) -> Report:
     """Write configuration, pipeline and report of what is finished."""
     config, facts = maker.config, maker.facts
     write_json(maker.run.config, maker.inputs.kept_config(config))

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from ingest.builder import GraphBuilder
 from kg.errors import InvalidDataError
 from kg.io.files import checksum
-
-if TYPE_CHECKING:
-    from ingest.builder import GraphBuilder
 
 
 class Source(Protocol):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ingest.builder import GraphBuilder
+from ingest.configured.base import FileSource, list_files
 from ingest.settings import AttributesSource, EdgesSource, EventsSource, InteractionColumns, InteractionsSource
-from ingest.sources.base import FileSource, list_files
 from ingest.sources.tables.files import read_file, read_lists
-
-if TYPE_CHECKING:
-    from ingest.builder import GraphBuilder
 
 PARTS = (None, "train", "valid", "test")
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ingest.builder import GraphBuilder
+from ingest.configured.base import FileSource, list_files
 from ingest.settings import RdfSource
-from ingest.sources.base import FileSource, list_files
-
-if TYPE_CHECKING:
-    from ingest.builder import GraphBuilder
 
 
 class RdfFiles(FileSource):

@@ -6,13 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from ingest.builder import GraphBuilder
 from ingest.settings import GraphSettings, Neo4jSource
 from ingest.sources.neo4j.plan import read_source
 from kg.progress import SILENT, Progress
 from kg.stores.neo4j.connection import Neo4jConnection
 
 if TYPE_CHECKING:  # the driver is imported where a database is read
-    from ingest.builder import GraphBuilder
     from kg.stores.neo4j.read.snapshot import Snapshot
 
 
