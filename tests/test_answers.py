@@ -77,5 +77,5 @@ def test_the_demo_is_answered_as_before(tmp_path: Path) -> None:
     assert run is not None
     before = json.loads((RECORDED / "demo.json").read_text(encoding="utf-8"))
     counts = compared(answers_of(run.path, users=100, pairs=20), before)
-    assert counts["candidates"] == 2040
+    assert counts["candidates"] == 1040
     assert min(counts.values()) > 0
