@@ -211,7 +211,7 @@ def test_a_refresh_keeps_what_it_read_and_the_next_one_reads_what_changed(
     (source,) = second.report.sources
     assert (source.state, source.read["how"]) == ("changed", "changes")
     assert source.read["relationships"] == LAST + DIRECTED + 1
-    assert second.report.changes.edges[str(RATED)]["changed"] == 1
+    assert second.report.changes.edges[str(RATED)].changed == 1
     ratings = load_graph(second.run.graph).edges[RATED]["rating"].to_pylist() if second.run else []
     assert ratings.count(4.25) == 1
     assert left_over(runs) == []
