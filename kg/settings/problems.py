@@ -40,7 +40,11 @@ def explain(error: ValidationError, kind: type[BaseModel], data: Any, *, section
         data: what was validated, to tell keys that were written from names that pydantic adds.
         section: where `data` stands in a file.
     """
-    lines = [line for entry in error.errors(include_url=False) for line in _lines(entry, kind, data, section)]
+    entries = error.errors(include_url=False)
+    # A list whose entries are refused is empty for pydantic, which says so as well.
+    emptied = {entry["loc"][:-1] for entry in entries if entry["loc"]}
+    entries = [entry for entry in entries if entry["type"] != "too_short" or entry["loc"] not in emptied]
+    lines = [line for entry in entries for line in _lines(entry, kind, data, section)]
     return list(dict.fromkeys(lines))
 
 

@@ -70,6 +70,12 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert "evaluation.baselines.0: there is no channel 'popular': did you mean 'popularity'?" in message
 
 
+def test_a_list_whose_only_entry_is_refused_is_one_problem(tmp_path: Path) -> None:
+    message = refused(tmp_path, GOOD + '\n[pipeline]\nchannels = ["walks"]\n')
+    assert "1 problem" in message
+    assert "pipeline.channels.0: there is no channel 'walks'" in message
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
