@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from ingest.builder import GraphBuilder
 from ingest.configured.base import FileSource, list_files
 from ingest.settings import AttributesSource, EdgesSource, EventsSource, InteractionColumns, InteractionsSource
-from ingest.sources.tables.files import read_file, read_lists
+from ingest.sources.tables import Rows, read_file, read_lists
 
 PARTS = (None, "train", "valid", "test")
+Settings = TypeVar("Settings", EventsSource, AttributesSource, EdgesSource)
 
 
 class InteractionFiles(FileSource):
@@ -36,65 +39,59 @@ class InteractionFiles(FileSource):
                     builder.add_interactions(rows, relation=settings.relation, columns=columns, part=part)
 
 
-class EventFiles(FileSource):
+class _Tables(FileSource, Generic[Settings]):
+    """Files with a header, read one after the other; a subclass says what their rows are."""
+
+    def __init__(self, settings: Settings, base: Path) -> None:
+        self.settings: Settings = settings
+        self.files = list_files(settings.files, base)
+
+    def read(self, builder: GraphBuilder) -> None:
+        """Add the rows of every file."""
+        settings = self.settings
+        for file in self.files:
+            with builder.progress.task(f"reading {file.name}"):
+                rows = read_file(file.path, name=file.name, separator=settings.separator, header=settings.header)
+                self.add(builder, rows)
+
+    @abstractmethod
+    def add(self, builder: GraphBuilder, rows: Rows) -> None:
+        """Add the rows of one file."""
+
+
+class EventFiles(_Tables[EventsSource]):
     """Further traces of users on items: one entry of `sources.events`."""
 
-    def __init__(self, settings: EventsSource, base: Path) -> None:
-        self.settings = settings
-        self.files = list_files(settings.files, base)
-
-    def read(self, builder: GraphBuilder) -> None:
-        """Add the events of every file."""
-        settings = self.settings
-        for file in self.files:
-            with builder.progress.task(f"reading {file.name}"):
-                builder.add_events(
-                    read_file(file.path, name=file.name, separator=settings.separator, header=settings.header),
-                    relation=settings.relation,
-                    columns=settings.columns,
-                    value_type=settings.value_type,
-                    value_relation=settings.value_relation,
-                )
+    def add(self, builder: GraphBuilder, rows: Rows) -> None:
+        """Add events."""
+        builder.add_events(
+            rows,
+            relation=self.settings.relation,
+            columns=self.settings.columns,
+            value_type=self.settings.value_type,
+            value_relation=self.settings.value_relation,
+        )
 
 
-class AttributeFiles(FileSource):
+class AttributeFiles(_Tables[AttributesSource]):
     """Attributes of nodes: one entry of `sources.attributes`."""
 
-    def __init__(self, settings: AttributesSource, base: Path) -> None:
-        self.settings = settings
-        self.files = list_files(settings.files, base)
-
-    def read(self, builder: GraphBuilder) -> None:
-        """Add the attributes of every file."""
+    def add(self, builder: GraphBuilder, rows: Rows) -> None:
+        """Add attributes."""
         settings = self.settings
-        for file in self.files:
-            with builder.progress.task(f"reading {file.name}"):
-                builder.add_attributes(
-                    read_file(file.path, name=file.name, separator=settings.separator, header=settings.header),
-                    node=settings.node,
-                    id=settings.id,
-                    columns=settings.columns,
-                    lists=settings.lists,
-                )
+        builder.add_attributes(rows, node=settings.node, id=settings.id, columns=settings.columns, lists=settings.lists)
 
 
-class EdgeFiles(FileSource):
+class EdgeFiles(_Tables[EdgesSource]):
     """Knowledge edges: one entry of `sources.edges`."""
 
-    def __init__(self, settings: EdgesSource, base: Path) -> None:
-        self.settings = settings
-        self.files = list_files(settings.files, base)
-
-    def read(self, builder: GraphBuilder) -> None:
-        """Add the edges of every file."""
-        settings = self.settings
-        for file in self.files:
-            with builder.progress.task(f"reading {file.name}"):
-                builder.add_edges(
-                    read_file(file.path, name=file.name, separator=settings.separator, header=settings.header),
-                    source=settings.source,
-                    relation=settings.relation,
-                    target=settings.target,
-                    columns=settings.columns,
-                    split=settings.split,
-                )
+    def add(self, builder: GraphBuilder, rows: Rows) -> None:
+        """Add edges."""
+        builder.add_edges(
+            rows,
+            source=self.settings.source,
+            relation=self.settings.relation,
+            target=self.settings.target,
+            columns=self.settings.columns,
+            split=self.settings.split,
+        )

@@ -34,7 +34,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 # Makes processes that refresh and kill themselves, as a machine would, when a task is heard of or has come so far.
 # They are forked from one that has imported everything and computed nothing: no import twice, and safe for threads.
-NURSERY = """
+LAUNCHER = """
 import json, os, signal, sys
 from contextlib import contextmanager
 import ladybug
@@ -81,9 +81,9 @@ Killer = Callable[..., None]
 def run_and_kill() -> Iterator[Killer]:
     """Starts a refresh of a config and has it killed when a task has come so far."""
     with subprocess.Popen(
-        [sys.executable, "-c", NURSERY], env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as nursery:
-        stdin, stdout = nursery.stdin, nursery.stdout
+        [sys.executable, "-c", LAUNCHER], env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as launcher:
+        stdin, stdout = launcher.stdin, launcher.stdout
         assert stdin is not None
         assert stdout is not None
 
@@ -93,7 +93,7 @@ def run_and_kill() -> Iterator[Killer]:
             assert int(stdout.readline()) == -signal.SIGKILL
 
         yield run
-        nursery.kill()
+        launcher.kill()
 
 
 def copy(deployment: Path, folder: Path) -> Path:
