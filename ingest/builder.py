@@ -30,6 +30,7 @@ from ingest.sources.rdf.mapping import map_triples
 from ingest.sources.rdf.reader import RdfReader
 from ingest.sources.tables import Rows, from_frame, read_file
 from ingest.sources.tables.clean import clean_attributes, clean_edges, clean_events
+from ingest.sources.tables.relations import by_relation
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph
 from kg.progress import SILENT, Progress
@@ -44,8 +45,8 @@ if TYPE_CHECKING:  # the driver is imported where a database is read
 class GraphBuilder:
     """Collects facts from files and from memory, then builds the graph.
 
-    Every `data` is a path (CSV, TSV, Parquet, .gz), a mapping of columns, or a data frame with the Arrow interface
-    (pandas, polars, pyarrow).
+    Every `data` is a path (CSV, TSV, JSON lines, Parquet, .gz), a mapping of columns, or a data frame with the Arrow
+    interface (pandas, polars, pyarrow).
 
     Args:
         graph: roles, names and overrides; `GraphSettings(user="user", item="movie")` is enough to begin with.
@@ -109,6 +110,7 @@ class GraphBuilder:
         relation: str = "rated",
         columns: InteractionColumns | Mapping[str, str] | None = None,
         part: str | None = None,
+        unit: str | None = None,
         name: str | None = None,
     ) -> GraphBuilder:
         """Add what users did to items; the first relation added is the one that is learned.
@@ -118,10 +120,12 @@ class GraphBuilder:
             relation: its name.
             columns: names of its columns (`InteractionColumns`, or a mapping of user, item, rating, timestamp, weight).
             part: "train", "valid" or "test" of a published split.
+            unit: what numbers that are times count: "s", "ms", "us" or "ns"; default: it is guessed.
             name: in messages.
         """
         names = columns if isinstance(columns, InteractionColumns) else InteractionColumns(**(columns or {}))
-        table, _ = clean_events(_rows(data, name or "interactions"), names, self._context, kind="interactions")
+        rows = _rows(data, name or "interactions")
+        table, _ = clean_events(rows, names, self._context, kind="interactions", unit=unit)
         if part is not None:
             table = table.append_column("part", pa.array([part] * table.num_rows, type=pa.string()))
         self.facts.interactions.setdefault(relation, []).append(table)
@@ -135,6 +139,7 @@ class GraphBuilder:
         columns: EventColumns | Mapping[str, str] | None = None,
         value_type: str | None = None,
         value_relation: str | None = None,
+        unit: str | None = None,
         name: str | None = None,
     ) -> GraphBuilder:
         """Add further traces of users on items, such as tags.
@@ -146,11 +151,12 @@ class GraphBuilder:
                 items by `value_relation`; values that differ in case or blanks only are one node.
             value_type: node type made of the values.
             value_relation: relation from items to values.
+            unit: what numbers that are times count: "s", "ms", "us" or "ns"; default: it is guessed.
             name: in messages.
         """
         names = columns if isinstance(columns, EventColumns) else EventColumns(**(columns or {}))
         rows = _rows(data, name or relation)
-        table, value = clean_events(rows, names, self._context, kind="events", value=names.value)
+        table, value = clean_events(rows, names, self._context, kind="events", value=names.value, unit=unit)
         if value is None:
             self.facts.interactions.setdefault(relation, []).append(table)
             return self
@@ -195,10 +201,12 @@ class GraphBuilder:
         data: Any,
         *,
         source: str,
-        relation: str,
         target: str,
+        relation: str | None = None,
         columns: EdgeColumns | Mapping[str, str] | None = None,
+        relations: Mapping[str, str] | None = None,
         split: str | None = None,
+        unit: str | None = None,
         name: str | None = None,
     ) -> GraphBuilder:
         """Add a table of knowledge edges; ends that no other source has are added as nodes and counted.
@@ -206,16 +214,22 @@ class GraphBuilder:
         Args:
             data: a table.
             source: node type.
-            relation: its name.
             target: node type.
-            columns: names of the columns (`EdgeColumns`, or a mapping of source, target, weight, timestamp).
+            relation: its name, unless the column `columns.relation` names it row by row.
+            columns: names of the columns (`EdgeColumns`, or a mapping of source, target, relation, weight, timestamp).
+            relations: value of that column -> name of the relation.
             split: separator of several targets in one cell; cells without any target are fine then.
+            unit: what numbers that are times count: "s", "ms", "us" or "ns"; default: it is guessed.
             name: in messages.
         """
         names = columns if isinstance(columns, EdgeColumns) else EdgeColumns(**(columns or {}))
-        rows = _rows(data, name or f"edges {relation}")
-        table = clean_edges(rows, names, self._context, split=split)
-        self.facts.edges.setdefault(RelationKey(source, relation, target), []).append(table)
+        if (relation is None) == (names.relation is None):
+            raise ConfigError("edges need either relation, or columns.relation for a column that names it row by row")
+        rows = _rows(data, name or f"edges {relation or source}")
+        table = clean_edges(rows, names, self._context, split=split, unit=unit)
+        tables = by_relation(table, relations or {}, source=rows.name) if relation is None else {relation: table}
+        for relation_name, part in tables.items():
+            self.facts.edges.setdefault(RelationKey(source, relation_name, target), []).append(part)
         return self
 
     def add_neo4j(

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from ingest.builder import GraphBuilder
 from ingest.configured.base import FileSource, list_files
 from ingest.settings import AttributesSource, EdgesSource, EventsSource, InteractionColumns, InteractionsSource
-from ingest.sources.tables import Rows, read_file, read_lists
+from ingest.sources.tables import Rows, read_lists, read_table
 
 PARTS = (None, "train", "valid", "test")
 Settings = TypeVar("Settings", EventsSource, AttributesSource, EdgesSource)
@@ -32,11 +32,11 @@ class InteractionFiles(FileSource):
                     if settings.format == "lists":
                         rows, columns = read_lists(file.path, name=file.name), InteractionColumns()
                     else:
-                        rows = read_file(
-                            file.path, name=file.name, separator=settings.separator, header=settings.header
-                        )
+                        rows = read_table(file.path, name=file.name, settings=settings)
                         columns = settings.columns
-                    builder.add_interactions(rows, relation=settings.relation, columns=columns, part=part)
+                    builder.add_interactions(
+                        rows, relation=settings.relation, columns=columns, part=part, unit=settings.unit
+                    )
 
 
 class _Tables(FileSource, Generic[Settings]):
@@ -51,8 +51,7 @@ class _Tables(FileSource, Generic[Settings]):
         settings = self.settings
         for file in self.files:
             with builder.progress.task(f"reading {file.name}"):
-                rows = read_file(file.path, name=file.name, separator=settings.separator, header=settings.header)
-                self.add(builder, rows)
+                self.add(builder, read_table(file.path, name=file.name, settings=settings))
 
     @abstractmethod
     def add(self, builder: GraphBuilder, rows: Rows) -> None:
@@ -70,6 +69,7 @@ class EventFiles(_Tables[EventsSource]):
             columns=self.settings.columns,
             value_type=self.settings.value_type,
             value_relation=self.settings.value_relation,
+            unit=self.settings.unit,
         )
 
 
@@ -94,4 +94,6 @@ class EdgeFiles(_Tables[EdgesSource]):
             target=self.settings.target,
             columns=self.settings.columns,
             split=self.settings.split,
+            relations=self.settings.relations,
+            unit=self.settings.unit,
         )

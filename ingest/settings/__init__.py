@@ -3,6 +3,9 @@
 from ingest.settings.data import DataSettings, QualitySettings, SourcesSettings, check_sections
 from ingest.settings.files import (
     AttributesSource,
+    CsvForm,
+    DatasetFormat,
+    DatasetSource,
     EdgeColumns,
     EdgesSource,
     EventColumns,
@@ -10,13 +13,18 @@ from ingest.settings.files import (
     InteractionColumns,
     InteractionsSource,
     RdfSource,
+    TableSource,
+    TimeUnit,
 )
 from ingest.settings.graph import GraphSettings, NodeSettings, RelationSettings
 from ingest.settings.neo4j import Neo4jEdges, Neo4jEvents, Neo4jInteractions, Neo4jNodes, Neo4jSource
 
 __all__ = [
     "AttributesSource",
+    "CsvForm",
     "DataSettings",
+    "DatasetFormat",
+    "DatasetSource",
     "EdgeColumns",
     "EdgesSource",
     "EventColumns",
@@ -34,5 +42,7 @@ __all__ = [
     "RdfSource",
     "RelationSettings",
     "SourcesSettings",
+    "TableSource",
+    "TimeUnit",
     "check_sections",
 ]

@@ -6,7 +6,13 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from ingest.settings.files import AttributesSource, EdgesSource, EventsSource, InteractionsSource, RdfSource
+from ingest.settings.files import (
+    AttributesSource,
+    EdgesSource,
+    EventsSource,
+    InteractionsSource,
+    RdfSource,
+)
 from ingest.settings.graph import GraphSettings
 from ingest.settings.neo4j import Neo4jSource
 from kg.settings import Settings

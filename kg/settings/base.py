@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
 
 from kg.errors import ConfigError
-from kg.settings.problems import beyond_int64, explain
+from kg.settings.problems import beyond_int64, explain, own_first
 
 
 class Settings(BaseModel):
@@ -41,6 +42,16 @@ class Settings(BaseModel):
     # Pydantic calls an __init__ of one's own for every nested section as well, whose errors would then come one by one
     # and without their place; this mark, which RootModel carries too, says that it need not.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The JSON schema with the keys of a class before those that it inherits: the reference is written so."""
+        result: dict[str, Any] = handler(schema)
+        properties = handler.resolve_ref_schema(result).get("properties", {})
+        for name in own_first(cls):
+            if name in properties:
+                properties[name] = properties.pop(name)
+        return result
 
     def changed(self, **values: Any) -> Self:
         """A copy with other values, checked like those of a new object.

@@ -31,6 +31,12 @@ class ProblemsWithinError(ValueError):
         self.lines = tuple(lines)
 
 
+def own_first(kind: type[BaseModel]) -> list[str]:
+    """The keys of a section: what sets it apart before what it shares with others."""
+    shared = [name for name in kind.model_fields if name not in kind.__annotations__]
+    return [*(name for name in kind.model_fields if name in kind.__annotations__), *shared]
+
+
 def explain(error: ValidationError, kind: type[BaseModel], data: Any, *, section: str = "") -> list[str]:
     """Every problem once, in the order of the fields.
 
@@ -128,5 +134,5 @@ def keys_at(kind: Any, place: Sequence[int | str]) -> list[str]:
         return []
     fields = kind.model_fields
     if not place:
-        return list(fields)
+        return own_first(kind)
     return keys_at(fields[str(place[0])].annotation, place[1:]) if str(place[0]) in fields else []

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ingest.context import ReadingContext
 from ingest.report import SourceAccount
@@ -35,7 +34,7 @@ def role_properties(table: Any, roles: Sequence[str], entry: Neo4jInteractions |
 def clean_roles(table: Any, account: SourceAccount, place: Callable[[int], str], context: ReadingContext) -> Any:
     """The rows that can be used, with numbers and times made of the properties."""
     before = account.read
-    cleaner = Cleaner(Rows(table, account.name, place), _in_seconds(table, account, context), context.report, account)
+    cleaner = Cleaner(Rows(table, account.name, place), table, context.report, account)
     account.read = before  # counted when they were looked at first
     for column in table.column_names:
         if pa.types.is_nested(table.schema.field(column).type):
@@ -55,24 +54,6 @@ def clean_roles(table: Any, account: SourceAccount, place: Callable[[int], str],
             if unknown == table.num_rows:
                 table = table.drop_columns([column])
     return table
-
-
-def _in_seconds(table: Any, account: SourceAccount, context: ReadingContext) -> Any:
-    """The table with its timestamps in seconds, where they are in milliseconds as Cypher's `timestamp()` gives."""
-    if "timestamp" not in table.column_names or not _is_number(table.schema.field("timestamp").type):
-        return table
-    column = table["timestamp"]
-    middle = pc.approximate_median(column).as_py()
-    if middle is None or not middle / 1000 <= context.now < middle:
-        return table
-    context.report.add(
-        "timestamps in milliseconds",
-        table.num_rows - column.null_count,
-        "later than now as seconds, and not as milliseconds: taken as those",
-        [account.name],
-    )
-    seconds = pc.floor(pc.divide(column.cast(pa.float64()), 1000.0))
-    return table.set_column(table.column_names.index("timestamp"), "timestamp", seconds)
 
 
 def _is_number(kind: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from ingest.sources.tables.cleaner import Cleaner
 from ingest.sources.tables.files import read_file, read_lists
+from ingest.sources.tables.reading import read_table
 from ingest.sources.tables.rows import Rows, from_frame, pick
 from ingest.sources.tables.values import infer_type, to_floats, to_ids, to_seconds
 
@@ -13,6 +14,7 @@ __all__ = [
     "pick",
     "read_file",
     "read_lists",
+    "read_table",
     "to_floats",
     "to_ids",
     "to_seconds",

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +14,7 @@ from ingest.report import QualityReport
 from ingest.settings import EdgeColumns, InteractionColumns
 from ingest.sources.tables.cleaner import Cleaner
 from ingest.sources.tables.rows import Rows, pick
+from ingest.sources.tables.spread import is_list, spread
 from ingest.sources.tables.values import infer_type
 from kg.errors import ConfigError
 
@@ -22,9 +22,15 @@ RESERVED_ATTRIBUTES = {"id", "text", "types"}
 
 
 def clean_events(
-    rows: Rows, names: InteractionColumns, context: ReadingContext, *, kind: str, value: str | None = None
+    rows: Rows,
+    names: InteractionColumns,
+    context: ReadingContext,
+    *,
+    kind: str,
+    value: str | None = None,
+    unit: str | None = None,
 ) -> tuple[Any, Any | None]:
-    """What users did to items.
+    """What users did to items; a cell with a list of items is one row for each.
 
     Args:
         rows: a raw table.
@@ -32,6 +38,7 @@ def clean_events(
         context: report and limits.
         kind: of the account in the report, "interactions" or "events".
         value: column whose values become nodes.
+        unit: what numbers that are times count: "s", "ms", "us" or "ns"; None: it is guessed.
 
     Returns:
         A table of `user` and `item` (ids), perhaps `rating`, `timestamp`, `weight` and `order`; and the values in lower
@@ -49,7 +56,10 @@ def clean_events(
         "weight": names.weight,
     }
     optional = {role: role for role in ("rating", "timestamp", "weight")}
-    table = _clean(rows, pick(rows, required, optional), context, kind=kind, ids=("user", "item", "value"))
+    table = pick(rows, required, optional)
+    if is_list(table["item"]):
+        rows, table = spread(rows, table, "item", None)
+    table = _clean(rows, table, context, kind=kind, ids=("user", "item", "value"), unit=unit)
     if rows.ordered:
         table = table.append_column("order", pa.array(np.arange(table.num_rows)))
     if value is None:
@@ -58,22 +68,28 @@ def clean_events(
     return table.drop_columns(["value"]), values
 
 
-def clean_edges(rows: Rows, names: EdgeColumns, context: ReadingContext, *, split: str | None = None) -> Any:
-    """Knowledge edges: a table of `src` and `dst` (ids), perhaps `weight` and `timestamp`.
+def clean_edges(
+    rows: Rows, names: EdgeColumns, context: ReadingContext, *, split: str | None = None, unit: str | None = None
+) -> Any:
+    """Knowledge edges: a table of `src` and `dst` (ids), perhaps `relation`, `weight` and `timestamp`.
 
     Args:
         rows: a raw table.
         names: of its columns.
         context: report and limits.
         split: separator of several targets in one cell; cells without any are no bad rows then.
+        unit: what numbers that are times count: "s", "ms", "us" or "ns"; None: it is guessed.
 
     Raises:
         InvalidDataError: a column is missing, or too many rows cannot be used.
     """
-    table = pick(rows, {"src": names.source, "dst": names.target, "weight": names.weight, "timestamp": names.timestamp})
-    if split is not None:
-        rows, table = _one_row_a_target(rows, table, split)
-    return _clean(rows, table, context, kind="edges", ids=("src", "dst"))
+    columns = ("source", "target", "relation", "weight", "timestamp")
+    table = pick(rows, {column: getattr(names, column) for column in columns})
+    if split is not None or is_list(table["target"]):
+        rows, table = spread(rows, table, "target", split)
+    table = _clean(rows, table, context, kind="edges", ids=("source", "target", "relation"), unit=unit)
+    ends = {"source": "src", "target": "dst"}
+    return table.rename_columns([ends.get(column, column) for column in table.column_names])
 
 
 def clean_attributes(
@@ -112,14 +128,16 @@ def clean_attributes(
     table = cleaner.result()
     arrays = {"id": table["id"].combine_chunks()}
     for attribute in column_of:
-        if lists and attribute in lists:
+        if lists and attribute in lists and not is_list(table[attribute]):
             arrays[attribute] = pc.split_pattern(table[attribute].cast(pa.string()), lists[attribute])
         else:
             arrays[attribute] = infer_type(table[attribute])
     return _one_row_a_node(pa.table(arrays), node, context.report)
 
 
-def _clean(rows: Rows, table: Any, context: ReadingContext, *, kind: str, ids: tuple[str, ...]) -> Any:
+def _clean(
+    rows: Rows, table: Any, context: ReadingContext, *, kind: str, ids: tuple[str, ...], unit: str | None
+) -> Any:
     """The rows of a table that can be used: `ids` are columns of ids, `timestamp` one of times, the others numbers."""
     account = context.report.source(rows.name, kind)
     cleaner = Cleaner(rows, table, context.report, account)
@@ -127,7 +145,7 @@ def _clean(rows: Rows, table: Any, context: ReadingContext, *, kind: str, ids: t
         if column in ids:
             cleaner.ids(column)
         elif column == "timestamp":
-            cleaner.seconds(column, now=context.now)
+            cleaner.seconds(column, now=context.now, unit=unit)
         else:
             cleaner.numbers(column)
     context.check(account)
@@ -150,18 +168,3 @@ def _one_row_a_node(table: Any, node: str, report: QualityReport) -> Any:
         severity="warning",
     )
     return table.filter(pa.array(np.concatenate([[True], ~again])))
-
-
-def _one_row_a_target(rows: Rows, table: Any, separator: str) -> tuple[Rows, Any]:
-    """Cells of several targets as several rows; rows without a target are left out."""
-    filled = table.filter(pc.is_valid(table["dst"]))
-    origin = np.flatnonzero(pc.is_valid(table["dst"]).to_numpy())
-    lists = pc.split_pattern(filled["dst"].combine_chunks().cast(pa.string()), separator)
-    parents = pc.list_parent_indices(lists)
-    spread = filled.drop_columns(["dst"]).take(parents).append_column("dst", pc.list_flatten(lists))
-    row_of: npt.NDArray[np.int64] = origin[parents.to_numpy()]
-
-    def place(row: int) -> str:
-        return rows.place(int(row_of[row]))
-
-    return Rows(rows.table, rows.name, place, rows.bad_lines, rows.bad_examples), spread

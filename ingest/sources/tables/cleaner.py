@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 
 from ingest.report import MAX_EXAMPLES, QualityReport, SourceAccount
 from ingest.sources.tables.rows import Rows
+from ingest.sources.tables.units import NAMES, TICKS, guess_unit
 from ingest.sources.tables.values import BoolArray, FloatArray, to_floats, to_ids, to_seconds
 from kg.arrays import IntArray
 
@@ -59,15 +61,15 @@ class Cleaner:
         values, missing = self._numbers(column)
         self._replace(column, pa.array(values, mask=missing))
 
-    def seconds(self, column: str, *, now: int) -> None:
-        """Make a column of UTC seconds between 1970 and now."""
-        values, missing = self._seconds(column, now)
+    def seconds(self, column: str, *, now: int, unit: str | None = None) -> None:
+        """Make a column of UTC seconds between 1970 and now; `unit` is what numbers count, None: it is guessed."""
+        values, missing = self._seconds(column, now, unit)
         self.set_aside(missing, "missing timestamps", "rows without a time", column)
         self._replace(column, pa.array(values))
 
     def seconds_or_null(self, column: str, *, now: int) -> None:
         """Make a column of UTC seconds between 1970 and now, null where there is no time."""
-        values, missing = self._seconds(column, now)
+        values, missing = self._seconds(column, now, None)
         self._replace(column, pa.array(values, mask=missing))
 
     def _numbers(self, column: str) -> tuple[FloatArray, BoolArray]:
@@ -75,18 +77,34 @@ class Cleaner:
         self.set_aside(bad, "unparsable cells", "no numbers", column)
         return values, missing
 
-    def _seconds(self, column: str, now: int) -> tuple[IntArray, BoolArray]:
-        values, missing, bad = to_seconds(self.table[column])
+    def _seconds(self, column: str, now: int, unit: str | None) -> tuple[IntArray, BoolArray]:
+        values, missing, bad = to_seconds(self.table[column], per_second=TICKS[unit or "s"])
+        guessed = guess_unit(values[~missing & ~bad], now=now) if unit is None else "s"
+        if guessed != "s":
+            examples = self._example_of_time(column, values, ~missing & ~bad, TICKS[guessed])
+            values, missing, bad = to_seconds(self.table[column], per_second=TICKS[guessed])
+            self._report.add(
+                f"timestamps in {NAMES[guessed]}",
+                int((~missing & ~bad).sum()),
+                "taken as those, because as seconds they would lie in the future; of a file, unit = "
+                f'"{guessed}" says so for good',
+                examples,
+            )
         self.set_aside(bad, "unparsable cells", "no numbers or dates", column)
         self.set_aside(values < 0, "negative timestamps", "before 1970", column)
         future = values > now
         hint = "later than now"
-        if (future & self.kept).any() and np.median(values[future]) // 1000 <= now < np.median(values[future]):
-            hint += "; they look like milliseconds: divide by 1000"
+        if (unlike := guess_unit(values[future & self.kept], now=now)) != "s":
+            hint += f"; they look like {NAMES[unlike]}, and the others do not: give all the same unit"
         if (future & self.kept).any():
             self._report.set_future(int(values[future & self.kept].min()))
         self.set_aside(future, "future timestamps", hint, column)
         return values, missing
+
+    def _example_of_time(self, column: str, numbers: IntArray, usable: BoolArray, ticks: int) -> list[str]:
+        row = int(np.flatnonzero(usable)[0])
+        time = datetime.fromtimestamp(int(numbers[row]) // ticks, tz=UTC).isoformat() if numbers[row] >= 0 else "?"
+        return [f"{self._rows.place(row)}: {column} = {self.table[column][row].as_py()!r} is {time}"]
 
     def result(self) -> Any:
         """The rows that are left."""

@@ -1,10 +1,10 @@
-"""Files of tables: CSV and TSV, Parquet, and lists of items."""
+"""Files of tables: CSV and TSV, Parquet, JSON lines, and lists of items."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,9 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.settings import CsvForm
 from ingest.sources.tables.csv_file import open_plain, read_csv
+from ingest.sources.tables.json_lines import is_json, read_json_lines
+from ingest.sources.tables.plain_file import read_plain
 from ingest.sources.tables.rows import Rows
+from ingest.sources.tables.text import UTF_8, utf8_copy
 from kg.errors import InvalidDataError
+
+PLAIN = CsvForm()
 
 
 @contextmanager
@@ -32,20 +38,44 @@ def _file_errors(path: Path, name: str, key: str) -> Iterator[None]:
         raise InvalidDataError(f"{name} cannot be read as a table: {error}") from error
 
 
-def read_file(path: Path, *, name: str, separator: str | None = None, header: Sequence[str] | None = None) -> Rows:
-    """Read CSV, TSV (both plain or .gz; every cell as text) or Parquet.
+def read_file(path: Path, *, name: str, form: CsvForm = PLAIN) -> Rows:
+    """Read CSV, TSV, JSON lines (plain or .gz; every cell as text) or Parquet.
+
+    Args:
+        path: of the file; its name says what it is.
+        name: in messages.
+        form: how a CSV file is written, and the encoding of a text file.
 
     Raises:
-        InvalidDataError: the file is missing, empty, damaged, or not UTF-8.
+        InvalidDataError: the file is missing, empty, damaged, or in another encoding.
     """
     with _file_errors(path, name, "sources"):
         if path.suffix in (".parquet", ".pq"):
             rows = Rows(pq.read_table(path), name, lambda row: f"{name}, row {row}")
+        elif is_json(path):
+            rows = read_json_lines(path, name=name, encoding=form.encoding)
         else:
             tabs = path.name.removesuffix(".gz").endswith((".tsv", ".tab"))
-            rows = read_csv(path, name=name, separator=separator or ("\t" if tabs else ","), header=header)
+            rows = _read_csv(path, name, form.separator or ("\t" if tabs else ","), form)
     if not rows.table.num_rows and not rows.bad_lines:
         raise InvalidDataError(f"{name} is empty: it has no rows")
+    return rows
+
+
+def _read_csv(path: Path, name: str, separator: str, form: CsvForm) -> Rows:
+    """A CSV file in any encoding: the strict reader reads UTF-8, so others are copied."""
+    if form.quotes == "none":
+        return read_plain(path, name=name, separator=separator, header=form.header, encodings=(form.encoding,))
+    if form.encoding.lower() in UTF_8:
+        return read_csv(path, name=name, separator=separator, header=form.header)
+    folder, copy = utf8_copy(path, name=name, encoding=form.encoding)
+    rows = read_csv(copy, name=name, separator=separator, header=form.header)
+    read_place = rows.place
+
+    def place(row: int, _kept: object = folder) -> str:  # places are looked up in the copy
+        return read_place(row)
+
+    rows.place = place
     return rows
 
 

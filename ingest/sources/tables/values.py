@@ -58,14 +58,19 @@ def to_floats(values: Any) -> tuple[FloatArray, BoolArray, BoolArray]:
         plain = pc.replace_substring_regex(array, r"^\s*\+?([^\s]+)\s*$", r"\1")
         array = pc.if_else(pa.array(number), plain, None)
     try:
-        floats: FloatArray = array.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
+        floats: FloatArray = array.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
     except pa.ArrowException as error:
         raise InvalidDataError(f"a column of type {array.type} holds no numbers: {error}") from error
     return floats, ~np.isfinite(floats) & ~bad, bad
 
 
-def to_seconds(values: Any) -> tuple[IntArray, BoolArray, BoolArray]:
-    """UTC seconds, which are missing, and which cells are no time; each (n,). Missing and bad ones are 0."""
+def to_seconds(values: Any, *, per_second: int = 1) -> tuple[IntArray, BoolArray, BoolArray]:
+    """UTC seconds, which are missing, and which cells are no time; each (n,). Missing and bad ones are 0.
+
+    Args:
+        values: numbers, text (numbers or ISO 8601), dates or timestamps.
+        per_second: how many of what numbers count make a second; timestamps and dates have a unit of their own.
+    """
     array = _flat(values)
     size = len(array)
     if pa.types.is_date(array.type):
@@ -78,12 +83,12 @@ def to_seconds(values: Any) -> tuple[IntArray, BoolArray, BoolArray]:
         return ticks // unit, missing, np.zeros(size, dtype=bool)
     if not pa.types.is_string(array.type):
         floats, missing, bad = to_floats(array)
-        return _whole_seconds(floats), missing, bad
+        return _whole_seconds(floats / per_second), missing, bad
     blank = _mask(pc.is_in(pc.utf8_trim_whitespace(array), value_set=pa.array(["", "NaN", "nan", "NaT", "null"])))
     array = pc.if_else(pa.array(blank), None, pc.utf8_trim_whitespace(array))
     number = _mask(pc.match_substring_regex(array, NUMBER))
     floats, missing, _ = to_floats(pc.if_else(pa.array(number), array, None))
-    result = _whole_seconds(floats)
+    result = _whole_seconds(floats / per_second)
     texts = array.is_valid().to_numpy(zero_copy_only=False) & ~number
     bad = texts.copy()
     missing = missing & ~texts

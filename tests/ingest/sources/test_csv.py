@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from ingest.settings import CsvForm
 from ingest.sources.tables import read_file
 from ingest.sources.tables.csv_file import _parse, _parse_text
 from ingest.sources.tables.csv_records import find_records
@@ -158,4 +159,4 @@ def test_separators_that_cannot_be_are_refused(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("a,b\nx,y\n")
     for separator in ('"', "§", "\n"):
         with pytest.raises(InvalidDataError, match="one ASCII character"):
-            read_file(tmp_path / "r.csv", name="r.csv", separator=separator)
+            read_file(tmp_path / "r.csv", name="r.csv", form=CsvForm(separator=separator))

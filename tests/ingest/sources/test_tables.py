@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import GraphBuilder, GraphSettings, QualityReport, QualitySettings
+from ingest.settings import CsvForm
 from ingest.sources.tables import from_frame, read_file
 from kg import Event, KnowledgeGraph, RelationKey
 from kg.errors import ConfigError, InvalidDataError
@@ -87,10 +88,10 @@ def test_lines_are_right_after_rejected_ones(tmp_path: Path) -> None:
     assert [e.split(": ")[0] for e in report.findings["bad lines"].examples] == ["r.csv:3", "r.csv:5", "r.csv:8"]
 
 
-def test_milliseconds_are_recognised(tmp_path: Path) -> None:
-    path = csv_file(tmp_path, f"{HEADER}u1,i1,4,{(NOW - 9) * 1000}\n")
-    with pytest.raises(InvalidDataError, match="milliseconds: divide by 1000"):
-        build(path, limit=0.5)
+def test_times_in_two_units_are_set_aside_with_what_they_look_like(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, f"{HEADER}u1,i1,4,{(NOW - 9) * 1000}\nu1,i2,4,{NOW - 9}\nu1,i3,4,{NOW - 8}\n")
+    with pytest.raises(InvalidDataError, match="look like milliseconds, and the others do not"):
+        build(path, limit=0.1)
 
 
 def test_a_wrong_column_is_refused_naming_those_there(tmp_path: Path) -> None:
@@ -197,7 +198,9 @@ def test_frames_that_are_none_are_refused() -> None:
 
 
 def test_files_without_a_header_and_with_another_separator(tmp_path: Path) -> None:
-    rows = read_file(csv_file(tmp_path, "1|2\n3|4|5\n6|7\n"), name="r.csv", separator="|", header=["a", "b"])
+    rows = read_file(
+        csv_file(tmp_path, "1|2\n3|4|5\n6|7\n"), name="r.csv", form=CsvForm(separator="|", header=["a", "b"])
+    )
     assert rows.table.to_pydict() == {"a": ["1", "6"], "b": ["2", "7"]}
     assert rows.place(1) == "r.csv:3"
     assert rows.bad_examples[0].startswith("r.csv:2: 3 cells")

@@ -1,0 +1,74 @@
+"""Files of lines whose cells are never quoted: a line is a row, and a quote is a character like any other.
+
+Old data sets (`.dat`, `u.item`) and atomic files are written so, some with a separator of several characters. DuckDB
+numbers records and not lines, pyarrow takes one character; splitting whole columns with Arrow's own functions takes any
+separator, and every line is accounted for by its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.report import MAX_EXAMPLES
+from ingest.sources.tables.rows import Rows
+from ingest.sources.tables.text import decoded
+from kg.errors import InvalidDataError
+
+SHOWN_CHARACTERS = 120
+
+
+def read_plain(
+    path: Path, *, name: str, separator: str, header: Sequence[str] | None, encodings: Sequence[str] = ("utf-8",)
+) -> Rows:
+    """Read a file without quotes; every cell is text, empty ones are null.
+
+    Args:
+        path: of the file, .gz when it is compressed.
+        name: in messages.
+        separator: between cells, one or more characters.
+        header: names of the columns of a file without a header line; None: its first line holds them.
+        encodings: the first one that the file is in is taken.
+
+    Raises:
+        InvalidDataError: the file is empty, in none of the encodings, or names a column twice.
+        OSError, EOFError, zlib.error: it cannot be opened or decompressed.
+    """
+    text = decoded(path, name=name, encodings=encodings).replace("\r\n", "\n").replace("\r", "\n")
+    lines = pc.list_flatten(pc.split_pattern(pa.array([text], pa.large_string()), "\n"))
+    numbers = np.flatnonzero(pc.not_equal(lines, "").to_numpy(zero_copy_only=False))
+    if not len(numbers):
+        raise InvalidDataError(f"{name} is empty")
+    columns = list(header) if header else lines[int(numbers[0])].as_py().split(separator)
+    if doubled := sorted({column for column in columns if columns.count(column) > 1}):
+        raise InvalidDataError(f"{name} has the column {', '.join(map(repr, doubled))} more than once: rename one")
+    numbers = numbers if header else numbers[1:]
+    cells = pc.split_pattern(lines.take(pa.array(numbers)), separator)
+    counts = pc.list_value_length(cells).to_numpy()
+    good = counts == len(columns)
+    bad = np.flatnonzero(~good)
+    kept = numbers[good]
+    return Rows(
+        _columns(cells.filter(pa.array(good)), columns),
+        name,
+        lambda row: f"{name}:{int(kept[row]) + 1}",
+        bad_lines=len(bad),
+        bad_examples=[
+            f"{name}:{int(numbers[i]) + 1}: {counts[i]} cells where {len(columns)} are expected: "
+            f"{lines[int(numbers[i])].as_py()[:SHOWN_CHARACTERS]}"
+            for i in bad[:MAX_EXAMPLES]
+        ],
+    )
+
+
+def _columns(cells: Any, columns: Sequence[str]) -> Any:
+    """Lists of as many cells as there are columns, as a table."""
+    flat = pc.list_flatten(cells).cast(pa.string())
+    flat = pc.if_else(pc.equal(flat, ""), None, flat)
+    places = np.arange(len(flat)).reshape(-1, len(columns))
+    return pa.table({column: flat.take(pa.array(places[:, at])) for at, column in enumerate(columns)})

@@ -1,0 +1,65 @@
+"""Text files in any encoding."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from kg.errors import InvalidDataError
+
+UTF_8 = ("utf-8", "utf8", "utf-8-sig", "utf_8")
+PIECE_CHARACTERS = 1 << 22
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether a file is compressed, by its name."""
+    return path.suffix.lower() == ".gz"
+
+
+def decoded(path: Path, *, name: str, encodings: Sequence[str]) -> str:
+    """The text of a file, plain or .gz, without a byte order mark.
+
+    Args:
+        path: of the file.
+        name: in messages.
+        encodings: the first one that fits is taken.
+
+    Raises:
+        InvalidDataError: none of them fits.
+        OSError, EOFError, zlib.error: it cannot be opened or decompressed.
+    """
+    data = gzip.decompress(path.read_bytes()) if is_gzip(path) else path.read_bytes()
+    for encoding in encodings:
+        try:
+            return data.decode(encoding).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            last = error
+    line = data.count(b"\n", 0, last.start) + 1
+    raise InvalidDataError(
+        f"{name}:{line} is no text in {' or '.join(encodings)}: write the encoding of the file, such as "
+        'encoding = "latin-1"'
+    ) from last
+
+
+def utf8_copy(path: Path, *, name: str, encoding: str) -> tuple[TemporaryDirectory[str], Path]:
+    """A copy of a text file in UTF-8, not compressed, in a folder that lives as long as the object that is returned.
+
+    Raises:
+        InvalidDataError: the file is in another encoding.
+        OSError, EOFError, zlib.error: it cannot be opened or decompressed.
+    """
+    folder = TemporaryDirectory(prefix="graphrecall-")
+    copy = Path(folder.name) / "table.csv"
+    opened = gzip.open if is_gzip(path) else open
+    try:
+        with (
+            opened(path, "rt", encoding=encoding, newline="") as source,
+            copy.open("w", encoding="utf-8", newline="") as target,
+        ):
+            while piece := source.read(PIECE_CHARACTERS):
+                target.write(piece)
+    except UnicodeError as error:
+        raise InvalidDataError(f"{name} is no text in {encoding}: correct the encoding ({error})") from error
+    return folder, copy
