@@ -197,38 +197,42 @@ class Pipeline:
         scores = self._scores(queries)
         return self._fuse(scores, seen_items(queries, self.history)) if self.fused else scores[0]
 
-    def attribute(self, pairs: Sequence[tuple[int, int]]) -> list[Attribution]:
-        """Split the scores of (user, item) pairs, by position, and say which channel answers the user.
+    def attribute(self, queries: Query, items: IntArray) -> list[Attribution]:
+        """Split the scores that requests give items, and say which channel answers them.
 
         A fused score is split over the channels, and each channel's part as the channel does (`FusedShares`).
 
+        Args:
+            queries: requests, (n,); a user of the graph who comes with several items is scored once.
+            items: an item for each of them by position, int64 (n,).
+
         Raises:
             UnknownIdError: a position lies outside the tables.
+            InvalidDataError: there are more or fewer items than requests.
+            ConfigError: a channel cannot read what a request carries.
         """
-        check_pairs(pairs, self.history)
-        users, row_of = np.unique(np.array([user for user, _ in pairs], dtype=np.int64), return_inverse=True)
-        queries = Query.of_positions(users)
-        answered = np.full(len(users), self.fallback is None)
-        factors = np.ones((len(self._weights), len(users)))
-        for rows, block in queries.blocks(self._block_size(1, None)):
+        check_pairs(queries, items, self.history)
+        people, row_of = queries.distinct()
+        answered = np.full(len(people), self.fallback is None)
+        factors = np.ones((len(self._weights), len(people)))
+        for rows, block in people.blocks(self._block_size(1, None)):
             scores = self._scores(block)
             answered[rows] |= np.any([channel.top(1).items[:, 0] >= 0 for channel in scores], axis=0)
             if self.fused:
                 factors[:, rows] = self._fuse(scores, seen_items(block, self.history)).factors
         by_channels = answered[row_of]
-        answers = self._attribute(
-            [pair for pair, own in zip(pairs, by_channels, strict=True) if own], factors[:, row_of[by_channels]]
-        )
+        own, others = np.flatnonzero(by_channels), np.flatnonzero(~by_channels)
+        answers = self._attribute(queries.take(own), items[own], factors[:, row_of[own]])
+        own_answers = (Attribution(self.name, shares) for shares in answers)
         popular: Iterator[Attribution] = iter(())
         if self.fallback is not None:
-            others = [pair for pair, own in zip(pairs, by_channels, strict=True) if not own]
-            popular = (Attribution(FALLBACK, shares) for shares in self.fallback.attribute(others))
-        own_answers = (Attribution(self.name, shares) for shares in answers)
-        return [next(own_answers) if own else next(popular) for own in by_channels]
+            shares_of_others = self.fallback.attribute(queries.take(others), items[others])
+            popular = (Attribution(FALLBACK, shares) for shares in shares_of_others)
+        return [next(own_answers) if by_channel else next(popular) for by_channel in by_channels]
 
-    def _attribute(self, pairs: Sequence[tuple[int, int]], factors: npt.NDArray[np.float64]) -> list[Shares | NoShares]:
-        """Split the scores of pairs that the channels answer; factors are by channel and pair."""
-        answers = [self.channels[name].attribute(pairs) for name in self._weights]
+    def _attribute(self, queries: Query, items: IntArray, factors: npt.NDArray[np.float64]) -> list[Shares | NoShares]:
+        """Split the scores of requests that the channels answer; factors are by channel and request."""
+        answers = [self.channels[name].attribute(queries, items) for name in self._weights]
         if not self.fused:
             return answers[0]
         return [
@@ -238,7 +242,7 @@ class Pipeline:
                     for (name, weight), answer, factor in zip(self._weights.items(), answers, factors, strict=True)
                 ]
             )
-            for at in range(len(pairs))
+            for at in range(len(queries))
         ]
 
     def fit_weights(

@@ -16,14 +16,23 @@ text, attributes and new items need a new training.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from gnn.graph.embeddings import Embeddings, FloatArray, LinearParts
-from gnn.graph.shares import check_numbering, relation_weights
+from gnn.graph.shares import (
+    Half,
+    Halves,
+    NoShares,
+    Shares,
+    check_numbering,
+    combine,
+    relation_weights,
+    unsplit,
+)
 from kg.arrays import IntArray, RaggedArray
 from kg.errors import ConfigError, InvalidDataError
 from kg.schema import RelationKey
@@ -67,29 +76,114 @@ def fold_in_users(
         InvalidDataError: lengths, positions, relations or the text do not fit the model.
         ArtifactError: embeddings and adjacency are of different graphs.
     """
-    items = embeddings.numbering.span(embeddings.item_type)
-    _check_positions(histories.values, items.stop - items.start, "the histories name", embeddings.item_type)
     if embeddings.linear is None:
         if text is not None or attributes is not None:
             raise ConfigError("this model is not linear, so text and attributes place nobody: give a history")
+        _check_histories(embeddings, histories)
         return _mean_of_items(embeddings, histories)
+    terms = _terms(embeddings, adjacency, embeddings.linear, histories, text, attributes, interaction)
+    result = _receive(terms.row, terms.node, terms.coefficient, embeddings.linear.tail, len(histories))
+    result[terms.described] += terms.description
+    return result.astype(np.float32)
+
+
+def split_fold_in(
+    embeddings: Embeddings,
+    adjacency: Adjacency,
+    items: IntArray,
+    *,
+    histories: RaggedArray,
+    text: FloatArray | None = None,
+    attributes: Attributes | None = None,
+    interaction: RelationKey | None = None,
+) -> list[Shares | NoShares]:
+    """Split the scores of users that training did not have, over their histories and the first hops of the items.
+
+    What text and attributes add is the user's `own`; see `fold_in_users` for the vectors, and `gnn.graph.shares`.
+
+    Args:
+        embeddings: a trained model.
+        adjacency: of the graph it was trained on.
+        items: the item for each user by position, int64 (n,).
+        histories: as for `fold_in_users`.
+        text: as for `fold_in_users`.
+        attributes: as for `fold_in_users`.
+        interaction: as for `fold_in_users`.
+
+    Returns:
+        One split for each user; `NoShares` for a model that is not linear.
+
+    Raises:
+        ConfigError, InvalidDataError, ArtifactError: as `fold_in_users`.
+    """
+    given: dict[str, Any] = {"text": text, "attributes": attributes, "interaction": interaction}
+    if embeddings.linear is None:
+        vectors = fold_in_users(embeddings, adjacency, histories=histories, **given)
+        return [unsplit(embeddings, vector, item) for vector, item in zip(vectors, items.tolist(), strict=True)]
     linear = embeddings.linear
+    terms = _terms(embeddings, adjacency, linear, histories, **given)
+    owns = np.zeros((len(histories), embeddings.dim))
+    owns[terms.described] = terms.description
+    halves = Halves(embeddings, adjacency)
+    result: list[Shares | NoShares] = []
+    for row, item in enumerate(items.tolist()):
+        at = slice(int(histories.offsets[row]), int(histories.offsets[row + 1]))
+        node = terms.node[at]
+        hops = terms.coefficient[at, None] * linear.tail[node].astype(np.float64)
+        user = Half(owns[row], hops, node, [terms.relation] * len(node))
+        result.append(combine(embeddings, user, halves, item))
+    return result
+
+
+class _Terms(NamedTuple):
+    """The vectors of new users in their terms.
+
+    Attributes:
+        row, node, coefficient: user, global item number and A_vj of each item of the histories, (total,) each.
+        relation: that the histories stand for.
+        described: users whom text or attributes describe, (m,).
+        description: what these add to their vectors, (m, dim).
+    """
+
+    row: IntArray
+    node: IntArray
+    coefficient: npt.NDArray[np.float64]
+    relation: RelationKey
+    described: IntArray
+    description: npt.NDArray[np.float64]
+
+
+def _terms(
+    embeddings: Embeddings,
+    adjacency: Adjacency,
+    linear: LinearParts,
+    histories: RaggedArray,
+    text: FloatArray | None,
+    attributes: Attributes | None,
+    interaction: RelationKey | None,
+) -> _Terms:
+    _check_histories(embeddings, histories)
     check_numbering(embeddings, adjacency)
+    items = embeddings.numbering.span(embeddings.item_type)
     rows = len(histories)
     key = _interaction(embeddings, linear, interaction)
     relation = adjacency.relations.index(key)
     weight = relation_weights(linear, adjacency)[relation]
     projected = _project(linear, text, rows)
-    virtual_row, virtual = _virtual_items(embeddings, adjacency, linear, projected, attributes, rows)
+    described, virtual = _virtual_items(embeddings, adjacency, linear, projected, attributes, rows)
 
-    degree = histories.counts + np.bincount(virtual_row, minlength=rows)
+    degree = histories.counts + np.bincount(described, minlength=rows)
     row, node = histories.rows(), histories.values + items.start
     coefficient = weight / np.sqrt(degree[row] * np.maximum(adjacency.degree[relation, node], 1))
-    result = _receive(row, node, coefficient, linear.tail, rows)
     degrees = adjacency.degree[relation, items]
     mean_coefficient = np.sqrt(degrees).sum() / degrees.sum() if degrees.any() else 1.0
-    result[virtual_row] += (weight * mean_coefficient / np.sqrt(degree[virtual_row]))[:, None] * virtual
-    return result.astype(np.float32)
+    description = (weight * mean_coefficient / np.sqrt(degree[described]))[:, None] * virtual
+    return _Terms(row, node, coefficient, key, described, description)
+
+
+def _check_histories(embeddings: Embeddings, histories: RaggedArray) -> None:
+    items = embeddings.numbering.span(embeddings.item_type)
+    _check_positions(histories.values, items.stop - items.start, "the histories name", embeddings.item_type)
 
 
 def _mean_of_items(embeddings: Embeddings, histories: RaggedArray) -> FloatArray:

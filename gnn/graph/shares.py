@@ -132,73 +132,107 @@ def split_scores(
         ArtifactError: embeddings and adjacency are of different graphs.
         UnknownIdError: a position outside the tables.
     """
-    check_numbering(embeddings, adjacency)
+    halves = Halves(embeddings, adjacency, dtype=dtype)
     users, items = (embeddings.numbering.span(name) for name in (embeddings.user_type, embeddings.item_type))
     for user, item in pairs:
         if not (0 <= user < users.stop - users.start and 0 <= item < items.stop - items.start):
             raise UnknownIdError(f"the pair ({user}, {item}) points outside the tables of users and items")
     if embeddings.linear is None:
-        return [
-            NoShares(
-                _plain_score(embeddings, users.start + user, items.start + item, item),
-                "the model is not linear, so its score does not split over the neighbours",
-            )
-            for user, item in pairs
-        ]
-    linear = embeddings.linear
-    all_weights = relation_weights(linear, adjacency)
-    # A node that was not placed receives nothing along the relations that place.
-    trained_weights = np.where([key in linear.placing for key in adjacency.relations], 0.0, all_weights)
-    halves: dict[int, _Half] = {}  # a batch often repeats its users
-    result: list[Shares | NoShares] = []
-    for user, item in pairs:
-        source, target = users.start + int(user), items.start + int(item)
-        for end in (source, target):
-            if end not in halves:
-                weights = all_weights if linear.placed is None or linear.placed[end] else trained_weights
-                halves[end] = _half(linear, adjacency, weights, end, dtype)
-        scale, prior = float(embeddings.item_scale[item]), float(embeddings.item_prior[item])
-        result.append(_combine(halves[source], halves[target], scale, prior))
-    return result
+        return [unsplit(embeddings, embeddings.final[users.start + user], item) for user, item in pairs]
+    return [combine(embeddings, halves.of(users.start + int(user)), halves, int(item)) for user, item in pairs]
 
 
 @dataclass(frozen=True, slots=True)
-class _Half:
-    """z_v in its terms: alpha_0 e_v (dim,) and A_vj h_j (hops, dim)."""
+class Half:
+    """A vector z_v of a linear model in its terms.
+
+    Attributes:
+        own: alpha_0 e_v, or what else belongs to no first hop, (dim,).
+        hops: A_vj h_j of each first hop, (hops, dim).
+        nodes: global node numbers of the first hops, int64 (hops,).
+        relations: of the first hops, (hops,).
+    """
 
     own: npt.NDArray[Any]
     hops: npt.NDArray[Any]
-    total: npt.NDArray[Any]
     nodes: IntArray
     relations: list[RelationKey]
 
-
-def _half(
-    linear: LinearParts, adjacency: Adjacency, weights: npt.NDArray[np.float64], node: int, dtype: npt.DTypeLike
-) -> _Half:
-    listed = adjacency.at(node)
-    kind = adjacency.relation[listed]
-    kept = weights[kind] != 0
-    nodes, kind = adjacency.neighbour[listed][kept], kind[kept]
-    degrees = adjacency.degree[kind, node] * adjacency.degree[kind, nodes]
-    coefficient = (weights[kind] / np.sqrt(degrees)).astype(dtype)
-    own = linear.alphas[0].astype(dtype) * linear.base[node].astype(dtype)
-    hops = coefficient[:, None] * linear.tail[nodes].astype(dtype)
-    return _Half(own, hops, own + hops.sum(axis=0), nodes, [adjacency.relations[r] for r in kind])
+    @property
+    def total(self) -> npt.NDArray[Any]:
+        """z_v, (dim,)."""
+        vector: npt.NDArray[Any] = self.own + self.hops.sum(axis=0)
+        return vector
 
 
-def _combine(user: _Half, item: _Half, scale: float, prior: float) -> Shares:
-    def shares(half: _Half, other: npt.NDArray[Any]) -> tuple[Share, ...]:
+class Halves:
+    """The vectors of a linear model's nodes in their terms; a batch often repeats its nodes."""
+
+    def __init__(self, embeddings: Embeddings, adjacency: Adjacency, *, dtype: npt.DTypeLike = np.float64) -> None:
+        """Check that both number the same nodes; see `split_scores`."""
+        check_numbering(embeddings, adjacency)
+        self._items = embeddings.numbering.span(embeddings.item_type)
+        self._adjacency = adjacency
+        self._dtype = dtype
+        self._made: dict[int, Half] = {}
+        if embeddings.linear is not None:
+            linear = self._linear = embeddings.linear
+            self._all_weights = relation_weights(linear, adjacency)
+            # A node that was not placed receives nothing along the relations that place.
+            self._trained_weights = np.where(
+                [key in linear.placing for key in adjacency.relations], 0.0, self._all_weights
+            )
+
+    def of(self, node: int) -> Half:
+        """A node by its global number."""
+        if node not in self._made:
+            self._made[node] = self._make(node)
+        return self._made[node]
+
+    def of_item(self, item: int) -> Half:
+        """An item by its position."""
+        return self.of(self._items.start + item)
+
+    def _make(self, node: int) -> Half:
+        linear, adjacency, dtype = self._linear, self._adjacency, self._dtype
+        weights = self._all_weights if linear.placed is None or linear.placed[node] else self._trained_weights
+        listed = adjacency.at(node)
+        kind = adjacency.relation[listed]
+        kept = weights[kind] != 0
+        nodes, kind = adjacency.neighbour[listed][kept], kind[kept]
+        degrees = adjacency.degree[kind, node] * adjacency.degree[kind, nodes]
+        coefficient = (weights[kind] / np.sqrt(degrees)).astype(dtype)
+        own = linear.alphas[0].astype(dtype) * linear.base[node].astype(dtype)
+        hops = coefficient[:, None] * linear.tail[nodes].astype(dtype)
+        return Half(own, hops, nodes, [adjacency.relations[r] for r in kind])
+
+
+def combine(embeddings: Embeddings, user: Half, halves: Halves, item: int) -> Shares:
+    """The split of a linear model's score of an item, by its position, for a user in terms."""
+    scale, prior = float(embeddings.item_scale[item]), float(embeddings.item_prior[item])
+    return _combined(user, halves.of_item(item), scale, prior)
+
+
+def unsplit(embeddings: Embeddings, vector: npt.NDArray[np.float32], item: int) -> NoShares:
+    """The answer of a model that is not linear, for a user's vector (dim,) and an item's position."""
+    popularity = np.linalg.norm(vector) * embeddings.item_prior[item]
+    score = float(vector @ embeddings.items[item] * embeddings.item_scale[item] + popularity)
+    return NoShares(score, "the model is not linear, so its score does not split over the neighbours")
+
+
+def _combined(user: Half, item: Half, scale: float, prior: float) -> Shares:
+    def shares(half: Half, other: npt.NDArray[Any]) -> tuple[Share, ...]:
         values = (half.hops @ other) * scale
         return tuple(map(Share._make, zip(half.nodes.tolist(), half.relations, values.tolist(), strict=True)))
 
-    popularity = float(np.linalg.norm(user.total)) * prior
+    whole_user, whole_item = user.total, item.total
+    popularity = float(np.linalg.norm(whole_user)) * prior
     return Shares(
-        score=float(user.total @ item.total) * scale + popularity,
-        own=float(user.own @ item.total) * scale,
-        history=shares(user, item.total),
-        item_own=float(item.own @ user.total) * scale,
-        neighbours=shares(item, user.total),
+        score=float(whole_user @ whole_item) * scale + popularity,
+        own=float(user.own @ whole_item) * scale,
+        history=shares(user, whole_item),
+        item_own=float(item.own @ whole_user) * scale,
+        neighbours=shares(item, whole_user),
         pairs=(user.hops @ item.hops.T).astype(np.float64) * scale,
         cross=(
             float(user.own @ item.own) * scale,
@@ -207,9 +241,3 @@ def _combine(user: _Half, item: _Half, scale: float, prior: float) -> Shares:
         ),
         prior=popularity,
     )
-
-
-def _plain_score(embeddings: Embeddings, user: int, item: int, position: int) -> float:
-    vector = embeddings.final[user]
-    popularity = np.linalg.norm(vector) * embeddings.item_prior[position]
-    return float(vector @ embeddings.final[item] * embeddings.item_scale[position] + popularity)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
@@ -121,6 +122,13 @@ class AttributeKNN(NeighbourChannel):
             scores = np.maximum(scores, 0) + by_attributes
             scores[scores == 0] = -np.inf
         return scores
+
+    def _asked(self, queries: Query, items: IntArray) -> npt.NDArray[np.float64]:
+        if queries.attributes is None:
+            return super()._asked(queries, items)
+        profiles = self._profiles(queries.attributes).astype(np.float64)
+        sums: npt.NDArray[np.float64] = np.asarray(profiles.multiply(self._vectors[items]).sum(axis=1)).ravel()
+        return sums
 
     def _profiles(self, attributes: Sequence[Mapping[RelationKey, IntArray]]) -> Any:
         """Unit attribute vectors of requests, CSR (n, columns); relations that the channel does not use add nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -84,29 +84,36 @@ class HistoryChannel(ABC):
             lambda columns: DenseScores(self._scores(asked, liked, columns), rows, len(queries), columns)
         )
 
-    def attribute(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
-        """Split each score over the user's history: score(u, i) is a sum over the liked items.
+    def attribute(self, queries: Query, items: IntArray) -> list[Shares | NoShares]:
+        """Split each score over the history: score(u, i) is a sum over the liked items, and what the request adds.
 
         The item's side is not split: `item_own` is the whole score.
         """
-        history = self.history
-        return [self._split(history, int(user), int(item)) for user, item in pairs]
+        liked = liked_items(queries, self.history)
+        asked = self._asked(queries, items)
+        answered = np.zeros(len(queries), dtype=bool)
+        answered[self._answerable(queries, liked)] = True
+        return [
+            self._split(liked[row], int(items[row]), float(asked[row]))
+            if answered[row]
+            else NoShares(0.0, "there is no liked item to split the score over")
+            for row in range(len(queries))
+        ]
 
-    def _split(self, history: InteractionHistory, user: int, item: int) -> Shares | NoShares:
-        liked = history.liked[user]
-        if not len(liked):
-            return NoShares(0.0, "the user likes nothing yet, so there is no history to split the score over")
+    def _split(self, liked: IntArray, item: int, asked: float) -> Shares:
         values = self._parts(liked, item)
-        score = float(values.sum())
-        shares = zip((liked + history.first_item).tolist(), values.tolist(), strict=True)
+        both = float(values.sum())
+        nodes = (liked + self.history.first_item).tolist()
         return Shares(
-            score=score,
-            own=0.0,
-            history=tuple(Share(node, history.interaction, value) for node, value in shares),
-            item_own=score,
+            score=both + asked,
+            own=asked,
+            history=tuple(
+                Share(node, self.history.interaction, v) for node, v in zip(nodes, values.tolist(), strict=True)
+            ),
+            item_own=both + asked,
             neighbours=(),
             pairs=np.zeros((len(liked), 0)),
-            cross=(0.0, 0.0, score),
+            cross=(asked, 0.0, both),
         )
 
     def save(self, folder: Path) -> None:
@@ -157,6 +164,10 @@ class HistoryChannel(ABC):
     @abstractmethod
     def _parts(self, history: IntArray, item: int) -> npt.NDArray[np.float64]:
         """The part of an item's score on each history item, (history,)."""
+
+    def _asked(self, queries: Query, items: IntArray) -> npt.NDArray[np.float64]:
+        """What text and attributes of each request add to the score of its item, float64 (n,)."""
+        return np.zeros(len(queries))
 
     @abstractmethod
     def _write(self, folder: Path) -> None:

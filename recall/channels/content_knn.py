@@ -82,9 +82,7 @@ class ContentKNN(NeighbourChannel):
 
     def _scores(self, queries: Query, history: RaggedArray, columns: IntArray | None) -> FloatArray:
         unit = self._unit if columns is None else self._unit[columns]
-        text = encode_texts(queries, self.encode, self.name)
-        if text is not None:
-            text = np.where(text.any(axis=1, keepdims=True), _unit_rows(text - self._mean), 0)
+        text = self._text(queries)
         if self.config.neighbours is not None:
             scores = super()._scores(queries, history, columns)
             if text is not None:
@@ -95,6 +93,21 @@ class ContentKNN(NeighbourChannel):
             scores = (profile if text is None else profile + text) @ unit.T
         scores[:, ~unit.any(axis=1)] = -np.inf
         return scores
+
+    def _text(self, queries: Query) -> FloatArray | None:
+        """Unit vectors of the requests' texts, float32 (n, text dim), zero where there is none; None without any."""
+        text = encode_texts(queries, self.encode, self.name)
+        if text is None:
+            return None
+        unit: FloatArray = np.where(text.any(axis=1, keepdims=True), _unit_rows(text - self._mean), 0)
+        return unit
+
+    def _asked(self, queries: Query, items: IntArray) -> npt.NDArray[np.float64]:
+        text = self._text(queries)
+        if text is None:
+            return super()._asked(queries, items)
+        cosines: npt.NDArray[np.float64] = (text.astype(np.float64) * self._unit[items]).sum(axis=1)
+        return cosines
 
     def _parts(self, history: IntArray, item: int) -> npt.NDArray[np.float64]:
         if self.config.neighbours is not None:

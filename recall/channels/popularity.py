@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,12 +40,11 @@ class Popularity(HistoryChannel):
         self.history  # noqa: B018 (raises before a fit)
         return SharedScores(self._likes, len(queries))
 
-    def attribute(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
+    def attribute(self, queries: Query, items: IntArray) -> list[Shares | NoShares]:
         """A count of other people's likes has no share of the user's."""
         self.history  # noqa: B018 (raises before a fit)
         result: list[Shares | NoShares] = []
-        for _, item in pairs:
-            likes = int(self._likes[item])
+        for likes in self._likes[items].astype(np.int64).tolist():
             people = "1 user likes" if likes == 1 else f"{likes} users like"
             result.append(NoShares(float(likes), f"{people} it; what is popular does not depend on the user's history"))
         return result

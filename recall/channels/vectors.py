@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from gnn.graph.embeddings import Embeddings
-from gnn.graph.fold_in import fold_in_users
+from gnn.graph.fold_in import fold_in_users, split_fold_in
 from gnn.graph.shares import split_scores
 from gnn.graph.warm_start import Parameters
+from kg.arrays import IntArray
 from kg.errors import ArtifactError, ConfigError, GateError
 from kg.history import InteractionHistory
 from kg.topology.adjacency import Adjacency
@@ -29,9 +31,6 @@ from recall.contracts import Capabilities, FitData, LoadData, NoShares, Query, S
 from recall.contracts.history import rows_with
 from recall.index.item_index import ItemIndex, vectors_fingerprint
 from recall.index.settings import IndexConfig
-
-if TYPE_CHECKING:
-    pass
 
 _SAMPLED_USERS = 4096
 
@@ -184,11 +183,8 @@ class VectorChannel:
 
     def _vectors(self, queries: Query) -> FloatArray:
         """One vector for each row, zero where there is no evidence."""
-        fitted = self._fitted()
-        embeddings, history = fitted.embeddings, fitted.history
-        trained = np.zeros(len(queries), dtype=bool)
-        at = np.flatnonzero(queries.user >= 0)
-        trained[at] = history.liked.offsets[queries.user[at] + 1] > history.liked.offsets[queries.user[at]]
+        embeddings = self._fitted().embeddings
+        trained = self._trained(queries)
         if trained.all():
             return embeddings.users[queries.user]
         vectors = np.zeros((len(queries), embeddings.dim), dtype=np.float32)
@@ -197,32 +193,55 @@ class VectorChannel:
         vectors[others] = self._place(queries.take(others))
         return vectors
 
+    def _trained(self, queries: Query) -> npt.NDArray[np.bool_]:
+        """Rows of users with positives, bool (n,)."""
+        liked = self._fitted().history.liked
+        trained = np.zeros(len(queries), dtype=bool)
+        at = np.flatnonzero(queries.user >= 0)
+        trained[at] = liked.offsets[queries.user[at] + 1] > liked.offsets[queries.user[at]]
+        return trained
+
     def _place(self, queries: Query) -> FloatArray:
         """Vectors of people who were not there in training."""
         fitted = self._fitted()
-        embeddings = fitted.embeddings
-        with_text, with_attributes = rows_with_text(queries), rows_with_attributes(queries)
-        rows = np.unique(np.concatenate([rows_with(queries.history), with_text, with_attributes]))
-        result = np.zeros((len(queries), embeddings.dim), dtype=np.float32)
-        if not len(rows):
-            return result
-        asked = queries.take(rows)
-        if len(with_text) and embeddings.linear is not None and embeddings.linear.text_projection is None:
-            raise ConfigError("this model was trained without text features, so a text places nobody: ask without one")
-        result[rows] = fold_in_users(
-            embeddings,
-            fitted.adjacency,
-            histories=asked.history,
-            text=encode_texts(asked, self.encode, self.name),
-            attributes=asked.attributes if len(with_attributes) else None,
-            interaction=fitted.history.interaction,
-        )
+        result = np.zeros((len(queries), fitted.embeddings.dim), dtype=np.float32)
+        rows = _rows_to_place(queries)
+        if len(rows):
+            asked = queries.take(rows)
+            result[rows] = fold_in_users(fitted.embeddings, fitted.adjacency, **self._evidence(asked))
         return result
 
-    def attribute(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
-        """Split the scores exactly over the first hops of both ends; see `gnn.graph.shares`."""
+    def _evidence(self, queries: Query) -> dict[str, Any]:
+        """What `gnn.graph.fold_in` places people by."""
         fitted = self._fitted()
-        return split_scores(fitted.embeddings, fitted.adjacency, pairs)
+        linear = fitted.embeddings.linear
+        if len(rows_with_text(queries)) and linear is not None and linear.text_projection is None:
+            raise ConfigError("this model was trained without text features, so a text places nobody: ask without one")
+        return {
+            "histories": queries.history,
+            "text": encode_texts(queries, self.encode, self.name),
+            "attributes": queries.attributes if len(rows_with_attributes(queries)) else None,
+            "interaction": fitted.history.interaction,
+        }
+
+    def attribute(self, queries: Query, items: IntArray) -> list[Shares | NoShares]:
+        """Split the scores exactly over the first hops of both ends; see `gnn.graph.shares` and `gnn.graph.fold_in`."""
+        fitted = self._fitted()
+        parts = fitted.embeddings, fitted.adjacency
+        result: list[Shares | NoShares] = [NoShares(0.0, "nothing that the model can read places the person")] * len(
+            queries
+        )
+        trained = np.flatnonzero(self._trained(queries))
+        pairs = list(zip(queries.user[trained].tolist(), items[trained].tolist(), strict=True))
+        others = np.setdiff1d(_rows_to_place(queries), trained)
+        asked = queries.take(others)
+        for rows, answers in (
+            (trained, split_scores(*parts, pairs)),
+            (others, split_fold_in(*parts, items[others], **self._evidence(asked)) if len(others) else []),
+        ):
+            for row, answer in zip(rows.tolist(), answers, strict=True):
+                result[row] = answer
+        return result
 
     def save(self, folder: Path) -> None:
         """Write vectors, parameters and index into a folder."""
@@ -243,6 +262,13 @@ class VectorChannel:
         read_header(folder, cls.name)
         index = ItemIndex.load(folder / "index", verify=False)
         return cls.of(Embeddings.load(folder), data, index=index)
+
+
+def _rows_to_place(queries: Query) -> IntArray:
+    """Rows that carry anything that people can be placed by, int64."""
+    return np.unique(
+        np.concatenate([rows_with(queries.history), rows_with_text(queries), rows_with_attributes(queries)])
+    )
 
 
 def _built(embeddings: Embeddings, history: InteractionHistory, config: IndexConfig | None) -> ItemIndex:

@@ -1,6 +1,17 @@
 """What passes between channels, pipeline, rankers and explanations. Channels import kg, gnn and this room, no more."""
 
-from recall.contracts.attribution import Attribution, FusedShares, NoShares, Part, Share, Shares
+from recall.contracts.attribution import (
+    REQUEST_TEXT,
+    Attribution,
+    FusedShares,
+    NoShares,
+    Part,
+    PathShares,
+    Share,
+    Shares,
+    StepKind,
+    StepPaths,
+)
 from recall.contracts.candidates import CANDIDATE_SCHEMA, FALLBACK, FUSION, CandidateBatch, Candidates
 from recall.contracts.channel import Capabilities, Channel, FitData, LoadData, Start, TextEncode
 from recall.contracts.query import Query
@@ -11,6 +22,7 @@ __all__ = [
     "CANDIDATE_SCHEMA",
     "FALLBACK",
     "FUSION",
+    "REQUEST_TEXT",
     "Attribution",
     "CandidateBatch",
     "Candidates",
@@ -21,12 +33,15 @@ __all__ = [
     "LoadData",
     "NoShares",
     "Part",
+    "PathShares",
     "Query",
     "Ranker",
     "Scores",
     "Share",
     "Shares",
     "Start",
+    "StepKind",
+    "StepPaths",
     "TextEncode",
     "TopK",
 ]

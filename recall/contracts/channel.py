@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from kg.arrays import IntArray
 from kg.history import InteractionHistory
 from kg.topology.adjacency import Adjacency
 from recall.contracts.attribution import NoShares, Shares
@@ -158,8 +159,13 @@ class Channel(Protocol):
     def score(self, queries: Query) -> Scores:
         """The scores of all items for a block of requests, whose positions the caller has checked."""
 
-    def attribute(self, pairs: Sequence[tuple[int, int]]) -> list[Shares | NoShares]:
-        """Split the scores of (user, item) pairs exactly, or say why not; the caller has checked the positions."""
+    def attribute(self, queries: Query, items: IntArray) -> list[Shares | NoShares]:
+        """Split scores exactly, or say why not; the caller has checked the positions.
+
+        Args:
+            queries: requests, (n,).
+            items: the item whose score to split, for each of them, int64 (n,).
+        """
 
     def save(self, folder: Path) -> None:
         """Write what was learned into a folder; graph and history are not part of it."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from kg import RaggedArray
 from kg.arrays import IntArray
-from kg.errors import UnknownIdError
+from kg.errors import InvalidDataError, UnknownIdError
 from kg.history import InteractionHistory
 from recall.contracts.query import Query
 
@@ -26,15 +24,21 @@ def check_queries(queries: Query, history: InteractionHistory) -> None:
             raise UnknownIdError(f"item {lists.values.max()} was named, but there are {history.num_items} items")
 
 
-def check_pairs(pairs: Sequence[tuple[int, int]], history: InteractionHistory) -> None:
-    """Make sure that pairs name users and items that are there.
+def check_pairs(queries: Query, items: IntArray, history: InteractionHistory) -> None:
+    """Make sure that requests, and an item for each of them, name users and items that are there.
 
     Raises:
         UnknownIdError: a position lies outside.
+        InvalidDataError: there are more or fewer items than requests.
     """
-    for user, item in pairs:
-        if not (0 <= user < history.num_users and 0 <= item < history.num_items):
-            raise UnknownIdError(f"the pair ({user}, {item}) points outside the tables of users and items")
+    check_queries(queries, history)
+    if len(items) != len(queries):
+        raise InvalidDataError(
+            f"there are {len(queries)} requests and {len(items)} items: give one item for each request"
+        )
+    if len(items) and (items.min() < 0 or items.max() >= history.num_items):
+        worst = items.max() if items.max() >= history.num_items else items.min()
+        raise UnknownIdError(f"item {worst} was asked for, but there are {history.num_items} items")
 
 
 def liked_items(queries: Query, history: InteractionHistory) -> RaggedArray:

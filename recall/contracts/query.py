@@ -61,6 +61,14 @@ class Query:
             attributes=None if self.attributes is None else [self.attributes[row] for row in rows],
         )
 
+    def distinct(self) -> tuple[Query, IntArray]:
+        """Each user of the graph once, where nothing but the user is given, and the row of every request in that."""
+        plain = (self.user >= 0) & (self.history.counts == 0)
+        plain &= self.seen is None and self.text is None and self.attributes is None
+        codes = np.where(plain, self.user, -1 - np.arange(len(self)))
+        _, first, row_of = np.unique(codes, return_index=True, return_inverse=True)
+        return self.take(first), row_of
+
     def blocks(self, size: int) -> Iterator[tuple[slice, Query]]:
         """The batch in pieces of at most `size` rows."""
         if 0 < len(self) <= size:

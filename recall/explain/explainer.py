@@ -16,7 +16,7 @@ from kg.errors import ConfigError
 from kg.graph import KnowledgeGraph
 from kg.topology.adjacency import Adjacency
 from kg.topology.search import PathFinder
-from recall.contracts import NoShares, Shares
+from recall.contracts import NoShares, Query, Shares
 from recall.explain.connections import OuterHopShares, path_connections, query_of, shared_user_connections
 from recall.explain.explanation import Explanation, Node, Reason
 from recall.explain.linked import linked_share
@@ -83,7 +83,7 @@ class Explainer:
         items = self.graph.items.index([item for _, item in ids])
         positions = list(zip(users.tolist(), items.tolist(), strict=True))
         finder = self._finder(max_hops)
-        attributions = self.pipeline.attribute(positions) if positions else []
+        attributions = self.pipeline.attribute(Query.of_positions(users), items)
         return [
             self._explanation(self._pair(user, item, shares.score, show_users), source, shares, finder, paths)
             for (user, item), (source, shares) in zip(positions, attributions, strict=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from kg import RelationKey
 from kg.arrays import IntArray
-from recall.contracts import FusedShares, NoShares, Part, Share, Shares
+from recall.contracts import FusedShares, NoShares, Part, PathShares, Share, Shares
 
 
 def scale_shares(answer: Shares | NoShares, factor: float) -> Shares | NoShares:
@@ -21,6 +22,9 @@ def scale_shares(answer: Shares | NoShares, factor: float) -> Shares | NoShares:
         return tuple(share._replace(value=share.value * factor) for share in shares)
 
     own, neighbours, both = answer.cross
+    more: dict[str, Any] = {}
+    if isinstance(answer, PathShares):
+        more["steps"] = tuple(replace(step, values=step.values * factor) for step in answer.steps)
     return replace(
         answer,
         score=answer.score * factor,
@@ -31,6 +35,7 @@ def scale_shares(answer: Shares | NoShares, factor: float) -> Shares | NoShares:
         pairs=answer.pairs * factor,
         cross=(own * factor, neighbours * factor, both * factor),
         prior=answer.prior * factor,
+        **more,
     )
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from gnn.graph.embeddings import Embeddings
-from gnn.graph.fold_in import fold_in_items, fold_in_users
+from gnn.graph.fold_in import fold_in_items, fold_in_users, split_fold_in
+from gnn.graph.shares import Shares, split_scores
 from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.errors import ConfigError, InvalidDataError
 from kg.topology.adjacency import Adjacency
@@ -53,6 +54,46 @@ def test_a_user_without_free_embedding_is_folded_in_to_the_trained_vector(
     placed = fold_in_users(embeddings, Adjacency.of(toy_graph), histories=histories)
     assert placed.dtype == np.float32
     np.testing.assert_allclose(placed, embeddings.users, rtol=1e-5, atol=1e-6)
+
+
+def test_the_split_of_somebody_folded_in_is_that_of_the_trained_user(
+    toy_graph: KnowledgeGraph, linear_model: Model
+) -> None:
+    # Users without own vector whose edges are all in their histories.
+    embeddings = linear_model(toy_graph, relations=KNOWLEDGE, base=base_without(toy_graph, "user"))
+    embeddings = replace(embeddings, prior=0.3, item_prior=np.linspace(-0.5, 1, 40).astype(np.float32))
+    adjacency = Adjacency.of(toy_graph)
+    user, item = toy_graph.positive_edges(RATED)
+    histories = RaggedArray.from_pairs(user, item, num_rows=toy_graph.num_nodes("user"))
+    people, items = np.array([0, 3, 3, 11]), np.array([5, 5, 17, 39])
+    folded = split_fold_in(embeddings, adjacency, items, histories=histories.take(people))
+    trained = split_scores(embeddings, adjacency, list(zip(people.tolist(), items.tolist(), strict=True)))
+    for ours, theirs in zip(folded, trained, strict=True):
+        assert isinstance(ours, Shares)
+        assert isinstance(theirs, Shares)
+        assert [share[:2] for share in ours.history] == [share[:2] for share in theirs.history]
+        for name in ("score", "own", "item_own", "cross", "prior"):
+            assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-9, abs=1e-12)
+        np.testing.assert_allclose(ours.pairs, theirs.pairs, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose([s.value for s in ours.history], [s.value for s in theirs.history], rtol=1e-9)
+
+
+def test_what_a_description_adds_is_a_share_of_its_own(toy_graph: KnowledgeGraph, linear_model: Model) -> None:
+    projection = np.random.default_rng(1).normal(size=(5, 6)).astype(np.float32)
+    embeddings = linear_model(toy_graph, relations=KNOWLEDGE, text_projection=projection)
+    adjacency = Adjacency.of(toy_graph)
+    asked = {
+        "text": np.ones((1, 5), dtype=np.float32),
+        "attributes": [{GENRE: np.array([2, 0])}],
+    }
+    (split,) = split_fold_in(embeddings, adjacency, np.array([7]), histories=lists([4, 9]), **asked)
+    # Beside the same history, what is described makes the difference of the vectors.
+    whole = fold_in_users(embeddings, adjacency, histories=lists([4, 9]), **asked)[0].astype(np.float64)
+    history = fold_in_users(embeddings, adjacency, histories=lists([4, 9]))[0].astype(np.float64) * (2 / 3) ** 0.5
+    item = embeddings.items[7].astype(np.float64) * embeddings.item_scale[7]
+    assert isinstance(split, Shares)
+    assert split.own == pytest.approx((whole - history) @ item, rel=1e-4)
+    assert split.score == pytest.approx(whole @ item, rel=1e-4)
 
 
 @pytest.mark.parametrize("alphas", [(0.5, 0.5), (0.4, 0.3, 0.3), (0.1, 0.2, 0.3, 0.4)])

@@ -126,6 +126,12 @@ def histories(graph, *lists):
     )
 
 
+def pair_queries(pairs):
+    """Users of the graph and an item for each, as `attribute` takes them."""
+    users, items = np.array(pairs, dtype=np.int64).reshape(len(pairs), 2).T
+    return Query.of_positions(users), items
+
+
 def assert_same(left, right):
     assert left.table.drop(["score"]).equals(right.table.drop(["score"]))
     np.testing.assert_allclose(left.table["score"].to_numpy(), right.table["score"].to_numpy(), rtol=1e-5, atol=1e-6)

@@ -33,6 +33,7 @@ from tests.recall.channels.making import (
     fit_data,
     histories,
     made,
+    pair_queries,
     seen_by,
 )
 
@@ -135,7 +136,7 @@ class TestContract:
             ours, theirs = (Pipeline([kind], pipeline.history) for kind in (channel, loaded))
             for queries in (everybody, histories(graph, [1, 2], [30])):
                 assert ask(theirs, queries, k=10).table.equals(ask(ours, queries, k=10).table)
-            (before,), (after,) = channel.attribute([(0, 3)]), loaded.attribute([(0, 3)])
+            (before,), (after,) = (kind.attribute(*pair_queries([(0, 3)])) for kind in (channel, loaded))
             assert type(before) is type(after)
             assert before.score == pytest.approx(after.score, rel=1e-12)
             assert dict(loaded.recipe) == dict(channel.recipe)
@@ -200,7 +201,7 @@ class TestContract:
         channel = CASES["spectral" if case == "fusion" else case]()
         for call in (
             lambda: channel.score(everybody),
-            lambda: channel.attribute([(0, 0)]),
+            lambda: channel.attribute(*pair_queries([(0, 0)])),
             lambda: channel.save(tmp_path),
         ):
             with pytest.raises(NotFittedError, match=r"fit\(data\)"):
@@ -232,16 +233,51 @@ class TestContract:
             ask(pipeline, histories(graph, [999]), k=5)
         with pytest.raises(InvalidDataError, match="candidates"):
             ask(pipeline, everybody, k=5, candidates=np.array([40]))
-        for pair in ((999, 0), (0, 999), (-1, 0)):
+        for pair in ((999, 0), (0, 999), (0, -1)):
             with pytest.raises(UnknownIdError):
-                pipeline.attribute([pair])
+                pipeline.attribute(*pair_queries([pair]))
+        with pytest.raises(InvalidDataError, match="one item for each request"):
+            pipeline.attribute(everybody, np.zeros(3, dtype=np.int64))
 
     def test_shares_add_up_to_what_recommend_returned(self, pipeline, graph, everybody):
         answer = ask(pipeline, everybody, k=5)
         pairs = [
             (int(graph.users.index([row["user_id"]])[0]), int(graph.items.index([row["item_id"]])[0])) for row in answer
         ]
-        for row, (source, split) in zip(answer, pipeline.attribute(pairs), strict=True):
+        self.check_splits(pipeline, answer, pipeline.attribute(*pair_queries(pairs)))
+
+    def test_shares_of_unknown_people_add_up_too(self, pipeline, graph):
+        asked = {"history": [1, 5, 9, 14]}
+        declared = [channel.capabilities for channel in pipeline.channels.values()]
+        if all(one.text for one in declared):
+            asked["text"] = "winter train"
+        if all(one.attributes for one in declared):
+            asked["attributes"] = {GENRE: np.array([1])}
+        for names in (["history"], list(asked), [name for name in asked if name != "history"]):
+            if not names:
+                continue
+            request = asking(**{name: asked[name] for name in names})
+            answer = ask(pipeline, request, k=12, exclude_seen=False)
+            items = graph.items.index(answer.table["item_id"].to_pylist())
+            splits = pipeline.attribute(request.take(np.zeros(len(items), dtype=np.int64)), items)
+            self.check_splits(pipeline, answer, splits)
+            first_item = pipeline.history.first_item
+            liked = [first_item + item for item in request.history[0].tolist()]
+            for _, split in splits:
+                if isinstance(split, Shares):
+                    assert [share.node for share in split.history] == liked
+                    assert len(names) > 1 or names == ["text"] or names == ["attributes"] or split.own == 0
+
+    def test_nothing_to_go_on_says_so(self, pipeline):
+        request = Query(key=["new"], user=np.array([-1]), history=RaggedArray.empty(1))
+        for channel in pipeline.channels.values():
+            (split,) = channel.attribute(request, np.array([3]))
+            assert isinstance(split, NoShares)
+            assert split.reason
+
+    @staticmethod
+    def check_splits(pipeline, answer, splits):
+        for row, (source, split) in zip(answer, splits, strict=True):
             assert source == pipeline.name
             if isinstance(split, NoShares):
                 assert split.reason

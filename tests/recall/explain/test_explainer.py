@@ -13,7 +13,7 @@ from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph, RelationKey
 from kg.errors import ConfigError, UnknownIdError
 from recall.channels import LightGCNChannel, Popularity
-from recall.contracts import FitData, LoadData, NoShares
+from recall.contracts import FitData, LoadData, NoShares, Query
 from recall.explain import Explainer
 from recall.pipeline import Pipeline
 from tests.movie_relations import HAS_TAG, RATED, TAGGED
@@ -54,17 +54,16 @@ def test_an_item_without_attributes_a_cold_item_and_an_empty_history(
     assert any(path.share is not None for path in explanation.paths)
 
     (explanation,) = explain([(users[quiet], items[0])])
-    assert len(explanation.history) == 1
-    assert explanation.history[0].share == pytest.approx(explanation.score)
+    assert explanation.reason == "nothing that the model can read places the person"
+    assert explanation.score == 0.0  # what the channel scores the pair with, which has no candidates for this user
     assert explanation.paths == ()
     assert explanation.query is None
-    assert explanation.linked_fraction == 0
     assert "no path of the graph" in explanation.text
 
 
 def test_channels_without_shares_give_the_reason_and_the_paths(toy_graph: KnowledgeGraph) -> None:
     popular = Popularity().fit(FitData.of(toy_graph))
-    (reasonless,) = popular.attribute([(3, 2)])
+    (reasonless,) = popular.attribute(Query.of_positions(np.array([3])), np.array([2]))
     (explanation,) = Explainer(toy_graph, Pipeline.of(toy_graph, [popular])).explain([("u3", "m2")])
     assert isinstance(reasonless, NoShares)
     assert explanation.reason

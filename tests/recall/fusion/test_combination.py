@@ -16,7 +16,7 @@ from recall.channels import AttributeKNN, Popularity
 from recall.contracts import CANDIDATE_SCHEMA, Candidates, Query
 from recall.fusion import FusionConfig, spread
 from recall.pipeline import Pipeline
-from tests.recall.channels.making import ask
+from tests.recall.channels.making import ask, pair_queries
 from tests.recall.fusion.oracle import WEIGHTS, answers, naive
 
 
@@ -121,7 +121,7 @@ class TestScores:
 
         with_it = fused({**WEIGHTS, "never": 0.0}, kinds={**channels, "never": Never()})
         assert ask(with_it, everybody, k=9).table.equals(ask(fused(), everybody, k=9).table)
-        ((_, split),) = with_it.attribute([(0, 1)])
+        ((_, split),) = with_it.attribute(*pair_queries([(0, 1)]))
         assert len(split.parts) == 3
 
     def test_without_weights_all_channels_weigh_the_same(self, channels, fused, everybody):
@@ -177,10 +177,10 @@ class TestScores:
 
     def test_blocks_are_not_seen_from_outside(self, fused, everybody, monkeypatch):
         fusion, pairs = fused(depth=10), [(user, 3) for user in range(25)]
-        whole, split = ask(fusion, everybody, k=10).table, fusion.attribute(pairs)
+        whole, split = ask(fusion, everybody, k=10).table, fusion.attribute(*pair_queries(pairs))
         monkeypatch.setattr(recall.pipeline, "BLOCK_SCORES", 400)
         assert ask(fusion, everybody, k=10).table.drop(["score"]).equals(whole.drop(["score"]))
-        again = fusion.attribute(pairs)
+        again = fusion.attribute(*pair_queries(pairs))
         np.testing.assert_allclose(
             [shares.score for _, shares in again], [shares.score for _, shares in split], rtol=1e-5
         )

@@ -11,6 +11,7 @@ from kg.arrays import RaggedArray
 from kg.errors import UnknownIdError
 from recall.channels import Popularity
 from recall.contracts import FitData, FusedShares, NoShares
+from tests.recall.channels.making import pair_queries
 from tests.recall.fusion.oracle import WEIGHTS, answers, table_of
 
 
@@ -22,8 +23,9 @@ class TestExplain:
         scores = [score for rows in served for _, score, _ in rows]
         tables = {name: table_of(channel, everybody, graph) for name, channel in channels.items()}
         seen = RaggedArray.from_pairs(graph.interactions.user, graph.interactions.item, num_rows=len(graph.users))
-        plain = {name: channel.attribute(pairs) for name, channel in channels.items()}
-        for at, ((user, item), (source, split)) in enumerate(zip(pairs, fusion.attribute(pairs), strict=True)):
+        plain = {name: channel.attribute(*pair_queries(pairs)) for name, channel in channels.items()}
+        splits = fusion.attribute(*pair_queries(pairs))
+        for at, ((user, item), (source, split)) in enumerate(zip(pairs, splits, strict=True)):
             assert source == "fusion"
             assert isinstance(split, FusedShares)
             assert [(part.channel, part.weight) for part in split.parts] == list(WEIGHTS.items())
@@ -54,7 +56,7 @@ class TestExplain:
     def test_pair_shares_of_all_channels_meet_on_their_first_hops(self, channels, fused):
         again = {"lightgcn": channels["lightgcn"], "twin": channels["lightgcn"], "item_knn": channels["item_knn"]}
         fusion = fused(None, kinds=again)
-        ((_, split),) = fusion.attribute([(3, 11)])
+        ((_, split),) = fusion.attribute(*pair_queries([(3, 11)]))
         parts = {part.channel: part.shares for part in split.parts}
         rows = {share[:2]: row for row, share in enumerate(split.history)}
         columns = {share[:2]: column for column, share in enumerate(split.neighbours)}
@@ -75,7 +77,7 @@ class TestExplain:
         kinds = {"item_knn": channels["item_knn"], "popularity": Popularity().fit(FitData.of(graph))}
         fusion = fused(None, 30, kinds)
         item = int(np.argmax(np.bincount(graph.interactions.item[graph.interactions.positive])))
-        ((_, split),) = fusion.attribute([(0, item)])
+        ((_, split),) = fusion.attribute(*pair_queries([(0, item)]))
         popularity = split.parts[1].shares
         assert isinstance(popularity, NoShares)
         assert "like" in popularity.reason
@@ -84,16 +86,16 @@ class TestExplain:
 
     def test_where_nobody_splits_it_says_why(self, fused, graph):
         popular = Popularity().fit(FitData.of(graph))
-        ((_, split),) = fused(None, kinds={"popularity": popular, "again": popular}).attribute([(0, 5)])
+        ((_, split),) = fused(None, kinds={"popularity": popular, "again": popular}).attribute(*pair_queries([(0, 5)]))
         assert isinstance(split, NoShares)
         assert "popular" in split.reason
         assert split.score > 0
 
     def test_pairs_that_do_not_exist_are_refused(self, fused):
         fusion = fused(None)
-        for pair in ((25, 0), (0, 60), (-1, 0)):
-            with pytest.raises(UnknownIdError, match="outside"):
-                fusion.attribute([pair])
+        for pair in ((25, 0), (0, 60), (0, -1)):
+            with pytest.raises(UnknownIdError, match="was asked for, but there are"):
+                fusion.attribute(*pair_queries([pair]))
 
     def test_no_pairs_have_no_reasons(self, fused):
-        assert fused(None).attribute([]) == []
+        assert fused(None).attribute(*pair_queries([])) == []
