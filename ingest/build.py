@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ingest.builder import GraphBuilder
 from ingest.configured.base import FileSource, Source
+from ingest.configured.datasets import Dataset
 from ingest.configured.neo4j import Neo4jDatabase
 from ingest.configured.rdf import RdfFiles
 from ingest.configured.tables import AttributeFiles, EdgeFiles, EventFiles, InteractionFiles
@@ -77,4 +78,5 @@ def file_sources(sources: SourcesSettings, *, base: Path) -> list[FileSource]:
         *(EventFiles(entry, base) for entry in sources.events),
         *(AttributeFiles(entry, base) for entry in sources.attributes),
         *(EdgeFiles(entry, base) for entry in sources.edges),
+        *(Dataset(entry, base) for entry in sources.datasets),
     ]

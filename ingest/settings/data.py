@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ingest.settings.files import (
     AttributesSource,
+    DatasetSource,
     EdgesSource,
     EventsSource,
     InteractionsSource,
@@ -35,6 +36,9 @@ class SourcesSettings(Settings):
     )
     attributes: list[AttributesSource] = Field(default_factory=list, description="Tables of node attributes.")
     edges: list[EdgesSource] = Field(default_factory=list, description="Tables of knowledge edges.")
+    datasets: list[DatasetSource] = Field(
+        default_factory=list, description="Published data sets in the formats in which they are passed around."
+    )
     neo4j: Neo4jSource | None = Field(
         default=None, description="What to read from the database of the section `neo4j`."
     )
