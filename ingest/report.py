@@ -26,18 +26,27 @@ class SourceAccount:
         kind: "rdf", "interactions", "events", "attributes" or "edges".
         read: statements or rows found.
         set_aside: of these, how many were left out as unusable.
+        lines: of a text file, the empty ones among them; None for other sources.
+        empty: how many of these are empty.
     """
 
     name: str
     kind: str
     read: int = 0
     set_aside: int = 0
+    lines: int | None = None
+    empty: int = 0
     _why: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     @property
     def reasons(self) -> str:
         """Why rows were left out, for a message."""
         return "; ".join(f"{kind}: {count} ({example})" for kind, (count, example) in self._why.items())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for report.json."""
+        lines = {} if self.lines is None else {"lines": self.lines, "empty": self.empty}
+        return {"name": self.name, "kind": self.kind, "read": self.read, "set_aside": self.set_aside, **lines}
 
     def leave_out(self, kind: str, count: int, example: str) -> None:
         """Count rows that were left out."""
@@ -136,9 +145,7 @@ class QualityReport:
     def to_json(self) -> dict[str, Any]:
         """Plain data for report.json, findings ordered by kind."""
         return {
-            "sources": [
-                {"name": s.name, "kind": s.kind, "read": s.read, "set_aside": s.set_aside} for s in self.sources
-            ],
+            "sources": [source.to_json() for source in self.sources],
             "findings": [
                 {
                     "kind": f.kind,

@@ -12,7 +12,7 @@ from kg.settings import Settings
 
 RdfFormat = Literal["ntriples", "turtle", "rdfxml", "nquads", "trig"]
 DatasetFormat = Literal["recbole", "kgat", "movielens", "lastfm", "amazon"]
-Quotes = Literal["doubled", "none"]
+Quotes = Literal["doubled", "backslash", "none"]
 TimeUnit = Literal["s", "ms", "us", "ns"]
 Separator = Annotated[str, Field(min_length=1, max_length=4)]
 
@@ -41,8 +41,9 @@ class CsvForm(Settings):
     )
     quotes: Quotes = Field(
         default="doubled",
-        description='How a CSV file writes a quote in a quoted cell: "doubled" (`""`, RFC 4180), or "none": a quote is '
-        "a character like any other, and every line is a row, as in most .tsv and .dat files.",
+        description='How a CSV file writes a quote in a quoted cell: "doubled" (`""`, RFC 4180), "backslash" (`\\"`), '
+        'or "none": a quote is a character like any other, and every line is a row, as in most .tsv and .dat files. '
+        "With the last two `\\N` is an empty cell.",
     )
 
     @field_validator("encoding")

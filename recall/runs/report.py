@@ -46,6 +46,8 @@ class SourceRead(ReportPart):
     kind: str = Field(description='such as "interactions"')
     read: int = Field(description="rows or statements")
     set_aside: int = Field(description="how many of them were left out")
+    lines: int | None = Field(default=None, description="lines of a text file")
+    empty: int | None = Field(default=None, description="how many of them are empty")
 
 
 class Quality(ReportPart):

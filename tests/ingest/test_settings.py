@@ -66,7 +66,7 @@ def test_a_key_may_be_a_property_of_a_neo4j_database() -> None:
         ({"graph": {"usr": "a"}}, ["graph.usr", "did you mean 'user'"]),
         ({"grph": {}}, ["grph", "did you mean 'graph'"]),
         ({"sources": {"rdf": [{"fils": ["a"], "files": ["b"]}]}}, ["sources.rdf.0.fils", "did you mean 'files'"]),
-        ({"sources": {"events": [{"zzz": 1}]}}, ["zzz", "the keys there are relation, files"]),
+        ({"sources": {"events": [{"zzz": 1}]}}, ["zzz: unknown key; the keys there are", "relation, files"]),
         ({"graph": {"user": 3}}, ["graph.user = 3", "string"]),
         ({"quality": {"strict": "yes"}}, ['quality.strict = "yes"', "bool"]),
         ({"quality": {"max_set_aside": 1.5}}, ["quality.max_set_aside = 1.5"]),

@@ -14,7 +14,7 @@ from ingest.report import QualityReport
 from ingest.settings import EdgeColumns, InteractionColumns
 from ingest.sources.tables.cleaner import Cleaner
 from ingest.sources.tables.rows import Rows, pick
-from ingest.sources.tables.spread import is_list, spread
+from ingest.sources.tables.spread import is_list, split_cells, spread
 from ingest.sources.tables.values import infer_type
 from kg.errors import ConfigError
 
@@ -127,11 +127,21 @@ def clean_attributes(
     context.check(account)
     table = cleaner.result()
     arrays = {"id": table["id"].combine_chunks()}
-    for attribute in column_of:
+    for attribute, column in column_of.items():
         if lists and attribute in lists and not is_list(table[attribute]):
-            arrays[attribute] = pc.split_pattern(table[attribute].cast(pa.string()), lists[attribute])
-        else:
-            arrays[attribute] = infer_type(table[attribute])
+            arrays[attribute] = split_cells(table[attribute], lists[attribute])
+            continue
+        values = infer_type(table[attribute])
+        if values is not None:
+            arrays[attribute] = values
+            continue
+        context.report.add(
+            "columns left out",
+            1,
+            "attributes are text, numbers, booleans, dates, times, and lists of these",
+            [f"{rows.name}: {column} is of type {table[attribute].type}"],
+            severity="warning",
+        )
     return _one_row_a_node(pa.table(arrays), node, context.report)
 
 

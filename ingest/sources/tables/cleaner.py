@@ -24,7 +24,21 @@ class Cleaner:
         self._source = source
         self.table = table
         self.kept: BoolArray = np.ones(table.num_rows, dtype=bool)
-        source.read += table.num_rows + rows.bad_lines
+        hidden, hidden_examples = rows.hidden
+        source.read += table.num_rows + rows.bad_lines + hidden
+        if rows.lines is not None:
+            source.lines, source.empty = rows.lines.total, rows.lines.empty
+        for finding in rows.findings:
+            report.add(finding.kind, finding.count, finding.explanation, finding.examples, severity=finding.severity)
+        if hidden:
+            report.set_aside(
+                source,
+                "rows inside a cell",
+                hidden,
+                "lines that look like rows are inside a quoted cell: correct a quote that is open by mistake, and set "
+                'quotes = "none" if the file has no quoted cells',
+                hidden_examples,
+            )
         if rows.bad_lines:
             report.set_aside(
                 source,

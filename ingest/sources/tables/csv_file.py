@@ -9,8 +9,7 @@ refuses is looked through by `ingest.sources.tables.csv_records` first, and Duck
 - Line breaks may be mixed, lines may be long, and blank lines before the header or in a file of one column are none.
 - A damaged .gz file is refused: DuckDB does not compare the checksum, so Python does.
 
-Measured on 1,000,000 rows (26 MB): .22 s of processor time and 113 MB, with pyarrow's reader .12 s and 110 MB; with one
-bad line .71 s and 217 MB, before .60 s and 201 MB.
+Whatever parsed it, the lines of the file are counted apart and compared with what became of them (`LineAccount`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ import codecs
 import csv
 import glob
 import gzip
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,23 +27,26 @@ from typing import Any
 
 import pyarrow as pa
 
+from ingest.report import MAX_EXAMPLES
+from ingest.settings import CsvForm
+from ingest.sources.tables.backslashes import double_quotes
 from ingest.sources.tables.csv_records import CsvRecords, find_records
+from ingest.sources.tables.lines import PIECE_BYTES, CellLines, LineAccount, LineCounter, count_lines, lines_in_cells
 from ingest.sources.tables.rows import Rows
+from ingest.sources.tables.text import is_gzip
 from kg.errors import InvalidDataError
 
 HEAD_BYTES = 1 << 20
-PIECE_BYTES = 1 << 24
 LINE_BYTES = 2_000_000  # DuckDB's own limit
 
 
-def read_csv(path: Path, *, name: str, separator: str, header: Sequence[str] | None) -> Rows:
+def read_csv(path: Path, *, name: str, form: CsvForm) -> Rows:
     """Read a CSV file; empty cells are null.
 
     Args:
         path: of the file, .gz when it is compressed.
         name: in messages.
-        separator: between cells.
-        header: names of the columns of a file without a header line; None: its first record holds them.
+        form: its separator (default: comma), its quotes, and the names of its columns if no line holds them.
 
     Raises:
         InvalidDataError: the file is empty, no UTF-8 text, or names a column twice.
@@ -51,47 +54,83 @@ def read_csv(path: Path, *, name: str, separator: str, header: Sequence[str] | N
     """
     import duckdb  # takes .08 s, which a refresh that finds nothing new need not wait
 
-    if len(separator.encode()) != 1 or separator in '"\r\n':
+    separator = form.separator or ","
+    if len(separator.encode()) != 1 or separator in '"\r\n\\':
         raise InvalidDataError(f"{separator!r} cannot separate the cells of {name}: give one ASCII character")
-    head = _head(path)
+    head, counted = _head(path)
     if not head.strip():
         raise InvalidDataError(f"{name} is empty")
-    columns = list(header) if header else _header(head, separator)
+    columns, header_lines = _header(head, form) if form.header is None else (list(form.header), 0)
     doubled = sorted({column for column in columns if columns.count(column) > 1})
     if doubled:
         raise InvalidDataError(f"{name} has the column {', '.join(map(repr, doubled))} more than once: rename one")
 
     @cache
     def records() -> CsvRecords:
-        return find_records(_text(path, name), separator=separator, width=len(columns), header=not header)
+        text = _text(path, name)
+        if form.quotes == "backslash":
+            text = double_quotes(text, separator)
+        return find_records(text, separator=separator, width=len(columns), header=not form.header)
 
     def place(row: int) -> str:
         lines = records().lines
         return f"{name}:{lines[row]}" if row < len(lines) else f"{name}, row {row}"
 
     # DuckDB takes blank lines for rows of one empty cell, and the characters of a pattern in a path for a pattern.
-    if len(columns) > 1 and not head.startswith((b"\n", b"\r")) and not glob.has_magic(str(path)):
+    plain = len(columns) > 1 and not head.startswith((b"\n", b"\r")) and not glob.has_magic(str(path))
+    if plain and form.quotes != "backslash":
         try:
-            return Rows(_parse(path, columns, separator, header=not header), name, place)
+            table = _parse(path, columns, form, header=not form.header)
         except duckdb.Error:
             pass  # find out which lines are bad
+        else:
+            cells = lines_in_cells(table, separator)
+            empty = counted.empty - cells.empty
+            lines = LineAccount(
+                total=counted.lines, header=header_lines, rows=table.num_rows, inside=cells.inside, empty=empty
+            )
+            if not lines.missing:
+                return Rows(table, name, place, lines=lines, hidden=_hidden(cells, place))
     good = records()
-    table = _parse_text(good, columns, separator, name)
-    return Rows(table, name, place, good.bad_lines, [f"{name}:{example}" for example in good.examples])
+    table = _parse_text(good, columns, form, name)
+    lines = LineAccount(
+        total=good.total_lines,
+        header=good.header_lines,
+        rows=table.num_rows,
+        inside=good.inside_lines,
+        bad=good.bad_lines,
+        empty=good.empty_lines,
+    )
+    return Rows(
+        table,
+        name,
+        place,
+        good.bad_lines,
+        [f"{name}:{example}" for example in good.examples],
+        lines=lines.check(name),
+        hidden=_hidden(lines_in_cells(table, separator), place),
+    )
+
+
+def _hidden(cells: CellLines, place: Callable[[int], str]) -> tuple[int, list[str]]:
+    """Lines inside of cells that look like rows, and the places of the first of these cells."""
+    first = cells.examples[:MAX_EXAMPLES]
+    return cells.hidden, [f"{place(row)}: {count} lines are inside a quoted cell" for row, count in first]
 
 
 def open_plain(path: Path) -> Any:
     """The bytes of a file as a stream, decompressed when its name ends in .gz."""
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    return gzip.open(path) if is_gzip(path) else path.open("rb")
 
 
-def _head(path: Path) -> bytes:
-    """The first bytes of a file without its byte order mark; of a .gz file, all of it is decompressed and checked."""
+def _head(path: Path) -> tuple[bytes, LineCounter]:
+    """The first bytes of a file without its byte order mark, and the number of its lines.
+
+    All of the file is read, so that a .gz file is decompressed and its checksum compared.
+    """
     with open_plain(path) as file:
-        head: bytes = file.read(HEAD_BYTES)
-        while path.suffix == ".gz" and file.read(PIECE_BYTES):
-            pass
-    return head.removeprefix(codecs.BOM_UTF8)
+        head: bytes = file.read(HEAD_BYTES).removeprefix(codecs.BOM_UTF8)
+        return head, count_lines(file, head)
 
 
 def _text(path: Path, name: str) -> bytes:
@@ -117,12 +156,17 @@ def _text(path: Path, name: str) -> bytes:
     return data.removeprefix(codecs.BOM_UTF8)
 
 
-def _header(head: bytes, separator: str) -> list[str]:
-    first = head.decode("utf-8", errors="replace").lstrip("\r\n").splitlines()
-    return next(csv.reader(first, delimiter=separator))
+def _header(head: bytes, form: CsvForm) -> tuple[list[str], int]:
+    """The names of the columns, and how many lines they take."""
+    separator = form.separator or ","
+    if form.quotes == "backslash":
+        head = double_quotes(head, separator)
+    text = head.decode("utf-8", errors="replace").lstrip("\r\n")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    return next(reader), reader.line_num
 
 
-def _parse(path: Path, columns: Sequence[str], separator: str, *, header: bool, options: str = "") -> Any:
+def _parse(path: Path, columns: Sequence[str], form: CsvForm, *, header: bool, options: str = "") -> Any:
     """The Arrow table of a well-formed file.
 
     Raises:
@@ -139,12 +183,12 @@ def _parse(path: Path, columns: Sequence[str], separator: str, *, header: bool, 
                 quote = '"', escape = '"', nullstr = '', compression = ?, hive_partitioning = false
                 {options})
             """,  # noqa: S608 (all of it is made here)
-            params=[str(path.absolute()), separator, "gzip" if path.suffix == ".gz" else "none"],
+            params=[str(path.absolute()), form.separator or ",", "gzip" if is_gzip(path) else "none"],
         )
         return relation.to_arrow_table().rename_columns(list(columns))
 
 
-def _parse_text(records: CsvRecords, columns: Sequence[str], separator: str, name: str) -> Any:
+def _parse_text(records: CsvRecords, columns: Sequence[str], form: CsvForm, name: str) -> Any:
     """The Arrow table of the good records of a file."""
     import duckdb
 
@@ -155,6 +199,6 @@ def _parse_text(records: CsvRecords, columns: Sequence[str], separator: str, nam
         copy.write_bytes(records.text)
         options = rf", new_line = '\n', max_line_size = {max(records.longest, LINE_BYTES)}"
         try:
-            return _parse(copy, columns, separator, header=False, options=options)
+            return _parse(copy, columns, form, header=False, options=options)
         except duckdb.Error as error:
             raise InvalidDataError(f"{name} cannot be read as a table: {error}") from error

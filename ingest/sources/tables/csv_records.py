@@ -9,6 +9,7 @@ line with it. Of a record with the wrong number of cells every line is bad.
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.report import MAX_EXAMPLES
+from ingest.sources.tables.lines import count_lines
 from kg.arrays import IntArray, distinct
 
 NEWLINE, RETURN, QUOTE = b'\n\r"'
@@ -34,14 +36,22 @@ class CsvRecords:
         text: the good records, one after the other, without the header; each ends in a line feed.
         lines: the line on which each of them begins, counted from 1, int64 (records,).
         longest: bytes of the longest one.
+        total_lines: number of all lines, counted apart from the others.
+        header_lines: number of lines of the header.
+        inside_lines: number of further lines of the good records, in whose cells there are line breaks.
         bad_lines: number of lines that are in no good record, blank ones not counted.
+        empty_lines: number of blank lines outside of records.
         examples: the first of them as "17: reason: text".
     """
 
     text: bytes
     lines: IntArray
     longest: int
+    total_lines: int
+    header_lines: int
+    inside_lines: int
     bad_lines: int
+    empty_lines: int
     examples: list[str]
 
 
@@ -63,10 +73,12 @@ def find_records(data: bytes, *, separator: str, width: int, header: bool) -> Cs
     status = np.where(ends == starts, SKIPPED, np.where(cells == width, GOOD, BAD)).astype(np.int8)
     reasons: dict[int, str] = {}
     line = 0  # lines before this one are settled
+    header_lines = 0
     if header:
-        line = int((status != SKIPPED).argmax())
-        match = patterns.closed.match(data, int(starts[line]))
-        line = _line_after(nexts, line, match.end() if match else 0)
+        first = int((status != SKIPPED).argmax())
+        match = patterns.closed.match(data, int(starts[first]))
+        line = _line_after(nexts, first, match.end() if match else 0)
+        header_lines = line - first
         status[:line] = SKIPPED
     quotes = np.flatnonzero(values == QUOTE)
     for quoted in distinct(np.searchsorted(nexts, quotes, side="right")).tolist():
@@ -89,7 +101,7 @@ def find_records(data: bytes, *, separator: str, width: int, header: bool) -> Cs
         else:
             line = quoted + 1
             status[quoted] = BAD
-            reasons[quoted] = "a quote is not closed, or text follows it"
+            reasons[quoted] = "a quote is not closed, or text follows it (does the key `quotes` fit the file?)"
     examples = [
         f"{number + 1}: {reasons.get(number, f'{cells[number]} cells where {width} are expected')}: "
         + data[starts[number] : ends[number]][: 4 * SHOWN_CHARACTERS].decode(errors="replace")[:SHOWN_CHARACTERS]
@@ -100,7 +112,11 @@ def find_records(data: bytes, *, separator: str, width: int, header: bool) -> Cs
         text=text,
         lines=np.flatnonzero(status == GOOD) + 1,
         longest=longest,
+        total_lines=count_lines(io.BytesIO(data)).lines,
+        header_lines=header_lines,
+        inside_lines=int((status == CONTINUES_GOOD).sum()),
         bad_lines=int((status >= BAD).sum()),
+        empty_lines=int((status == SKIPPED).sum()) - header_lines,
         examples=examples,
     )
 

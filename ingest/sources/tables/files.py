@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import io
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.report import MAX_EXAMPLES, Finding
 from ingest.settings import CsvForm
 from ingest.sources.tables.csv_file import open_plain, read_csv
 from ingest.sources.tables.json_lines import is_json, read_json_lines
+from ingest.sources.tables.lines import LineAccount, count_lines
 from ingest.sources.tables.plain_file import read_plain
 from ingest.sources.tables.rows import Rows
 from ingest.sources.tables.text import UTF_8, utf8_copy
@@ -50,26 +55,29 @@ def read_file(path: Path, *, name: str, form: CsvForm = PLAIN) -> Rows:
         InvalidDataError: the file is missing, empty, damaged, or in another encoding.
     """
     with _file_errors(path, name, "sources"):
-        if path.suffix in (".parquet", ".pq"):
+        suffixes = [suffix.lower() for suffix in path.suffixes]
+        if suffixes[-1:] in ([".parquet"], [".pq"]):
             rows = Rows(pq.read_table(path), name, lambda row: f"{name}, row {row}")
         elif is_json(path):
             rows = read_json_lines(path, name=name, encoding=form.encoding)
         else:
-            tabs = path.name.removesuffix(".gz").endswith((".tsv", ".tab"))
-            rows = _read_csv(path, name, form.separator or ("\t" if tabs else ","), form)
+            tabs = [suffix for suffix in suffixes if suffix != ".gz"][-1:] in ([".tsv"], [".tab"])
+            separator = form.separator or ("\t" if tabs else ",")
+            rows = _read_csv(path, name, form.model_copy(update={"separator": separator}))
     if not rows.table.num_rows and not rows.bad_lines:
         raise InvalidDataError(f"{name} is empty: it has no rows")
     return rows
 
 
-def _read_csv(path: Path, name: str, separator: str, form: CsvForm) -> Rows:
+def _read_csv(path: Path, name: str, form: CsvForm) -> Rows:
     """A CSV file in any encoding: the strict reader reads UTF-8, so others are copied."""
     if form.quotes == "none":
+        separator = form.separator or ","
         return read_plain(path, name=name, separator=separator, header=form.header, encodings=(form.encoding,))
     if form.encoding.lower() in UTF_8:
-        return read_csv(path, name=name, separator=separator, header=form.header)
+        return read_csv(path, name=name, form=form)
     folder, copy = utf8_copy(path, name=name, encoding=form.encoding)
-    rows = read_csv(copy, name=name, separator=separator, header=form.header)
+    rows = read_csv(copy, name=name, form=form)
     read_place = rows.place
 
     def place(row: int, _kept: object = folder) -> str:  # places are looked up in the copy
@@ -89,9 +97,10 @@ def read_lists(path: Path, *, name: str) -> Rows:
         InvalidDataError: the file is missing, empty, damaged, or not UTF-8.
     """
     with _file_errors(path, name, "sources.interactions"), open_plain(path) as file:
-        data = file.read()
+        data = file.read().removeprefix(codecs.BOM_UTF8)
     try:
-        lines = [line.split() for line in data.decode("utf-8-sig").split("\n")]
+        # A line break of any kind ends a line, but not the other characters that `splitlines` takes for one.
+        lines = [line.split() for line in re.split("\r\n|\n|\r", data.decode())]
     except UnicodeDecodeError as error:
         raise InvalidDataError(f"{name} is damaged or not UTF-8 text: {error}") from error
     counts = np.array([max(len(line) - 1, 0) for line in lines], dtype=np.int64)
@@ -101,4 +110,26 @@ def read_lists(path: Path, *, name: str) -> Rows:
     number = np.repeat(np.arange(len(lines)), counts)
     items = pa.array([item for line in lines for item in line[1:]], type=pa.string())
     table = pa.table({"user_id": users.take(pa.array(number)), "item_id": items})
-    return Rows(table, name, lambda row: f"{name}:{int(number[row]) + 1}", ordered=True)
+    alone = [at for at, line in enumerate(lines) if len(line) == 1]
+    without_items = Finding(
+        "users without items",
+        "info",
+        len(alone),
+        "lines of a user without any item: they say nothing and are left out",
+        [f"{name}:{at + 1}: {lines[at][0]}" for at in alone[:MAX_EXAMPLES]],
+    )
+    account = LineAccount(
+        total=count_lines(io.BytesIO(data)).lines,
+        rows=int((counts > 0).sum()),
+        bad=len(alone),
+        # What follows the last line break is no line when it is empty.
+        empty=sum(not line for line in lines) - data.endswith((b"\n", b"\r")),
+    )
+    return Rows(
+        table,
+        name,
+        lambda row: f"{name}:{int(number[row]) + 1}",
+        ordered=True,
+        lines=account.check(name),
+        findings=[without_items],
+    )

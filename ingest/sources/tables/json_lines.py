@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.report import MAX_EXAMPLES
+from ingest.sources.tables.lines import LineAccount
 from ingest.sources.tables.rows import Rows
 from ingest.sources.tables.text import decoded
 from kg.errors import InvalidDataError
@@ -57,12 +58,21 @@ def read_json_lines(path: Path, *, name: str, encoding: str = "utf-8", literals:
         else:
             bad.append(f"{name}:{line}: {value}")
     number = np.array(lines, dtype=np.int64)
+    account = None
+    if not text.lstrip().startswith("["):
+        account = LineAccount(
+            total=text.count("\n") + (not text.endswith("\n")),
+            rows=len(objects),
+            bad=len(bad),
+            empty=sum(not line.strip() for line in text.split("\n")) - text.endswith("\n"),
+        ).check(name)
     return Rows(
         _table(objects),
         name,
         lambda row: f"{name}:{int(number[row])}",
         bad_lines=len(bad),
         bad_examples=bad[:MAX_EXAMPLES],
+        lines=account,
     )
 
 

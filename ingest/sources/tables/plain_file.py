@@ -7,6 +7,7 @@ separator, and every line is accounted for by its number.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.report import MAX_EXAMPLES
+from ingest.sources.tables.lines import LineAccount, count_lines
 from ingest.sources.tables.rows import Rows
 from ingest.sources.tables.text import decoded
 from kg.errors import InvalidDataError
 
 SHOWN_CHARACTERS = 120
+NULL = r"\N"  # as databases export it, and IMDb
 
 
 def read_plain(
     path: Path, *, name: str, separator: str, header: Sequence[str] | None, encodings: Sequence[str] = ("utf-8",)
 ) -> Rows:
-    """Read a file without quotes; every cell is text, empty ones are null.
+    r"""Read a file without quotes; every cell is text, empty ones and `\N` are null.
 
     Args:
         path: of the file, .gz when it is compressed.
@@ -51,6 +54,14 @@ def read_plain(
     cells = pc.split_pattern(lines.take(pa.array(numbers)), separator)
     counts = pc.list_value_length(cells).to_numpy()
     good = counts == len(columns)
+    account = LineAccount(
+        total=count_lines(io.BytesIO(text.encode())).lines,
+        header=0 if header else 1,
+        rows=int(good.sum()),
+        bad=int((~good).sum()),
+        # What follows the last line break is no line when it is empty.
+        empty=len(lines) - len(numbers) - (0 if header else 1) - text.endswith("\n"),
+    )
     bad = np.flatnonzero(~good)
     kept = numbers[good]
     return Rows(
@@ -63,12 +74,13 @@ def read_plain(
             f"{lines[int(numbers[i])].as_py()[:SHOWN_CHARACTERS]}"
             for i in bad[:MAX_EXAMPLES]
         ],
+        lines=account.check(name),
     )
 
 
 def _columns(cells: Any, columns: Sequence[str]) -> Any:
     """Lists of as many cells as there are columns, as a table."""
     flat = pc.list_flatten(cells).cast(pa.string())
-    flat = pc.if_else(pc.equal(flat, ""), None, flat)
+    flat = pc.if_else(pc.is_in(flat, value_set=pa.array(["", NULL])), None, flat)
     places = np.arange(len(flat)).reshape(-1, len(columns))
     return pa.table({column: flat.take(pa.array(places[:, at])) for at, column in enumerate(columns)})

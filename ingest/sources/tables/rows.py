@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from ingest.report import Finding
+from ingest.sources.tables.lines import LineAccount
 from kg.errors import InvalidDataError
 
 
@@ -22,6 +24,9 @@ class Rows:
         bad_lines: number of lines that could not even be split into cells.
         bad_examples: the first of them with place and reason.
         ordered: the rows of a user are in an order that means something.
+        lines: what became of the lines of a text file; None where there are none.
+        hidden: number of lines inside of cells that look like rows, and the first of these cells.
+        findings: what else is odd about it.
     """
 
     table: Any
@@ -30,6 +35,9 @@ class Rows:
     bad_lines: int = 0
     bad_examples: list[str] = field(default_factory=list)
     ordered: bool = False
+    lines: LineAccount | None = None
+    hidden: tuple[int, list[str]] = (0, [])
+    findings: list[Finding] = field(default_factory=list)
 
 
 def frame_table(frame: Any, name: str) -> Any:

@@ -7,6 +7,7 @@ else wrote can read by SQL only what it names under `files` anyway.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ingest.sources.tables.rows import Rows
@@ -34,14 +35,7 @@ def select(rows: Rows, query: str) -> Rows:
         ConfigError: the query is no single SELECT, or DuckDB refuses it.
     """
     table = _run(rows.table, query, rows.name)
-    return Rows(
-        table,
-        rows.name,
-        lambda row: f"{rows.name}, row {row} of its sql",
-        bad_lines=rows.bad_lines,
-        bad_examples=rows.bad_examples,
-        ordered=rows.ordered,
-    )
+    return replace(rows, table=table, place=lambda row: f"{rows.name}, row {row} of its sql")
 
 
 def _run(table: Any, query: str, name: str) -> Any:

@@ -6,6 +6,7 @@ Ids are strings everywhere: 1, 1.0 (of a numeric column) and "1" are the same id
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.sources.tables.column_types import EXACT_INTEGERS, plain_column
 from kg.arrays import IntArray
 from kg.errors import InvalidDataError
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
+EXACT_UP_TO = {pa.float16(): 2**11, pa.float32(): 2**24}
 NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
@@ -27,28 +30,44 @@ def to_ids(values: Any) -> Any:
     Raises:
         InvalidDataError: the column holds neither text nor whole numbers.
     """
-    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    if pa.types.is_dictionary(array.type):
-        array = array.cast(array.type.value_type)
-    if pa.types.is_null(array.type):
-        return array.cast(pa.string())
-    if pa.types.is_integer(array.type):
+    kind = values.type
+    array = plain_column(values)
+    if array is None:
+        raise InvalidDataError(f"ids of type {kind} are no ids: give text or whole numbers")
+    if pa.types.is_null(array.type) or pa.types.is_integer(array.type):
         return array.cast(pa.string())
     if pa.types.is_floating(array.type):
-        numbers = array.cast(pa.float64())
-        numbers = pc.if_else(pc.is_finite(numbers), numbers, None)
-        if not pc.all(pc.equal(numbers, pc.floor(numbers)), min_count=0).as_py():
-            raise InvalidDataError("ids that are fractions are no ids: give text or whole numbers")
-        return numbers.cast(pa.int64()).cast(pa.string())
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or str(array.type) == "string_view":
-        text = pc.utf8_trim_whitespace(array.cast(pa.string()))
+        return _whole_ids(array, kind)
+    if pa.types.is_string(array.type):
+        text = pc.utf8_trim_whitespace(array)
         return pc.if_else(pc.equal(text, ""), None, text)
-    raise InvalidDataError(f"ids of type {array.type} are no ids: give text or whole numbers")
+    raise InvalidDataError(f"ids of type {kind} are no ids: give text or whole numbers")
+
+
+def _whole_ids(numbers: Any, kind: Any) -> Any:
+    """Ids of a column of floats.
+
+    Raises:
+        InvalidDataError: they are fractions, or so large that a float cannot tell neighbours apart.
+    """
+    numbers = pc.if_else(pc.is_finite(numbers), numbers, None)
+    if not pc.all(pc.equal(numbers, pc.floor(numbers)), min_count=0).as_py():
+        raise InvalidDataError("ids that are fractions are no ids: give text or whole numbers")
+    limit = EXACT_UP_TO.get(kind, EXACT_INTEGERS)
+    too_large = pc.greater_equal(pc.abs(numbers), float(limit))
+    if pc.any(too_large, min_count=0).as_py():
+        example = numbers.filter(pc.fill_null(too_large, False))[0].as_py()
+        raise InvalidDataError(
+            f"ids such as {example:.0f} arrive as {kind}, which cannot tell ids from {limit} on apart: their "
+            "last digits are lost. Read the column as text or integers (pandas makes floats of integers where some are "
+            'missing: dtype="string" or "Int64" keeps them)'
+        )
+    return numbers.cast(pa.int64()).cast(pa.string())
 
 
 def to_floats(values: Any) -> tuple[FloatArray, BoolArray, BoolArray]:
     """Floats, which of them are missing (null, NaN, infinite), and which cells are no numbers; each (n,)."""
-    array = _flat(values)
+    array = _plain(values)
     bad = np.zeros(len(array), dtype=bool)
     if pa.types.is_string(array.type):
         lowered = pc.utf8_lower(pc.utf8_trim_whitespace(array))
@@ -58,6 +77,7 @@ def to_floats(values: Any) -> tuple[FloatArray, BoolArray, BoolArray]:
         plain = pc.replace_substring_regex(array, r"^\s*\+?([^\s]+)\s*$", r"\1")
         array = pc.if_else(pa.array(number), plain, None)
     try:
+        # A whole number beyond 2^53 becomes the nearest float.
         floats: FloatArray = array.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
     except pa.ArrowException as error:
         raise InvalidDataError(f"a column of type {array.type} holds no numbers: {error}") from error
@@ -71,7 +91,7 @@ def to_seconds(values: Any, *, per_second: int = 1) -> tuple[IntArray, BoolArray
         values: numbers, text (numbers or ISO 8601), dates or timestamps.
         per_second: how many of what numbers count make a second; timestamps and dates have a unit of their own.
     """
-    array = _flat(values)
+    array = _plain(values)
     size = len(array)
     if pa.types.is_date(array.type):
         array = array.cast(pa.timestamp("s"))
@@ -131,13 +151,12 @@ def _whole_seconds(floats: FloatArray) -> IntArray:
     return seconds
 
 
-def _flat(values: Any) -> Any:
-    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    if pa.types.is_dictionary(array.type):
-        array = array.cast(array.type.value_type)
-    if pa.types.is_large_string(array.type) or str(array.type) == "string_view":
-        array = array.cast(pa.string())
-    return array
+def _plain(values: Any) -> Any:
+    """The column as a type of `plain_column`; one that has none stays as it is, for the message."""
+    array = plain_column(values)
+    if array is not None:
+        return array
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
 def _mask(values: Any) -> BoolArray:
@@ -145,15 +164,40 @@ def _mask(values: Any) -> BoolArray:
     return result
 
 
-def infer_type(values: Any) -> Any:
-    """A text column as integers, floats or booleans when every cell is one; ids such as "007" stay text."""
-    array = _flat(values)
-    if not pa.types.is_string(array.type) or array.null_count == len(array):
+def infer_type(values: Any) -> Any | None:
+    """A text column as integers, floats or booleans when every cell is one, and nothing that was written is lost.
+
+    What stays text: ids such as "007"; numbers with more digits than their type holds; decimals of which two are the
+    same number, such as 1.1 and 1.10, or which end in zeros like versions (1.9, 1.10), unless all have as many digits
+    after the point, like prices (9.90, 12.50).
+
+    Returns:
+        The column; one that is no text as a type of `plain_column`, None when there is none.
+    """
+    array = plain_column(values)
+    if array is None or not pa.types.is_string(array.type) or array.null_count == len(array):
         return array
-    for pattern, kind in ((r"^-?(0|[1-9]\d{0,17})$", pa.int64()), (r"^-?(0|[1-9]\d*)(\.\d+)?$", pa.float64())):
-        if pc.all(pc.match_substring_regex(array, pattern)).as_py():
-            return array.cast(kind)
+    if pc.all(pc.match_substring_regex(array, r"^-?(0|[1-9]\d*)$")).as_py():
+        try:
+            return array.cast(pa.int64())
+        except pa.ArrowInvalid:  # beyond 64 bits
+            return array
+    if pc.all(pc.match_substring_regex(array, r"^-?(0|[1-9]\d*)(\.\d+)?$")).as_py():
+        return array.cast(pa.float64()) if _are_numbers(array) else array
     lowered = pc.utf8_lower(array)
     if pc.all(pc.is_in(lowered, value_set=pa.array(["true", "false", None]))).as_py():
         return pc.if_else(array.is_null(), None, pc.equal(lowered, "true"))
     return array
+
+
+def _are_numbers(decimals: Any) -> bool:
+    """Whether decimals are as good as floats: none loses a digit, and no two become one."""
+    texts = pc.unique(decimals).drop_null()
+    places = pc.utf8_length(pc.replace_substring_regex(texts, r"^[^.]*\.?", ""))
+    ends_in_zero = pc.match_substring_regex(texts, r"\.\d*[1-9]0+$")
+    if pc.any(ends_in_zero).as_py() and pc.count_distinct(places).as_py() > 1:
+        return False
+    if len(pc.unique(texts.cast(pa.float64()))) < len(texts):
+        return False
+    long = texts.filter(pc.greater(pc.utf8_length(texts), 16))  # up to 15 digits every decimal is a float of its own
+    return all(Decimal(repr(float(text))) == Decimal(text) for text in long.to_pylist())

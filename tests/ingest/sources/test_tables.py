@@ -300,6 +300,23 @@ def test_attributes_and_edges_from_tables(tmp_path: Path) -> None:
     assert report.findings["dangling references"].examples == ["movie x"]
 
 
+def test_separators_at_the_end_of_a_list_make_no_value(tmp_path: Path) -> None:
+    text = "id,genres\n1,Horror|Sci-Fi|\n2,|Horror\n3, | \n4,\n5,Drama || War\n"
+    movies = csv_file(tmp_path, text, "m.csv")
+    b = builder(limit=0.0, item="movie")
+    b.add_interactions({"user_id": ["u"], "item_id": [1]})
+    b.add_attributes(movies, node="movie", columns={"g": "genres"}, lists={"g": "|"})
+    b.add_edges(movies, source="movie", relation="genre", target="genre", columns={"source": "id", "target": "genres"},
+                split="|")  # fmt: skip
+    graph, report = b.build()
+    lists = [["Horror", "Sci-Fi"], ["Horror"], [], None, ["Drama", "War"]]
+    assert graph.nodes["movie"]["g"].to_pylist() == lists
+    edges = sorted((str(at), genre) for at, genres in enumerate(lists, start=1) for genre in genres or ())
+    assert sorted(triples(graph, RelationKey("movie", "genre", "genre"))) == edges
+    finding = report.findings["rows without targets"]
+    assert (finding.count, finding.examples) == (2, ["m.csv:4", "m.csv:5"])
+
+
 def test_edges_between_users_and_items_are_events() -> None:
     b = builder().add_interactions({"user_id": ["u"], "item_id": ["i"]})
     b.add_edges({"source": ["i"], "target": ["u"]}, source="item", relation="watched_by", target="user")
