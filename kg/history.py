@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from kg.arrays import IntArray, RaggedArray, offsets_of
+from kg.arrays import IntArray, PairIndex, RaggedArray, offsets_of
 from kg.errors import ArtifactError
 from kg.graph import KnowledgeGraph
 from kg.interactions import Interactions
@@ -136,6 +136,23 @@ class InteractionHistory:
             users: positions, (m,); -1 gives an empty row.
         """
         return self.events.take(users)
+
+    def in_order(self, users: IntArray, *, liked: bool = True) -> ItemSequences:
+        """The items that some users liked, each once, at the last time, oldest first.
+
+        Args:
+            users: positions, (m,); -1 gives an empty row.
+            liked: False: the items that they interacted with and do not like.
+        """
+        events = self.events.take(users)
+        row, width = events.rows(), np.int64(self.num_items)
+        # The last of several equal pairs is the first of them in the reversed order.
+        _, from_end = np.unique((row * width + events.values)[::-1], return_index=True)
+        last = np.zeros(len(row), dtype=bool)
+        last[len(row) - 1 - from_end] = True
+        likes = self.liked.take(users)
+        is_liked = PairIndex.of(likes.rows(), likes.values, self.num_items).contains(row, events.values)
+        return events.select(last & (events.kinds == 0) & (is_liked == liked))
 
     def save(self, folder: Path) -> None:
         """Write `users.parquet` (a row a user), `items.parquet` and `history.json` into a folder."""

@@ -11,6 +11,7 @@ from recall.channels.popularity import Popularity, PopularityConfig
 from recall.channels.registry import channel_class, register, registered
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
+from recall.channels.walk import Walk, WalkConfig
 
 __all__ = [
     "EASE",
@@ -33,6 +34,8 @@ __all__ = [
     "RP3BetaConfig",
     "Spectral",
     "SpectralConfig",
+    "Walk",
+    "WalkConfig",
     "channel_class",
     "register",
     "registered",

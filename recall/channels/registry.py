@@ -24,6 +24,7 @@ from recall.channels.lightgcn import LightGCNChannel
 from recall.channels.popularity import Popularity
 from recall.channels.rp3beta import RP3Beta
 from recall.channels.spectral import Spectral
+from recall.channels.walk import Walk
 from recall.contracts import Channel
 
 GROUP = "graphrecall.channels"
@@ -38,6 +39,7 @@ BUILT_IN: tuple[type[Channel], ...] = (
     Spectral,
     ContentKNN,
     AttributeKNN,
+    Walk,
     Popularity,
 )
 

@@ -1,0 +1,328 @@
+"""The channel of the typed walk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from kg.arrays import IntArray
+from kg.errors import ArtifactError, ConfigError
+from kg.history import InteractionHistory
+from kg.progress import SILENT
+from kg.topology.adjacency import Numbering
+from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
+from recall.channels.base import (
+    HEADER,
+    encode_texts,
+    item_likes,
+    not_fitted,
+    read_header,
+    rows_with_attributes,
+    rows_with_text,
+    write_header,
+)
+from recall.channels.scores import DeferredScores, DenseScores, hold
+from recall.channels.walk.attribution import step_paths
+from recall.channels.walk.config import WalkConfig
+from recall.channels.walk.defaults import default_weights, strengths, typical_worths
+from recall.channels.walk.scoring import WeightedSteps
+from recall.channels.walk.search import Search
+from recall.channels.walk.start import Start, start_of
+from recall.channels.walk.steps import NEXT, POPULARITY, TEXT, USERS, StepType, StepTypes
+from recall.channels.walk.texts import ItemTexts
+from recall.contracts import (
+    Capabilities,
+    FitData,
+    LoadData,
+    NoShares,
+    PathShares,
+    Query,
+    Scores,
+    Shares,
+    StepKind,
+    StepPaths,
+    TextEncode,
+)
+
+ARRAYS = "walk.safetensors"
+TEXTS = "texts"
+
+
+class Walk:
+    """Paths through the graph are the score; see `recall.channels.walk`.
+
+    Known users walk from what they liked, other people from the history, the attributes and the text of the request. A
+    stated attribute counts like an item that has it alone, a text like an item with that text, and a type of step that
+    starts there counts at least as much as `default_weights` say, because it is all that the request says.
+
+    Attributes:
+        config: hyper-parameters; after a fit those that the trials chose.
+        encode: makes vectors of the texts in requests; None: such requests are refused.
+        weights: of each type of step, those above 0; empty before a fit.
+        strengths: the same as people can compare them, see `recall.channels.walk.defaults.strengths`.
+    """
+
+    name: ClassVar[str] = "walk"
+    config_type: ClassVar[type[Any]] = WalkConfig
+    capabilities: ClassVar[Capabilities] = Capabilities(text=True, attributes=True)
+
+    def __init__(self, config: WalkConfig | None = None) -> None:
+        self.config = WalkConfig() if config is None else config
+        self.encode: TextEncode | None = None
+        self.weights: dict[str, float] = {}
+        self.strengths: dict[str, float] = {}
+        self._facts: dict[str, Any] = {}
+        self._history: InteractionHistory | None = None
+        self._texts: ItemTexts | None = None
+        self._types: list[StepType] = []
+
+    # -------------------------------------------------------------------------------------------------------- learning
+
+    def fit(self, data: FitData) -> Self:
+        """Find powers and weights on the validation part, if there is one, and build the operators; returns itself.
+
+        Raises:
+            ConfigError: `relations` or `weights` name what the graph does not have.
+        """
+        history = data.history
+        popularity = _popularity(history)
+        self._texts = None
+        if data.features is not None:
+            self._texts = ItemTexts.of(data.graph, data.features, data.index, n=self.config.text_neighbours)
+        factory = StepTypes(data.graph, history, None if self._texts is None else self._texts.similar)
+        weights = self.config.weights
+        facts: dict[str, Any] = {}
+        if data.recipe:
+            self.config = self.config.changed(**data.recipe["settings"])
+            weights = data.recipe["weights"]
+        elif weights is None and data.validation is not None:
+            progress = SILENT if data.context is None else data.context.progress
+            chosen = Search(factory, history, data.validation, self.config, popularity).run(progress)
+            if chosen is not None:
+                self.config, weights = chosen.config, chosen.weights
+                facts = {"validation_ndcg": list(chosen.ndcg), "trials": chosen.trials}
+        types = factory.make(self.config, wanted=weights)
+        worths = typical_worths(types, history, popularity, self.config)
+        defaults = default_weights(types, worths)
+        self._check_names(weights, types)
+        self._facts = facts
+        self._prepare(data.graph, history, types, dict(defaults if weights is None else weights), worths)
+        self.encode = data.encode
+        return self
+
+    @staticmethod
+    def _check_names(weights: Mapping[str, float] | None, types: list[StepType]) -> None:
+        names = {POPULARITY, *(kind.name for kind in types)}
+        if other := sorted(set(weights or ()) - names):
+            raise ConfigError(
+                f"channels.walk.weights names {other[0]!r}, which is no type of step of this graph; there are "
+                f"{', '.join(sorted(names))}"
+            )
+
+    def _prepare(
+        self,
+        graph: Any,
+        history: InteractionHistory,
+        types: list[StepType],
+        weights: dict[str, float],
+        worths: Mapping[str, float],
+    ) -> None:
+        stated = default_weights(types, worths)
+        self.weights = {name: weight for name, weight in weights.items() if weight}
+        self.strengths = strengths(self.weights, worths)
+        self._worths = dict(worths)
+        self._types = types
+        self._history = history
+        self._numbering = Numbering.of(graph)
+        self._item_type = graph.schema.item_type
+        self._popular = _popularity(history) * np.float32(self.weights.get(POPULARITY, 0.0))
+        self._text_weight = max(self.weights.get(TEXT, 0.0), stated.get(TEXT, 0.0))
+        self._steps = WeightedSteps(types, self.weights, num_items=history.num_items, stated=stated)
+
+    @property
+    def history(self) -> InteractionHistory:
+        """What the users of the graph did that the channel was fitted on.
+
+        Raises:
+            NotFittedError: it has not been fitted.
+        """
+        if self._history is None:
+            raise not_fitted(self.name)
+        return self._history
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The settings and the weights; see `recall.contracts.Channel`."""
+        settings = self.config.model_dump(mode="json", exclude={"weights"})
+        return {"settings": settings, "weights": dict(self.weights)}
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The types of step with their weights, and what the trials found; see `recall.contracts.Channel`."""
+        steps = [
+            {"name": name, "weight": weight, "strength": self.strengths[name]}
+            for name, weight in sorted(self.weights.items(), key=lambda entry: -self.strengths[entry[0]])
+        ]
+        return {"steps": steps, **self._facts}
+
+    @property
+    def item_vectors(self) -> npt.NDArray[np.float32] | None:
+        """None; see `recall.contracts.Channel`."""
+        return None
+
+    # --------------------------------------------------------------------------------------------------------- scoring
+
+    def score(self, queries: Query) -> Scores:
+        """See `recall.contracts.Channel`.
+
+        Raises:
+            ConfigError: a text came without an encoder.
+            InvalidDataError, UnknownIdError: an attribute is not there.
+        """
+        start = start_of(queries, self.history, decay=self.config.age_decay)
+        profile = self._profile(queries)
+        texts = self._request_texts(queries)
+        given = (np.diff(start.liked.indptr) > 0) | (np.diff(start.disliked.indptr) > 0)
+        given[rows_with_attributes(queries)] = True
+        if texts is not None:
+            given |= np.diff(texts.indptr) > 0
+        rows = np.flatnonzero(given)
+
+        def compute(columns: IntArray | None) -> Scores:
+            reached = self._steps.reach(start, profile)
+            if texts is not None:
+                reached = reached + texts
+            if columns is not None:
+                reached = reached[:, columns]
+            if not self._popular.any():
+                return hold(reached, columns)
+            scores = reached[rows].toarray()
+            scores += self._popular if columns is None else self._popular[columns]
+            return DenseScores(scores, rows, len(queries), columns)
+
+        return DeferredScores(compute)
+
+    def _profile(self, queries: Query) -> Any | None:
+        if queries.attributes is None or not len(rows_with_attributes(queries)):
+            return None
+        return self._steps.profile(queries.attributes)
+
+    def _request_texts(self, queries: Query) -> Any | None:
+        """What the texts of requests add to each item, CSR (n, items); None without any."""
+        if self._texts is None:
+            if len(rows_with_text(queries)):
+                raise ConfigError(f"the channel {self.name!r} was fitted without text vectors: ask without a text")
+            return None
+        encoded = encode_texts(queries, self.encode, self.name)
+        if encoded is None:
+            return None
+        similar = self._texts.of_texts(encoded, self.config.text_neighbours)
+        gain = np.exp(self.config.text_likes * _popularity(self.history)[similar.indices])
+        similar.data = similar.data**self.config.text_power * gain * np.float32(self._text_weight)
+        return similar
+
+    # ------------------------------------------------------------------------------------------------------- explaining
+
+    def attribute(self, queries: Query, items: IntArray) -> list[Shares | NoShares]:
+        """Every path with its share; they and the popularity add up to the score."""
+        start = start_of(queries, self.history, decay=self.config.age_decay)
+        profile, texts = self._profile(queries), self._request_texts(queries)
+        return [self._split(start, row, int(item), profile, texts) for row, item in enumerate(items.tolist())]
+
+    def _split(self, start: Start, row: int, item: int, profile: Any | None, texts: Any | None) -> Shares | NoShares:
+        liked, disliked = _row(start.liked, row), _row(start.disliked, row)
+        stated = self._stated_paths(row, item, profile, texts)
+        if not len(liked[0]) and not len(disliked[0]) and not stated:
+            return NoShares(0.0, "there is no history, attribute or text that a path could start at")
+        bundles = [
+            step_paths(
+                kind,
+                *(disliked if kind.kind is StepKind.DISLIKE else liked),
+                item,
+                weight=weight,
+                strength=self.strengths[kind.name],
+                numbering=self._numbering,
+                item_type=self._item_type,
+            )
+            for kind, weight in self._steps.weighted
+        ]
+        steps = tuple(bundle for bundle in (*bundles, *stated) if bundle is not None)
+        return PathShares.of(steps, prior=float(self._popular[item]), interaction=self.history.interaction)
+
+    def _stated_paths(self, row: int, item: int, profile: Any | None, texts: Any | None) -> list[StepPaths]:
+        """The paths that start at attributes and the text of a request."""
+        node = item + self._numbering.span(self._item_type).start
+        stated: list[StepPaths] = []
+        if profile is not None:
+            stated = self._steps.stated_paths(profile[[row]], item, self._numbering, self._item_type)
+        if texts is not None and (value := float(texts[row, item])):
+            stated.append(
+                StepPaths(
+                    name=TEXT,
+                    kind=StepKind.TEXT,
+                    weight=self.strengths.get(TEXT, 0.0),
+                    shape=(),
+                    nodes=np.array([[node]]),
+                    values=np.array([value]),
+                )
+            )
+        return stated
+
+    # ------------------------------------------------------------------------------------------------------------ files
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned into a folder."""
+        if self._history is None:
+            raise not_fitted(self.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        lists = {kind.name: kind.step for kind in self._types if kind.kind in (StepKind.USERS, StepKind.NEXT)}
+        arrays = {key: part for name, step in lists.items() for key, part in pack_csr(step.lists, name).items()}
+        if self._texts is not None:
+            self._texts.save(folder / TEXTS)
+        save_arrays(folder / ARRAYS, arrays)
+        facts = {
+            "config": self.config.model_dump(mode="json"),
+            "weights": self.weights,
+            "worths": self._worths,
+            "facts": self._facts,
+            "texts": self._texts is not None,
+        }
+        write_header(folder, self.name, facts)
+
+    @classmethod
+    def load(cls, folder: Path, data: LoadData) -> Self:
+        """Read a saved channel.
+
+        Raises:
+            ArtifactError: it is damaged, of another channel or of another format.
+        """
+        facts = read_header(folder, cls.name)
+        try:
+            channel = cls(WalkConfig(**facts["config"]))
+            weights, worths = facts["weights"], facts["worths"]
+            channel._facts, has_texts = facts["facts"], facts["texts"]
+        except (ConfigError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{folder / HEADER} is damaged: {error}; fit the channel again") from error
+        arrays = load_arrays(folder / ARRAYS)
+        lists = {name: unpack_csr(arrays, name) for name in (USERS, NEXT) if f"{name}_data" in arrays}
+        channel._texts = ItemTexts.load(folder / TEXTS, verify=data.verify) if has_texts else None
+        factory = StepTypes(data.graph, data.history, None if channel._texts is None else channel._texts.similar)
+        types = factory.make(channel.config, lists, wanted=weights)
+        channel._prepare(data.graph, data.history, types, weights, worths)
+        channel.encode = data.encode
+        return channel
+
+
+def _row(matrix: Any, row: int) -> tuple[IntArray, npt.NDArray[np.float64]]:
+    """Columns and values of one row of a CSR matrix."""
+    span = slice(matrix.indptr[row], matrix.indptr[row + 1])
+    return matrix.indices[span].astype(np.int64), matrix.data[span].astype(np.float64)
+
+
+def _popularity(history: InteractionHistory) -> npt.NDArray[np.float32]:
+    """ln(1 + likes) of each item, float32 (items,)."""
+    return np.log1p(item_likes(history)).astype(np.float32)

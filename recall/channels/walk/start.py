@@ -1,0 +1,63 @@
+"""Where a walk starts: the items of a history, each with its age."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from kg.arrays import RaggedArray
+from kg.history import InteractionHistory
+from recall.contracts import Query
+
+_FORGOTTEN = 1e-5  # an item that counts less than this part of the newest one is left out
+
+
+class Start(NamedTuple):
+    """The items that the walks of some requests start at.
+
+    Attributes:
+        liked: how much each item counts, CSR (n, items), float32.
+        disliked: the same of the items that a user interacted with and does not like.
+    """
+
+    liked: Any
+    disliked: Any
+
+
+def start_of(queries: Query, history: InteractionHistory, *, decay: float) -> Start:
+    """The start of requests: what users did, and then what came with the request, both oldest first.
+
+    Args:
+        queries: the requests, (n,).
+        history: what the users did.
+        decay: what an item counts less for each newer one.
+    """
+    liked = history.in_order(queries.user)
+    disliked = history.in_order(queries.user, liked=False)
+    return Start(
+        _aged(_followed_by(liked, queries.history), history.num_items, decay),
+        _aged(disliked, history.num_items, decay),
+    )
+
+
+def _followed_by(first: RaggedArray, second: RaggedArray) -> RaggedArray:
+    """The rows of both, one after the other; what is in both stands where the second has it."""
+    if not len(second.values):
+        return first
+    first = first.without(second)
+    rows = np.concatenate([first.rows(), second.rows()])
+    return RaggedArray.from_grouped(rows, np.concatenate([first.values, second.values]), num_rows=len(first))
+
+
+def _aged(items: RaggedArray, num_items: int, decay: float) -> Any:
+    counts = items.counts
+    newer = np.repeat(items.offsets[1:], counts) - 1 - np.arange(len(items.values))
+    age = (decay ** newer.astype(np.float64)).astype(np.float32)
+    matrix = csr_matrix((age, items.values, items.offsets), shape=(len(items), num_items))
+    matrix.sum_duplicates()
+    if decay < 1:
+        matrix.data[matrix.data < _FORGOTTEN] = 0
+        matrix.eliminate_zeros()
+    return matrix
