@@ -3,7 +3,7 @@
 Another package adds a channel by an entry point of the group `graphrecall.channels`, whose name is the channel's:
 
     [project.entry-points."graphrecall.channels"]
-    walk = "my_package.walk:Walk"
+    stroll = "my_package.stroll:Stroll"
 """
 
 from __future__ import annotations

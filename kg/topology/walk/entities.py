@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,12 +36,13 @@ class EntityStep:
     """A path j -> x -> i is worth n_j^-a p(x) n_i^-c g_i, where n counts the entities of an item.
 
     p(x) = ln(items / d_x)^r d_x^-b with d_x the number of items joined to x; with r > 0 an entity that every item has
-    is worth nothing. g_i is given. Through a second relation, j -> y -> x, each y passes on its number of ends to the power -b, and each item
-    keeps the `width` entities that it reaches best.
+    is worth nothing. g_i is given. Through a second relation, j -> y -> x, each y passes on its number of ends to the
+    power -b, and each item keeps the `width` entities that it reaches best.
 
     The operator stays two factors: an entity that a million items share is one column, not a million squared pairs.
 
     Attributes:
+        worth: p of each entity, float32 (entities,).
         outward: from items to entities, CSR (items, entities), float32.
         inward: from entities to items, CSR (entities, items), float32.
     """
@@ -70,8 +70,7 @@ class EntityStep:
         reached = self._reached
         start, worth, end = self._scales(rarity)
         end = end if gain is None else end * gain
-        start, worth, end = (scale.astype(np.float32) for scale in (start, worth, end))
-        self.worth = worth
+        self.worth = worth.astype(np.float32)
         self.outward = (diags(start) @ reached @ diags(worth)).tocsr().astype(np.float32)
         self.inward = (diags(end) @ reached).T.tocsr().astype(np.float32)
         self.inward.sort_indices()

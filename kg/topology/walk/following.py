@@ -103,7 +103,7 @@ class FollowingStep(Neighbours):
         users = user_of[before]
         values = self.decay ** (after - before - 1.0) * start[items[row]] * middle[users] * end[item]
         pairs, place = np.unique(np.stack([row, users], axis=1), axis=0, return_inverse=True)
-        sums = np.bincount(place.ravel(), weights=values, minlength=len(pairs))
+        sums = np.bincount(place.ravel(), weights=values, minlength=len(pairs)).astype(np.float64)
         return WalkPaths(pairs[:, 0], pairs[:, 1:], sums)
 
 

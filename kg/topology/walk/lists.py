@@ -53,9 +53,7 @@ def largest_products(left: Any, right: Any, n: int, *, diagonal: bool = False) -
     Returns:
         CSR (rows, columns), float32.
     """
-    parts = [
-        largest(_without_diagonal(left[rows] @ right, rows.start, diagonal), n) for rows in _blocks(left, right)
-    ]
+    parts = [largest(_without_diagonal(left[rows] @ right, rows.start, diagonal), n) for rows in _blocks(left, right)]
     if not parts:
         return csr_matrix((left.shape[0], right.shape[1]), dtype=np.float32)
     return vstack(parts, format="csr").astype(np.float32)

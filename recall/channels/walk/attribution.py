@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +9,7 @@ from kg.arrays import IntArray
 from kg.topology.adjacency import Numbering
 from kg.topology.walk import WalkPaths
 from recall.channels.walk.steps import StepType
-from recall.contracts import StepKind, StepPaths
+from recall.contracts import StepPaths
 
 
 def step_paths(

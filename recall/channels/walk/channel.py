@@ -14,6 +14,7 @@ from kg.errors import ArtifactError, ConfigError
 from kg.history import InteractionHistory
 from kg.progress import SILENT
 from kg.topology.adjacency import Numbering
+from kg.topology.walk import Neighbours
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import (
     HEADER,
@@ -35,6 +36,7 @@ from recall.channels.walk.start import Start, start_of
 from recall.channels.walk.steps import NEXT, POPULARITY, TEXT, USERS, StepType, StepTypes
 from recall.channels.walk.texts import ItemTexts
 from recall.contracts import (
+    REQUEST_TEXT,
     Capabilities,
     FitData,
     LoadData,
@@ -50,6 +52,7 @@ from recall.contracts import (
 
 ARRAYS = "walk.safetensors"
 TEXTS = "texts"
+_SAVED_LISTS = (USERS, NEXT)  # the other operators are made from the graph while loading
 
 
 class Walk:
@@ -96,7 +99,7 @@ class Walk:
         factory = StepTypes(data.graph, history, None if self._texts is None else self._texts.similar)
         weights = self.config.weights
         facts: dict[str, Any] = {}
-        if data.recipe:
+        if "weights" in data.recipe:
             self.config = self.config.changed(**data.recipe["settings"])
             weights = data.recipe["weights"]
         elif weights is None and data.validation is not None:
@@ -186,7 +189,7 @@ class Walk:
         start = start_of(queries, self.history, decay=self.config.age_decay)
         profile = self._profile(queries)
         texts = self._request_texts(queries)
-        given = (np.diff(start.liked.indptr) > 0) | (np.diff(start.disliked.indptr) > 0)
+        given = np.diff(start.liked.indptr) > 0
         given[rows_with_attributes(queries)] = True
         if texts is not None:
             given |= np.diff(texts.indptr) > 0
@@ -236,7 +239,7 @@ class Walk:
     def _split(self, start: Start, row: int, item: int, profile: Any | None, texts: Any | None) -> Shares | NoShares:
         liked, disliked = _row(start.liked, row), _row(start.disliked, row)
         stated = self._stated_paths(row, item, profile, texts)
-        if not len(liked[0]) and not len(disliked[0]) and not stated:
+        if not len(liked[0]) and not stated:
             return NoShares(0.0, "there is no history, attribute or text that a path could start at")
         bundles = [
             step_paths(
@@ -266,7 +269,7 @@ class Walk:
                     kind=StepKind.TEXT,
                     weight=self.strengths.get(TEXT, 0.0),
                     shape=(),
-                    nodes=np.array([[node]]),
+                    nodes=np.array([[REQUEST_TEXT, node]]),
                     values=np.array([value]),
                 )
             )
@@ -279,8 +282,10 @@ class Walk:
         if self._history is None:
             raise not_fitted(self.name)
         folder.mkdir(parents=True, exist_ok=True)
-        lists = {kind.name: kind.step for kind in self._types if kind.kind in (StepKind.USERS, StepKind.NEXT)}
-        arrays = {key: part for name, step in lists.items() for key, part in pack_csr(step.lists, name).items()}
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for kind in self._types:
+            if kind.name in _SAVED_LISTS and isinstance(kind.step, Neighbours):
+                arrays |= pack_csr(kind.step.lists, kind.name)
         if self._texts is not None:
             self._texts.save(folder / TEXTS)
         save_arrays(folder / ARRAYS, arrays)
@@ -308,7 +313,7 @@ class Walk:
         except (ConfigError, KeyError, TypeError) as error:
             raise ArtifactError(f"{folder / HEADER} is damaged: {error}; fit the channel again") from error
         arrays = load_arrays(folder / ARRAYS)
-        lists = {name: unpack_csr(arrays, name) for name in (USERS, NEXT) if f"{name}_data" in arrays}
+        lists = {name: unpack_csr(arrays, name) for name in _SAVED_LISTS if f"{name}_data" in arrays}
         channel._texts = ItemTexts.load(folder / TEXTS, verify=data.verify) if has_texts else None
         factory = StepTypes(data.graph, data.history, None if channel._texts is None else channel._texts.similar)
         types = factory.make(channel.config, lists, wanted=weights)

@@ -66,5 +66,3 @@ def strengths(weights: Mapping[str, float], worths: Mapping[str, float]) -> dict
     effects = {name: weight * worths.get(name, 0.0) for name, weight in weights.items()}
     unit = effects.get(USERS) or max(effects.values(), default=0.0) or 1.0
     return {name: effect / unit for name, effect in effects.items()}
-
-

@@ -13,7 +13,7 @@ from kg import RelationKey
 from kg.arrays import IntArray
 from kg.errors import InvalidDataError, UnknownIdError
 from kg.topology.adjacency import Numbering
-from kg.topology.walk import EntityStep
+from kg.topology.walk import EntityStep, Neighbours
 from recall.channels.walk.start import Start
 from recall.channels.walk.steps import StepType
 from recall.contracts import StepKind, StepPaths
@@ -61,7 +61,7 @@ class WeightedSteps:
         self._lists = [
             (kind.step.lists, np.float32(weight), kind.kind is StepKind.DISLIKE)
             for kind, weight in self.weighted
-            if not isinstance(kind.step, EntityStep)
+            if isinstance(kind.step, Neighbours)
         ]
         outward, inward = [csr_matrix((num_items, 0), dtype=np.float32)], [csr_matrix((0, num_items), dtype=np.float32)]
         self._entities: dict[RelationKey, list[_Entities]] = {}
@@ -73,7 +73,8 @@ class WeightedSteps:
             outward.append(step.outward * np.float32(weight))
             inward.append(step.inward)
             if len(step.hops) == 1:
-                entities = _Entities(kind, width, step.worth, step.powers.start, max(weight, stated.get(kind.name, 0.0)))
+                at_least = max(weight, stated.get(kind.name, 0.0))
+                entities = _Entities(kind, width, step.worth, step.powers.start, at_least)
                 self._entities.setdefault(kind.shape[0][0], []).append(entities)
             width += step.inward.shape[0]
         self._outward, self._inward = hstack(outward, format="csr"), vstack(inward, format="csr")

@@ -78,7 +78,7 @@ class StepTypes:
             types.append(StepType(name=NEXT, kind=StepKind.NEXT, shape=shape, step=following))
         types += self._relations(config, wanted)
         if self.similar is not None:
-            step = self._once(TEXT, (config.text_power, config.text_likes), self._similar)
+            step = self._once(TEXT, (config.text_power, config.text_likes), self._similar, self.similar)
             types.append(StepType(name=TEXT, kind=StepKind.TEXT, shape=(), step=step))
         if self._any_disliked:
             types.append(StepType(name=DISLIKED, kind=StepKind.DISLIKE, shape=shape, step=users))
@@ -121,15 +121,15 @@ class StepTypes:
         powers = Powers(config.next_start, 0.0, config.next_end)
         return self._once(NEXT, (powers, config.next_window, config.next_decay, config.neighbours), make)
 
-    def _similar(self, power: float, likes: float) -> Step:
-        lists = self.similar.copy()
+    def _similar(self, cosines: Any, power: float, likes: float) -> Step:
+        lists = cosines.copy()
         lists.data = lists.data**power * self._gain(likes)[lists.indices]
         return DirectStep(lists.astype(np.float32))
 
     def _gain(self, power: float) -> npt.NDArray[np.float64]:
         """(1 + likes)^power of each item."""
         likes = np.bincount(self.history.liked.values, minlength=self.history.num_items)
-        gain: npt.NDArray[np.float64] = (1.0 + likes) ** power
+        gain: npt.NDArray[np.float64] = np.power(1.0 + likes, power, dtype=np.float64)
         return gain
 
     def _relations(self, config: WalkConfig, wanted: Collection[str] | None) -> Iterator[StepType]:

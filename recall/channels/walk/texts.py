@@ -46,7 +46,11 @@ class ItemTexts:
         items, vectors = features.of(Numbering.of(graph), graph.schema.item_type)
         filled = np.linalg.norm(vectors, axis=1) > 0
         items, vectors = items[filled], vectors[filled]
-        mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32) if len(items) else np.zeros(features.dim, np.float32)
+        mean = (
+            vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+            if len(items)
+            else np.zeros(features.dim, np.float32)
+        )
         index = ItemIndex.build(_unit_rows(vectors - mean), config)
         count = graph.num_nodes(graph.schema.item_type)
         texts = cls(items, mean, index, csr_matrix((count, count), dtype=np.float32))

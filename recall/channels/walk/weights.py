@@ -1,10 +1,10 @@
 """The weights of the types of step, by what validation users went on to like.
 
-Luce's choice rule: the probability that a user goes on to item i is s(u, i) / sum of s(u, .), with s = w . f linear in the
-weights and w >= 0 (Luce, "Individual Choice Behavior", 1959). The negative log likelihood is minimised by majorisation:
-log(w . Z_u), with Z_u the sum of the features over all items, lies below its tangent at the present w, and with the
-tangent in its place the problem is convex (Hunter, "MM algorithms for generalized Bradley-Terry models", Annals of
-Statistics 32(1), 2004). A softmax of the score instead would be ruled by the few largest values of heavy-tailed features.
+Luce's choice rule: the probability that a user goes on to item i is s(u, i) / sum of s(u, .), with s = w . f linear in
+the weights and w >= 0 (Luce, "Individual Choice Behavior", 1959). The negative log likelihood is minimised by
+majorisation: log(w . Z_u), with Z_u the sum of the features over all items, lies below its tangent at the present w,
+and with the tangent in its place the problem is convex (Hunter, "MM algorithms for generalized Bradley-Terry models",
+Annals of Statistics 32(1), 2004). A softmax of the score instead is ruled by the few largest of heavy-tailed features.
 """
 
 from __future__ import annotations

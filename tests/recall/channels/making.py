@@ -30,6 +30,8 @@ from recall.channels import (
     RP3BetaConfig,
     Spectral,
     SpectralConfig,
+    Walk,
+    WalkConfig,
 )
 from recall.contracts import Candidates, FitData, Query
 from recall.fusion import FusionConfig
@@ -70,6 +72,7 @@ CASES = {
     "content_knn": lambda: ContentKNN(ContentKNNConfig(neighbours=10)),
     "content_sum": lambda: ContentKNN(ContentKNNConfig(neighbours=None)),
     "attribute_knn": lambda: AttributeKNN(AttributeKNNConfig(neighbours=12)),
+    "walk": lambda: Walk(WalkConfig(neighbours=20, text_neighbours=6, age_decay=0.9, dislike=-0.2)),
     "lightgcn": lambda: LightGCNChannel(LightGCNChannelConfig(dim=8, training=TRAINING)),
     "gcn": lambda: GCNChannel(GCNChannelConfig(dim=8, training=TRAINING)),
 }

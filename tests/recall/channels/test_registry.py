@@ -25,6 +25,7 @@ BUILT_IN = [
     "spectral",
     "content_knn",
     "attribute_knn",
+    "walk",
     "popularity",
 ]
 
@@ -63,8 +64,8 @@ def test_the_channels_that_are_built_in() -> None:
 
 
 def test_a_name_that_nothing_has_lists_what_there_is() -> None:
-    with pytest.raises(ConfigError, match=r"there is no channel 'walk'; there are lightgcn, gcn, ease, .*popularity$"):
-        channel_class("walk")
+    with pytest.raises(ConfigError, match=r"there is no channel 'stroll'; there are lightgcn, gcn, ease, .*popularity$"):
+        channel_class("stroll")
 
 
 def test_a_second_channel_of_a_name_is_refused() -> None:
