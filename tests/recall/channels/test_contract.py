@@ -290,7 +290,9 @@ class TestContract:
             assert split.own + math.fsum(shares) + split.prior + unsplit == pytest.approx(split.score, abs=1e-9 * size)
             neighbours = [share.value for share in split.neighbours]
             other = abs(split.item_own) + sum(map(abs, neighbours)) + abs(unsplit)
-            assert split.item_own + math.fsum(neighbours) + split.prior + unsplit == pytest.approx(split.score, abs=1e-9 * other)
+            assert split.item_own + math.fsum(neighbours) + split.prior + unsplit == pytest.approx(
+                split.score, abs=1e-9 * other
+            )
             assert split.pairs.shape == (len(shares), len(neighbours))
             assert split.pairs.sum() + sum(split.cross) + split.prior + unsplit == pytest.approx(
                 split.score, abs=1e-9 * max(size, other)

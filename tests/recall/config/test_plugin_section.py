@@ -89,7 +89,9 @@ def test_one_that_cannot_be_used_says_why_and_the_others_go_on(tmp_path: Path) -
         "[channels.needy]\nlength = 5",
         "[channels.item_knn]\nneighbours = 5",
     )
-    assert "channels.gone: the channel 'gone' of the package strolling cannot be used: importing not_there:Gone" in broken
+    assert (
+        "channels.gone: the channel 'gone' of the package strolling cannot be used: importing not_there:Gone" in broken
+    )
     for message in (twice, twice_served):
         assert "there are two channels 'ease', of the packages graphrecall and strolling: uninstall one" in message
     assert "every key of its config_type needs a default" in needy
