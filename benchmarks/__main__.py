@@ -11,6 +11,7 @@ NAMES = {
     "distributed": "step time with one and two ranks, bytes exchanged, and a large one on paper",
     "faults": "how often each fault was tried by the soak, and how often anything was lost",
     "movies": "recall and NDCG on the bundled movies: baselines, ablations, cold items",
+    "fit": "time and memory of recall.fit on generated interactions",
     "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",
     "numbers": "write the numbers of docs/ and the README from the results; --check compares",
     "profile": "where a training step and an evaluation on gowalla spend their time",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ def build_graph(
     now: int | None = None,
     snapshot: Snapshot | None = None,
     people: People | None = None,
+    memory: Sequence[Source] = (),
 ) -> tuple[KnowledgeGraph, QualityReport]:
     """Read every source of a configuration and build the graph.
 
@@ -39,6 +41,7 @@ def build_graph(
         now: UTC seconds after which a timestamp is in the future; default: the clock.
         snapshot: what `ingest.sources.neo4j.plan.read_source` read of `sources.neo4j` before; default: it is read now.
         people: which users to leave out or rename; default: nobody.
+        memory: sources that no configuration names, tables in memory.
 
     Returns:
         The graph in canonical order, which the order of the facts does not change, and what was found on the way.
@@ -61,7 +64,7 @@ def build_graph(
                 progress=progress,
             )
         )
-    for source in sources:
+    for source in [*sources, *memory]:
         source.read(builder)
     return builder.build()
 

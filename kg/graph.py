@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -261,17 +261,19 @@ class KnowledgeGraph:
 
     def title(self, node_type: str, index: int) -> str:
         """The name of a node to show: its title attribute, else its id."""
+        return self.titles(node_type, np.array([index], dtype=np.int64))[0]
+
+    def titles(self, node_type: str, index: IntArray) -> list[str]:
+        """The names of nodes to show, by position: (n,) to n names."""
         table = self.nodes[node_type]
         attribute = self.schema.node_types[node_type].title
         candidates = (attribute,) if attribute else TITLE_ATTRIBUTES
-        for name in candidates:
-            if name in table.column_names and name not in RESERVED_NODE_COLUMNS:
-                value = table[name][index].as_py()
-                if isinstance(value, list):
-                    value = value[0] if value else None
-                if value:
-                    return str(value)
-        return str(table["id"][index].as_py())
+        names = [name for name in candidates if name in table.column_names and name not in RESERVED_NODE_COLUMNS]
+        rows = table.select([*names, "id"]).take(pa.array(np.asarray(index, dtype=np.int64)))
+        return [
+            _first_text(values)
+            for values in zip(*(rows.column(at).to_pylist() for at in range(rows.num_columns)), strict=True)
+        ]
 
     def texts(self, node_type: str) -> Any | None:
         """The `text` column of a node type (Arrow strings), or None."""
@@ -345,3 +347,12 @@ def sort_edges(table: Any) -> Any:
             keys[f"{len(keys)}"] = table[name]
     order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
     return table.take(order).combine_chunks()
+
+
+def _first_text(values: Sequence[Any]) -> str:
+    """The first value that names a node; of a list its first entry."""
+    for value in values:
+        text = (value[0] if value else None) if isinstance(value, list) else value
+        if text:
+            return str(text)
+    return ""

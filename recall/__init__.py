@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recall.config.deployment import load_config
     from recall.contracts import Candidates, Channel, Query, Ranker
+    from recall.jobs.fit import fit
     from recall.jobs.refresh import refresh
     from recall.pipeline import Pipeline
     from recall.serve.recommender import Recommender
 
-__all__ = ["Candidates", "Channel", "Pipeline", "Query", "Ranker", "Recommender", "load_config", "refresh"]
+__all__ = ["Candidates", "Channel", "Pipeline", "Query", "Ranker", "Recommender", "fit", "load_config", "refresh"]
 
 _MODULES = {
     "Candidates": "recall.contracts",
@@ -19,6 +20,7 @@ _MODULES = {
     "Query": "recall.contracts",
     "Ranker": "recall.contracts",
     "Recommender": "recall.serve.recommender",
+    "fit": "recall.jobs.fit",
     "load_config": "recall.config.deployment",
     "refresh": "recall.jobs.refresh",
 }

@@ -37,23 +37,40 @@ def recommend(
             "--candidates", exists=True, dir_okay=False, help="Rank only these items: a text file with an id a line."
         ),
     ] = None,
-    on_unknown: Annotated[OnUnknown, typer.Option(help="What to do with unknown users.")] = OnUnknown.RAISE,
+    on_unknown: Annotated[
+        OnUnknown, typer.Option(help="What to do with unknown users; unknown items of --candidates are left out.")
+    ] = OnUnknown.RAISE,
     all_users: Annotated[bool, typer.Option("--all-users", help="Everybody in the graph, to --out.")] = False,
-    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Parquet file to write candidates to.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="File to write to: .csv, .tsv, .jsonl or .parquet, by its ending."),
+    ] = None,
+    titles: Annotated[bool, typer.Option("--titles", help="Write the titles of the items to --out, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """The best items for some users, or for all of them at once."""
     if bool(user) == all_users:
         raise typer.BadParameter("give --user ID (one or more), or --all-users", param_hint="--user")
     if all_users and out is None:
-        raise typer.BadParameter("--all-users needs --out FILE.parquet", param_hint="--out")
+        raise typer.BadParameter("--all-users needs --out FILE, such as candidates.csv", param_hint="--out")
     if all_users and (explain or history):
         raise typer.BadParameter("--explain and --history show single users", param_hint="--all-users")
+    if titles and out is None:
+        raise typer.BadParameter("--titles is for --out FILE", param_hint="--titles")
+    if out is not None:
+        _check_out(out)
     recommender = _load(run)
     only_items = None if candidates is None else _candidate_ids(candidates)
     if all_users:
         with progress_bars(quiet=as_json) as progress:
-            rows = recommender.recommend_all(k=k, out=str(out), candidates=only_items, progress=progress)
+            rows = recommender.recommend_all(
+                k=k,
+                out=str(out),
+                candidates=only_items,
+                on_unknown="raise" if on_unknown is OnUnknown.RAISE else "skip",
+                titles=titles,
+                progress=progress,
+            )
         users_count = len(recommender.graph.users)
         if as_json:
             print_json({"out": str(out), "users": users_count, "rows": rows})
@@ -65,9 +82,7 @@ def recommend(
     user_ids = _ids_in_run(recommender, run, list(dict.fromkeys(user or [])))
     query: dict[str, Any] = {"k": k, "candidates": only_items, "on_unknown": on_unknown.value}
     if out is not None:
-        from kg.io.parquet import write_table
-
-        write_table(recommender.recommend(user_ids, **query).table, out)
+        recommender.recommend(user_ids, **query, titles=titles).write(out)
     if as_json:
         print_json(user_data(recommender, user_ids, history=history, explain=explain, **query))
         return
@@ -132,6 +147,16 @@ def _ids_in_run(recommender: Recommender, run: Path, users: list[str]) -> list[s
 
     ids = set(recommender.graph.users.ids.to_pylist())
     return [user if user in ids else name for user, name in zip(users, names_in_run(run, users), strict=True)]
+
+
+def _check_out(out: Path) -> None:
+    from kg.errors import ConfigError
+    from kg.io.table_file import check_table_file
+
+    try:
+        check_table_file(out)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error), param_hint="--out") from error
 
 
 def _candidate_ids(file: Path) -> list[str]:

@@ -17,12 +17,14 @@ from recall.contracts.channel import Capabilities, Channel, FitData, LoadData, S
 from recall.contracts.query import Query
 from recall.contracts.ranker import Ranker
 from recall.contracts.scores import Scores, TopK
+from recall.contracts.similar import SIMILAR_SCHEMA, SimilarItems
 
 __all__ = [
     "CANDIDATE_SCHEMA",
     "FALLBACK",
     "FUSION",
     "REQUEST_TEXT",
+    "SIMILAR_SCHEMA",
     "Attribution",
     "CandidateBatch",
     "Candidates",
@@ -39,6 +41,7 @@ __all__ = [
     "Scores",
     "Share",
     "Shares",
+    "SimilarItems",
     "Start",
     "StepKind",
     "StepPaths",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from kg import Vocabulary
 from kg.arrays import IntArray
+from recall.contracts.answer import Answer
 from recall.contracts.scores import TopK
 
 CANDIDATE_SCHEMA = pa.schema(
@@ -164,47 +165,20 @@ class CandidateBatch:
         return pa.table(columns)
 
 
-class Candidates:
+class Candidates(Answer):
     """The answer to a batch: one Arrow table `user_id, item_id, score, rank, source`, rank from 1.
 
-    It has the Arrow C stream interface, so that any data frame library reads it without a copy.
+    Columns that were asked for, `title` and one for each channel, come after these.
     """
 
-    def __init__(self, table: Any) -> None:
-        if table.schema.equals(CANDIDATE_SCHEMA):
-            self.table: Any = table
-            return
-        more = [table.schema.field(name) for name in table.column_names if name not in CANDIDATE_SCHEMA.names]
-        schema = pa.schema([*CANDIDATE_SCHEMA, *more])
-        self.table = table.select(schema.names).cast(schema)
-
-    @classmethod
-    def concat(cls, parts: Sequence[Candidates]) -> Candidates:
-        """Several answers under one another."""
-        return cls(pa.concat_tables([part.table for part in parts]) if parts else CANDIDATE_SCHEMA.empty_table())
-
-    def __len__(self) -> int:
-        return int(self.table.num_rows)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self.table.to_pylist())
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        """Give the table to another Arrow library without a copy."""
-        return self.table.__arrow_c_stream__(requested_schema)
-
-    def of(self, user_id: str) -> list[dict[str, Any]]:
-        """The rows of one user, best first."""
-        return [row for row in self if row["user_id"] == user_id]
-
-    def to_pandas(self) -> Any:
-        """A pandas frame; needs the extra `pandas`."""
-        return self.table.to_pandas()
+    schema: ClassVar[Any] = CANDIDATE_SCHEMA
+    of_whom: ClassVar[str] = "user_id"
 
     def __repr__(self) -> str:
         lines = [f"Candidates({len(self)} rows)"]
         lines += [
             f"  {r['user_id']}  {r['rank']:>3}. {r['item_id']}  {r['score']:.4f}  {r['source']}"
+            + (f"  {r['title']}" if r.get("title") else "")
             for r in self.table.slice(0, 10).to_pylist()
         ]
         return "\n".join(lines + (["  ..."] if len(self) > 10 else []))

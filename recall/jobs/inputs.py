@@ -8,7 +8,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gnn.text.model import find_model
 from ingest.build import file_sources
+from ingest.configured.base import Source
 from ingest.people import FORGOTTEN_USERS, People
 from kg import __version__
 from kg.errors import ArtifactError, InvalidDataError
@@ -51,6 +52,7 @@ class Inputs:
         as_of: None, or the time from which on the sources give another graph than an earlier run has, because a time
             that it set aside as one of the future is past by now.
         snapshot: what was read from the Neo4j database of the sources.
+        memory: sources that no configuration names, tables in memory.
         people: which users may come in, and under which names; None: everybody as they are.
         without_list: the fingerprint as it would be if nobody were on the list of forgotten users.
     """
@@ -62,6 +64,7 @@ class Inputs:
     now: int
     as_of: int | None = None
     snapshot: Snapshot | None = None
+    memory: Sequence[Source] = ()
     people: People | None = None
     without_list: str = ""
 
@@ -75,6 +78,7 @@ class Inputs:
         fresh: bool = False,
         left_out: Collection[str] = NOT_FINGERPRINTED,
         base: RunLayout | None = None,
+        memory: Sequence[Source] = (),
     ) -> Inputs:
         """Read every source once.
 
@@ -85,6 +89,7 @@ class Inputs:
             fresh: read the database anew also when an earlier refresh was killed after it had read it.
             left_out: sections that change nothing of what is made.
             base: the run that serves, which tells what time it was when it was made.
+            memory: sources that no configuration names.
 
         Raises:
             ConfigError: a file that the configuration names is not there, a label that the database lacks, or the key
@@ -93,7 +98,7 @@ class Inputs:
             StoreError: the database does not answer; what was read of it stays for the next refresh.
         """
         privacy = Privacy.open(config.runs_folder, config.privacy)
-        inputs = cls._of_sources(config, staging, progress, fresh, left_out, base, privacy)
+        inputs = cls._of_sources(config, staging, progress, fresh, left_out, base, privacy, memory)
         people = None
         if privacy.key is not None:
             people = People(key=privacy.key, forgotten=privacy.marks, pseudonyms=privacy.pseudonyms)
@@ -110,9 +115,10 @@ class Inputs:
         left_out: Collection[str],
         base: RunLayout | None,
         privacy: Privacy,
+        memory: Sequence[Source],
     ) -> Inputs:
         with progress.task("looking for changes", total=1) as task:
-            inputs = cls._of_files(config, left_out, base, privacy)
+            inputs = cls._of_files(config, left_out, base, privacy, memory)
             task.advance()
         if config.sources.neo4j is None or config.neo4j is None:
             return inputs
@@ -128,7 +134,12 @@ class Inputs:
 
     @classmethod
     def _of_files(
-        cls, config: RefreshConfig, left_out: Collection[str], base: RunLayout | None, privacy: Privacy
+        cls,
+        config: RefreshConfig,
+        left_out: Collection[str],
+        base: RunLayout | None,
+        privacy: Privacy,
+        memory: Sequence[Source],
     ) -> Inputs:
         settings = {key: value for key, value in config.to_json().items() if key not in left_out}
         if settings["sources"]["neo4j"] is not None:
@@ -146,11 +157,13 @@ class Inputs:
             for source in sources
             for file, sha in source.checksums.items()
         }
+        digests = {source.name: source.fingerprint() for source in memory}
+        facts |= {name: {"kind": "memory", "fingerprint": digest} for name, digest in digests.items()}
         body = {
             "format": FORMAT_VERSION,
             "library": __version__,
             "config": settings,
-            "sources": [[source.name, source.fingerprint()] for source in sources],
+            "sources": [*([source.name, source.fingerprint()] for source in sources), *map(list, digests.items())],
         }
         model = find_model(config.text)
         if model.source == "folder":
@@ -170,6 +183,7 @@ class Inputs:
             clock=clock,
             now=now,
             as_of=as_of,
+            memory=tuple(memory),
         )
 
     def kept_config(self, config: RefreshConfig) -> dict[str, Any]:

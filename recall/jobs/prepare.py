@@ -106,6 +106,7 @@ def build(config: RefreshConfig, inputs: Inputs, run: RunLayout, progress: Progr
             now=inputs.now,
             snapshot=inputs.snapshot,
             people=inputs.people,
+            memory=inputs.memory,
         )
         inputs.check()
     except (ConfigError, InvalidDataError):

@@ -16,23 +16,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from gnn.device import check_device
-from kg import __version__
 from kg.errors import ArtifactError, GateError, GraphRecallError, StoreError
-from kg.io.files import remove_trees, write_manifest
+from kg.io.files import remove_trees
 from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
 from recall.jobs.disk import disk_full_explained, staging_dropped_on_full_disk
 from recall.jobs.earlier import EarlierRun, earlier_run
+from recall.jobs.finish import finish_run
 from recall.jobs.forget import finish_forgetting
 from recall.jobs.inputs import NOT_FINGERPRINTED, Inputs
 from recall.jobs.plan import Plan, plan_run
 from recall.jobs.runner import Stages
-from recall.ops.html_report import write_html
 from recall.ops.summary import SummaryLog
 from recall.quality.gate import judge, same_verdict, unfinished_verdict
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
-from recall.runs.report import Report, Verdict
+from recall.runs.report import Report
 from recall.runs.versions import library_versions
 
 # Most nights find nothing changed. Importing torch and the driver of a database takes longer than to find that out, so
@@ -142,7 +141,7 @@ def refresh(
             report = Report.load(stages.run)
             incremental = report.kind == "incremental"
             verdict = unfinished_verdict(config.gate, str(error), current=intact, incremental=incremental)
-        report = _finish(runs, stages.run, report, verdict)
+        report = finish_run(stages.run, report, verdict, history=SummaryLog(runs.path).read())
         if verdict.passed:
             run = runs.publish(stages.run.path, fingerprint=inputs.fingerprint)
             result = RefreshResult(status="published", run=run, report=report)
@@ -180,21 +179,6 @@ def plan_for(config: RefreshConfig, runs: RunsFolder, current: RunLayout | None,
         full=full,
         rejected=bases,
     )
-
-
-def _finish(runs: RunsFolder, run: RunLayout, report: Report, verdict: Verdict) -> Report:
-    """Write what depends on the verdict, and the manifest last; nothing of the run is changed afterwards."""
-    report = report.changed(gate=verdict)
-    report.save(run)
-    write_html(run, report, SummaryLog(runs.path).read())
-    facts = {
-        "fingerprint": report.fingerprint,
-        "created": report.created,
-        "library_version": __version__,
-        "metrics": report.headline(),
-    }
-    write_manifest(run.path, facts if verdict.passed else {**facts, "rejected": list(verdict.reasons)})
-    return report
 
 
 def _tidy(runs: RunsFolder, config: RefreshConfig) -> None:
@@ -248,7 +232,7 @@ def _judged_again(
         )
         # In a copy: a kill leaves the run as it was rejected, or as it is judged now.
         judged = RunLayout(runs.judged(rejected))
-        report = _finish(runs, judged, report, verdict)
+        report = finish_run(judged, report, verdict, history=SummaryLog(runs.path).read())
         if verdict.passed:
             run = runs.publish_rejected(rejected, judged=judged.path)
             runs.serve(run)

@@ -67,7 +67,7 @@ class SourceState(ReportPart):
 
     name: str = Field(description="path relative to the configuration, or address of a database")
     state: State = Field(description="against the run before")
-    kind: str | None = Field(default=None, description='"file" or "neo4j"')
+    kind: str | None = Field(default=None, description='"file", "neo4j" or "memory"')
     fingerprint: str | None = Field(default=None, description="digest of its content")
     bytes: int | None = Field(default=None, description="size of a file")
     modified: int | None = Field(default=None, description="UTC seconds of a file's last change")

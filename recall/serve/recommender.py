@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self, overload
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from kg import KnowledgeGraph
-from kg.arrays import IntArray
 from kg.cypher.query import CypherQuery
 from kg.errors import ArtifactError, ConfigError
-from kg.progress import SILENT, Progress
 from kg.stores.base import Store
 from kg.topology.adjacency import Adjacency
-from recall.contracts import Candidates, Query
 from recall.explain import Explainer, Explanation
-from recall.index.top_k import check_k
 from recall.pipeline import Pipeline
-from recall.runs.hold import RunHold
 from recall.runs.layout import RunLayout
-from recall.serve.candidate_file import check_file, write_parquet
+from recall.runs.report import Report
+from recall.serve.answers import Answers
 from recall.serve.loading import load_run
-from recall.serve.requests import Attributes, OnUnknown, Requests
-from recall.serve.similar import SimilarItems
+from recall.serve.opened import OpenedRun, copy_run
 from recall.serve.store import RunStore
 
-_BLOCK_USERS = 4096
 
+class Recommender(Answers):
+    """Answers requests, gives the reasons, and reads the graph in Cypher.
 
-class Recommender:
-    """Answers requests. Nothing in it changes, so threads can share one.
-
-    Attributes:
-        graph: the graph, with all that users did.
-        pipeline: where candidates come from.
+    Nothing in it changes, so threads can share one.
     """
 
     def __init__(
@@ -59,13 +49,10 @@ class Recommender:
             item_vectors: what `similar` compares, float32 (items, dim); None: those of the pipeline, where it has any.
             store: what answers `cypher`, such as a `Neo4jStore`.
         """
-        self.graph = graph
-        self.pipeline = pipeline
-        self._requests = Requests(graph)
+        super().__init__(graph, pipeline, item_vectors=item_vectors)
         self._adjacency = adjacency
-        self._item_vectors = pipeline.item_vectors if item_vectors is None else item_vectors
         self._store = store
-        self._opened: _Opened | None = None
+        self._opened: OpenedRun | None = None
 
     @classmethod
     def load(cls, run: Path | str, *, verify: bool = True, store: Store | None = None) -> Self:
@@ -94,7 +81,7 @@ class Recommender:
                 if RunLayout.open(way) == folder:
                     raise
             else:
-                loaded._opened = _Opened(way=way, run=folder, hold=hold, verify=verify, store=store)
+                loaded._opened = OpenedRun(way=way, run=folder, hold=hold, verify=verify, store=store)
                 return loaded
 
     @classmethod
@@ -130,6 +117,15 @@ class Recommender:
         """The run that this was loaded from; None for one made in memory."""
         return None if self._opened is None else self._opened.run
 
+    @property
+    def report(self) -> Report | None:
+        """What was measured and found when its run was made; None for one made of objects in memory.
+
+        Raises:
+            ArtifactError: the run has no report that can be read.
+        """
+        return None if self._opened is None else Report.load(self._opened.run)
+
     def reload(self) -> Self:
         """The Recommender of the run that serves now: another one, or this one where nothing changed.
 
@@ -148,153 +144,22 @@ class Recommender:
             return self
         return type(self).load(opened.way, verify=opened.verify, store=opened.store)
 
-    def recommend(
-        self,
-        user_ids: Iterable[str],
-        *,
-        k: int = 20,
-        on_unknown: OnUnknown = "raise",
-        exclude_seen: bool = True,
-        candidates: Iterable[str] | None = None,
-    ) -> Candidates:
-        """The best items for users.
-
-        A user whom no channel can answer, such as one without positives, gets the most liked items; the `source` of
-        each row says so.
+    def save(self, folder: Path | str) -> RunLayout:
+        """Copy the run to a folder, a run like any other: `Recommender.load` and the command line read it.
 
         Args:
-            user_ids: external ids; one that comes twice is answered once.
-            k: items a user.
-            on_unknown: for ids that the graph does not hold: "raise", "popular" (the most liked items) or "skip".
-            exclude_seen: leave out every item the user has touched.
-            candidates: external ids of the only items allowed; None for all.
+            folder: must not exist, or be empty.
 
         Returns:
-            Rows in the order of the users, best first.
+            The copy.
 
         Raises:
-            UnknownIdError: a user or a candidate is not in the graph.
-            ConfigError: k is below 1, ids are no list of strings, or `on_unknown` is none of the three.
+            ArtifactError: the run is damaged, or there is something in the folder.
+            ConfigError: this recommender was made of objects in memory and has no run.
         """
-        queries = self._requests.users(user_ids, on_unknown)
-        return self._answer(queries, k=k, exclude_seen=exclude_seen, only=self._requests.candidates(candidates))
-
-    @overload
-    def recommend_all(
-        self,
-        *,
-        k: int = ...,
-        out: None = ...,
-        exclude_seen: bool = ...,
-        candidates: Iterable[str] | None = ...,
-        progress: Progress = ...,
-    ) -> Candidates: ...
-
-    @overload
-    def recommend_all(
-        self,
-        *,
-        k: int = ...,
-        out: Path | str,
-        exclude_seen: bool = ...,
-        candidates: Iterable[str] | None = ...,
-        progress: Progress = ...,
-    ) -> int: ...
-
-    def recommend_all(
-        self,
-        *,
-        k: int = 100,
-        out: Path | str | None = None,
-        exclude_seen: bool = True,
-        candidates: Iterable[str] | None = None,
-        progress: Progress = SILENT,
-    ) -> Candidates | int:
-        """The best items for every user, a block of users at a time.
-
-        Args:
-            k: items a user.
-            out: Parquet file to write to; it appears whole or not at all. None: keep the answer in memory.
-            exclude_seen: leave out every item the user has touched.
-            candidates: external ids of the only items allowed; None for all.
-            progress: shows finished users.
-
-        Returns:
-            The candidates, or with `out` the number of rows written.
-        """
-        if out is not None:
-            check_file(out)
-        only = self._requests.candidates(candidates)
-        blocks = self._blocks(k=k, exclude_seen=exclude_seen, only=only, progress=progress)
-        if out is None:
-            return Candidates.concat(list(blocks))
-        return write_parquet(blocks, Path(out))
-
-    def _blocks(self, *, k: int, exclude_seen: bool, only: IntArray | None, progress: Progress) -> Iterator[Candidates]:
-        check_k(k)
-        users = self.graph.users
-        with progress.task("recommending", total=len(users)) as task:
-            for start in range(0, len(users), _BLOCK_USERS):
-                block = np.arange(start, min(start + _BLOCK_USERS, len(users)))
-                yield self._answer(Query.of_users(block, users), k=k, exclude_seen=exclude_seen, only=only)
-                task.advance(len(block))
-
-    def recommend_for(
-        self,
-        *,
-        history: Sequence[str] | Sequence[Sequence[str]] | None = None,
-        text: str | Sequence[str | None] | None = None,
-        attributes: Attributes | Sequence[Attributes] | None = None,
-        k: int = 20,
-        on_unknown: Literal["raise", "skip"] = "raise",
-        exclude_seen: bool = True,
-        candidates: Iterable[str] | None = None,
-    ) -> Candidates:
-        """The best items for people who are not in the graph, one or many.
-
-        Each of the three is given once for one person, or as a list for many, all of the same length.
-
-        Args:
-            history: external ids of liked items.
-            text: what the person looks for, or is like.
-            attributes: relation of the items -> external ids of its other ends, {"director": ["p7"]}. A name that
-                several relations have is given as `RelationKey`.
-            k: items a person.
-            on_unknown: for ids in histories and attributes that the graph does not hold: "raise" or "skip".
-            exclude_seen: leave out the history.
-            candidates: external ids of the only items allowed; None for all.
-
-        Returns:
-            Rows whose `user_id` is the number of the person in the request, "0" for the first.
-
-        Raises:
-            UnknownIdError: an item or an attribute is not in the graph; the message names it.
-            ConfigError: all three are missing, lengths differ, or a relation is not there.
-        """
-        queries = self._requests.people(history, text, attributes, on_unknown)
-        return self._answer(queries, k=k, exclude_seen=exclude_seen, only=self._requests.candidates(candidates))
-
-    def similar(self, item_ids: Iterable[str], *, k: int = 20) -> Candidates:
-        """The items whose trained vectors point most in the same direction (cosine), the item itself left out.
-
-        Args:
-            item_ids: external ids; one that comes twice is answered once.
-            k: items wanted for each.
-
-        Returns:
-            Rows whose `user_id` is the item that was asked about. An item about which nothing was learned has none.
-
-        Raises:
-            UnknownIdError: an item is not in the graph.
-            ConfigError: k is below 1, or no channel has item vectors.
-        """
-        check_k(k)
-        if self._similar is None:
-            raise ConfigError(
-                f"{self.pipeline.name!r} has no item vectors to compare: use Recommender(graph, pipeline, "
-                "item_vectors=...)"
-            )
-        return self._similar.items(self._requests.items(item_ids), k)
+        if self._opened is None:
+            raise ConfigError("this recommender was made of objects in memory: recall.fit makes one that can be saved")
+        return copy_run(self._opened.run, Path(folder))
 
     def explain(
         self, pairs: Iterable[tuple[str, str]], *, max_hops: int = 3, paths: int = 5, show_users: bool = False
@@ -360,37 +225,9 @@ class Recommender:
         if isinstance(self._store, RunStore):
             self._store.close()
 
-    def title(self, item_id: str) -> str:
-        """What to call an item before a person.
-
-        Raises:
-            UnknownIdError: the item is not in the graph.
-        """
-        (position,) = self.graph.items.index([item_id])
-        return self.graph.title(self.graph.schema.item_type, int(position))
-
     @cached_property
     def _explainer(self) -> Explainer:
         return Explainer(self.graph, self.pipeline, adjacency=self._adjacency)
 
-    @cached_property
-    def _similar(self) -> SimilarItems | None:
-        return None if self._item_vectors is None else SimilarItems(self.graph.items, self._item_vectors)
-
-    def _answer(self, queries: Query, *, k: int, exclude_seen: bool, only: IntArray | None) -> Candidates:
-        batch = self.pipeline.recommend(queries, k=k, exclude_seen=exclude_seen, candidates=only)
-        return Candidates(batch.to_arrow(queries.key, self.graph.items))
-
     def __repr__(self) -> str:
         return f"Recommender({self.graph!r}, pipeline={self.pipeline.name!r})"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Opened:
-    """How a Recommender was loaded: by which way, from which run, which it keeps on disk."""
-
-    way: Path
-    run: RunLayout
-    hold: RunHold
-    verify: bool
-    store: Store | None

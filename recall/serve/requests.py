@@ -2,11 +2,13 @@
 
 Everything that names users, items or attributes goes through `Requests`, with one rule for ids that the graph does not
 hold, `on_unknown`: "raise" names the first one in an error, "skip" goes on without it, "popular" answers an unknown
-user with the most liked items.
+user with the most liked items. Tables are read without the blanks around ids, so an id that is not there as it is
+written is looked for without them, too; answers have it as the graph does.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -18,6 +20,7 @@ from kg.arrays import IntArray
 from kg.errors import ConfigError, UnknownIdError
 from recall.contracts import Query
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 OnUnknown = Literal["raise", "popular", "skip"]
 Attributes = Mapping[str | RelationKey, Sequence[str]]
 
@@ -31,13 +34,15 @@ class Requests:
     def users(self, user_ids: Iterable[str], on_unknown: OnUnknown) -> Query:
         """A row for each user, an id that comes twice once; see `Recommender.recommend`."""
         _check_rule(on_unknown, ("raise", "popular", "skip"))
-        ids = list(dict.fromkeys(strings(user_ids, "user_ids")))
+        asked = list(dict.fromkeys(strings(user_ids, "user_ids")))
         position = self._positions(
-            self.graph.schema.user_type, ids, on_unknown, others='on_unknown="popular" or "skip" goes on without'
+            self.graph.schema.user_type, asked, on_unknown, others='on_unknown="popular" or "skip" goes on without'
         )
-        if on_unknown == "skip":
-            kept = np.flatnonzero(position >= 0)
-            ids, position = [ids[row] for row in kept], position[kept]
+        names = self.graph.users.take(position).to_pylist()
+        # Two ways of writing an id are one user.
+        row_of = {name or ids: row for row, (name, ids) in enumerate(zip(names, asked, strict=True))}
+        kept = np.array([row for row in row_of.values() if position[row] >= 0 or on_unknown != "skip"], dtype=np.int64)
+        ids, position = [names[row] or asked[row] for row in kept], position[kept]
         return Query(key=ids, user=position, history=RaggedArray.empty(len(ids)))
 
     def people(self, history: Any, text: Any, attributes: Any, on_unknown: Literal["raise", "skip"]) -> Query:
@@ -56,21 +61,34 @@ class Requests:
             attributes=None if described is None else [self._attributes(person, on_unknown) for person in described],
         )
 
-    def candidates(self, candidates: Iterable[str] | None) -> IntArray | None:
-        """Positions of the only items allowed, or None for all."""
+    def candidates(self, candidates: Iterable[str] | None, on_unknown: OnUnknown = "raise") -> IntArray | None:
+        """Positions of the only items allowed, None for all; unknown ones are left out unless the rule is "raise"."""
         if candidates is None:
             return None
-        return self._positions(self.graph.schema.item_type, strings(candidates, "candidates"), "raise", others=None)
+        positions = self._positions(self.graph.schema.item_type, strings(candidates, "candidates"), on_unknown)
+        return positions[positions >= 0]
 
-    def items(self, item_ids: Iterable[str]) -> list[str]:
-        """Ids of items, each once."""
-        return list(dict.fromkeys(strings(item_ids, "item_ids")))
+    def items(self, item_ids: Iterable[str], on_unknown: Literal["raise", "skip"] = "raise") -> list[str]:
+        """Ids of items as the graph has them, each once."""
+        _check_rule(on_unknown, ("raise", "skip"))
+        positions = self._positions(self.graph.schema.item_type, strings(item_ids, "item_ids"), on_unknown)
+        ids: list[str] = self.graph.items.take(positions[positions >= 0]).to_pylist()
+        return list(dict.fromkeys(ids))
 
     def pairs(self, pairs: Any) -> list[tuple[str, str]]:
-        """User and item ids that are to be explained."""
+        """User and item ids that are to be explained, as the graph has them."""
         if isinstance(pairs, str) or not isinstance(pairs, Iterable):
             raise ConfigError(f"pairs = {pairs!r}: write a list of user ids and item ids, [('u1', 'm1')]")
-        return [_pair(pair) for pair in pairs]
+        ends = [_pair(pair) for pair in pairs]
+        users = self._positions(self.graph.schema.user_type, [user for user, _ in ends], "raise", others=None)
+        items = self._positions(self.graph.schema.item_type, [item for _, item in ends], "raise", others=None)
+        return list(
+            zip(self.graph.users.take(users).to_pylist(), self.graph.items.take(items).to_pylist(), strict=True)
+        )
+
+    def item(self, item_id: str) -> int:
+        """The position of an item."""
+        return int(self._positions(self.graph.schema.item_type, strings([item_id], "item_id"), "raise", others=None)[0])
 
     def _positions(
         self,
@@ -83,9 +101,11 @@ class Requests:
         """Positions of ids, int64, -1 for unknown ones where the rule allows any."""
         vocabulary = self.graph.vocabulary(node_type)
         positions = vocabulary.index(ids, missing="negative")
+        if len(written := np.flatnonzero(positions < 0)):
+            positions[written] = vocabulary.index([ids[row].strip() for row in written.tolist()], missing="negative")
         if on_unknown == "raise" and (positions < 0).any():
             try:
-                vocabulary.index(ids)
+                vocabulary.index([ids[row] for row in np.flatnonzero(positions < 0).tolist()])
             except UnknownIdError as error:
                 raise UnknownIdError(f"{error}" + (f"; {others}" if others else "")) from None
         return positions
@@ -131,7 +151,16 @@ def strings(ids: Iterable[str], what: str) -> list[str]:
     result = ids.to_pylist() if isinstance(ids, pa.Array | pa.ChunkedArray) else list(ids)
     if wrong := [entry for entry in result if not isinstance(entry, str)]:
         raise ConfigError(f"{what} holds {wrong[0]!r}, ids are strings: write {str(wrong[0])!r}")
+    if broken := [entry for entry in result if SURROGATE.search(entry)]:
+        raise ConfigError(f"{what} holds {broken[0]!r}, which is no text: half of a character of UTF-16 is in it")
     return result
+
+
+def whole_characters(text: str | None) -> str | None:
+    """A text whose pairs of surrogates are characters, and whose lone ones are replaced by U+FFFD."""
+    if text is None or not SURROGATE.search(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _people(history: Any) -> list[Any] | None:
@@ -151,6 +180,7 @@ def _pair(pair: Any) -> tuple[str, str]:
     if _is_list(pair) and len(ends := list(pair)) == 2:
         user, item = ends
         if isinstance(user, str) and isinstance(item, str):
+            strings(ends, "pairs")
             return user, item
     raise ConfigError(f"pairs holds {pair!r}: write a user id and an item id, [('u1', 'm1')]")
 
@@ -193,6 +223,6 @@ def _as_many(
             raise ConfigError(f"attributes holds {entry!r}: write a relation and ids, {{'director': ['p7']}}")
     return (
         [strings(ids, "history") for ids in many.get("history", [[]] * count)],
-        many.get("text"),
+        None if "text" not in many else [whole_characters(entry) for entry in many["text"]],
         many.get("attributes"),
     )

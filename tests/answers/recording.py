@@ -46,7 +46,9 @@ def answers_of(run: Path, *, users: int, pairs: int) -> dict[str, Any]:
         "recommend": _rows(best),
         "new_person": _rows(rec.recommend_for(history=history, k=K)),
         "text": _rows(rec.recommend_for(text="winter train", k=K)),
-        "similar": _rows(rec.similar(history[:2], k=K)),
+        "similar": [
+            [row["item_id"], row["similar_id"], round(row["score"], 6)] for row in rec.similar(history[:2], k=K)
+        ],
         "explain": [_shares(one.to_json()) for one in rec.explain(list(first.items())[:pairs])],
         "metrics": [
             {name: value for name, value in row.items() if name != "intervals"}

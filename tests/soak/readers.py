@@ -43,7 +43,7 @@ def ask(recommender: Recommender, *, every_way: bool = False) -> list[Any]:
     answer = [table["user_id"].to_pylist(), table["item_id"].to_pylist(), table["score"].to_pylist()]
     if every_way:
         item = answer[1][0]
-        answer.append(recommender.similar([item], k=5).table["item_id"].to_pylist())
+        answer.append(recommender.similar([item], k=5).table["similar_id"].to_pylist())
         answer.append([one.score for one in recommender.explain([(users[0], item)])])
         answer.append(recommender.cypher("MATCH (u:User)-[r]->(m) RETURN count(r) AS n"))
     return answer

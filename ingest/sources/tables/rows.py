@@ -40,45 +40,6 @@ class Rows:
     findings: list[Finding] = field(default_factory=list)
 
 
-def frame_table(frame: Any, name: str) -> Any:
-    """An Arrow table of an object with the Arrow C stream interface, or of a mapping of columns.
-
-    Raises:
-        InvalidDataError: it is neither, or a column mixes types.
-    """
-    try:
-        if isinstance(frame, pa.Table):
-            return frame
-        if isinstance(frame, Mapping):
-            return pa.table({str(key): _column(values) for key, values in frame.items()})
-        if hasattr(frame, "__arrow_c_stream__"):
-            return pa.table(frame)
-        if hasattr(frame, "to_dict") and hasattr(frame, "columns"):
-            return pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InvalidDataError(f"{name} cannot be read as a table: {error}. Give each column one type") from error
-    raise InvalidDataError(
-        f"{name} is a {type(frame).__name__}: give a mapping of columns or a data frame that speaks Arrow "
-        "(pandas, polars, pyarrow)"
-    )
-
-
-def _column(values: Any) -> Any:
-    return values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
-
-
-def from_frame(frame: Any, name: str = "data frame") -> Rows:
-    """Rows of a frame; their places are counted from 0.
-
-    Raises:
-        InvalidDataError: no table, or an empty one.
-    """
-    table = frame_table(frame, name)
-    if not table.num_rows:
-        raise InvalidDataError(f"the {name} is empty: it has no rows")
-    return Rows(table, name, lambda row: f"{name}, row {row}")
-
-
 def pick(rows: Rows, required: Mapping[str, str | None], optional: Mapping[str, str] | None = None) -> Any:
     """Columns under the names of their roles.
 

@@ -96,33 +96,21 @@ def print_user(
 
 def similar_data(recommender: Recommender, items: Sequence[str], *, k: int) -> dict[str, Any]:
     """Similar items as plain data."""
-    return {
-        "similar": [
-            {
-                "item_id": row["user_id"],
-                "similar_id": row["item_id"],
-                "title": recommender.title(row["item_id"]),
-                "score": row["score"],
-                "rank": row["rank"],
-            }
-            for row in recommender.similar(items, k=k)
-        ]
-    }
+    return {"similar": list(recommender.similar(items, k=k, titles=True))}
 
 
 def print_similar(recommender: Recommender, items: Sequence[str], *, k: int, console: Console) -> None:
     """A table of similar items for each item."""
-    similar = list(recommender.similar(items, k=k))
+    similar = recommender.similar(items, k=k, titles=True)
     for item in dict.fromkeys(items):
-        of_item = [row for row in similar if row["user_id"] == item]
+        of_item = similar.of(item.strip()) or similar.of(item)
         if not of_item:
             console.print(Text(f"nothing was learned about {item}, so nothing is similar to it"))
             continue
         heading = f"like {recommender.title(item)} ({item})"
         rows = table("", "title", "cosine", "id", right=["", "cosine"], title=heading)
         for row in of_item:
-            title = Text(recommender.title(row["item_id"]))
-            rows.add_row(str(row["rank"]), title, f"{row['score']:.3f}", Text(row["item_id"]))
+            rows.add_row(str(row["rank"]), Text(row["title"]), f"{row['score']:.3f}", Text(row["similar_id"]))
         console.print(rows)
 
 

@@ -147,7 +147,7 @@ def test_write_back_serves_the_candidates_of_a_run_from_the_database(
         assert [row["score"] for row in rows] == expected["score"].to_pylist()
         assert {row["run"] for row in rows} == {refreshed.run.name}
     rows = neo4j_store.query(ready["similar_items"].query(item_id="m3", k=5))
-    assert [row["item"] for row in rows] == recommender.similar(["m3"], k=5).table["item_id"].to_pylist()
+    assert [row["item"] for row in rows] == recommender.similar(["m3"], k=5).table["similar_id"].to_pylist()
     code, out, _ = command("write-back", refreshed.run.path, *server, "-k", 3, "--json")
     facts = json.loads(out)
     assert (code, facts["status"], facts["run"]) == (0, "unchanged", refreshed.run.name)

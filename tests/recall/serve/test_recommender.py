@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import recall
-import recall.serve.recommender
+import recall.serve.answers
 from kg.errors import ConfigError, UnknownIdError
 from recall.channels import ItemKNN, Popularity
-from recall.contracts import CANDIDATE_SCHEMA, Candidates, FitData
+from recall.contracts import CANDIDATE_SCHEMA, SIMILAR_SCHEMA, Candidates, FitData
 from recall.pipeline import Pipeline
 from recall.serve.recommender import Recommender
 from tests.recall.serve.making import items, pipeline_of, seen
@@ -66,6 +66,45 @@ class TestRecommend:
         with pytest.raises(UnknownIdError, match="'m999'"):
             recommender.recommend(["u1"], candidates=["m999"])
 
+    @pytest.mark.parametrize("rule", ["skip", "popular"])
+    def test_unknown_candidates_are_left_out_where_the_rule_says_so(self, recommender, rule):
+        allowed = ["m3", "m999", "m11"]
+        answer = recommender.recommend(["u1"], k=5, candidates=allowed, on_unknown=rule, exclude_seen=False)
+        assert set(items(answer)) == {"m3", "m11"}
+        assert not len(recommender.recommend(["u1"], candidates=["m999"], on_unknown=rule))
+        everybody = recommender.recommend_all(k=5, candidates=allowed, on_unknown="skip", exclude_seen=False)
+        assert set(items(everybody)) == {"m3", "m11"}
+        person = recommender.recommend_for(history=["m1"], candidates=allowed, on_unknown="skip")
+        assert set(items(person)) == {"m3", "m11"}
+
+    def test_titles_on_request(self, recommender):
+        answer = recommender.recommend(["u1", "u9"], k=3, titles=True)
+        assert answer.table.column_names == [*CANDIDATE_SCHEMA.names, "title"]
+        assert [row["title"] for row in answer] == [recommender.title(row["item_id"]) for row in answer]
+
+    def test_blanks_around_ids_are_no_part_of_them(self, recommender):
+        plain = recommender.recommend(["u1", "u4"], k=3, candidates=["m3", "m11", "m20"])
+        asked = recommender.recommend([" u1", "u4\n", "u1"], k=3, candidates=[" m3 ", "m11", "\tm20"])
+        assert asked.table.equals(plain.table)
+        assert recommender.similar([" m3 "], k=2).table.equals(recommender.similar(["m3"], k=2).table)
+        assert recommender.explain([(" u1", "m3 ")])[0].to_json() == recommender.explain([("u1", "m3")])[0].to_json()
+        assert recommender.title(" m0 ") == recommender.title("m0")
+        assert items(recommender.recommend_for(history=["m1 "])) == items(recommender.recommend_for(history=["m1"]))
+        with pytest.raises(UnknownIdError, match="' u1 1'"):
+            recommender.recommend([" u1 1"])
+
+    @pytest.mark.parametrize("broken", ["u\ud800", "\udfff"])
+    def test_half_a_character_is_no_id(self, recommender, broken):
+        for ask in (
+            lambda: recommender.recommend([broken], on_unknown="popular"),
+            lambda: recommender.recommend(["u1"], candidates=[broken]),
+            lambda: recommender.recommend_for(history=[broken]),
+            lambda: recommender.explain([("u1", broken)]),
+            lambda: recommender.title(broken),
+        ):
+            with pytest.raises(ConfigError, match="is no text"):
+                ask()
+
     def test_mistakes_are_named(self, recommender, tmp_path):
         with pytest.raises(ConfigError, match=r"write \['u1'\]"):
             recommender.recommend("u1")
@@ -113,7 +152,7 @@ class TestRecommendAll:
     def test_in_memory_and_to_parquet_the_same(self, recommender, graph, tmp_path, monkeypatch):
         whole = recommender.recommend_all(k=4)
         assert whole.table["user_id"].to_pylist() == [name for name in graph.users.ids.to_pylist() for _ in range(4)]
-        monkeypatch.setattr(recall.serve.recommender, "_BLOCK_USERS", 7)
+        monkeypatch.setattr(recall.serve.answers, "_BLOCK_USERS", 7)
         rows = recommender.recommend_all(k=4, out=tmp_path / "deep" / "candidates.parquet")
         written = pq.read_table(tmp_path / "deep" / "candidates.parquet")
         assert rows == len(whole) == written.num_rows
@@ -124,7 +163,7 @@ class TestRecommendAll:
         out = tmp_path / "candidates.parquet"
         recommender.recommend_all(k=1, out=out)
         before = out.read_bytes()
-        monkeypatch.setattr(recall.serve.recommender, "_BLOCK_USERS", 10)
+        monkeypatch.setattr(recall.serve.answers, "_BLOCK_USERS", 10)
         answers = iter([Candidates.concat([]), OSError("the disk is gone")])
 
         def fail(*args, **options):
@@ -148,10 +187,12 @@ class TestSimilar:
             cosine = unit @ unit[names.index(name)]
             expected = [names[i] for i in np.argsort(-cosine) if names[i] != name][:6]
             found = answer.of(name)
-            assert [row["item_id"] for row in found] == expected
+            assert [row["similar_id"] for row in found] == expected
             assert [row["rank"] for row in found] == [1, 2, 3, 4, 5, 6]
             assert found[0]["score"] == pytest.approx(np.sort(cosine)[-2], rel=1e-5)
-        assert set(answer.table["source"].to_pylist()) == {"similar"}
+        assert answer.table.schema == SIMILAR_SCHEMA
+        titled = recommender.similar(["m3"], k=2, titles=True)
+        assert [row["title"] for row in titled] == [recommender.title(row["similar_id"]) for row in titled]
 
     def test_zero_vectors_are_like_nothing(self, graph, embeddings):
         vectors = embeddings.items.copy()
@@ -166,6 +207,7 @@ class TestSimilar:
     def test_unknown_items(self, recommender):
         with pytest.raises(UnknownIdError, match="'m999'"):
             recommender.similar(["m999"])
+        assert recommender.similar(["m999", "m1"], k=2, on_unknown="skip").table["item_id"].to_pylist() == ["m1"] * 2
 
 
 class TestExplain:

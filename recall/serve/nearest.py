@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from kg import RaggedArray, Vocabulary
-from recall.contracts import CandidateBatch, Candidates
+from kg.arrays import IntArray
+from recall.contracts import CandidateBatch, SimilarItems
 from recall.index.item_index import ItemIndex
 from recall.index.settings import IndexConfig
 
-SOURCE = "similar"
 
-
-class SimilarItems:
+class NearestItems:
     """Nearest items by cosine."""
 
     def __init__(self, items: Vocabulary, vectors: npt.NDArray[np.float32]) -> None:
@@ -33,8 +33,15 @@ class SimilarItems:
         learned = unit.any(axis=1)
         self._only = None if learned.all() else np.flatnonzero(learned)
 
-    def items(self, ids: Sequence[str], k: int) -> Candidates:
+    def items(
+        self, ids: Sequence[str], k: int, *, titles: Callable[[IntArray], Sequence[str]] | None = None
+    ) -> SimilarItems:
         """The k most similar items of each item, itself left out; none for an item about which nothing was learned.
+
+        Args:
+            ids: of the items, each once.
+            k: items wanted for each.
+            titles: names of items for people, by position; None: no column `title`.
 
         Raises:
             UnknownIdError: an item is not in the graph.
@@ -44,4 +51,13 @@ class SimilarItems:
         rows = np.flatnonzero(vectors.any(axis=1))
         itself = RaggedArray(np.arange(len(rows) + 1), position[rows])
         top = self._index.search(vectors[rows], min(k, len(self._ids)), exclude=itself, only=self._only)
-        return Candidates(CandidateBatch.of(top, [SOURCE]).to_arrow([ids[row] for row in rows.tolist()], self._ids))
+        batch = CandidateBatch.of(top, ["cosine"])
+        columns = {
+            "item_id": pa.array(ids, type=pa.string()).take(pa.array(rows[batch.row])),
+            "similar_id": self._ids.take(batch.item),
+            "score": pa.array(batch.score),
+            "rank": pa.array(batch.rank),
+        }
+        if titles is not None:
+            columns["title"] = pa.array(titles(batch.item), type=pa.string())
+        return SimilarItems(pa.table(columns))

@@ -1,0 +1,246 @@
+"""Candidates by external ids, from a graph and a pipeline in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from kg import KnowledgeGraph
+from kg.arrays import IntArray
+from kg.errors import ConfigError
+from kg.io.table_file import check_table_file, write_blocks
+from kg.progress import SILENT, Progress
+from recall.contracts import CANDIDATE_SCHEMA, Candidates, Query, SimilarItems
+from recall.index.top_k import check_k
+from recall.pipeline import Pipeline
+from recall.serve.nearest import NearestItems
+from recall.serve.requests import Attributes, OnUnknown, Requests
+
+_BLOCK_USERS = 4096
+
+
+class Answers:
+    """Answers requests for candidates and similar items. Nothing in it changes, so threads can share one.
+
+    Attributes:
+        graph: the graph, with all that users did.
+        pipeline: where candidates come from.
+    """
+
+    def __init__(
+        self, graph: KnowledgeGraph, pipeline: Pipeline, *, item_vectors: npt.NDArray[np.float32] | None = None
+    ) -> None:
+        """From objects in memory.
+
+        Args:
+            graph: the graph the channels were fitted on.
+            pipeline: fitted channels, `Pipeline.of(graph, [channel])`.
+            item_vectors: what `similar` compares, float32 (items, dim); None: those of the pipeline, where it has any.
+        """
+        self.graph = graph
+        self.pipeline = pipeline
+        self._requests = Requests(graph)
+        self._item_vectors = pipeline.item_vectors if item_vectors is None else item_vectors
+
+    def recommend(
+        self,
+        user_ids: Iterable[str],
+        *,
+        k: int = 20,
+        on_unknown: OnUnknown = "raise",
+        exclude_seen: bool = True,
+        candidates: Iterable[str] | None = None,
+        titles: bool = False,
+    ) -> Candidates:
+        """The best items for users.
+
+        A user whom no channel can answer, such as one without positives, gets the most liked items; the `source` of
+        each row says so.
+
+        Args:
+            user_ids: external ids; one that comes twice is answered once.
+            k: items a user.
+            on_unknown: for ids that the graph does not hold: "raise", "skip", or "popular", which answers unknown users
+                with the most liked items; with either of these two unknown candidates are left out.
+            exclude_seen: leave out every item the user has touched.
+            candidates: external ids of the only items allowed; None for all.
+            titles: add the column `title`.
+
+        Returns:
+            Rows in the order of the users, best first.
+
+        Raises:
+            UnknownIdError: a user or a candidate is not in the graph, and `on_unknown` is "raise".
+            ConfigError: k is below 1, ids are no list of strings, or `on_unknown` is none of the three.
+        """
+        queries = self._requests.users(user_ids, on_unknown)
+        only = self._requests.candidates(candidates, on_unknown)
+        return self._answer(queries, k=k, exclude_seen=exclude_seen, only=only, titles=titles)
+
+    @overload
+    def recommend_all(
+        self,
+        *,
+        k: int = ...,
+        out: None = ...,
+        exclude_seen: bool = ...,
+        candidates: Iterable[str] | None = ...,
+        on_unknown: Literal["raise", "skip"] = ...,
+        titles: bool = ...,
+        progress: Progress = ...,
+    ) -> Candidates: ...
+
+    @overload
+    def recommend_all(
+        self,
+        *,
+        k: int = ...,
+        out: Path | str,
+        exclude_seen: bool = ...,
+        candidates: Iterable[str] | None = ...,
+        on_unknown: Literal["raise", "skip"] = ...,
+        titles: bool = ...,
+        progress: Progress = ...,
+    ) -> int: ...
+
+    def recommend_all(
+        self,
+        *,
+        k: int = 100,
+        out: Path | str | None = None,
+        exclude_seen: bool = True,
+        candidates: Iterable[str] | None = None,
+        on_unknown: Literal["raise", "skip"] = "raise",
+        titles: bool = False,
+        progress: Progress = SILENT,
+    ) -> Candidates | int:
+        """The best items for every user, a block of users at a time.
+
+        Args:
+            k: items a user.
+            out: file to write to, CSV, TSV, JSON lines or Parquet by its ending; it appears whole or not at all. None:
+                keep the answer in memory.
+            exclude_seen: leave out every item the user has touched.
+            candidates: external ids of the only items allowed; None for all.
+            on_unknown: for candidates that the graph does not hold: "raise" or "skip".
+            titles: add the column `title`.
+            progress: shows finished users.
+
+        Returns:
+            The candidates, or with `out` the number of rows written.
+        """
+        if out is not None:
+            check_table_file(out)
+        only = self._requests.candidates(candidates, on_unknown)
+        check_k(k)
+
+        users = self.graph.users
+
+        def blocks() -> Iterator[Candidates]:
+            with progress.task("recommending", total=len(users)) as task:
+                for start in range(0, len(users), _BLOCK_USERS):
+                    block = np.arange(start, min(start + _BLOCK_USERS, len(users)))
+                    queries = Query.of_users(block, users)
+                    yield self._answer(queries, k=k, exclude_seen=exclude_seen, only=only, titles=titles)
+                    task.advance(len(block))
+
+        if out is None:
+            return Candidates.concat(list(blocks()))
+        schema = pa.schema([*CANDIDATE_SCHEMA, *([("title", pa.string())] if titles else [])])
+        return write_blocks((block.table for block in blocks()), out, schema)
+
+    def recommend_for(
+        self,
+        *,
+        history: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        text: str | Sequence[str | None] | None = None,
+        attributes: Attributes | Sequence[Attributes] | None = None,
+        k: int = 20,
+        on_unknown: Literal["raise", "skip"] = "raise",
+        exclude_seen: bool = True,
+        candidates: Iterable[str] | None = None,
+        titles: bool = False,
+    ) -> Candidates:
+        """The best items for people who are not in the graph, one or many.
+
+        Each of the three is given once for one person, or as a list for many, all of the same length.
+
+        Args:
+            history: external ids of liked items.
+            text: what the person looks for, or is like.
+            attributes: relation of the items -> external ids of its other ends, {"director": ["p7"]}. A name that
+                several relations have is given as `RelationKey`.
+            k: items a person.
+            on_unknown: for ids in histories, attributes and candidates that the graph does not hold: "raise" or "skip".
+            exclude_seen: leave out the history.
+            candidates: external ids of the only items allowed; None for all.
+            titles: add the column `title`.
+
+        Returns:
+            Rows whose `user_id` is the number of the person in the request, "0" for the first.
+
+        Raises:
+            UnknownIdError: an item or an attribute is not in the graph; the message names it.
+            ConfigError: all three are missing, lengths differ, or a relation is not there.
+        """
+        queries = self._requests.people(history, text, attributes, on_unknown)
+        only = self._requests.candidates(candidates, on_unknown)
+        return self._answer(queries, k=k, exclude_seen=exclude_seen, only=only, titles=titles)
+
+    def similar(
+        self,
+        item_ids: Iterable[str],
+        *,
+        k: int = 20,
+        on_unknown: Literal["raise", "skip"] = "raise",
+        titles: bool = False,
+    ) -> SimilarItems:
+        """The items whose trained vectors point most in the same direction (cosine), the item itself left out.
+
+        Args:
+            item_ids: external ids; one that comes twice is answered once.
+            k: items wanted for each.
+            on_unknown: for ids that the graph does not hold: "raise" or "skip".
+            titles: add the column `title`, of the similar item.
+
+        Returns:
+            Rows of `item_id`, the item that was asked about, and `similar_id`. An item about which nothing was learned
+            has none.
+
+        Raises:
+            UnknownIdError: an item is not in the graph, and `on_unknown` is "raise".
+            ConfigError: k is below 1, or no channel has item vectors.
+        """
+        check_k(k)
+        if self._nearest is None:
+            raise ConfigError(
+                f"{self.pipeline.name!r} has no item vectors to compare: use Recommender(graph, pipeline, "
+                "item_vectors=...)"
+            )
+        ids = self._requests.items(item_ids, on_unknown)
+        return self._nearest.items(ids, k, titles=self._titles if titles else None)
+
+    def title(self, item_id: str) -> str:
+        """What to call an item before a person.
+
+        Raises:
+            UnknownIdError: the item is not in the graph.
+        """
+        return self.graph.title(self.graph.schema.item_type, self._requests.item(item_id))
+
+    @cached_property
+    def _nearest(self) -> NearestItems | None:
+        return None if self._item_vectors is None else NearestItems(self.graph.items, self._item_vectors)
+
+    def _titles(self, items: IntArray) -> list[str]:
+        return self.graph.titles(self.graph.schema.item_type, items)
+
+    def _answer(self, queries: Query, *, k: int, exclude_seen: bool, only: IntArray | None, titles: bool) -> Candidates:
+        batch = self.pipeline.recommend(queries, k=k, exclude_seen=exclude_seen, candidates=only)
+        return Candidates(batch.to_arrow(queries.key, self.graph.items, titles=self._titles if titles else None))
