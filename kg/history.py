@@ -145,6 +145,7 @@ class InteractionHistory:
             liked: False: the items that they interacted with and do not like.
         """
         events = self.events.take(users)
+        events = events.select(events.kinds == 0)  # a later tag does not stand in place of the interaction
         row, width = events.rows(), np.int64(self.num_items)
         # The last of several equal pairs is the first of them in the reversed order.
         _, from_end = np.unique((row * width + events.values)[::-1], return_index=True)
@@ -152,7 +153,7 @@ class InteractionHistory:
         last[len(row) - 1 - from_end] = True
         likes = self.liked.take(users)
         is_liked = PairIndex.of(likes.rows(), likes.values, self.num_items).contains(row, events.values)
-        return events.select(last & (events.kinds == 0) & (is_liked == liked))
+        return events.select(last & (is_liked == liked))
 
     def save(self, folder: Path) -> None:
         """Write `users.parquet` (a row a user), `items.parquet` and `history.json` into a folder."""

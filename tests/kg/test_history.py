@@ -191,6 +191,22 @@ def test_other_nodes_do_not_change_the_order_of_ties() -> None:
     assert few.sequence(np.array([0])).values.tolist() == more.sequence(np.array([0])).values.tolist()
 
 
+def test_items_in_order_come_from_the_interactions_whatever_else_was_done_to_them_later() -> None:
+    bought = [
+        Row(0, 3, 1, None, None, 5.0),
+        Row(0, 1, 2, None, None, 4.0),
+        Row(0, 2, 3, None, None, 1.0),
+        Row(1, 1, 5, None, None, 3.0),
+    ]
+    again, viewed = [Row(0, 3, 4, None, None, 5.0)], [Row(0, 1, 9, None, None, None), Row(0, 2, 9, None, None, None)]
+    history = InteractionHistory.of(graph_of(table_of(bought), viewed=viewed, repeats=again))
+    users = np.array([1, 0, -1])
+    liked, others = history.in_order(users), history.in_order(users, liked=False)
+    assert [liked[row].tolist() for row in range(3)] == [[1], [1, 3], []]
+    assert liked.times.tolist() == [5, 2, 4]
+    assert [others[row].tolist() for row in range(3)] == [[], [2], []]
+
+
 def test_selecting_the_positive_interactions() -> None:
     rows = [Row(0, 1, 1, None, None, 5.0), Row(0, 2, 2, None, None, 1.0), Row(2, 1, 3, None, None, 4.0)]
     done = InteractionHistory.of(graph_of(table_of(rows), viewed=[Row(0, 1, 9, None, None, None)]))
