@@ -25,8 +25,10 @@ from ingest.settings import (
     QualitySettings,
 )
 from ingest.sources.neo4j.mapping import map_snapshot
+from ingest.sources.neo4j.mentions import snapshot_mentions
 from ingest.sources.neo4j.plan import read_source
 from ingest.sources.rdf.mapping import map_triples
+from ingest.sources.rdf.mentions import rdf_mentions
 from ingest.sources.rdf.reader import RdfReader
 from ingest.sources.tables import Rows, from_frame, read_file
 from ingest.sources.tables.clean import clean_attributes, clean_edges, clean_events
@@ -73,6 +75,7 @@ class GraphBuilder:
         self.report = QualityReport()
         self.facts = Facts()
         self._context = ReadingContext(report=self.report, quality=self.quality, now=self.now)
+        self._ends = {"user": graph.user, "item": graph.item}
         self._rdf = RdfReader(self.report, strict=self.quality.strict, progress=progress)
         self._rdf_accounts: list[SourceAccount] = []
         self._languages: list[str] = []
@@ -126,6 +129,7 @@ class GraphBuilder:
         names = columns if isinstance(columns, InteractionColumns) else InteractionColumns(**(columns or {}))
         rows = _rows(data, name or "interactions")
         table, _ = clean_events(rows, names, self._context, kind="interactions", unit=unit)
+        self.facts.mention("interactions", rows.name, table, self._ends, rows.table)
         if part is not None:
             table = table.append_column("part", pa.array([part] * table.num_rows, type=pa.string()))
         self.facts.interactions.setdefault(relation, []).append(table)
@@ -157,6 +161,7 @@ class GraphBuilder:
         names = columns if isinstance(columns, EventColumns) else EventColumns(**(columns or {}))
         rows = _rows(data, name or relation)
         table, value = clean_events(rows, names, self._context, kind="events", value=names.value, unit=unit)
+        self.facts.mention("events", rows.name, table, self._ends, rows.table)
         if value is None:
             self.facts.interactions.setdefault(relation, []).append(table)
             return self
@@ -193,6 +198,7 @@ class GraphBuilder:
         """
         rows = _rows(data, name or f"attributes of {node}")
         table = clean_attributes(rows, self._context, node=node, id=id, columns=columns, lists=lists)
+        self.facts.mention("attributes", rows.name, table, {"id": node}, rows.table)
         self.facts.attributes.setdefault(node, []).append(table)
         return self
 
@@ -227,6 +233,7 @@ class GraphBuilder:
             raise ConfigError("edges need either relation, or columns.relation for a column that names it row by row")
         rows = _rows(data, name or f"edges {relation or source}")
         table = clean_edges(rows, names, self._context, split=split, unit=unit)
+        self.facts.mention("edges", rows.name, table, {"src": source, "dst": target}, rows.table)
         tables = by_relation(table, relations or {}, source=rows.name) if relation is None else {relation: table}
         for relation_name, part in tables.items():
             self.facts.edges.setdefault(RelationKey(source, relation_name, target), []).append(part)
@@ -265,6 +272,7 @@ class GraphBuilder:
         with self.progress.task("mapping the database onto the graph"):
             tables = map_snapshot(snapshot, source, self.settings, self._context, name=name)
             facts = self.facts
+            facts.mentions += snapshot_mentions(tables, snapshot, self.settings, name)
             for node_type, table in tables.attributes.items():
                 facts.attributes.setdefault(node_type, []).append(table)
             for place, entry in enumerate(source.interactions):
@@ -320,7 +328,8 @@ class GraphBuilder:
         self._built = True
         if self._rdf_accounts:
             self.facts.mapped = self._map_rdf()
-        graph = assemble(self.facts, self.settings, self.report, strict=self.quality.strict, people=self.people)
+            self.facts.mentions += rdf_mentions(self.facts.mapped, ", ".join(a.name for a in self._rdf_accounts))
+        graph = assemble(self.facts, self.settings, self.report, quality=self.quality, people=self.people)
         return graph, self.report
 
     def _map_rdf(self) -> Mapped:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from kg.arrays import IntArray
 from kg.schema import NodeType, RelationKey
+
+SAMPLED_ROWS = 10_000
+MentionKind = Literal["interactions", "events", "attributes", "edges", "rdf", "neo4j"]
+KEYS = {"user": "columns.user", "item": "columns.item", "src": "columns.source", "dst": "columns.target"}
 
 
 @dataclass(slots=True)
@@ -68,6 +75,27 @@ class StoreNames:
             getattr(self, field_.name).update(getattr(other, field_.name))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mention:
+    """Nodes of one type that one source names: whether the sources mean the same nodes is seen by their ids.
+
+    Attributes:
+        node: node type.
+        source: file or database, for messages.
+        kind: "interactions", "events", "attributes", "edges", "rdf" or "neo4j".
+        key: where a configuration says what the ids are: "columns.item", "id", "key".
+        ids: Arrow strings, with repeats.
+        others: what else could be their ids: what to write for it -> Arrow column, of the first nodes only.
+    """
+
+    node: str
+    source: str
+    kind: MentionKind
+    key: str
+    ids: Any
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Facts:
     """Clean facts of all sources.
@@ -81,6 +109,7 @@ class Facts:
         edges: relation -> tables of `src`, `dst` (ids), perhaps `rating`, `timestamp`, `weight`, `value`.
         attributes: node type -> tables of `id` and attributes.
         store: names in the graph database that was read.
+        mentions: which nodes each source names.
     """
 
     mapped: Mapped = field(default_factory=Mapped)
@@ -89,3 +118,26 @@ class Facts:
     edges: dict[RelationKey, list[Any]] = field(default_factory=dict)
     attributes: dict[str, list[Any]] = field(default_factory=dict)
     store: StoreNames = field(default_factory=StoreNames)
+    mentions: list[Mention] = field(default_factory=list)
+
+    def mention(self, kind: MentionKind, source: str, table: Any, ends: Mapping[str, str], others: Any) -> None:
+        """Note which nodes a table names.
+
+        Args:
+            kind: of the source.
+            source: its name.
+            table: clean ids.
+            ends: column of the table -> node type.
+            others: the raw table, whose other columns may be what was meant.
+        """
+        # A copy of some rows, so that the raw table can go.
+        rows = pa.array(range(min(others.num_rows, SAMPLED_ROWS)), pa.int64())
+        columns = {
+            name: (column[: len(rows)].cast(pa.string()) if str(column.type) == "string_view" else column).take(rows)
+            for name, column in zip(others.column_names, others.columns, strict=True)
+        }
+        for column, node in ends.items():
+            key = KEYS.get(column, column)
+            self.mentions.append(
+                Mention(node=node, source=source, kind=kind, key=key, ids=table[column], others=columns)
+            )

@@ -74,6 +74,53 @@ class Finding:
     examples: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdMatch:
+    """The ids of one source beside those of the others.
+
+    Attributes:
+        node: node type.
+        source, kind: of the ids, as in `SourceAccount`.
+        others: what they are compared with, for a person.
+        ids, other_ids: how many different ones each side has.
+        shared: how many of them are the same.
+        examples, other_examples: ids that only one side has; empty where they must not be shown.
+        advice: what to write so that more fit, and the share that would: lines of a configuration, the best first.
+    """
+
+    node: str
+    source: str
+    kind: str
+    others: str
+    ids: int
+    other_ids: int
+    shared: int
+    examples: tuple[str, ...] = ()
+    other_examples: tuple[str, ...] = ()
+    advice: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def share(self) -> float:
+        """The shared ids as a share of the smaller side."""
+        return self.shared / max(min(self.ids, self.other_ids), 1)
+
+    def to_text(self) -> str:
+        """The match in a sentence, with the help that there is."""
+        text = (
+            f"{self.source} has no {self.node} nodes"
+            if not self.ids
+            else (
+                f"{self.shared:,} of the {self.ids:,} ids of {self.node} nodes in {self.source} are among the "
+                f"{self.other_ids:,} of {self.others} ({self.share:.0%})"
+            )
+        )
+        if self.examples and self.other_examples:
+            text += f"; there {', '.join(map(repr, self.examples))}, here {', '.join(map(repr, self.other_examples))}"
+        for line, share in self.advice:
+            text += f". Write {line} ({share:.0%} would fit)"
+        return text
+
+
 class QualityReport:
     """Counts by source and findings by kind.
 
@@ -81,6 +128,7 @@ class QualityReport:
         sources: in the order of the configuration.
         findings: by kind.
         counts: nodes by type and edges by relation of the graph that was built.
+        matches: how well the ids of the sources fit together.
         matures: UTC seconds of the earliest time that was set aside as one of the future; None when there was none.
     """
 
@@ -88,6 +136,7 @@ class QualityReport:
         self.sources: list[SourceAccount] = []
         self.findings: dict[str, Finding] = {}
         self.counts: dict[str, dict[str, int]] = {}
+        self.matches: list[IdMatch] = []
         self.matures: int | None = None
 
     def source(self, name: str, kind: str) -> SourceAccount:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ingest.assemble.edges import edge_tables
 from ingest.assemble.findings import add_findings
 from ingest.assemble.ids import collect_ids
+from ingest.assemble.matches import check_matches, id_matches
 from ingest.assemble.nodes import node_table
 from ingest.assemble.reified import fold_reified
 from ingest.assemble.relations import collect_relations
@@ -13,7 +14,7 @@ from ingest.assemble.texts import with_text
 from ingest.facts import Facts
 from ingest.people import People
 from ingest.report import QualityReport
-from ingest.settings import GraphSettings
+from ingest.settings import GraphSettings, QualitySettings
 from kg.graph import KnowledgeGraph
 
 
@@ -22,7 +23,7 @@ def assemble(
     settings: GraphSettings,
     report: QualityReport,
     *,
-    strict: bool,
+    quality: QualitySettings,
     people: People | None = None,
 ) -> KnowledgeGraph:
     """Join the facts of all sources.
@@ -31,15 +32,17 @@ def assemble(
         facts: clean tables.
         settings: roles and overrides.
         report: findings.
-        strict: refuse items that no source describes.
+        quality: how well the sources must fit together.
         people: which users to leave out or rename; None: nobody.
 
     Raises:
-        InvalidDataError: there are no items, or (strict) some that nothing describes.
+        InvalidDataError: there are no items, (strict) some that nothing describes, or the sources mean other nodes.
         ConfigError: an override names what is not there.
     """
     relations = collect_relations(facts, settings)
-    ids = collect_ids(facts, relations, settings, report, strict=strict)
+    report.matches = id_matches(facts.mentions, settings, people)
+    check_matches(report.matches, report, limit=quality.min_match)
+    ids = collect_ids(facts, relations, settings, report, strict=quality.strict)
     nodes = {name: node_table(name, ids[name], facts, report) for name in ids}
     edges = edge_tables(facts, relations, ids, settings, report)
     fold_reified(edges.tables, relations.events, ids, settings, report)

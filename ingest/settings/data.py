@@ -52,6 +52,14 @@ class QualitySettings(Settings):
     max_set_aside: float = Field(
         default=0.1, ge=0, le=1, description="Share of the rows of a source that may be set aside as unusable."
     )
+    min_match: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Share of its ids that a source must have in common with the interactions, counted in the smaller "
+        "of the two; a source that shares less means other nodes or writes their ids in another way. 0 switches it "
+        "off.",
+    )
     strict: bool = Field(default=False, description="Refuse the first bad line, and items that the graph lacks.")
 
 

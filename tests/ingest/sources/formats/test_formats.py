@@ -138,8 +138,8 @@ def test_kgat(tmp_path: Path) -> None:
 
 
 def test_kgat_without_lists_takes_the_largest_item_of_the_interactions(tmp_path: Path) -> None:
-    graph, _ = build(tmp_path, "kgat", {"train.txt": "0 0\n", "test.txt": "0 2\n", "kg_final.txt": "1 7 3\n"})
-    assert edges(graph, "item", "relation_7", "entity") == [("1", "3")]
+    graph, _ = build(tmp_path, "kgat", {"train.txt": "0 0\n", "test.txt": "0 2\n", "kg_final.txt": "1 7 3\n2 7 3\n"})
+    assert edges(graph, "item", "relation_7", "entity") == [("1", "3"), ("2", "3")]
 
 
 def test_kgcn_leaves_sampled_negatives_out(tmp_path: Path) -> None:

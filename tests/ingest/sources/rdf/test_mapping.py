@@ -273,7 +273,7 @@ def test_an_item_type_that_the_rdf_lacks_is_told(tmp_path: Path) -> None:
     )
     for strict in (False, True):
         settings = GraphSettings(item="film", nodes={"film": {"rdf_class": "https://schema.org/Film"}})
-        builder = GraphBuilder(settings, quality=QualitySettings(strict=strict))
+        builder = GraphBuilder(settings, quality=QualitySettings(strict=strict, min_match=0))
         builder.add_rdf(tmp_path / "x.nt")
         builder.add_interactions({"user_id": ["u", "v"], "item_id": ["1", "1"]})
         if strict:
