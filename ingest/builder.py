@@ -32,6 +32,7 @@ from ingest.sources.rdf.mentions import rdf_mentions
 from ingest.sources.rdf.reader import RdfReader
 from ingest.sources.tables import Rows, from_frame, read_file
 from ingest.sources.tables.clean import clean_attributes, clean_edges, clean_events
+from ingest.sources.tables.mentions import table_mentions
 from ingest.sources.tables.relations import by_relation
 from kg.errors import ConfigError, InvalidDataError
 from kg.graph import KnowledgeGraph
@@ -129,7 +130,7 @@ class GraphBuilder:
         names = columns if isinstance(columns, InteractionColumns) else InteractionColumns(**(columns or {}))
         rows = _rows(data, name or "interactions")
         table, _ = clean_events(rows, names, self._context, kind="interactions", unit=unit)
-        self.facts.mention("interactions", rows.name, table, self._ends, rows.table)
+        self.facts.mentions += table_mentions("interactions", rows, table, self._ends)
         if part is not None:
             table = table.append_column("part", pa.array([part] * table.num_rows, type=pa.string()))
         self.facts.interactions.setdefault(relation, []).append(table)
@@ -161,7 +162,7 @@ class GraphBuilder:
         names = columns if isinstance(columns, EventColumns) else EventColumns(**(columns or {}))
         rows = _rows(data, name or relation)
         table, value = clean_events(rows, names, self._context, kind="events", value=names.value, unit=unit)
-        self.facts.mention("events", rows.name, table, self._ends, rows.table)
+        self.facts.mentions += table_mentions("events", rows, table, self._ends)
         if value is None:
             self.facts.interactions.setdefault(relation, []).append(table)
             return self
@@ -198,7 +199,7 @@ class GraphBuilder:
         """
         rows = _rows(data, name or f"attributes of {node}")
         table = clean_attributes(rows, self._context, node=node, id=id, columns=columns, lists=lists)
-        self.facts.mention("attributes", rows.name, table, {"id": node}, rows.table)
+        self.facts.mentions += table_mentions("attributes", rows, table, {"id": node})
         self.facts.attributes.setdefault(node, []).append(table)
         return self
 
@@ -233,7 +234,7 @@ class GraphBuilder:
             raise ConfigError("edges need either relation, or columns.relation for a column that names it row by row")
         rows = _rows(data, name or f"edges {relation or source}")
         table = clean_edges(rows, names, self._context, split=split, unit=unit)
-        self.facts.mention("edges", rows.name, table, {"src": source, "dst": target}, rows.table)
+        self.facts.mentions += table_mentions("edges", rows, table, {"src": source, "dst": target})
         tables = by_relation(table, relations or {}, source=rows.name) if relation is None else {relation: table}
         for relation_name, part in tables.items():
             self.facts.edges.setdefault(RelationKey(source, relation_name, target), []).append(part)

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-import pyarrow as pa
-
 from kg.arrays import IntArray
 from kg.schema import NodeType, RelationKey
 
-SAMPLED_ROWS = 10_000
 MentionKind = Literal["interactions", "events", "attributes", "edges", "rdf", "neo4j"]
-KEYS = {"user": "columns.user", "item": "columns.item", "src": "columns.source", "dst": "columns.target"}
 
 
 @dataclass(slots=True)
@@ -85,7 +81,7 @@ class Mention:
         kind: "interactions", "events", "attributes", "edges", "rdf" or "neo4j".
         key: where a configuration says what the ids are: "columns.item", "id", "key".
         ids: Arrow strings, with repeats.
-        others: what else could be their ids: what to write for it -> Arrow column, of the first nodes only.
+        others: what else could be their ids: what to write for it -> Arrow column, perhaps of the first nodes only.
     """
 
     node: str
@@ -119,25 +115,3 @@ class Facts:
     attributes: dict[str, list[Any]] = field(default_factory=dict)
     store: StoreNames = field(default_factory=StoreNames)
     mentions: list[Mention] = field(default_factory=list)
-
-    def mention(self, kind: MentionKind, source: str, table: Any, ends: Mapping[str, str], others: Any) -> None:
-        """Note which nodes a table names.
-
-        Args:
-            kind: of the source.
-            source: its name.
-            table: clean ids.
-            ends: column of the table -> node type.
-            others: the raw table, whose other columns may be what was meant.
-        """
-        # A copy of some rows, so that the raw table can go.
-        rows = pa.array(range(min(others.num_rows, SAMPLED_ROWS)), pa.int64())
-        columns = {
-            name: (column[: len(rows)].cast(pa.string()) if str(column.type) == "string_view" else column).take(rows)
-            for name, column in zip(others.column_names, others.columns, strict=True)
-        }
-        for column, node in ends.items():
-            key = KEYS.get(column, column)
-            self.mentions.append(
-                Mention(node=node, source=source, kind=kind, key=key, ids=table[column], others=columns)
-            )
