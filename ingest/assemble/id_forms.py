@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.facts import Mention
-from ingest.sources.tables import to_ids
-from kg.errors import InvalidDataError
 
 SAMPLE = 10_000
 BETTER = 0.1  # an advice must make so much more fit, or chance would give some
@@ -70,15 +67,9 @@ def _share(values: Sequence[str | None], others: set[str]) -> float:
 def _other_columns(mention: Mention, others: set[str]) -> Iterator[tuple[str, float]]:
     """Other columns or properties of the source."""
     for name, column in mention.others.items():
-        if pa.types.is_nested(column.type):
-            continue
-        try:
-            values = to_ids(column[:SAMPLE])
-        except InvalidDataError:
-            continue
         # A few values that are everywhere, such as years, are no ids.
-        different = pc.unique(values).drop_null()
-        if 2 * len(different) >= len(values.drop_null()) or mention.kind in ("interactions", "events", "edges"):
+        different = pc.unique(column).drop_null()
+        if 2 * len(different) >= len(column.drop_null()) or mention.kind in ("interactions", "events", "edges"):
             yield _line(mention, name), _share(different.to_pylist(), others)
 
 
@@ -133,12 +124,8 @@ def _column_of(mention: Mention, texts: Sequence[str]) -> str:
     """The column of the file that holds the ids."""
     ids = set(texts)
     for name, column in mention.others.items():
-        if not pa.types.is_nested(column.type):
-            try:
-                if ids.issuperset(to_ids(column[:100]).drop_null().to_pylist()):
-                    return name
-            except InvalidDataError:
-                continue
+        if ids.issuperset(column[:100].drop_null().to_pylist()):
+            return name
     return "id"
 
 

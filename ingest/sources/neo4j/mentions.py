@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ingest.facts import Mention
 from ingest.settings import GraphSettings
 from ingest.sources.neo4j.tables import Neo4jTables
+from ingest.sources.tables.mentions import as_ids
 from kg.schema import snake_case
 
 if TYPE_CHECKING:  # the driver is imported where a database is read
@@ -27,9 +28,11 @@ def snapshot_mentions(tables: Neo4jTables, snapshot: Snapshot, graph: GraphSetti
         label = tables.names.labels.get(node)
         facts = snapshot.catalog.labels.get(label) if label else None
         properties = {snake_case(key): key for key in facts.properties} if facts else {}
-        others = {properties[column]: table[column] for column in table.column_names if column in properties}
+        columns = {properties[column]: table[column] for column in table.column_names if column in properties}
         source = f"(:{label}) of {name}" if label else name
-        mentions.append(Mention(node=node, source=source, kind="neo4j", key="key", ids=table["id"], others=others))
+        mentions.append(
+            Mention(node=node, source=source, kind="neo4j", key="key", ids=table["id"], others=as_ids(columns))
+        )
     for several in tables.interactions.values():
         for table in several:
             for column, node in (("user", graph.user), ("item", graph.item)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ingest.facts import Mapped, Mention
+from ingest.sources.tables.mentions import as_ids
 
 
 def rdf_mentions(mapped: Mapped, name: str) -> list[Mention]:
@@ -19,11 +20,13 @@ def rdf_mentions(mapped: Mapped, name: str) -> list[Mention]:
             kind="rdf",
             key="key",
             ids=nodes.table["id"],
-            others={
-                predicate: nodes.table[column]
-                for column, predicate in nodes.type.predicates.items()
-                if column in nodes.table.column_names
-            },
+            others=as_ids(
+                {
+                    predicate: nodes.table[column]
+                    for column, predicate in nodes.type.predicates.items()
+                    if column in nodes.table.column_names
+                }
+            ),
         )
         for node, nodes in mapped.nodes.items()
     ]

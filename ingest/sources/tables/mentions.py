@@ -23,13 +23,19 @@ def table_mentions(kind: MentionKind, rows: Rows, table: Any, ends: Mapping[str,
         table: clean ids.
         ends: column of the clean table -> node type.
     """
-    others = {}
-    for name, column in zip(rows.table.column_names, rows.table.columns, strict=True):
-        try:
-            others[name] = to_ids(column[:SAMPLED_ROWS])
-        except InvalidDataError:
-            continue  # of another type than ids
+    others = as_ids(dict(zip(rows.table.column_names, rows.table.columns, strict=True)))
     return [
         Mention(node=node, source=rows.name, kind=kind, key=KEYS.get(column, column), ids=table[column], others=others)
         for column, node in ends.items()
     ]
+
+
+def as_ids(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The first rows of the columns that can hold ids, as ids."""
+    result = {}
+    for name, column in columns.items():
+        try:
+            result[name] = to_ids(column[:SAMPLED_ROWS])
+        except InvalidDataError:
+            continue  # lists, times, fractions
+    return result
