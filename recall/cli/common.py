@@ -7,20 +7,14 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 from kg.errors import OldConfigError, RefreshInProgressError, TuneInProgressError
+from recall.cli.screen import error_screen
 
 FAILED, USAGE, UNCHANGED, REFUSED, LOCKED = 1, 2, 3, 4, 75
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or a link such as runs/current.")]
-
-
-def screen() -> Console:
-    """A console on stdout as wide as the terminal, or 100 columns without one."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=100)
 
 
 def ids_in(file: Path, *, option: str) -> list[str]:
@@ -51,5 +45,5 @@ def exit_code_of(error: Exception) -> int:
 
 def fail(message: str, code: int) -> NoReturn:
     """Print one error message on stderr and end the process with an exit code."""
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"error: {message}")
+    error_screen().print(f"error: {message}")
     sys.exit(code)

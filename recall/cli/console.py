@@ -1,18 +1,35 @@
-"""Progress bars on stderr, and JSON on stdout."""
+"""Progress on stderr, as bars in a terminal and as lines elsewhere, and JSON on stdout."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Column
+from rich.text import Text
 
 from kg.progress import SILENT, Progress
+from recall.cli.lines import ProgressLines
+from recall.cli.screen import Screen, json_escaped
+
+WIDE, NARROW = 24, 12  # columns of a bar
+ROOMY = 100  # columns of a terminal
+
+
+class _OneLine(TextColumn):
+    """Text that is cut where there is no room for it."""
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
 
 
 class _BarTask:
@@ -36,13 +53,14 @@ class ProgressBars:
     """
 
     def __init__(self, console: Console) -> None:
+        # Names and notes give way where the terminal is narrow, and the bar stays a bar.
         self._bars = RichProgress(
-            SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            SpinnerColumn(finished_text="[green]✓", table_column=Column(no_wrap=True)),
+            _OneLine("{task.description}", markup=False, table_column=Column()),
+            BarColumn(bar_width=WIDE if console.width >= ROOMY else NARROW, table_column=Column(no_wrap=True)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            _OneLine("{task.fields[note]}", style="dim", markup=False, table_column=Column()),
             console=console,
         )
 
@@ -67,23 +85,29 @@ class ProgressBars:
 
 
 @contextmanager
-def progress_bars(*, quiet: bool) -> Iterator[Progress]:
-    """Progress bars on stderr if it is a terminal, else a listener that shows nothing.
+def shown_progress(*, quiet: bool, stages: bool = False) -> Iterator[Progress]:
+    """Progress on stderr: bars if it is a terminal, else lines.
 
     Args:
-        quiet: show nothing on a terminal either.
+        quiet: show nothing.
+        stages: without a terminal, write a line when a task ends; otherwise only one a minute while it lasts.
     """
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    console = Screen(stderr=True)
+    if quiet:
         yield SILENT
-        return
-    with ProgressBars(console) as bars:
-        yield bars
+    elif console.is_terminal:
+        with ProgressBars(console) as bars:
+            yield bars
+    else:
+        with ProgressLines(sys.stderr, ends=stages) as lines:
+            yield lines
 
 
 def json_text(data: Any) -> str:
     """Plain data as `--json` prints it; NaN is refused."""
-    return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=2)
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=2)
+    # What a terminal would obey stands in strings only, where JSON has the same escapes.
+    return json_escaped(text)
 
 
 def print_json(data: Any) -> None:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from recall.cli.common import AsJson, RunPath, screen
-from recall.cli.console import print_json, progress_bars
+from recall.cli.common import AsJson, RunPath
+from recall.cli.console import print_json, shown_progress
+from recall.cli.screen import screen
 
 
 def evaluate(
@@ -20,7 +21,7 @@ def evaluate(
     from recall.quality.assess import evaluate_run
     from recall.runs.layout import RunLayout
 
-    with progress_bars(quiet=as_json) as progress:
+    with shown_progress(quiet=as_json) as progress:
         folder = RunLayout.open(run)
         result = evaluate_run(folder, ks=k, baselines=baselines, progress=progress)
     if as_json:

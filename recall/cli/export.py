@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from recall.cli.common import AsJson, RunPath, screen
-from recall.cli.console import print_json, progress_bars
+from recall.cli.common import AsJson, RunPath
+from recall.cli.console import print_json, shown_progress
+from recall.cli.screen import screen
 
 
 class GraphFormat(StrEnum):
@@ -30,7 +31,7 @@ def export(
     from recall.runs.layout import RunLayout
     from recall.serve.export import export_run
 
-    with progress_bars(quiet=as_json) as progress:
+    with shown_progress(quiet=as_json) as progress:
         files = export_run(
             RunLayout.open(run), out, formats=[f.value for f in graph or [GraphFormat.PARQUET]], progress=progress
         )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recall.cli.common import FAILED, AsJson, ids_in, screen
-from recall.cli.console import print_json, progress_bars
+from recall.cli.common import FAILED, AsJson, ids_in
+from recall.cli.console import print_json, shown_progress
+from recall.cli.screen import screen
 
 if TYPE_CHECKING:
     from recall.config.deployment import RefreshConfig
@@ -49,7 +50,7 @@ def forget(
     if refit and config is None:
         raise typer.BadParameter(f"{where} is a runs folder: --refit needs the CONFIG", param_hint="--refit")
     ids = [*(user or []), *([] if users is None else ids_in(users, option="--users"))]
-    with progress_bars(quiet=as_json) as progress:
+    with shown_progress(quiet=as_json) as progress:
         result = forget_users(runs, ids, config=config, patience=wait, progress=progress)
     report = result.to_json()
     if not as_json:
@@ -57,7 +58,7 @@ def forget(
     if refit and config is not None:
         from recall.jobs.reporting import reported_refresh
 
-        with progress_bars(quiet=as_json) as progress:
+        with shown_progress(quiet=as_json) as progress:
             refit_result = reported_refresh(config, progress=progress, full=True)
         refit_run = refit_result.run
         report["refit"] = {"status": refit_result.status, "run": None if refit_run is None else refit_run.name}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recall.cli.common import AsJson, RunPath, ids_in, screen
-from recall.cli.console import print_json, progress_bars
+from recall.cli.common import AsJson, RunPath, ids_in
+from recall.cli.console import print_json, shown_progress
+from recall.cli.screen import screen
 
 if TYPE_CHECKING:
     from recall.serve.recommender import Recommender
@@ -62,7 +63,7 @@ def recommend(
     recommender = _load(run)
     only_items = None if candidates is None else _candidate_ids(candidates)
     if all_users:
-        with progress_bars(quiet=as_json) as progress:
+        with shown_progress(quiet=as_json) as progress:
             rows = recommender.recommend_all(
                 k=k,
                 out=str(out),

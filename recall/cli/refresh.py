@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kg.errors import ConfigError
-from recall.cli.common import REFUSED, UNCHANGED, AsJson, exit_code_of, fail, screen
-from recall.cli.console import print_json, progress_bars
+from recall.cli.common import REFUSED, UNCHANGED, AsJson, exit_code_of, fail
+from recall.cli.console import print_json, shown_progress
+from recall.cli.screen import screen
 
 if TYPE_CHECKING:
     from gnn.distributed import Ranks
@@ -100,7 +101,7 @@ def _print_dry_run(settings: RefreshConfig, *, full: bool, exit_code: bool, quie
     from recall.cli.render.refresh import print_dry_run
     from recall.jobs.dry_run import dry_run
 
-    with progress_bars(quiet=quiet) as progress:
+    with shown_progress(quiet=quiet) as progress:
         result = dry_run(settings, progress=progress, full=full)
     if quiet:
         print_json(result.to_json())
@@ -154,7 +155,7 @@ def _progress(*, log: bool, quiet: bool) -> Iterator[Progress]:
         with json_log() as progress:
             yield progress
     else:
-        with progress_bars(quiet=quiet) as progress:
+        with shown_progress(quiet=quiet, stages=True) as progress:
             yield progress
 
 

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from recall.cli.common import FAILED, AsJson, screen
+from recall.cli.common import FAILED, AsJson
 from recall.cli.console import print_json
+from recall.cli.screen import screen
 
 Decider = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who decides; default: the user's name.")]
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kg.errors import StoreError
-from recall.cli.common import AsJson, RunPath, screen
-from recall.cli.console import print_json, progress_bars
+from recall.cli.common import AsJson, RunPath
+from recall.cli.console import print_json, shown_progress
+from recall.cli.screen import screen
 
 if TYPE_CHECKING:
     from kg.cypher.ready import ReadyQuery
@@ -52,7 +53,7 @@ def load(
     if settings.sources.neo4j is not None:
         raise typer.BadParameter(f"{config} itself reads from a Neo4j database", param_hint="CONFIG")
     connection = _connection(settings.neo4j, neo4j, database, user)
-    with connection.open(base=settings.base) as store, progress_bars(quiet=as_json) as progress:
+    with connection.open(base=settings.base) as store, shown_progress(quiet=as_json) as progress:
         graph, _ = build_graph(
             DataSettings(graph=settings.graph, sources=settings.sources, quality=settings.quality),
             base=settings.base,
@@ -88,7 +89,7 @@ def write_back(
     folder = RunLayout.open(run)
     connection = _connection(connection_of(folder), neo4j, database, user)
     configured_k, vectors = configured(folder)
-    with connection.open(base=folder.path) as store, progress_bars(quiet=as_json) as progress:
+    with connection.open(base=folder.path) as store, shown_progress(quiet=as_json) as progress:
         facts = write_back_run(folder, store, k=k or configured_k, vectors=vectors, progress=progress)
     if as_json:
         print_json({"neo4j": store.name, **facts.to_json()})

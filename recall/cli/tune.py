@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from recall.cli.common import AsJson, fail, screen
-from recall.cli.console import print_json, progress_bars
+from recall.cli.common import AsJson, fail
+from recall.cli.console import print_json, shown_progress
+from recall.cli.screen import screen
 
 
 class TuneMetric(StrEnum):
@@ -49,7 +50,7 @@ def tune(
 
     metric_name = None if metric is None else metric.value
     try:
-        with progress_bars(quiet=as_json) as progress:
+        with shown_progress(quiet=as_json, stages=True) as progress:
             result = run_tune(config, trials=trials, out=out, metric=metric_name, k=k, progress=progress)
     except KeyboardInterrupt:
         fail("interrupted; finished trials are kept, and the same command goes on where this one stopped", 130)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from recall.cli.render.explanation import print_explanation
-from recall.cli.render.tables import table
+from recall.cli.render.tables import shown, table
 
 if TYPE_CHECKING:
     from recall.contracts import Candidates
@@ -83,12 +83,12 @@ def print_user(
         _print_liked(liked(recommender, user), user, console=console)
     if not len(recommended):
         why = "has seen all of them" if in_graph else "is not in the graph"
-        console.print(Text(f"no candidates for user {user}, who {why}"))
+        console.print(shown(f"no candidates for user {user}, who {why}"))
         return
     _print_ranked(recommender, recommended, title=f"{len(recommended)} candidates for user {user}", console=console)
     if "popularity" in recommended.table["source"].to_pylist():
         why = "has no positive interaction" if in_graph else "is not in the graph"
-        console.print(Text(f"user {user} {why}: these are the most liked items", style="yellow"))
+        console.print(shown(f"user {user} {why}: these are the most liked items", style="yellow"))
     if explain and in_graph:
         (explanation,) = recommender.explain([(user, recommended.table["item_id"][0].as_py())])
         print_explanation(explanation, console=console)
@@ -105,36 +105,36 @@ def print_similar(recommender: Recommender, items: Sequence[str], *, k: int, con
     for item in dict.fromkeys(items):
         of_item = similar.of(item.strip()) or similar.of(item)
         if not of_item:
-            console.print(Text(f"nothing was learned about {item}, so nothing is similar to it"))
+            console.print(shown(f"nothing was learned about {item}, so nothing is similar to it"))
             continue
         heading = f"like {recommender.title(item)} ({item})"
         rows = table("", "title", "cosine", "id", right=["", "cosine"], title=heading)
         for row in of_item:
-            rows.add_row(str(row["rank"]), Text(row["title"]), f"{row['score']:.3f}", Text(row["similar_id"]))
+            rows.add_row(str(row["rank"]), shown(row["title"]), f"{row['score']:.3f}", shown(row["similar_id"]))
         console.print(rows)
 
 
 def _print_liked(rows: Sequence[Mapping[str, Any]], user: str, *, console: Console) -> None:
     if not rows:
-        console.print(Text(f"user {user} likes no item", style="bold"))
+        console.print(shown(f"user {user} likes no item", style="bold"))
         return
-    shown = rows[:MOST_LIKED_SHOWN]
-    columns = [name for name in ("rating", "timestamp") if any(row.get(name) is not None for row in shown)]
-    cut = f", {'the latest' if 'timestamp' in columns else 'some of them'}:" if len(rows) > len(shown) else ":"
-    console.print(Text(f"user {user} likes {len(rows)} item{'s' if len(rows) > 1 else ''}{cut}", style="bold"))
+    latest = rows[:MOST_LIKED_SHOWN]
+    columns = [name for name in ("rating", "timestamp") if any(row.get(name) is not None for row in latest)]
+    cut = f", {'the latest' if 'timestamp' in columns else 'some of them'}:" if len(rows) > len(latest) else ":"
+    console.print(shown(f"user {user} likes {len(rows)} item{'s' if len(rows) > 1 else ''}{cut}", style="bold"))
     headings = ["on" if name == "timestamp" else name for name in columns]
     items = table("title", *headings, "id", right=["rating"])
-    for row in shown:
+    for row in latest:
         values = [_day(row[name]) if name == "timestamp" else _number(row[name]) for name in columns]
-        items.add_row(Text(row["title"]), *values, Text(row["item_id"]))
+        items.add_row(shown(row["title"]), *values, shown(row["item_id"]))
     console.print(items)
 
 
 def _print_ranked(recommender: Recommender, candidates: Candidates, *, title: str, console: Console) -> None:
     rows = table("", "title", "score", "id", "source", right=["", "score"], title=title)
     for row in candidates:
-        name = Text(recommender.title(row["item_id"]))
-        rows.add_row(str(row["rank"]), name, f"{row['score']:.4f}", Text(row["item_id"]), Text(row["source"], "dim"))
+        name = shown(recommender.title(row["item_id"]))
+        rows.add_row(str(row["rank"]), name, f"{row['score']:.4f}", shown(row["item_id"]), Text(row["source"], "dim"))
     console.print(rows)
 
 

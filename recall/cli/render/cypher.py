@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import date, time, timedelta
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
 from recall.cli.render.tables import table
+from recall.cli.screen import visible
 
 if TYPE_CHECKING:
     from kg.cypher.ready import ReadyQuery
 
 LONGEST_LIST = 20
-_JOINERS = "\u200c\u200d"
+LONGEST_ID = 40  # columns; longer texts go on in the next line
 
 
 def ready_data(queries: Mapping[str, ReadyQuery]) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def ready_data(queries: Mapping[str, ReadyQuery]) -> dict[str, Any]:
 
 def print_ready(queries: Mapping[str, ReadyQuery], *, console: Console) -> None:
     """The ready queries, one a line, with their parameters."""
-    rows = table("--ready", "--param", "what it tells")
+    rows = table("--ready", "--param", "what it tells", wrap=["what it tells"])
     for query in queries.values():
         parameters = [f"{name}=..." for name in query.parameters]
         parameters += [f"{name}:={value}" for name, value in query.defaults.items()]
@@ -59,11 +60,14 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, console: Console) -> None:
     if not rows:
         console.print("no rows")
         return
-    names = {name: escape(_visible(name)) for name in rows[0]}
+    names = {name: escape(visible(name)) for name in rows[0]}
     numeric = [heading for name, heading in names.items() if all(_is_number(row[name]) for row in rows)]
-    shown = table(*names.values(), right=numeric)
-    for row in rows:
-        shown.add_row(*(Text(_cell(value)) for value in row.values()))
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    longest = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    prose = [heading for heading, width in zip(names.values(), longest, strict=True) if width > LONGEST_ID]
+    shown = table(*names.values(), right=numeric, wrap=prose)
+    for row in cells:
+        shown.add_row(*map(Text, row))
     console.print(shown)
     console.print(Text(f"{len(rows):,} row{'s' if len(rows) > 1 else ''}", style="dim"))
 
@@ -92,7 +96,7 @@ def _cell(value: Any) -> str:
     """A value as Cypher writes it; a text that fills a cell is not quoted."""
     if value is None:
         return ""
-    return _visible(value if isinstance(value, str) else _as_cypher(value))
+    return visible(value if isinstance(value, str) else _as_cypher(value))
 
 
 def _as_cypher(value: Any) -> str:
@@ -116,11 +120,3 @@ def _as_cypher(value: Any) -> str:
 
 def _properties(entity: Mapping[str, Any]) -> str:
     return f" {_as_cypher(entity['properties'])}" if entity["properties"] else ""
-
-
-def _visible(text: str) -> str:
-    """Text without characters that move a terminal's cursor or change the direction of a line."""
-    return "".join(
-        f"\\u{ord(char):04x}" if unicodedata.category(char) in ("Cc", "Cf") and char not in _JOINERS else char
-        for char in text
-    )

@@ -21,8 +21,8 @@ def print_metrics(evaluation: EvaluationReport, *, console: Console) -> None:
         rows = [row for row in evaluation.metrics if row.group == group]
         for k in evaluation.k:
             names = [f"{name}@{k}" for name in SHOWN]
-            title = f"{group}, {rows[0].users:,} of them, {evaluation.split['kind']} split, test"
-            rankers = table("ranker", *names, right=names, title=title)
+            title = f"{group}, {rows[0].users:,} of them, {evaluation.split['kind']} split, test; each metric @{k}"
+            rankers = table("ranker", *SHOWN, right=SHOWN, title=title)
             for row in rows:
                 style = "bold" if row.ranker == evaluation.serves else None
                 rankers.add_row(row.ranker, *(f"{row.metrics[name]:.3f}" for name in names), style=style)

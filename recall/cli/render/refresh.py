@@ -9,7 +9,7 @@ from rich.text import Text
 
 from recall.cli.render.metrics import print_metrics
 from recall.cli.render.stores import print_write_back
-from recall.cli.render.tables import labelled, near
+from recall.cli.render.tables import labelled, labelled_line, near
 from recall.ops.words import duration
 
 if TYPE_CHECKING:
@@ -54,15 +54,15 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
         kept = f"graphrecall accept {near(result.rejected.path)} --reason WHY publishes it all the same"
         if report.gate is not None and report.gate.unfinished:
             kept = f"{near(result.rejected.path)}, which can never serve"
-        console.print(Text.assemble(("kept     ", "bold"), kept), soft_wrap=True)
+        console.print(labelled_line("kept", kept), soft_wrap=True)
     elif result.run is not None:
-        console.print(labelled("run", f"published {near(result.run.path)}"), style="green")
-        console.print(labelled("report", str(near(result.run.path / "report.html"))))
+        console.print(labelled_line("run", f"published {near(result.run.path)}", style="green"), soft_wrap=True)
+        console.print(labelled_line("report", str(near(result.run.path / "report.html"))), soft_wrap=True)
     if result.run is None:
         console.print(labelled("serves", "nothing yet"))
     else:
         serves = result.run.path if result.rejected is not None else result.run.path.parent / "current"
-        console.print(labelled("serves", str(near(serves))))
+        console.print(labelled_line("serves", str(near(serves))), soft_wrap=True)
     if result.written_back is not None:
         print_write_back(result.written_back, console=console)
 
@@ -87,4 +87,5 @@ def print_dry_run(dry_run: DryRun, *, console: Console) -> None:
         console.print(labelled("because", reason))
     changed = [f"{source.name} {source.state}" for source in dry_run.sources if source.state != "unchanged"]
     console.print(labelled("sources", ", ".join(changed) or "none changed"))
-    console.print(labelled("serves", "nothing yet" if dry_run.run is None else str(near(dry_run.run.path))))
+    serves = "nothing yet" if dry_run.run is None else str(near(dry_run.run.path))
+    console.print(labelled_line("serves", serves), soft_wrap=True)

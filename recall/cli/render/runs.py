@@ -39,7 +39,7 @@ def runs_data(summaries: Sequence[RunSummary]) -> dict[str, Any]:
 
 def print_runs(summaries: Sequence[RunSummary], *, console: Console) -> None:
     """A line a run."""
-    rows = table("", "run", "size", "metrics on test", "state", right=["size"])
+    rows = table("", "run", "size", "metrics on test", "state", right=["size"], wrap=["metrics on test", "state"])
     for summary in summaries:
         metrics = ", ".join(f"{name} {value:.3f}" for name, value in summary.metrics.items())
         state = Text(summary.problem, style="red") if summary.problem else _state(summary)

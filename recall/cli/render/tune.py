@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from recall.cli.render.tables import labelled, near, table
+from recall.cli.render.tables import labelled, labelled_line, near, table
 from recall.ops.words import duration
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def print_tune(result: TuneResult, *, console: Console) -> None:
     for search in result.searches:
         console.print(labelled("best", f"{search.name}: {_comparison(search, result.metric)}"))
     # In one line, however long: a path is there to be copied.
-    console.print(Text.assemble(("written  ", "bold"), str(near(result.out))), style="green", soft_wrap=True)
+    console.print(labelled_line("written", str(near(result.out)), style="green"), soft_wrap=True)
 
 
 def _print_search(search: Search, result: TuneResult, *, console: Console) -> None:
@@ -37,6 +37,7 @@ def _print_search(search: Search, result: TuneResult, *, console: Console) -> No
         *columns,
         "changed",
         right=["trial", *columns],
+        wrap=["changed"],
         title=f"{search.name}: the best trials on validation, {result.users:,} users",
     )
     for trial in ranked[:TOP_TRIALS]:

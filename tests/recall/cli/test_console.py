@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from kg.progress import SILENT
-from recall.cli.console import ProgressBars, json_text, progress_bars
+from recall.cli.console import ProgressBars, json_text, shown_progress
+from recall.cli.lines import ProgressLines
 from recall.ops.words import duration, size
 
 
@@ -28,10 +29,10 @@ def test_bars_show_tasks_that_end_or_fail() -> None:
         assert part in shown
 
 
-def test_a_pipe_gets_no_bars() -> None:
-    with progress_bars(quiet=False) as progress:
-        assert progress is SILENT
-    with progress_bars(quiet=True) as progress:
+def test_a_pipe_gets_lines_and_no_bars() -> None:
+    with shown_progress(quiet=False) as progress:
+        assert isinstance(progress, ProgressLines)
+    with shown_progress(quiet=True) as progress:
         assert progress is SILENT
 
 
