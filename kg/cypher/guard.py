@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from kg.cypher.bounds import check_length, check_nesting
 from kg.errors import QueryRefusedError
 
 BEGINNINGS = ("MATCH", "OPTIONAL", "WITH", "UNWIND", "RETURN", "CALL")
@@ -81,7 +82,8 @@ def check_read_only(text: str) -> None:
 
     Refused are: clauses that write, `LOAD`, `COPY` and other words for files and other databases, `USE`, procedures
     and functions that are not known to read only, transactions of its own, a second statement, and every `\u`, which
-    Neo4j reads as a character before it looks for quotes.
+    Neo4j reads as a character before it looks for quotes. So is what is too long or nested too deep
+    (`kg.cypher.bounds`).
 
     Args:
         text: the query, in the Cypher of Neo4j or Ladybug.
@@ -91,6 +93,7 @@ def check_read_only(text: str) -> None:
     """
     if not isinstance(text, str):
         raise QueryRefusedError(f"a query is a string of Cypher, not {type(text).__name__}")
+    check_length(text)
     _check(text)
 
 
@@ -110,6 +113,7 @@ def as_explain(text: str) -> str:
 def _check(text: str) -> None:
     tokens = [token for token in _tokens(text) if token.kind not in ("space", "line_comment", "block_comment")]
     tokens = _one_statement(tokens)
+    check_nesting((token.kind, token.text, token.line) for token in tokens)
     _check_beginning(tokens)
     for at, token in enumerate(tokens):
         if token.kind == "word":

@@ -124,14 +124,11 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     write_json(folder / MANIFEST, {**body, "digest": digest(body)})
 
 
-def verify_manifest(folder: Path) -> dict[str, Any]:
-    """Read MANIFEST.json and compare every checksum.
-
-    Returns:
-        The manifest.
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read MANIFEST.json, and make sure that it is the very one that was written.
 
     Raises:
-        ArtifactError: the manifest or a file is missing, changed or unlisted, or the format version is another.
+        ArtifactError: it is missing or changed, or the format version is another.
     """
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict):
@@ -142,21 +139,65 @@ def verify_manifest(folder: Path) -> dict[str, Any]:
     if digest(body) != manifest.get("digest") or (folder / MANIFEST).read_bytes() != _json_text(manifest).encode():
         raise ArtifactError(f"{folder / MANIFEST} is damaged: its own digest does not match")
     check_format(manifest, folder)
+    if not isinstance(manifest.get("files"), dict):
+        raise ArtifactError(f"{folder / MANIFEST} is damaged: it lists no files")
+    return manifest
+
+
+def listed_checksum(folder: Path, file: Path) -> str | None:
+    """The checksum that the manifest of a folder has for one file; None where neither has the file.
+
+    Raises:
+        ArtifactError: the manifest is missing or damaged, or only one of the two has the file.
+    """
+    name = str(file.relative_to(folder))
+    checksum_there = read_manifest(folder)["files"].get(name)
+    if checksum_there is None and file.exists():
+        raise ArtifactError(f"{folder} holds files its manifest does not list: {name}")
+    if checksum_there is not None and not file.is_file():
+        raise ArtifactError(f"{folder} is incomplete: {name} missing")
+    return None if checksum_there is None else str(checksum_there)
+
+
+def verify_file(folder: Path, file: Path) -> None:
+    """Compare one file of a folder with its manifest, for who reads only that one.
+
+    Raises:
+        ArtifactError: as `listed_checksum`, or the file is changed.
+    """
+    expected = listed_checksum(folder, file)
+    if expected is not None and checksum(file) != expected:
+        raise changed_file(file)
+
+
+def changed_file(file: Path) -> ArtifactError:
+    """The error of a file whose checksum is not the one that was written down."""
+    return ArtifactError(f"{file} is damaged: its checksum differs from the manifest's")
+
+
+def verify_manifest(folder: Path) -> dict[str, Any]:
+    """Read MANIFEST.json and compare every checksum.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ArtifactError: the manifest or a file is missing, changed or unlisted, or the format version is another.
+    """
+    manifest = read_manifest(folder)
     present = {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
         if not path.is_dir() and path.relative_to(folder) != Path(MANIFEST)
     }
-    listed = manifest.get("files")
-    if not isinstance(listed, dict):
-        raise ArtifactError(f"{folder / MANIFEST} is damaged: it lists no files")
+    listed = manifest["files"]
     if missing := sorted(set(listed) - present):
         raise ArtifactError(f"{folder} is incomplete: {', '.join(missing)} missing")
     if unlisted := sorted(present - set(listed)):
         raise ArtifactError(f"{folder} holds files its manifest does not list: {', '.join(unlisted)}")
     for name, expected in listed.items():
         if checksum(folder / name) != expected:
-            raise ArtifactError(f"{folder / name} is damaged: its checksum differs from the manifest's")
+            raise changed_file(folder / name)
     return manifest
 
 

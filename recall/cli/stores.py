@@ -175,15 +175,11 @@ def _list_ready(queries: Mapping[str, ReadyQuery], *, as_json: bool) -> None:
 
 def _store_of(folder: RunLayout, connection: Neo4jConnection | None, *, embedded: bool) -> Store:
     """The store to ask: the run's database file, a server of the command line, or what the run is configured with."""
-    if embedded:
-        from kg.stores.embedded.store import EmbeddedStore
-
-        return EmbeddedStore(folder.store)
     if connection is not None:
         return connection.open(base=folder.path)
     from recall.serve.store import RunStore
 
-    return RunStore(folder)
+    return RunStore(folder, embedded=embedded)
 
 
 def _check_written_back(store: Store, run: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a refresh does on a full disk: say so in one message, and free the space of its unfinished work."""
+"""What is done on a full disk: say so in one message, and free the space of the unfinished work."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from recall.runs.registry import RunsFolder, free_bytes
 
 
 @contextmanager
-def disk_full_explained(folder: Path) -> Iterator[None]:
-    """Turn the many ways in which libraries report a full disk into one message."""
+def disk_full_explained(folder: Path, *, again: str) -> Iterator[None]:
+    """Turn the many ways in which libraries report a full disk into one message.
+
+    Args:
+        folder: of the runs.
+        again: what to start again when there is room, and what becomes of it.
+    """
     try:
         yield
     except Exception as error:
@@ -22,8 +27,7 @@ def disk_full_explained(folder: Path) -> Iterator[None]:
             raise
         raise GraphRecallError(
             f"the disk is full: {free_bytes(folder) / 1e6:.0f} MB are left at {folder} now that the unfinished work is "
-            "removed. The run that serves is untouched. Make room and start the refresh again: it begins anew, but "
-            "does not encode again what was encoded"
+            "removed. The run that serves is untouched. Make room and {again}"
         ) from error
 
 

@@ -33,6 +33,7 @@ from kg.progress import SILENT, Progress
 from kg.stores.neo4j.connection import Neo4jConnection
 from recall.config.deployment import RefreshConfig
 from recall.config.privacy import PrivacyConfig
+from recall.jobs.disk import disk_full_explained, staging_dropped_on_full_disk
 from recall.jobs.privacy import Privacy, marks_in_run, privacy_of
 from recall.ops.summary import SummaryLog
 from recall.runs.layout import RunLayout
@@ -45,6 +46,9 @@ _log = logging.getLogger(__name__)
 
 PATIENCE = 30.0  # seconds that readers are given to turn to the run that serves
 STAGING = "forget"
+AGAIN = (
+    "start the forgetting again: it makes the runs again that name somebody, which takes room for one of them at a time"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +116,13 @@ def forget(
         ConfigError: the key of the list is missing or another one, or an id is empty.
         ArtifactError: the run that serves is damaged.
         StoreError: the database does not answer; the next call or refresh removes what is in it.
+        GraphRecallError: the disk is full.
     """
     if empty := [user for user in users if not user]:
         raise ConfigError(f"{len(empty)} of {len(users)} user ids are empty")
     if config is None and not runs.path.is_dir():
         raise ArtifactError(f"there is no runs folder at {runs.path}")
-    with runs.lock():
+    with disk_full_explained(runs.path, again=AGAIN), runs.lock(), staging_dropped_on_full_disk(runs):
         privacy = Privacy.open(runs.path, _privacy(runs, config)).with_key()
         if privacy.key is None:
             raise ConfigError(f"there is no key at {privacy.key_file}")

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from gnn.distributed import Ranks
     from kg.stores.neo4j.write.write_back import WriteBackFacts
 
+AGAIN = "start the refresh again: it begins anew, but does not encode again what was encoded"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshResult:
@@ -105,7 +107,7 @@ def refresh(
     """
     check_device(config.device)
     runs = RunsFolder(config.runs_folder)
-    with disk_full_explained(runs.path), runs.lock(), staging_dropped_on_full_disk(runs):
+    with disk_full_explained(runs.path, again=AGAIN), runs.lock(), staging_dropped_on_full_disk(runs):
         finish_forgetting(runs, config, progress=progress)
         current = runs.current()
         inputs = Inputs.of(config, runs.staging_root, progress, fresh=full, base=current)

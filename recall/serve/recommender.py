@@ -109,7 +109,7 @@ class Recommender(Answers):
             loaded.data.graph,
             loaded.pipeline,
             adjacency=loaded.data.adjacency,
-            store=RunStore(folder) if store is None else store,
+            store=RunStore(folder, verify=verify) if store is None else store,
         )
 
     @property

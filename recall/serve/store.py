@@ -9,19 +9,27 @@ from typing import Any
 from kg.cypher.query import CypherQuery
 from kg.cypher.ready import ReadyQuery, neo4j_queries, ready_queries
 from kg.errors import StoreUnavailableError
+from kg.io.files import listed_checksum, verify_file
 from kg.io.graph_folder import load_schema
 from kg.stores.base import Row, Store
+from kg.stores.fork import renew_after_fork
 from kg.stores.neo4j.connection import Neo4jConnection
 from recall.runs.config import read_section
 from recall.runs.layout import RunLayout
 
 
-def connection_of(run: RunLayout) -> Neo4jConnection | None:
+def connection_of(run: RunLayout, *, verify: bool = True) -> Neo4jConnection | None:
     """The Neo4j that a run was configured with, or None.
+
+    Args:
+        run: it.
+        verify: compare the configuration with its checksum: a password is sent to the address in it.
 
     Raises:
         ArtifactError: the run's configuration is damaged.
     """
+    if verify:
+        verify_file(run.path, run.config)
     return read_section(run, "neo4j", Neo4jConnection)
 
 
@@ -39,17 +47,26 @@ def ready_queries_of(run: RunLayout, *, on_neo4j: bool) -> dict[str, ReadyQuery]
 class RunStore:
     """The store of a run, opened by the first query: a run serves without its database as well.
 
-    Threads can share it.
+    Threads and forked processes can share it. What it reads of the run is compared with its checksum when it is opened,
+    which may be long after the rest of the run was.
+
+    Args:
+        run: whose graph is asked.
+        embedded: ask the run's own file, also where the run has a Neo4j.
+        verify: compare checksums.
 
     Attributes:
         name: for messages.
     """
 
-    def __init__(self, run: RunLayout) -> None:
+    def __init__(self, run: RunLayout, *, embedded: bool = False, verify: bool = True) -> None:
         self.name = str(run.path)
         self._run = run
+        self._embedded = embedded
+        self._verify = verify
         self._lock = threading.Lock()
         self._store: Store | None = None
+        renew_after_fork(self)
 
     def query(
         self, query: str | CypherQuery, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
@@ -64,10 +81,14 @@ class RunStore:
         if store is not None:
             store.close()
 
+    def after_fork(self) -> None:
+        """See `kg.stores.fork`."""
+        self._lock = threading.Lock()
+
     def _opened(self) -> Store:
         with self._lock:
             if self._store is None:
-                connection = connection_of(self._run)
+                connection = None if self._embedded else connection_of(self._run, verify=self._verify)
                 if connection is not None:
                     try:
                         self._store = connection.open(base=self._run.path)
@@ -80,7 +101,8 @@ class RunStore:
                 else:
                     from kg.stores.embedded.store import EmbeddedStore
 
-                    self._store = EmbeddedStore(self._run.store)
+                    checksum = listed_checksum(self._run.path, self._run.store) if self._verify else None
+                    self._store = EmbeddedStore(self._run.store, checksum=checksum)
             return self._store
 
     def __repr__(self) -> str:

@@ -9,7 +9,8 @@ import errno
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from kg.errors import InvalidDataError, StoreError
 from kg.graph import KnowledgeGraph, node_columns
 from kg.io.files import atomic_path, remove_trees
 from kg.io.graph_folder import load_graph
+from kg.processes.job import JobDiedError, run_job
 from kg.progress import SILENT, Progress
 from kg.schema import RelationKey
 from kg.stores.embedded.dialect import MACROS
@@ -30,11 +32,14 @@ ROWS = 1_000_000
 BUFFERS = 2 << 30
 ADDRESS_SPACE = 1 << 40
 ROOM = 64 << 20
+JOB = "kg.stores.embedded.build:write_job"
 INTEGER, NUMBER, TEXT = "INT64", "DOUBLE", "STRING"
 
 
 def build_store(graph_folder: Path, file: Path, *, progress: Progress = SILENT) -> None:
     """Write the database of a saved graph; the file appears whole or not at all, and nothing is left beside it.
+
+    That happens in a process of its own: on a full disk Ladybug ends the process that it works in.
 
     Args:
         graph_folder: from `kg.io.graph_folder.save_graph`.
@@ -46,11 +51,43 @@ def build_store(graph_folder: Path, file: Path, *, progress: Progress = SILENT) 
         StoreError: the graph does not go into such a database; the message says why.
         OSError: the disk is full.
     """
-    write_store(load_graph(graph_folder), file, progress=progress)
+    with _whole(file) as unfinished:
+        arguments = {"graph_folder": str(graph_folder.absolute()), "file": str(unfinished.absolute())}
+        try:
+            for _ in run_job(JOB, arguments, progress=progress):
+                pass
+        except JobDiedError as error:
+            if _is_full(unfinished.parent) or "No space left on device" in str(error):
+                raise OSError(errno.ENOSPC, f"No space left on device, Ladybug ended its process: {error}") from error
+            raise StoreError(f"the graph has no embedded store: Ladybug ended its process ({error})") from error
 
 
 def write_store(graph: KnowledgeGraph, file: Path, *, progress: Progress = SILENT) -> None:
-    """`build_store` of a graph in memory."""
+    """`build_store` of a graph in memory, in this process."""
+    with _whole(file) as unfinished:
+        _write(graph, unfinished, progress)
+
+
+def write_job(graph_folder: str, file: str, progress: Progress) -> Iterator[bytes]:
+    """What `build_store` runs apart."""
+    _write(load_graph(Path(graph_folder)), Path(file), progress)
+    yield from ()
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[Path]:
+    """A place in a folder of its own for the database and what Ladybug writes beside it."""
+    with atomic_path(file) as temporary:
+        work = temporary.with_name(temporary.name + ".work")
+        try:
+            work.mkdir()
+            yield work / file.name
+            (work / file.name).rename(temporary)
+        finally:
+            remove_trees([work])
+
+
+def _write(graph: KnowledgeGraph, file: Path, progress: Progress) -> None:
     import ladybug
 
     try:
@@ -58,32 +95,28 @@ def write_store(graph: KnowledgeGraph, file: Path, *, progress: Progress = SILEN
         tables = [*_node_tables(graph), *_edge_tables(graph)]
     except InvalidDataError as error:
         raise StoreError(f"the graph has no embedded store: {error}") from error
-    with atomic_path(file) as temporary:
-        work = temporary.with_name(temporary.name + ".work")
-        try:
-            work.mkdir()
-            with ladybug.Database(
-                str(work / file.name), buffer_pool_size=BUFFERS, max_db_size=ADDRESS_SPACE
-            ) as database:
-                connection = ladybug.Connection(database)
-                for macro in MACROS:
-                    connection.execute(f"CREATE MACRO {macro}")
-                with progress.task("building the embedded store", total=len(tables)) as task:
-                    for table in tables:
-                        connection.execute(table.declaration)
-                        for part in table.parts:
-                            part.copy(graph, connection)
-                        task.advance()
-                connection.execute("CHECKPOINT")
-                connection.close()
-            (work / file.name).rename(temporary)
-        except RuntimeError as error:
-            if "IO exception" in str(error) and shutil.disk_usage(work).free < ROOM:
-                # Ladybug may report a full disk as a page that it cannot read back.
-                raise OSError(errno.ENOSPC, f"No space left on device, in Ladybug's words: {error}") from error
-            raise StoreError(f"the graph has no embedded store: {error}") from error
-        finally:
-            remove_trees([work])
+    try:
+        with ladybug.Database(str(file), buffer_pool_size=BUFFERS, max_db_size=ADDRESS_SPACE) as database:
+            connection = ladybug.Connection(database)
+            for macro in MACROS:
+                connection.execute(f"CREATE MACRO {macro}")
+            with progress.task("building the embedded store", total=len(tables)) as task:
+                for table in tables:
+                    connection.execute(table.declaration)
+                    for part in table.parts:
+                        part.copy(graph, connection)
+                    task.advance()
+            connection.execute("CHECKPOINT")
+            connection.close()
+    except RuntimeError as error:
+        if "IO exception" in str(error) and _is_full(file.parent):
+            # Ladybug may report a full disk as a page that it cannot read back.
+            raise OSError(errno.ENOSPC, f"No space left on device, in Ladybug's words: {error}") from error
+        raise StoreError(f"the graph has no embedded store: {error}") from error
+
+
+def _is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < ROOM
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where Ladybug differs from Neo4j: functions under other names, parameters, and the shape of answers.
+"""Where Ladybug differs from Neo4j: functions under other names, and parameters.
 
 Patterns differ too, and no translation of a text would be safe: Ladybug may bind one relationship twice, walks
 variable lengths with repetitions unless `* TRAIL` is written, and counts lists from 1. The queries that graphrecall
@@ -8,11 +8,10 @@ makes (`kg.cypher.query`, `kg/queries`) mean the same in both.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from kg.errors import StoreError
-from kg.stores.base import Row
 
 # Functions of Neo4j that a database of ours gets as macros.
 MACROS = (
@@ -24,7 +23,6 @@ MACROS = (
     "endNode(r) AS end_node(r)",
     "elementId(x) AS CAST(id(x) AS STRING)",
 )
-_OWN = frozenset(("_ID", "_LABEL", "_SRC", "_DST"))
 # Texts that `kg.cypher.guard` has passed hold nothing else in which a $ is no parameter.
 _PARAMETER = re.compile(
     r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`]|``)*`|//[^\n]*|/\*.*?\*/|\$(?:(?P<plain>\w+)|`(?P<quoted>(?:[^`]|``)+)`)""",
@@ -53,27 +51,3 @@ def bound(text: str, values: Mapping[str, Any]) -> dict[str, Any]:
     if missing:
         raise StoreError(f"the query names {', '.join(dict.fromkeys(missing))}, but no such value was given")
     return result
-
-
-def as_rows(names: Sequence[str], records: Iterable[Sequence[Any]]) -> list[Row]:
-    """Ladybug's records as every store gives them (`kg.stores.base.Store.query`)."""
-    return [{name: _plain(value) for name, value in zip(names, record, strict=True)} for record in records]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    if not isinstance(value, dict):
-        return value
-    if value.keys() == {"_NODES", "_RELS"}:
-        return {"nodes": _plain(value["_NODES"]), "relationships": _plain(value["_RELS"])}
-    if "_SRC" in value and "_LABEL" in value:
-        return {"type": value["_LABEL"], "properties": _properties(value)}
-    if "_ID" in value and "_LABEL" in value:
-        return {"labels": [value["_LABEL"]], "properties": _properties(value)}
-    return {key: _plain(inner) for key, inner in value.items()}
-
-
-def _properties(entity: Mapping[str, Any]) -> dict[str, Any]:
-    """What an entity has: in Neo4j a property is never null."""
-    return {key: _plain(entity[key]) for key in sorted(entity) if key not in _OWN and entity[key] is not None}

@@ -172,9 +172,9 @@ def test_every_procedure_of_the_list_passes_whatever_its_case() -> None:
 
 
 def test_a_long_query_is_read_in_one_pass() -> None:
-    check_read_only("RETURN " + ", ".join(f"'{'x' * 50}' AS `c{n}`" for n in range(20_000)))
+    check_read_only("RETURN " + ", ".join(f"'{'x' * 50}' AS `c{n}`" for n in range(1_500)))
     with pytest.raises(QueryRefusedError):
-        check_read_only("RETURN " + "(" * 100_000 + "'")
+        check_read_only("RETURN " + "(" * 90_000 + "'")
 
 
 PIECES = (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kg.errors import ArtifactError, ConfigError, QueryRefusedError, StoreError, StoreUnavailableError
+from kg.io.files import MANIFEST, write_manifest
 from kg.stores.base import Row
 from recall.cli.render.cypher import rows_data
 from recall.config.deployment import load_config
@@ -36,11 +37,19 @@ def recommender(refreshed: RefreshResult) -> Recommender:
 
 
 def changed(run: RunLayout, folder: Path, **config: Any) -> Path:
-    """A copy of a run with another configuration; its checksums no longer hold."""
+    """A copy of a run with another configuration."""
     shutil.copytree(run.path, folder)
     data = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**data, **config}))
+    write_manifest_again(folder)
     return folder
+
+
+def write_manifest_again(folder: Path) -> None:
+    """Let the manifest of a changed run list what is there now."""
+    own = ("format_version", "files", "digest")
+    facts = {key: value for key, value in json.loads((folder / MANIFEST).read_text()).items() if key not in own}
+    write_manifest(folder, facts)
 
 
 class Recorder:
@@ -148,10 +157,44 @@ def test_a_recommender_in_memory_has_no_store_and_says_so(recommender: Recommend
 def test_a_run_without_its_database_serves_and_tells_only_who_asks(refreshed: RefreshResult, tmp_path: Path) -> None:
     folder = changed(refreshed.run, tmp_path / "run")
     shutil.rmtree(folder / "store")
+    write_manifest_again(folder)
     recommender = Recommender.load(folder, verify=False)
     assert len(recommender.recommend(["u1"], k=3)) == 3
     with pytest.raises(StoreUnavailableError, match="refresh the run"):
         recommender.cypher("RETURN 1 AS one")
+
+
+def test_a_database_that_was_changed_is_not_asked(refreshed: RefreshResult, tmp_path: Path, command: Command) -> None:
+    folder = changed(refreshed.run, tmp_path / "run")
+    recommender = Recommender.load(folder)
+    unverified = Recommender.load(folder, verify=False)
+    store = RunLayout.open(folder).store
+    title = str(recommender.title("m1")).encode()
+    data = store.read_bytes()
+    assert title in data
+    store.write_bytes(data.replace(title, title.swapcase()))
+    query = "MATCH (m:Movie {id: 'm1'}) RETURN m.name AS name"
+    with pytest.raises(ArtifactError, match=r"graph\.lbug is damaged: its checksum differs"):
+        recommender.cypher(query)
+    for option in ((), ("--embedded",)):
+        code, out, err = command("cypher", folder, query, *option)
+        assert (code, out) == (1, "")
+        assert "graph.lbug is damaged: its checksum differs" in err
+    assert len(unverified.cypher(query)) == 1
+    unverified.close()
+    store.unlink()
+    with pytest.raises(ArtifactError, match=r"incomplete: store/graph\.lbug missing"):
+        recommender.cypher(query)
+
+
+def test_no_password_is_sent_to_an_address_that_was_changed(
+    refreshed: RefreshResult, tmp_path: Path, command: Command
+) -> None:
+    folder = changed(refreshed.run, tmp_path / "run", neo4j={"uri": "bolt://127.0.0.1:1"})
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace("127.0.0.1:1", "127.0.0.1:2"))
+    code, _, err = command("cypher", folder, "RETURN 1 AS x")
+    assert (code, "config.json is damaged: its checksum differs" in err) == (1, True), err
 
 
 def test_a_run_whose_neo4j_is_not_there_serves_and_tells_only_who_asks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -405,33 +406,6 @@ def test_threads_share_a_store(store: EmbeddedStore) -> None:
     assert wrong == []
 
 
-def test_the_plans_that_are_kept_are_few(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ladybug
-
-    from kg.stores.embedded import store as embedded
-
-    made: list[Any] = []
-    real = ladybug.Connection
-
-    def connect(*arguments: Any) -> Any:
-        made.append(real(*arguments))
-        return made[-1]
-
-    monkeypatch.setattr(ladybug, "Connection", connect)
-    monkeypatch.setattr(embedded, "PLANNED", 100)
-    with EmbeddedStore(file) as store:
-        for number in range(10):  # of 23 characters each
-            for value in range(3):
-                rows = store.query(f"RETURN {number} AS x, $y AS y", {"y": value})
-                assert rows == [{"x": number, "y": value}]
-        assert len(made) == 3
-        with pytest.raises(StoreError):
-            store.query("RETURN nothing")
-        assert store.query("RETURN 1 AS x") == [{"x": 1}]
-        assert len(made) == 4
-    assert all(connection.is_closed for connection in made)
-
-
 def test_many_stores_and_processes_read_one_file_and_leave_nothing(file: Path) -> None:
     """Twenty at once: with the library's own settings a process has room for fifteen."""
     before = (file.stat().st_mtime_ns, file.read_bytes())
@@ -476,3 +450,35 @@ def test_a_build_replaces_the_file_whole(tmp_path: Path) -> None:
     with EmbeddedStore(tmp_path / "g") as store:
         assert store.query("MATCH (n) RETURN count(*) AS n") == [{"n": 2}]
     assert list(tmp_path.iterdir()) == [tmp_path / "g"]
+
+
+def test_it_is_built_in_a_process_of_its_own_and_what_that_says_arrives(
+    toy_graph: KnowledgeGraph, tmp_path: Path
+) -> None:
+    save_graph(people({"id": ["1"], "Name": ["x"], "name": ["y"]}), tmp_path / "graph")
+    with pytest.raises(StoreError, match=r"the graph has no embedded store: .*'Name' and 'name' do not: rename one"):
+        build_store(tmp_path / "graph", tmp_path / "store" / "g")
+    next((tmp_path / "graph").glob("*.parquet")).unlink()
+    with pytest.raises(ArtifactError):
+        build_store(tmp_path / "graph", tmp_path / "store" / "g")
+    assert not list((tmp_path / "store").iterdir())
+
+
+def dies(graph_folder: str, file: str, progress: Any) -> Iterator[bytes]:
+    Path(file).write_text("half of a database")
+    os.abort()
+    yield b""
+
+
+def test_when_its_library_ends_the_process_that_is_an_error_and_nothing_stays(
+    toy_graph: KnowledgeGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kg.stores.embedded import build as embedded_build
+
+    monkeypatch.setattr(embedded_build, "JOB", "tests.kg.stores.embedded.test_embedded:dies")
+    with pytest.raises(StoreError, match=r"no embedded store: Ladybug ended its process .SIGABRT"):
+        build_store(tmp_path, tmp_path / "store" / "g")
+    monkeypatch.setattr(embedded_build, "ROOM", 1 << 62)  # so that the disk counts as full
+    with pytest.raises(OSError, match="No space left on device, Ladybug ended its process: SIGABRT"):
+        build_store(tmp_path, tmp_path / "store" / "g")
+    assert not list((tmp_path / "store").iterdir())
