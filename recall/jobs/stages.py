@@ -31,7 +31,7 @@ from recall.jobs.inputs import Inputs
 from recall.jobs.plan import Plan
 from recall.jobs.prepare import build, encode
 from recall.jobs.runner import Renamed, Stages
-from recall.jobs.state import FIRST, RunInTheMaking
+from recall.jobs.state import FIRST, FITTED, RunInTheMaking
 from recall.jobs.weights import best_weights, check_finite
 from recall.jobs.writing import write_report
 from recall.quality.assess import assess, write_split
@@ -69,9 +69,7 @@ class RunMaker(RunInTheMaking):
         for name in self.trained:
             yield Stage(f"train {name} for evaluation", partial(self.train, name, True), self.folder(name, True))
         if self.closed:
-            yield Stage(
-                "fit channels for evaluation", partial(self.fit, True), run.artifact("channels", evaluation=True)
-            )
+            yield Stage(FITTED, partial(self.fit, True), run.artifact("channels", evaluation=True))
         if len(self.channels) > 1:
             yield Stage("weigh channels", self.weigh)
         yield Stage("evaluate", self.evaluate)
@@ -157,18 +155,20 @@ class RunMaker(RunInTheMaking):
     def fit(self, evaluation: bool) -> dict[str, Any]:
         """Fit the channels that are closed formulas."""
         data = self.fit_data(evaluation)
-        seconds, recipes = {}, {}
+        seconds, recipes, facts = {}, {}, {}
         with self.progress.task("fitting channels", total=len(self.closed)) as task:
             for name in self.closed:
                 task.note(name)
                 began = time.monotonic()
                 config = getattr(self.config.channels, name, None)
                 recipe = {} if evaluation else self.recipe(name)
-                channel = channel_class(name)(config).fit(replace(data, recipe=recipe))
+                context = RunContext(seed=self.config.seed, progress=Renamed(self.progress, f"fitting {name}"))
+                channel = channel_class(name)(config).fit(replace(data, recipe=recipe, context=context))
                 channel.save(self.folder(name, evaluation))
                 seconds[name], recipes[name] = round(time.monotonic() - began, 3), dict(channel.recipe)
+                facts[name] = dict(channel.facts)
                 task.advance()
-        return {"seconds": seconds, "recipes": recipes}
+        return {"seconds": seconds, "recipes": recipes, "facts": facts}
 
     def weigh(self) -> dict[str, Any]:
         """Choose the weights of the channels: of the base, of the configuration, or the best on the validation part."""

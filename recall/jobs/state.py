@@ -27,6 +27,7 @@ from recall.pipeline import Pipeline
 from recall.runs.layout import RunLayout
 from recall.serve.loading import channel_folder, load_channels
 
+FITTED = "fit channels for evaluation"
 FIRST = Plan(kind="full", reasons=("there is no run to go on from",))
 
 
@@ -122,7 +123,7 @@ class RunInTheMaking:
         trained = self.facts.get(f"train {name} for evaluation")
         if trained is not None:
             return dict(trained["recipe"])
-        closed = self.facts.get("fit channels for evaluation", {"recipes": {}})
+        closed = self.facts.get(FITTED, {"recipes": {}})
         return dict(closed["recipes"].get(name, {}))
 
     @property

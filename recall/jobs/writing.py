@@ -8,7 +8,7 @@ from typing import Any
 from gnn.device import resolve_device
 from kg.io.files import write_json
 from recall.fusion import FusionConfig
-from recall.jobs.state import RunInTheMaking
+from recall.jobs.state import FITTED, RunInTheMaking
 from recall.runs.report import Reference, Report
 from recall.runs.versions import library_versions
 from recall.serve.loading import saved_pipeline
@@ -25,6 +25,8 @@ def write_report(maker: RunInTheMaking) -> Report:
         for part in ("evaluation", "serving"):
             if (trained := facts.get(f"train {name} for {part}")) is not None and "training" in trained:
                 training.setdefault(name, {})[part] = trained["training"]
+    # What was found on the validation part is in the facts of the fit for evaluation.
+    fitted = {name: said for name, said in facts.get(FITTED, {"facts": {}})["facts"].items() if said}
     served = {name: facts.get(f"train {name} for serving", {}) for name in maker.trained}
     findings = [*facts["build"]["findings"], *maker.compared.to_json()["findings"]]
     if (finding := facts.get("store", {}).get("finding")) is not None:
@@ -52,6 +54,7 @@ def write_report(maker: RunInTheMaking) -> Report:
             "forgotten": maker.inputs.forgotten(maker.plan.base),
             "texts": facts["encode"],
             "training": training,
+            "fitted": fitted,
             "fusion": {"weights": maker.weights} if maker.weights else None,
             "evaluation": facts.get("evaluate", measured),
             "timings": maker.runner.timings,

@@ -280,6 +280,9 @@ class Report(ReportPart):
     forgotten: Forgotten = Field(default=Forgotten(), description="the list of forgotten users")
     texts: Texts | None = Field(default=None, description="the encoded texts")
     training: dict[str, TrainedChannel] = Field(default={}, description="by trained channel")
+    fitted: dict[str, dict[str, Any]] = Field(
+        default={}, description="by channel without a training, what its fit says, such as the weights of a walk"
+    )
     fusion: FusionReport | None = Field(default=None, description="None where one channel serves")
     evaluation: EvaluationReport = Field(default=EvaluationReport(), description="metrics on the test part")
     timings: dict[str, float] = Field(default={}, description="seconds of each stage")
