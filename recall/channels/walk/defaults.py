@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from kg.arrays import RaggedArray
 from kg.history import InteractionHistory
 from recall.channels.walk.config import WalkConfig
 from recall.channels.walk.start import start_of
@@ -35,9 +36,14 @@ def typical_worths(
         The mean over some users of the largest value that the type gives any item, before its weight; 0 where it
         reaches nothing.
     """
+    random = np.random.default_rng(config.seed)
     able = np.flatnonzero(history.liked.counts)
-    users = np.sort(np.random.default_rng(config.seed).permutation(able)[:_SAMPLE])
-    start = start_of(Query.of_positions(users), history, decay=config.age_decay)
+    if len(able):
+        queries = Query.of_positions(np.sort(random.permutation(able)[:_SAMPLE]))
+    else:  # histories can still come with requests
+        alone = np.sort(random.permutation(history.num_items)[:_SAMPLE])
+        queries = Query.of_histories([""] * len(alone), RaggedArray(np.arange(len(alone) + 1), alone))
+    start = start_of(queries, history, decay=config.age_decay)
     worths = {POPULARITY: float(popularity.max(initial=0.0))}
     for kind in types:
         reached = kind.step.reach(start.disliked if kind.kind is StepKind.DISLIKE else start.liked)

@@ -53,5 +53,6 @@ def best_weights(liked: FloatArray, total: FloatArray, user: npt.NDArray[np.int6
         weights = solved.x
         if change < _SETTLED:
             break
-    result: FloatArray = weights / scale
+    # The rule says nothing of the scale.
+    result: FloatArray = weights / scale / max(float((total @ weights).mean()), _TINY)
     return result
