@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_shares_of_all_paths_add_up_to_the_score_and_every_path_is_in_the_graph(
     spans = {name: Numbering.of(graph).span(name).start for name in graph.nodes}
     pairs = {key: set(zip(*(end.tolist() for end in graph.positive_edges(key)), strict=True)) for key in graph.edges}
     kinds = set()
-    for user, item, score, split in zip(
+    for _user, item, score, split in zip(
         users.tolist(), items.tolist(), scores, walk.attribute(Query.of_positions(users), items), strict=True
     ):
         if isinstance(split, NoShares):
@@ -130,7 +131,7 @@ def test_shares_of_all_paths_add_up_to_the_score_and_every_path_is_in_the_graph(
             assert (step.values < 0).all() if step.kind is StepKind.DISLIKE else (step.values > 0).all()
             assert (step.nodes[:, -1] == item + spans["movie"]).all()
             for path in step.nodes.tolist():
-                for (key, forward), ends in zip(step.shape, zip(path, path[1:], strict=False), strict=False):
+                for (key, forward), ends in zip(step.shape, itertools.pairwise(path), strict=False):
                     source, target = ends if forward else ends[::-1]
                     edge = (source - spans[key.source], target - spans[key.target])
                     first_of_dislike = step.kind is StepKind.DISLIKE and path[0] in ends
@@ -139,11 +140,12 @@ def test_shares_of_all_paths_add_up_to_the_score_and_every_path_is_in_the_graph(
     assert kinds == wanted
 
 
-class TestWhoIsServed:
-    @pytest.fixture(scope="class")
-    def walk(self, graph):
-        return Walk(WalkConfig(text_neighbours=8, age_decay=0.5)).fit(fit_data(graph, recipe={}))
+@pytest.fixture(scope="module")
+def walk(graph):
+    return Walk(WalkConfig(text_neighbours=8, age_decay=0.5)).fit(fit_data(graph, recipe={}))
 
+
+class TestWhoIsServed:
     def test_somebody_unknown_with_the_history_of_a_user_gets_the_same(self, walk, graph):
         everything = np.tile(np.arange(len(graph.items)), (1, 1))
         history = walk.history.in_order(np.array([3]))
