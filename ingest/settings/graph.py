@@ -36,6 +36,12 @@ class NodeSettings(Settings):
         description="Label in Neo4j. Nodes read from `sources.neo4j` with this label get the name of this node type.",
     )
 
+    event: bool | None = Field(
+        default=None,
+        description="Whether each node is something that a user did with items, such as a review or an order, and so "
+        "follows the split of the interactions; default: told from the data, which the report says.",
+    )
+
     @field_validator("text")
     @classmethod
     def _text_is_a_template(cls, value: str | None) -> str | None:

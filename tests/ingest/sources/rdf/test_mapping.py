@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ingest import GraphBuilder, GraphSettings, QualityReport, QualitySettings, validate
-from kg import Event, KnowledgeGraph, RelationKey
+from kg import Event, KnowledgeGraph, RelationKey, SplitConfig, split_interactions
 from kg.errors import ConfigError, InvalidDataError
 
 PREFIXES = """
@@ -245,6 +246,82 @@ def test_orders_of_several_items_are_events_and_shared_towns_are_not(tmp_path: P
     assert sorted(pairs) == [(E + "u1", E + "m1"), (E + "u1", E + "m2"), (E + "u2", E + "m2"), (E + "u2", E + "m3")]
     assert RelationKey("order", "customer", "user") not in graph.edges
     assert RelationKey("user", "lives_in", "town") in graph.edges
+
+
+REVIEWS = "".join(
+    f"e:u{n} a s:User . e:m{n} a s:Movie . e:r{n} a s:Review ; s:author e:u{n} ; s:itemReviewed e:m{n} .\n"
+    for n in range(20)
+)
+
+
+def event_pairs(graph: KnowledgeGraph, key: RelationKey) -> list[tuple[str, str]]:
+    users, items = graph.event_columns(key) or ([], [])
+    pairs = zip(graph.users.take(users).to_pylist(), graph.items.take(items).to_pylist(), strict=True)
+    return sorted((user.removeprefix(E), item.removeprefix(E)) for user, item in pairs)
+
+
+OWN = sorted((f"u{n}", f"m{n}") for n in range(20))
+
+
+@pytest.mark.parametrize("way", ["s:itemReviewed", "s:review"])
+def test_one_event_with_two_users_makes_the_others_no_knowledge(tmp_path: Path, way: str) -> None:
+    text = REVIEWS if way == "s:itemReviewed" else re.sub(r"(e:r\d+) (.*); s:itemReviewed (e:m\d+)",
+                                                          r"\1 \2. \3 s:review \1", REVIEWS)  # fmt: skip
+    graph, report = build(f"{text} e:r0 s:author e:u1 .", tmp=tmp_path)
+    (key,) = graph.schema.events()
+    assert event_pairs(graph, key) == sorted([*OWN, ("u1", "m0")])
+    assert not any("author" in key for key in graph.edges)
+    assert report.findings["events of several users"].examples == [f"review {E}r0"]
+
+
+def test_one_event_that_two_items_share_makes_the_others_no_knowledge(tmp_path: Path) -> None:
+    text = re.sub(r"(e:r\d+) (.*); s:itemReviewed (e:m\d+)", r"\1 \2. \3 s:review \1", REVIEWS)
+    graph, report = build(f"{text} e:m1 s:review e:r0 .", tmp=tmp_path)
+    key = RelationKey("movie", "review", "review")
+    assert graph.schema.events() == {key: Event("user", "src")}
+    assert event_pairs(graph, key) == sorted([*OWN, ("u0", "m1")])
+    assert report.findings["events of several items"].examples == [f"review {E}r0"]
+
+
+def test_what_one_user_likes_makes_no_events_of_what_others_have(tmp_path: Path) -> None:
+    actors = "".join(f"e:p{n} a s:Person ; s:actedIn e:m{n}, e:m{(n + 1) % 9} . e:m{n} a s:Movie .\n" for n in range(9))
+    graph, report = build(f"{actors} e:u a s:User ; s:likesPerson e:p3 .", tmp=tmp_path)
+    assert not graph.schema.events()
+    assert graph.edges[RelationKey("person", "acted_in", "movie")].num_rows == 18
+    assert "events of nobody" not in report.findings
+
+
+def test_doubtful_events_are_told_and_the_configuration_decides(tmp_path: Path) -> None:
+    text = REVIEWS + "".join(f"e:r{n} s:author e:u{n + 1} .\n" for n in range(8))
+    graph, report = build(text, tmp=tmp_path)
+    assert not graph.schema.events()
+    finding = report.findings["types that may be events"]
+    assert (finding.severity, finding.examples) == ("warning", ["review"])
+    assert finding.explanation.startswith("60% of the review nodes")
+    for event in (True, False):
+        graph, report = build(text, tmp=tmp_path, nodes={"review": {"event": event}})
+        assert bool(graph.schema.events()) is event
+        assert "types that may be events" not in report.findings
+    graph, _ = build(REVIEWS, tmp=tmp_path, nodes={"review": {"event": False}})
+    assert not graph.schema.events()
+    with pytest.raises(ConfigError, match=r"graph\.nodes\.movie\.event = true"):
+        build(text, tmp=tmp_path, nodes={"movie": {"event": True}})
+
+
+@pytest.mark.parametrize("extra", ["", "e:r0 s:author e:u1 ."])
+def test_held_out_pairs_are_not_joined_through_their_events(tmp_path: Path, extra: str) -> None:
+    (tmp_path / "x.ttl").write_text(PREFIXES + REVIEWS + extra)
+    builder = GraphBuilder(GraphSettings(item="movie", nodes={n: {"key": E + "{id}"} for n in ("movie", "user")}))
+    builder.add_rdf(tmp_path / "x.ttl")
+    builder.add_interactions({"user_id": [u for u, _ in OWN], "item_id": [i for _, i in OWN]})
+    graph, _ = builder.build()
+    split = split_interactions(graph, SplitConfig(kind="random", test=0.5))
+    view = split.view(graph, "train")
+    held_out = {(u, i) for u, i in OWN} - set(event_pairs(view, view.schema.interaction_key))
+    assert len(held_out) > 5
+    key = RelationKey("review", "item_reviewed", "movie")
+    assert not held_out & set(event_pairs(view, key))
+    assert {k for k in view.edges if "user" in (k.source, k.target)} == {view.schema.interaction_key}
 
 
 def test_dropped_predicates(tmp_path: Path) -> None:
