@@ -89,6 +89,7 @@ class GraphBuilder:
         name: str | None = None,
         format: str | None = None,
         languages: Sequence[str] = ("en", ""),
+        base: str | None = None,
     ) -> GraphBuilder:
         """Add an RDF file (by path) or an rdflib `Graph` or `Dataset`.
 
@@ -97,9 +98,10 @@ class GraphBuilder:
             name: in messages, and the scope of blank nodes.
             format: of a file; default: by its name.
             languages: order of preference of texts; orders of several sources are joined, the first one leading.
+            base: that relative IRIs of a file are resolved against where it states none; default: its name.
         """
         if isinstance(data, str | Path):
-            account = self._rdf.read_file(Path(data), name=name, format=format)
+            account = self._rdf.read_file(Path(data), name=name, format=format, base=base)
         else:
             account = self._rdf.read_graph(data, name=name or f"rdflib graph {len(self._rdf_accounts) + 1}")
         self.report.check_limit(account, self.quality.max_set_aside)

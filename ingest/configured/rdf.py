@@ -18,5 +18,12 @@ class RdfFiles(FileSource):
 
     def read(self, builder: GraphBuilder) -> None:
         """Add the triples of every file."""
+        settings = self.settings
         for file in self.files:
-            builder.add_rdf(file.path, name=file.name, format=self.settings.format, languages=self.settings.languages)
+            builder.add_rdf(
+                file.path,
+                name=file.name,
+                format=settings.format,
+                languages=settings.languages,
+                base=settings.base,
+            )

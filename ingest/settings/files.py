@@ -84,6 +84,13 @@ class RdfSource(Settings):
         description="Languages of texts in order of preference; one is kept of each text. The empty string is a text "
         "without a language.",
     )
+    base: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$",
+        description="IRI that relative IRIs in Turtle, TriG and RDF/XML are resolved against where the file states no "
+        "base; default: `file:///` and the path of the file as it stands here, so that no folder of the machine gets "
+        "into ids.",
+    )
 
 
 class InteractionColumns(Settings):

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from ingest.report import first_examples
 from ingest.sources.rdf.statements import RdfMapping
+from ingest.sources.tables.values import keeps_digits
 from kg.arrays import IntArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -19,12 +20,13 @@ XSD = "http://www.w3.org/2001/XMLSchema#"
 INTEGERS = {
     XSD + name
     for name in (
-        *("integer", "int", "long", "short", "byte", "gYear"),
+        *("integer", "int", "long", "short", "byte"),
         *("nonNegativeInteger", "positiveInteger", "nonPositiveInteger", "negativeInteger"),
         *("unsignedLong", "unsignedInt", "unsignedShort", "unsignedByte"),
     )
 }
-FLOATS = {XSD + name for name in ("decimal", "double", "float")}
+DECIMAL, YEAR = XSD + "decimal", XSD + "gYear"
+FLOATS = {DECIMAL, XSD + "double", XSD + "float"}
 BOOLEAN = XSD + "boolean"
 
 
@@ -47,7 +49,14 @@ def literal_column(mapping: RdfMapping, picked: IntArray, row: IntArray, size: i
     if any(facts.kinds[n][0] for n in np.unique(kinds).tolist()):
         kept = _best_language(mapping, rows, kinds, size)
         rows, kinds, values = rows[kept], kinds[kept], values.filter(pa.array(kept))
-    typed, bad = _typed(values, kinds, facts.kinds)
+    typed, bad, empty = _typed(values, kinds, facts.kinds)
+    if empty.any():
+        mapping.report.add(
+            "literals without a number",
+            int(empty.sum()),
+            "NaN and infinity fit their datatype but are no number to work with; left out",
+            [name],
+        )
     if bad.any():
         where = np.flatnonzero(bad)
         examples = first_examples(
@@ -56,7 +65,8 @@ def literal_column(mapping: RdfMapping, picked: IntArray, row: IntArray, size: i
         mapping.report.set_aside(
             mapping.account, "unparsable literals", len(where), "do not fit their datatype; set aside", examples
         )
-        rows, typed = rows[~bad], typed.filter(pa.array(~bad))
+    if bad.any() or empty.any():
+        rows, typed = rows[~bad & ~empty], typed.filter(pa.array(~bad & ~empty))
     if not len(rows):
         return None
     if np.bincount(rows, minlength=size).max() > 1:
@@ -90,23 +100,51 @@ def _language_rank(tag: str, languages: list[str]) -> tuple[int, int]:
     return len(languages), 0
 
 
-def _typed(values: Any, kinds: Any, all_kinds: list[tuple[str, str]]) -> tuple[Any, BoolArray]:
-    """Literals as the Arrow type that fits all their datatypes, and which of them do not fit their own."""
+def _typed(values: Any, kinds: Any, all_kinds: list[tuple[str, str]]) -> tuple[Any, BoolArray, BoolArray]:
+    """Literals as the Arrow type that fits all their datatypes and loses no digit, else as text.
+
+    Returns:
+        The values, which of them do not fit their datatype, and which are NaN or infinite; null where one does not.
+    """
     datatypes = {all_kinds[n][1] for n in np.unique(kinds).tolist()}
-    good = np.zeros(len(values), dtype=bool)
+    none = np.zeros(len(values), dtype=bool)
     if datatypes == {BOOLEAN}:
         result = pc.is_in(values, value_set=pa.array(["true", "1"]))
-        return result, ~pc.is_in(values, value_set=pa.array(["true", "1", "false", "0"])).to_numpy(zero_copy_only=False)
-    if datatypes <= INTEGERS:
-        stripped = pc.replace_substring_regex(values, r"^\s*\+?(-?\d+)\s*$", r"\1")
-        good = pc.match_substring_regex(stripped, r"^-?\d{1,18}$").to_numpy(zero_copy_only=False)
-        return pc.if_else(pa.array(good), stripped, None).cast(pa.int64()), ~good
-    if datatypes <= INTEGERS | FLOATS:
-        number = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
-        good = pc.match_substring_regex(values, number).to_numpy(zero_copy_only=False)
-        plain = pc.replace_substring_regex(values, r"^\s*\+?([^\s]+)\s*$", r"\1")
-        return pc.if_else(pa.array(good), plain, None).cast(pa.float64()), ~good
-    return values, good
+        bad = ~_mask(pc.is_in(values, value_set=pa.array(["true", "1", "false", "0"])))
+        return result, bad, none
+    if not datatypes <= INTEGERS | FLOATS | {YEAR}:
+        return values, none, none
+    # The number that a literal writes: without blanks, plus signs, leading zeros, and the zone of a year.
+    datatype = np.array([all_kinds[n][1] for n in range(len(all_kinds))], dtype=object)[kinds]
+    trimmed = pc.utf8_trim_whitespace(values)
+    plain = pc.replace_substring_regex(trimmed, r"^\+?(-?)0*(\d.*)$", r"\1\2")
+    years = datatype == YEAR
+    if years.any():
+        without_zone = pc.replace_substring_regex(plain, r"^(-?\d+)(Z|[+-]\d\d:\d\d)$", r"\1")
+        plain = pc.if_else(pa.array(years), without_zone, plain)
+    floats = np.isin(datatype, list(FLOATS))
+    whole = _mask(pc.match_substring_regex(plain, r"^-?\d+$"))
+    number = _mask(pc.match_substring_regex(plain, r"^-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"))
+    good = np.where(floats, number, whole)
+    empty = (
+        floats & (datatype != DECIMAL) & _mask(pc.is_in(trimmed, value_set=pa.array(["NaN", "INF", "+INF", "-INF"])))
+    )
+    plain = pc.if_else(pa.array(good), plain, None)
+    bad = ~good & ~empty
+    if not floats.any():
+        try:
+            return plain.cast(pa.int64()), bad, empty
+        except pa.ArrowInvalid:  # beyond 64 bits
+            return plain, bad, empty
+    exact = plain.filter(pa.array(np.isin(datatype, list(INTEGERS | {DECIMAL}))))
+    if keeps_digits(exact):
+        return plain.cast(pa.float64()), bad, empty
+    return plain, bad, empty
+
+
+def _mask(values: Any) -> BoolArray:
+    result: BoolArray = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+    return result
 
 
 def lists_by_row(rows: IntArray, values: Any, size: int) -> Any:

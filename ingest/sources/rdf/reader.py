@@ -13,32 +13,24 @@ import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 
-from ingest.report import QualityReport, SourceAccount
+from ingest.report import MAX_EXAMPLES, QualityReport, SourceAccount
+from ingest.sources.rdf.file_names import default_base, format_of
 from ingest.sources.rdf.ntriples import cut_lines
-from ingest.sources.rdf.streams import CountedStream, UnmarkedStream, WellFormedStream, blocks_of_lines
+from ingest.sources.rdf.plain_xml import NO_LANGUAGE, PlainXmlStream
+from ingest.sources.rdf.streams import CountedStream, UnmarkedStream, blocks_of_lines
 from ingest.sources.rdf.triples import Int32Array, Triples
+from ingest.sources.tables.text import is_gzip
 from kg.arrays import IntArray
 from kg.errors import InvalidDataError
 from kg.progress import SILENT, Progress
 
-FORMATS = {
-    ".nt": "ntriples",
-    ".ntriples": "ntriples",
-    ".ttl": "turtle",
-    ".turtle": "turtle",
-    ".rdf": "rdfxml",
-    ".xml": "rdfxml",
-    ".owl": "rdfxml",
-    ".nq": "nquads",
-    ".nquads": "nquads",
-    ".trig": "trig",
-}
 FLUSH_ROWS = 1 << 17
 _ANONYMOUS = re.compile(r"[a-f][0-9a-f]{27,31}")
 
@@ -88,13 +80,16 @@ class RdfReader:
         self._literal_graphs: list[Int32Array] = []
         self._values: list[Any] = []
 
-    def read_file(self, path: Path, *, name: str | None = None, format: str | None = None) -> SourceAccount:
+    def read_file(
+        self, path: Path, *, name: str | None = None, format: str | None = None, base: str | None = None
+    ) -> SourceAccount:
         """Read one file.
 
         Args:
             path: plain or .gz.
             name: what messages and blank nodes call the file; default: its file name.
-            format: one of the values of `FORMATS`; default: told from the file name.
+            format: one of the values of `ingest.sources.rdf.file_names.FORMATS`; default: told by its name.
+            base: that relative IRIs of the file are resolved against where it states none; default: `default_base`.
 
         Returns:
             The file's account in the report.
@@ -106,17 +101,19 @@ class RdfReader:
         name = name or path.name
         kind = format or format_of(path)
         source = self.report.source(name, "rdf")
+        before = len(self._terms)
         blanks = _BlankNodes(name)
+        own_base = default_base(name) if base is None else None
         try:
             size = path.stat().st_size
             with path.open("rb") as raw, self.progress.task(f"reading {name}", total=size) as task:
                 stream: Any = CountedStream(raw, task)
-                plain: Any = gzip.GzipFile(fileobj=stream) if path.suffix == ".gz" else stream
+                plain: Any = gzip.GzipFile(fileobj=stream) if is_gzip(path) else stream
                 plain = UnmarkedStream(plain)
                 if kind in ("ntriples", "nquads"):
                     self._read_lines(plain, kind, source, blanks)
                 else:
-                    self._read_whole(plain, kind, source, blanks)
+                    self._read_whole(plain, kind, source, blanks, base or own_base or "")
         except FileNotFoundError as error:
             raise InvalidDataError(f"{path} does not exist: check the path in sources.rdf") from error
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -125,7 +122,21 @@ class RdfReader:
             raise InvalidDataError(f"{path} cannot be read: {error.strerror or error}") from error
         if not source.read:
             raise InvalidDataError(f"{name} is empty: it holds no triple")
+        if own_base is not None:
+            self._report_relative(name, own_base, before)
         return source
+
+    def _report_relative(self, name: str, base: str, before: int) -> None:
+        """Count the terms, from `before` on, that were made of relative IRIs by the base of no one's choice."""
+        folder = base[: base.rindex("/") + 1]
+        relative = [term for term in islice(self._terms, before, None) if term.startswith(folder)]
+        self.report.add(
+            "relative IRIs",
+            len(relative),
+            "IRIs without a base are resolved against the name of the file: give `base` in sources.rdf, or @base in "
+            "the file, if they are to match ids or other files",
+            [f"{name}: {term}" for term in relative[:MAX_EXAMPLES]],
+        )
 
     def read_graph(self, graph: Any, *, name: str = "rdflib graph") -> SourceAccount:
         """Take the facts of an rdflib `Graph` or `Dataset`; its blank nodes are scoped by `name`."""
@@ -247,17 +258,18 @@ class RdfReader:
             source.read += 1
             self.report.set_aside(source, "bad lines", 1, "lines that are no statement, set aside", [place])
 
-    def _read_whole(self, stream: Any, kind: str, source: SourceAccount, blanks: _BlankNodes) -> None:
+    def _read_whole(self, stream: Any, kind: str, source: SourceAccount, blanks: _BlankNodes, base: str) -> None:
         batch = _Batch()
         # A broken file must leave no trace, so its batches are kept only once all of it is read.
         marks = [len(kept) for kept in self._lists()]
         read = source.read
-        checked = WellFormedStream(stream) if kind == "rdfxml" else None
+        xml = PlainXmlStream(stream) if kind == "rdfxml" else None
         try:
-            self._parse(checked or stream, kind, batch, blanks, source=source)
-            if checked is not None:
-                checked.close()
-        except SyntaxError as error:
+            self._parse(xml or stream, kind, batch, blanks, source=source, base=base)
+            if xml is not None:
+                xml.close()
+        except SyntaxError as parser_error:
+            error = (xml.error if xml is not None else None) or parser_error
             for kept, mark in zip(self._lists(), marks, strict=True):
                 del kept[mark:]
             done = source.read - read + batch.size
@@ -269,7 +281,13 @@ class RdfReader:
         return [self._edges, self._graphs, self._literals, self._literal_graphs, self._values]
 
     def _parse(
-        self, data: Any, kind: str, batch: _Batch, blanks: _BlankNodes, source: SourceAccount | None = None
+        self,
+        data: Any,
+        kind: str,
+        batch: _Batch,
+        blanks: _BlankNodes,
+        source: SourceAccount | None = None,
+        base: str | None = None,
     ) -> None:
         """Append the facts of `data` to `batch`; with a `source`, move full batches over on the way."""
         from pyoxigraph import BlankNode, DefaultGraph, Literal, Triple, parse
@@ -279,7 +297,7 @@ class RdfReader:
         literal_graphs, values = batch.literal_graphs, batch.values
         named_graphs = kind in ("nquads", "trig")
         count = 0
-        for s, p, o, g in parse(data, format=_parser_format(kind)):
+        for s, p, o, g in parse(data, format=_parser_format(kind), base_iri=base):
             subject = terms[blanks[s.value] if type(s) is BlankNode else s.value]
             if not named_graphs or type(g) is DefaultGraph:
                 graph = -1
@@ -287,11 +305,11 @@ class RdfReader:
                 graph = terms[blanks[g.value] if type(g) is BlankNode else g.value]
             if type(o) is Literal:
                 language = o.language
-                literals += (
-                    subject,
-                    terms[p.value],
-                    kinds["", _plain_datatype(o.datatype.value)] if language is None else kinds[language.lower(), ""],
-                )
+                if language is None:
+                    literal_kind = kinds["", _plain_datatype(o.datatype.value)]
+                else:
+                    literal_kind = kinds["" if language == NO_LANGUAGE else language.lower(), ""]
+                literals += (subject, terms[p.value], literal_kind)
                 literal_graphs.append(graph)
                 values.append(o.value)
             elif type(o) is Triple:
@@ -346,21 +364,6 @@ class _BlankNodes(dict[str, str]):
             name = f"_:{self._scope}/{label}"
         self[label] = name
         return name
-
-
-def format_of(path: Path) -> str:
-    """The RDF format that a file name says.
-
-    Raises:
-        InvalidDataError: the ending is unknown.
-    """
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    if suffixes and suffixes[-1] in FORMATS:
-        return FORMATS[suffixes[-1]]
-    raise InvalidDataError(
-        f"{path.name}: no RDF format is known by this name; rename it to one of {', '.join(FORMATS)} (or .gz of "
-        "these), or give `format`"
-    )
 
 
 def _parser_format(kind: str) -> Any:

@@ -199,5 +199,11 @@ def _are_numbers(decimals: Any) -> bool:
         return False
     if len(pc.unique(texts.cast(pa.float64()))) < len(texts):
         return False
-    long = texts.filter(pc.greater(pc.utf8_length(texts), 16))  # up to 15 digits every decimal is a float of its own
+    return keeps_digits(texts)
+
+
+def keeps_digits(numbers: Any) -> bool:
+    """Whether floats hold every digit of these numbers, which are text without blanks (nulls are fine)."""
+    # Up to 15 digits every decimal is a float of its own.
+    long = pc.unique(numbers.filter(pc.fill_null(pc.greater(pc.utf8_length(numbers), 16), False)))
     return all(Decimal(repr(float(text))) == Decimal(text) for text in long.to_pylist())

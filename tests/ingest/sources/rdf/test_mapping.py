@@ -81,6 +81,38 @@ def test_literals_that_do_not_fit_their_datatype_are_set_aside(tmp_path: Path) -
         build(text, tmp=tmp_path, strict=True)
 
 
+def test_numbers_keep_every_digit(tmp_path: Path) -> None:
+    graph, report = build(
+        """e:m a s:Movie ; s:post 1234567890123456701 ; s:key "18446744073709551615"^^xsd:unsignedLong ; s:scale 1.5 ;
+               s:born "1999Z"^^xsd:gYear ; s:exact 0.1234567890123456789 ; s:score "INF"^^xsd:double ;
+               s:padded " +007 "^^xsd:integer ; s:ratio "NaN"^^xsd:float .
+           e:n a s:Movie ; s:post 1234567890123456702 ; s:key 1 ; s:scale 2 ; s:born "-0044+02:00"^^xsd:gYear ;
+               s:exact 1.5 ; s:score 1.5e1 ; s:padded 8 .""",
+        tmp=tmp_path,
+        limit=0.0,
+    )
+    m, n = (rows(graph, "movie")[E + name] for name in "mn")
+    assert (m["post"], n["post"]) == (1234567890123456701, 1234567890123456702)
+    assert (m["key"], n["key"]) == ("18446744073709551615", "1")
+    assert (m["born"], n["born"]) == (1999, -44)
+    assert (m["exact"], n["exact"]) == ("0.1234567890123456789", "1.5")
+    assert (m["score"], n["score"]) == (None, 15.0)
+    assert (m["scale"], n["scale"], m["padded"], n["padded"]) == (1.5, 2.0, 7, 8)
+    assert "ratio" not in m
+    finding = report.findings["literals without a number"]
+    assert (finding.severity, finding.count) == ("info", 2)
+    assert "unparsable literals" not in report.findings
+
+
+@pytest.mark.parametrize(
+    "text", ['"1.5"^^xsd:integer', '"1999Z"^^xsd:integer', '"INF"^^xsd:decimal', '"1,5"^^xsd:double']
+)
+def test_what_is_no_number_of_its_datatype_is_set_aside(tmp_path: Path, text: str) -> None:
+    graph, report = build(f"e:m a s:Movie ; s:x {text} . e:n a s:Movie ; s:x 2 .", tmp=tmp_path)
+    assert rows(graph, "movie")[E + "n"]["x"] == 2
+    assert report.findings["unparsable literals"].count == 1
+
+
 @pytest.mark.parametrize(
     ("languages", "name", "plot"),
     [
