@@ -12,27 +12,45 @@ from ingest.report import SourceAccount
 from ingest.settings import Neo4jEvents, Neo4jInteractions
 from ingest.sources.neo4j.plan import ROLES
 from ingest.sources.neo4j.tables import PREFIX
-from ingest.sources.tables import Cleaner, Rows
+from ingest.sources.tables import Cleaner, Rows, to_floats, to_seconds
 from kg.errors import InvalidDataError
 
 
 def role_properties(table: Any, roles: Sequence[str], entry: Neo4jInteractions | Neo4jEvents | None) -> dict[str, str]:
-    """Which property plays which role: the one that is named, else the one of that name if it fits."""
+    """Which property plays which role: the one that is named, else the one of that name if most of its values fit."""
     properties = {}
     for role in roles:
         named = getattr(entry, role, None)
         column = PREFIX + (named or role)
-        if column not in table.column_names:
-            continue
-        kind = table.schema.field(column).type
-        fits = _is_number(kind) or (role == "timestamp" and (pa.types.is_timestamp(kind) or pa.types.is_date(kind)))
-        if named is not None or fits:
+        if column in table.column_names and (named is not None or _mostly_fits(table[column], role)):
             properties[role] = named or role
     return properties
 
 
+def _mostly_fits(column: Any, role: str) -> bool:
+    """Whether most values can be read as the role asks; a few of another type make a column of numbers one of text."""
+    reader = to_seconds if role == "timestamp" else to_floats
+    try:
+        _, missing, bad = reader(_single(column))
+    except InvalidDataError:
+        return False
+    filled = len(column) - column.null_count
+    return bool((missing | bad).sum() - column.null_count <= filled // 2)
+
+
+def _single(column: Any) -> Any:
+    """A column of lists as the value of each list of one; other lists as text, which fits no role."""
+    if not pa.types.is_list(column.type):
+        return column
+    values = [value[0] if value and len(value) == 1 else value for value in column.to_pylist()]
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
 def clean_roles(table: Any, account: SourceAccount, place: Callable[[int], str], context: ReadingContext) -> Any:
     """The rows that can be used, with numbers and times made of the properties."""
+    for role in ROLES:
+        if role in table.column_names:
+            table = table.set_column(table.column_names.index(role), role, _single(table[role]))
     before = account.read
     cleaner = Cleaner(Rows(table, account.name, place), table, context.report, account)
     account.read = before  # counted when they were looked at first
@@ -54,7 +72,3 @@ def clean_roles(table: Any, account: SourceAccount, place: Callable[[int], str],
             if unknown == table.num_rows:
                 table = table.drop_columns([column])
     return table
-
-
-def _is_number(kind: Any) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))

@@ -439,6 +439,25 @@ class TestReading:
         with pytest.raises(InvalidDataError, match=r"unparsable cells.*yesterday"):
             read(neo4j_store, {"interactions": [{"type": "WORD", "timestamp": "timestamp"}]})
 
+    def test_one_value_of_another_type_costs_its_relationship_and_no_other(self, neo4j_store: Neo4jStore) -> None:
+        write(
+            neo4j_store,
+            "CREATE (u:User {id: 'u'}) WITH u UNWIND range(0, 9) AS n CREATE (m:Movie {id: 'm' + n}), "
+            "(u)-[:RATED {rating: CASE n WHEN 3 THEN 'five' WHEN 4 THEN [4] WHEN 5 THEN '2' ELSE 4 END, "
+            "timestamp: CASE n WHEN 6 THEN 'now' ELSE 1500000000 + n END}]->(m)",
+        )
+        graph, report = read(neo4j_store, quality=QualitySettings(max_set_aside=0.5))
+        ratings = {item: (rating, time) for _, item, rating, time in edges(graph, RATED)}
+        assert len(ratings) == 8
+        assert (ratings["m0"], ratings["m4"], ratings["m5"]) == (
+            (4.0, 1_500_000_000), (4.0, 1_500_000_004), (2.0, 1_500_000_005),
+        )  # fmt: skip
+        assert finding(report, "unparsable cells")[0] == 2
+        assert "rating = 'five'" in finding(report, "unparsable cells")[1]
+        assert "properties of relationships left out" not in report.findings
+        graph, _ = read(neo4j_store, quality=QualitySettings(max_set_aside=0.5), graph={"positive": "rating >= 4"})
+        assert int(graph.interactions.positive.sum()) == 7
+
     def test_queries_of_ones_own_are_sources(self, neo4j_store: Neo4jStore) -> None:
         write(neo4j_store, MOVIES)
         wanted = {
