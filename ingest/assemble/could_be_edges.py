@@ -6,15 +6,17 @@ A table of movies with columns of genres and directors makes a graph without a s
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-SEPARATORS = ("|", ";", ", ", ",", " / ", "/")
+SEPARATORS = ("|", ";", ", ", ",", " / ")
+NAMES = re.compile(r"(^|_)(title|name|label|description|summary|plot|overview|text|url|link|same_as|iri|date)s?$")
 SAMPLE = 20_000
 LONGEST_VALUE = 60
 LEAST_NODES_A_VALUE = 2.0
@@ -51,7 +53,7 @@ def shared_values(node: str, table: Any, leave_out: set[str]) -> Iterator[Shared
         leave_out: columns that are none, such as the title.
     """
     for name in table.column_names:
-        if name in ("id", "text", "types", "iri") or name in leave_out:
+        if name in ("id", "types") or name in leave_out or NAMES.search(name.lower()):
             continue
         column = table[name][:SAMPLE].combine_chunks()
         found = in_column(column)
@@ -72,7 +74,7 @@ def in_column(column: Any) -> tuple[str | None, int, int, tuple[str, ...]] | Non
     if pa.types.is_boolean(kind) or not pa.types.is_string(kind):
         return None
     column = column.drop_null()
-    if not len(column) or _are_numbers(column):
+    if not len(column) or pc.any(pc.match_substring(column, "://")).as_py() or _are_numbers(column):
         return None
     for separator in SEPARATORS:
         holds = pc.match_substring(column, separator)
@@ -105,21 +107,35 @@ def _shared(
     return separator, different, cells, tuple(counts.field("values").take(order).to_pylist())
 
 
-def edges_section(found: SharedValues, *, file: str, id: str, column: str) -> str:
-    """The lines of a configuration that make edges of an attribute."""
-    name = re.sub(r"\W+", "_", found.attribute).strip("_").lower()
-    lines = [
-        "[[sources.edges]]",
-        f'source = "{found.node}"',
-        f'relation = "{name}"',
-        f'target = "{name if name != found.node else name + "_value"}"',
-        f"files = [{_quoted(file)}]",
-        f"columns = {{ source = {_quoted(id)}, target = {_quoted(column)} }}",
-    ]
-    if found.separator is not None:
-        lines.append(f"split = {_quoted(found.separator)}")
-    return "\n".join(lines)
+def edges_section(
+    values: SharedValues, *, files: Sequence[str], id: str, column: str, form: Mapping[str, Any] | None = None
+) -> str:
+    """The lines of a configuration that make edges of an attribute.
+
+    Args:
+        values: of the attribute.
+        files: of its table.
+        id: column of the nodes.
+        column: of the attribute.
+        form: further keys of the table, such as its separator.
+    """
+    name = re.sub(r"[^a-z0-9]+", "_", values.attribute.lower()).strip("_")
+    name = name if name[:1].isalpha() else f"has_{name}"
+    target = name if name != values.node else f"{name}_value"
+    keys = {
+        "source": values.node,
+        "relation": name,
+        "target": target,
+        "files": list(files),
+        "columns": {"source": id, "target": column},
+        **({} if values.separator is None else {"split": values.separator}),
+        **(form or {}),
+    }
+    return "\n".join(["[[sources.edges]]", *(f"{key} = {_toml(value)}" for key, value in keys.items())])
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _toml(value: Any) -> str:
+    """A text, a list of texts or a table of texts as TOML, whose texts are written as those of JSON."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(entry)}" for key, entry in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)

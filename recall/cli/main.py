@@ -13,6 +13,7 @@ import typer
 
 from kg.errors import GraphRecallError
 from recall.cli import config
+from recall.cli.check import check
 from recall.cli.common import FAILED, exit_code_of, fail
 from recall.cli.doctor import doctor
 from recall.cli.evaluate import evaluate
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 for _command in (
-    *(refresh, runs, accept, rollback, forget, tune),
+    *(check, refresh, runs, accept, rollback, forget, tune),
     *(recommend, similar, explain, evaluate, export),
     *(load, write_back, cypher, doctor),
 ):

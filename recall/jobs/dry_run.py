@@ -72,7 +72,7 @@ def dry_run(config: RefreshConfig, *, progress: Progress = SILENT, full: bool = 
     runs = RunsFolder(config.runs_folder)
     current = runs.current()
     with TemporaryDirectory(prefix="graphrecall-") as folder:
-        inputs = Inputs.of(_without_new_key(config, Path(folder)), Path(folder), progress, fresh=full, base=current)
+        inputs = Inputs.of(without_new_key(config, Path(folder)), Path(folder), progress, fresh=full, base=current)
     intact, problem = intact_run(current)
     sources = tuple(compare_sources(base_report(intact), inputs))
     earlier = None if full else earlier_run(runs, inputs.fingerprint, current)
@@ -91,7 +91,7 @@ def _judged_again(rejected: RunLayout, settings: GateSettings, current: RunLayou
     return verdict is None or not same_verdict(verdict, settings, current)
 
 
-def _without_new_key(config: RefreshConfig, folder: Path) -> RefreshConfig:
+def without_new_key(config: RefreshConfig, folder: Path) -> RefreshConfig:
     """The same, but where pseudonyms need a key that is still to be made, it is made in another folder."""
     key = config.privacy.key_file or RunsFolder(config.runs_folder).privacy_root / KEY
     if not config.privacy.pseudonyms or Path(key).exists():

@@ -109,7 +109,7 @@ def test_the_lines_for_an_attribute_make_its_edges(tmp_path: Path) -> None:
     rows = "\n".join(",".join(cells) for cells in zip(*MOVIES.values(), strict=True))
     (tmp_path / "movies.csv").write_text(f"id,title,genres,director,year,plot\n{rows}\n", encoding="utf-8")
     genres, _ = shared_values("item", pa.table(MOVIES), {"title"})
-    lines = tomllib.loads(edges_section(genres, file="movies.csv", id="id", column="genres"))
+    lines = tomllib.loads(edges_section(genres, files=["movies.csv"], id="id", column="genres"))
     sources = {"interactions": [{"files": ["r.csv"]}], **lines["sources"]}
     graph, _ = build_graph(DataSettings(sources=sources), base=tmp_path)
     assert graph.edges[RelationKey("item", "genres", "genres")].num_rows == 6
