@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from recall.cli.common import FAILED, AsJson, screen
-from recall.cli.console import print_json, progress_bars
+from recall.cli.common import FAILED, AsJson
+from recall.cli.console import print_json, shown_progress
+from recall.cli.screen import screen
 
 
 def check(
@@ -24,7 +25,7 @@ def check(
     from recall.jobs.check import check as check_sources
 
     settings = load_config(config)
-    with progress_bars(quiet=as_json) as progress:
+    with shown_progress(quiet=as_json) as progress:
         result = check_sources(settings, progress=progress)
     if as_json:
         print_json(result.to_json())

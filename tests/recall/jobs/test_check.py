@@ -138,7 +138,7 @@ def test_the_command_prints_text_and_json(tmp_path: Path, capsys: pytest.Capture
         "encoded as '{title}'",
         "64 (user)-[rated]->(movie), what users did",
         "movie.genres: 2 values such as War, Drama",
-        'split = "|"',
+        '\n    split = "|"\n',
         f"good: graphrecall refresh {path}",
     ):
         assert words in text
