@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,22 @@ class PathArrays:
     def take(self, rows: npt.NDArray[np.generic]) -> PathArrays:
         """Some of the paths, by mask or position."""
         return PathArrays(self.relations, self.nodes[rows], self.relation[rows], self.forward[rows])
+
+    def after(self, node: int, relation: int) -> PathArrays:
+        """The same paths with a hop from another node along a relation before them."""
+        first = np.full((len(self), 1), node, dtype=np.int64)
+        return PathArrays(
+            self.relations,
+            np.hstack([first, self.nodes]),
+            np.hstack([np.full_like(first, relation), self.relation]),
+            np.hstack([np.ones((len(self), 1), dtype=bool), self.forward]),
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[PathArrays]) -> PathArrays:
+        """Paths of one length as one; there is at least one part."""
+        arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("nodes", "relation", "forward"))
+        return cls(parts[0].relations, *arrays)
 
     def paths(self) -> list[Path]:
         """The paths as objects."""

@@ -13,7 +13,9 @@ from recall.cli.console import print_json, shown_progress
 from recall.cli.screen import screen
 
 if TYPE_CHECKING:
+    from kg import RelationKey
     from recall.serve.recommender import Recommender
+    from recall.serve.requests import Attributes
 
 Count = Annotated[int, typer.Option("-k", min=1, max=10_000, help="Candidates per user or item.")]
 
@@ -109,19 +111,46 @@ def similar(
 
 def explain(
     run: RunPath,
-    user: Annotated[str, typer.Option("--user", metavar="ID")],
     item: Annotated[str, typer.Option("--item", metavar="ID")],
+    user: Annotated[str | None, typer.Option("--user", metavar="ID", help="A user of the graph.")] = None,
+    liked: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--liked", metavar="ID", help="In place of --user: an item that somebody new likes; may be repeated."
+        ),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="In place of --user: what somebody new looks for, or is like.")
+    ] = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attribute",
+            metavar="RELATION=ID",
+            help="In place of --user: what somebody new looks for, such as director=p7; may be repeated.",
+        ),
+    ] = None,
     draw: Annotated[Path | None, typer.Option(dir_okay=False, help="Draw it: a file .svg or .png.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Why an item is a candidate for a user: exact shares of the score, and the paths that connect the two."""
+    """Why an item is a candidate for a user, or for somebody new: exact shares of the score, and paths."""
+    new = bool(liked or text or attribute)
+    if (user is not None) == new:
+        raise typer.BadParameter(
+            "give --user ID, or what somebody new likes: --liked, --text, --attribute", param_hint="--user"
+        )
     if draw is not None and draw.suffix.lower() not in (".svg", ".png"):
         raise typer.BadParameter(f"{draw} must end in .svg or .png", param_hint="--draw")
     from recall.cli.render.explanation import print_explanation
 
     recommender = _load(run)
-    (user_id,) = _ids_in_run(recommender, run, [user])
-    (explanation,) = recommender.explain([(user_id, item)])
+    if user is not None:
+        (user_id,) = _ids_in_run(recommender, run, [user])
+        (explanation,) = recommender.explain([(user_id, item)])
+    else:
+        (explanation,) = recommender.explain_for(
+            [item], history=liked, text=text, attributes=_attributes(attribute or [])
+        )
     if draw is not None:
         from recall.explain import draw_explanation
 
@@ -158,6 +187,17 @@ def _check_out(out: Path) -> None:
         check_table_file(out)
     except ConfigError as error:
         raise typer.BadParameter(str(error), param_hint="--out") from error
+
+
+def _attributes(texts: list[str]) -> Attributes | None:
+    """Relation -> ids, from `RELATION=ID`; None without any."""
+    result: dict[str | RelationKey, list[str]] = {}
+    for text in texts:
+        relation, sign, name = text.partition("=")
+        if not (relation and sign and name):
+            raise typer.BadParameter(f"{text!r}: write RELATION=ID, such as director=p7", param_hint="--attribute")
+        result.setdefault(relation, []).append(name)
+    return result or None
 
 
 def _candidate_ids(file: Path) -> list[str]:

@@ -15,7 +15,7 @@ from kg.topology.adjacency import Adjacency
 from kg.topology.paths import Path, PathArrays
 from kg.topology.shared_users import shared_users
 from recall.contracts import Share, Shares
-from recall.explain.explanation import Connection, Hop
+from recall.explain.entries import Connection, Hop
 from recall.explain.pair import Pair
 from recall.explain.wording import clean, other_users, sentence
 
@@ -94,7 +94,8 @@ def path_connections(
                 text=sentence(pair, path),
                 nodes=tuple(pair.node_of(node) for node in path.nodes),
                 steps=_hops(pair, path.shape),
-                cypher=path_query(pair.graph, path),
+                # Somebody new is in no store, so the query begins at the liked item.
+                cypher=path_query(pair.graph, path if pair.in_graph else Path(path.steps[1:])),
             )
         )
     return connections
@@ -143,7 +144,9 @@ def shared_user_connections(pair: Pair, shares: OuterHopShares | None, limit: in
 
 
 def query_of(pair: Pair, arrays: Sequence[PathArrays]) -> CypherQuery | None:
-    """One query of the two ids that finds all paths, or None without paths."""
+    """One query of the two ids that finds all paths, or None without paths, or for somebody who is in no store."""
+    if not pair.in_graph:
+        return None
     shapes = []
     for paths in arrays:
         for row in np.unique(np.concatenate([paths.relation, paths.forward], axis=1), axis=0).tolist():

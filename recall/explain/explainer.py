@@ -1,29 +1,39 @@
-"""Explain why an item is a candidate for a user: exact shares of the score, and the paths that connect the two.
+"""Explain why an item is a candidate for a person: exact shares of the score, and the paths that connect the two.
 
-Two kinds of reasons, kept apart. "Because of" names the first hops of the user and of the item, each with its exact
-share of the score. "Connected by" names paths of the graph; a path is evidence that two outer hops belong together, not
-the cause of a score. `linked_fraction` says how much of the score sits on pairs of outer hops that the graph joins at
-all: it is often small.
+Where a score is a sum over paths, the paths are the reasons, and lead: each with its exact share. Where it is not,
+there are two kinds of reasons, kept apart. "Because of" names the first hops of the user and of the item, each with its
+exact share of the score. "Connected by" names paths of the graph; a path is evidence that two outer hops belong
+together, not the cause of a score. `linked_fraction` says how much of the score sits on pairs of outer hops that the
+graph joins at all: it is often small.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
+
+from kg.arrays import IntArray
 from kg.errors import ConfigError
 from kg.graph import KnowledgeGraph
 from kg.topology.adjacency import Adjacency
+from kg.topology.paths import PathArrays
 from kg.topology.search import PathFinder
-from recall.contracts import NoShares, Query, Shares
+from recall.contracts import NoShares, PathShares, Query, Shares
 from recall.explain.connections import OuterHopShares, path_connections, query_of, shared_user_connections
-from recall.explain.explanation import Explanation, Node, Reason
+from recall.explain.entries import Node, Reason
+from recall.explain.explanation import Explanation
 from recall.explain.linked import linked_share
-from recall.explain.pair import Pair
+from recall.explain.pair import NOBODY, Pair
+from recall.explain.path_reasons import reasons_by_paths
 from recall.explain.reasons import channel_parts, sides
 from recall.explain.wording import clean
 from recall.pipeline import Pipeline
+
+_MOST_STARTS = 200  # liked items of somebody new that paths are searched from
 
 
 class Explainer:
@@ -65,8 +75,9 @@ class Explainer:
 
         Args:
             pairs: external ids.
-            max_hops: longest path, 1 to 4.
-            paths: how many paths to give, and how many lines about other users.
+            max_hops: longest path of "connected by", 1 to 4.
+            paths: how many sentences about paths that carry the score, how many other paths, and how many lines about
+                other users.
             show_users: name other users by id; otherwise they are only counted.
 
         Returns:
@@ -76,17 +87,43 @@ class Explainer:
             UnknownIdError: an id is not in the graph.
             ConfigError: `max_hops` is out of range, or `paths` is negative.
         """
-        if paths < 0:
-            raise ConfigError(f"paths = {paths} must not be negative")
         ids = list(pairs)
         users = self.graph.users.index([user for user, _ in ids])
         items = self.graph.items.index([item for _, item in ids])
-        positions = list(zip(users.tolist(), items.tolist(), strict=True))
+        return self.explain_requests(
+            Query.of_positions(users), items, max_hops=max_hops, paths=paths, show_users=show_users
+        )
+
+    def explain_requests(
+        self, queries: Query, items: IntArray, *, max_hops: int = 3, paths: int = 5, show_users: bool = False
+    ) -> list[Explanation]:
+        """Explain an item for each request, also those of people who are not in the graph.
+
+        Args:
+            queries: requests, (n,).
+            items: an item for each of them by position, int64 (n,).
+            max_hops: see `explain`.
+            paths: see `explain`.
+            show_users: see `explain`.
+
+        Raises:
+            UnknownIdError: a position lies outside.
+            ConfigError: see `explain`, or a channel cannot read what a request carries.
+        """
+        if paths < 0:
+            raise ConfigError(f"paths = {paths} must not be negative")
         finder = self._finder(max_hops)
-        attributions = self.pipeline.attribute(Query.of_positions(users), items)
+        attributions = self.pipeline.attribute(queries, items)
         return [
-            self._explanation(self._pair(user, item, shares.score, show_users), source, shares, finder, paths)
-            for (user, item), (source, shares) in zip(positions, attributions, strict=True)
+            self._explanation(
+                self._pair(int(queries.user[row]), int(items[row]), shares.score, show_users),
+                queries.take(np.array([row])),
+                source,
+                shares,
+                finder,
+                paths,
+            )
+            for row, (source, shares) in enumerate(attributions)
         ]
 
     def _pair(self, user: int, item: int, score: float, show_users: bool) -> Pair:
@@ -94,7 +131,7 @@ class Explainer:
         return Pair(
             graph=self.graph,
             adjacency=self.adjacency,
-            user=numbering.span(schema.user_type).start + user,
+            user=numbering.span(schema.user_type).start + user if user >= 0 else NOBODY,
             item=numbering.span(schema.item_type).start + item,
             score=score,
             node_of=self._node_of,
@@ -102,7 +139,7 @@ class Explainer:
         )
 
     def _explanation(
-        self, pair: Pair, source: str, shares: Shares | NoShares, finder: PathFinder, limit: int
+        self, pair: Pair, query: Query, source: str, shares: Shares | NoShares, finder: PathFinder, limit: int
     ) -> Explanation:
         history: tuple[Reason, ...] = ()
         neighbours: tuple[Reason, ...] = ()
@@ -114,12 +151,15 @@ class Explainer:
             outer = OuterHopShares(shares, self.adjacency)
         else:
             reason = shares.reason
-        arrays = [paths for paths in finder.arrays(pair.user, pair.item) if len(paths)]
+        if pair.in_graph:
+            arrays = [paths for paths in finder.arrays(pair.user, pair.item) if len(paths)]
+        else:
+            arrays = self._from_history(pair, query, finder.max_hops)
         connections = path_connections(pair, arrays, outer, limit)
-        if finder.max_hops >= 3:
+        if finder.max_hops >= 3 and pair.in_graph:
             connections += shared_user_connections(pair, outer, limit)
         return Explanation(
-            user=self._node_of(pair.user),
+            user=self._node_of(pair.user) if pair.in_graph else replace(self._node_of(NOBODY), id=query.key[0]),
             item=self._node_of(pair.item),
             source=source,
             score=shares.score,
@@ -132,10 +172,29 @@ class Explainer:
             paths=tuple(connections),
             paths_found=sum(map(len, arrays)),
             query=query_of(pair, arrays),
-            parts=channel_parts(pair, shares),
+            parts=channel_parts(pair, shares, limit),
+            by_paths=reasons_by_paths(pair, shares, limit) if isinstance(shares, PathShares) else None,
+            in_graph=pair.in_graph,
         )
 
+    def _from_history(self, pair: Pair, query: Query, max_hops: int) -> list[PathArrays]:
+        """The paths from somebody who is not in the graph: from the liked items on, `_MOST_STARTS` of them."""
+        interaction = self.graph.schema.interaction
+        if max_hops < 2 or interaction not in self.adjacency.relations:
+            return []
+        finder = self._finder(max_hops - 1)
+        first = self.adjacency.numbering.span(self.graph.schema.item_type).start
+        starts = [first + item for item in query.history[0][:_MOST_STARTS].tolist() if first + item != pair.item]
+        relation = self.adjacency.relations.index(interaction)
+        by_length: list[list[PathArrays]] = [[] for _ in range(finder.max_hops)]
+        for start in starts:
+            for place, paths in enumerate(finder.arrays(start, pair.item)):
+                by_length[place].append(paths.after(NOBODY, relation))
+        return [PathArrays.concat(paths) for paths in by_length if any(map(len, paths))]
+
     def _make_node(self, node: int) -> Node:
+        if node == NOBODY:
+            return Node(self.graph.schema.user_type, "", "somebody new")
         place = bisect_right(self._starts, node) - 1
         node_type, position = self.adjacency.numbering.names[place], node - self._starts[place]
         external = self.graph.vocabulary(node_type).ids[position].as_py()

@@ -2,144 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from kg.cypher.query import CypherQuery
-from kg.schema import RelationKey
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A node of the graph with its title.
-
-    Attributes:
-        type: node type.
-        id: external id.
-        title: its title, on one line and at most 80 characters; the id where there is none.
-    """
-
-    type: str
-    id: str
-    title: str
-
-
-class Hop(NamedTuple):
-    """One edge of a path.
-
-    Attributes:
-        relation: key of its relation.
-        forward: whether the path follows the edge, or goes against it.
-        phrase: English, from the edge's source to its target.
-    """
-
-    relation: RelationKey
-    forward: bool
-    phrase: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
-    """A share of the score on one first hop, or on a group of other users.
-
-    Attributes:
-        share: part of the score, in its unit; those of one side add up to the score.
-        fraction: share / score, or None for a score that is not positive.
-        text: English, "you liked Alien".
-        relation: relation of the hop; None for the own embedding.
-        node: what the hop leads to; None for the own embedding and for a group.
-        users: how many other users a group stands for, else 0.
-    """
-
-    share: float
-    fraction: float | None
-    text: str
-    relation: RelationKey | None = None
-    node: Node | None = None
-    users: int = 0
-
-    @property
-    def line(self) -> str:
-        """`because you liked Alien (12.0% of the score)`."""
-        return f"because {self.text} ({_amount(self.share, self.fraction)})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelPart:
-    """What one of several fused channels adds to the score.
-
-    Attributes:
-        channel: its name.
-        weight: its weight in the fusion.
-        share: its part of the score, in the score's unit; the parts add up to the score.
-        fraction: share / score, or None for a score that is not positive.
-        reason: why the channel does not split its part, or None when it does.
-        history, neighbours: the part split over the first hops of either side, as in `Explanation`; each adds up to it.
-    """
-
-    channel: str
-    weight: float
-    share: float
-    fraction: float | None
-    reason: str | None
-    history: tuple[Reason, ...]
-    neighbours: tuple[Reason, ...]
-
-    @property
-    def text(self) -> str:
-        """`spectral, most of all because you liked Alien`."""
-        if self.reason is not None:
-            return f"{self.channel}: {self.reason}"
-        if not any(reason.share for reason in self.history):
-            return self.channel
-        best = max(self.history, key=lambda reason: abs(reason.share))
-        return f"{self.channel}, most of all because {best.text}"
-
-    @property
-    def line(self) -> str:
-        """The text, and how much of the score it is."""
-        return f"{self.text} ({_amount(self.share, self.fraction)})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
-    """A path of the graph from the user to the item, or all paths through other users by one history item.
-
-    Attributes:
-        share: what the pair of its outer hops carries of the score; all paths with the same outer hops carry it
-            together, once. None when the score is not split, or for a direct edge.
-        fraction: share / score, or None.
-        repeats: position of an earlier connection that has the same outer hops, or None.
-        text: English, "you liked Alien; Alien is directed by Ridley Scott, like Prometheus".
-        nodes: along the path. Other users are left out unless asked for: (user, history item, item).
-        steps: the edges of the whole path; through other users there are three.
-        users: how many other users it stands for, 0 for a single path.
-        user_ids: who they are, only when asked for.
-        cypher: finds the path, or counts those users, in a store.
-    """
-
-    share: float | None
-    fraction: float | None
-    repeats: int | None
-    text: str
-    nodes: tuple[Node, ...]
-    steps: tuple[Hop, ...]
-    users: int = 0
-    user_ids: tuple[str, ...] = ()
-    cypher: CypherQuery
-
-    @property
-    def line(self) -> str:
-        """The text, and the share of its outer hops."""
-        if self.share is None:
-            return self.text
-        if self.repeats is not None:
-            return f"{self.text} (the same outer hops as line {self.repeats + 1})"
-        whose = "their" if self.users else "its"
-        return f"{self.text} ({whose} outer hops carry {_amount(self.share, self.fraction)})"
+from recall.explain.entries import ChannelPart, Connection, Hop, Node, PathReason, PathReasons, Reason
+from recall.explain.text import PART_TOP, negative_note, part_lines, path_lines, shown_of, side_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +35,9 @@ class Explanation:
         query: one query of the two ids that finds all those paths; None when there are none.
         parts: what each of several fused channels adds, largest first; empty for a single channel. A first hop that
             several of them count has the sum in `history` and `neighbours`.
+        by_paths: the score as a sum over paths, which then are the reasons; None where it is no such sum. In a fusion
+            it is with the parts.
+        in_graph: whether the user is one of the graph; otherwise `user` is somebody new, by the number in the request.
     """
 
     user: Node
@@ -182,6 +54,8 @@ class Explanation:
     paths_found: int
     query: CypherQuery | None
     parts: tuple[ChannelPart, ...] = ()
+    by_paths: PathReasons | None = None
+    in_graph: bool = True
 
     @property
     def user_id(self) -> str:
@@ -209,14 +83,53 @@ class Explanation:
         return max(self.paths_found - sum(not path.users for path in self.paths), 0)
 
     @property
+    def path_reasons(self) -> PathReasons | None:
+        """The paths that carry the score: all of it, or the largest part of a fusion that is a sum over paths."""
+        if self.by_paths is not None:
+            return self.by_paths
+        return next((part.by_paths for part in self.parts if part.by_paths is not None), None)
+
+    def shown(self, top: int) -> list[Reason | PathReason | ChannelPart]:
+        """All whose share the text says."""
+        shown: list[Reason | PathReason | ChannelPart] = list(self.parts)
+        for part in self.parts if self.path_reasons is not None else ():
+            shown += shown_of(part.by_paths, (part.history, part.neighbours), min(top, PART_TOP))
+        if self.by_paths is not None or self.path_reasons is None:
+            shown += shown_of(self.by_paths, (self.history, self.neighbours), top)
+        return shown
+
+    @property
+    def heading(self) -> str:
+        """`Alien (m1) for user u3`, or for somebody new."""
+        name = self.item.title if self.item.title == self.item.id else f"{self.item.title} ({self.item.id})"
+        return f"{name} for {f'user {self.user.title}' if self.in_graph else self.user.title}"
+
+    @property
     def text(self) -> str:
         """All of it in English, on several lines; long lists are cut and the rest is summed up."""
         return self.render()
 
     def render(self, *, top: int = 5) -> str:
-        """The text with at most `top` reasons on each side."""
-        name = self.item.title if self.item.title == self.item.id else f"{self.item.title} ({self.item.id})"
-        lines = [f"{name} for user {self.user.title}: score {self.score:.4g} from {self.source}"]
+        """The text with at most `top` reasons on each side, and as many about paths that carry the score."""
+        lines = [f"{self.heading}: score {self.score:.4g} from {self.source}"]
+        if self.by_paths is not None:
+            lines += [*path_lines(self.by_paths, top), *self._note(top)]
+        elif self.path_reasons is not None:
+            lines.append("From the channels, the largest part first; the parts add up to the score:")
+            for part in self.parts:
+                lines += part_lines(part, top)
+            lines += self._note(top)
+        else:
+            lines += self._render_sides(top)
+        return "\n".join(lines)
+
+    def _note(self, top: int) -> list[str]:
+        note = negative_note(self.shown(top))
+        return [note] if note else []
+
+    def _render_sides(self, top: int) -> list[str]:
+        """The reasons of a score that is no sum over paths, and the paths that connect the two."""
+        lines = []
         if self.parts:
             lines.append("From the channels (their parts add up to the score):")
             lines += [f"  - {part.line}" for part in self.parts]
@@ -224,9 +137,10 @@ class Explanation:
             lines.append(f"No shares: {self.reason}.")
         else:
             lines.append("Because of, from the user's side (the shares add up to the score):")
-            lines += _lines(self.history, top)
+            lines += side_lines(self.history, top)
             lines.append("Because of, from the item's side (the same score, split again):")
-            lines += _lines(self.neighbours, top)
+            lines += side_lines(self.neighbours, top)
+        lines += self._note(top)
         if self.paths:
             lines.append("Connected by (paths of the graph, not causes of the score):")
             lines += [f"  {number}. {path.line}" for number, path in enumerate(self.paths, start=1)]
@@ -238,7 +152,7 @@ class Explanation:
             lines.append(
                 f"Pairs of outer hops that the graph joins carry {self.linked_fraction:.1%} of the absolute shares."
             )
-        return "\n".join(lines)
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -260,6 +174,7 @@ class Explanation:
             "reason": self.reason,
             "parts": _plain(self.parts),
             "shares": shares,
+            "by_paths": _plain(self.by_paths),
             "paths": _plain(self.paths),
             "paths_found": self.paths_found,
             "query": _plain(self.query),
@@ -268,45 +183,6 @@ class Explanation:
 
     def __str__(self) -> str:
         return self.text
-
-
-def shortened(reasons: Sequence[Reason], top: int) -> tuple[Sequence[Reason], Reason | None, Sequence[Reason]]:
-    """Cut one side of an explanation to its largest reasons.
-
-    Args:
-        reasons: of one side, largest first and the own embedding last; may be empty.
-        top: how many first hops to keep.
-
-    Returns:
-        The first hops kept; the sum of the others, "and 3 more", or None; and the own embedding, if there is one.
-    """
-    hops, own = reasons[:-1], reasons[-1:]
-    if len(hops) <= top:
-        return hops, None, own
-    rest = hops[top:]
-    fractions = [reason.fraction for reason in rest if reason.fraction is not None]
-    total = Reason(
-        share=float(np.sum([reason.share for reason in rest])),
-        fraction=float(np.sum(fractions)) if fractions else None,
-        text=f"and {len(rest)} more",
-    )
-    return hops[:top], total, own
-
-
-def _lines(reasons: Sequence[Reason], top: int) -> list[str]:
-    hops, rest, own = shortened(reasons, top)
-    lines = [f"  - {reason.line}" for reason in hops]
-    if rest is not None:
-        lines.append(f"  - {rest.text} ({_amount(rest.share, rest.fraction)})")
-    return lines + [f"  - {reason.line}" for reason in own]
-
-
-def _amount(share: float, fraction: float | None) -> str:
-    if fraction is None:
-        return f"{share:+.3g}"
-    if 0 < abs(fraction) < 0.0005:
-        return "under 0.1% of the score" if fraction > 0 else "above -0.1% of the score"
-    return f"{fraction:.1%} of the score"
 
 
 def _plain(value: Any) -> Any:

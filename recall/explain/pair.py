@@ -1,4 +1,4 @@
-"""A user and an item on a graph: what every part of their explanation refers to."""
+"""A person and an item on a graph: what every part of their explanation refers to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from kg.graph import KnowledgeGraph
 from kg.schema import RelationKey
 from kg.topology.adjacency import Adjacency
-from recall.explain.explanation import Node
+from recall.explain.entries import Node
+
+NOBODY = -2
+"""Stands for a person who is no node of the graph."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,8 @@ class Pair:
     Attributes:
         graph: the graph.
         adjacency: of that graph; nodes are numbered as in it.
-        user, item: node numbers.
+        user: node number of the user, or `NOBODY`.
+        item: node number.
         score: what the channel gives the pair.
         node_of: title, type and id of a node number.
         show_users: whether other users are named; otherwise they are only counted.
@@ -36,6 +40,11 @@ class Pair:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "users", self.adjacency.numbering.span(self.graph.schema.user_type))
+
+    @property
+    def in_graph(self) -> bool:
+        """Whether the person is a user of the graph."""
+        return self.user != NOBODY
 
     def fraction(self, share: float | None) -> float | None:
         """The share as a fraction of the score; None for a score that is not positive."""

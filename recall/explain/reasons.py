@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from kg.schema import RelationKey
-from recall.contracts import FusedShares, NoShares, Share, Shares
-from recall.explain.explanation import ChannelPart, Reason
+from recall.contracts import FusedShares, NoShares, PathShares, Share, Shares
+from recall.explain.entries import ChannelPart, Reason
 from recall.explain.pair import Pair
+from recall.explain.path_reasons import reasons_by_paths
 from recall.explain.wording import clause, group_clause
 
 
@@ -21,7 +22,10 @@ def sides(pair: Pair, shares: Shares) -> tuple[tuple[Reason, ...], tuple[Reason,
     own embedding. Other users are summed by relation, unless the pair names them.
     """
     common = [_reason(pair, shares.prior, "of how many people like it, whoever asks")]
+    user_own = "of what the model learned about you alone" if pair.in_graph else "of what you asked for"
     item_own = "of what the model learned about it alone"
+    if isinstance(shares, PathShares):
+        user_own, item_own = "of what you asked for", "of texts that are like its own"
     if isinstance(shares, FusedShares):
         common += [
             _reason(pair, part.shares.score, f"of the channel {part.channel}: {part.shares.reason}")
@@ -29,15 +33,20 @@ def sides(pair: Pair, shares: Shares) -> tuple[tuple[Reason, ...], tuple[Reason,
             if isinstance(part.shares, NoShares)
         ]
         item_own = "of what its channels do not split over what it is joined to"
-    user_own = "of what the model learned about you alone"
     return (
         (*_first_hops(pair, shares.history, pair.user, common), _reason(pair, shares.own, user_own)),
         (*_first_hops(pair, shares.neighbours, pair.item, common), _reason(pair, shares.item_own, item_own)),
     )
 
 
-def channel_parts(pair: Pair, shares: Shares | NoShares) -> tuple[ChannelPart, ...]:
-    """What each channel of a fused score adds, largest first; nothing for the score of one channel."""
+def channel_parts(pair: Pair, shares: Shares | NoShares, limit: int) -> tuple[ChannelPart, ...]:
+    """What each channel of a fused score adds, largest first; nothing for the score of one channel.
+
+    Args:
+        pair: the pair.
+        shares: the split of its score.
+        limit: sentences about paths, for a channel whose score is a sum over paths.
+    """
     parts = []
     for channel, weight, part in shares.parts if isinstance(shares, FusedShares) else ():
         history, neighbours = sides(pair, part) if isinstance(part, Shares) else ((), ())
@@ -50,6 +59,7 @@ def channel_parts(pair: Pair, shares: Shares | NoShares) -> tuple[ChannelPart, .
                 reason=None if isinstance(part, Shares) else part.reason,
                 history=history,
                 neighbours=neighbours,
+                by_paths=reasons_by_paths(pair, part, limit) if isinstance(part, PathShares) else None,
             )
         )
     return tuple(sorted(parts, key=lambda part: -part.share))

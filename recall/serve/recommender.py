@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from recall.runs.report import Report
 from recall.serve.answers import Answers
 from recall.serve.loading import load_run
 from recall.serve.opened import OpenedRun, copy_run
+from recall.serve.requests import Attributes, strings
 from recall.serve.store import RunStore
 
 
@@ -180,6 +181,44 @@ class Recommender(Answers):
         """
         ids = self._requests.pairs(pairs)
         return self._explainer.explain(ids, max_hops=max_hops, paths=paths, show_users=show_users)
+
+    def explain_for(
+        self,
+        item_ids: Iterable[str],
+        *,
+        history: Sequence[str] | None = None,
+        text: str | None = None,
+        attributes: Attributes | None = None,
+        on_unknown: Literal["raise", "skip"] = "raise",
+        max_hops: int = 3,
+        paths: int = 5,
+        show_users: bool = False,
+    ) -> list[Explanation]:
+        """Why items are candidates for one person who is not in the graph; see `explain` and `recommend_for`.
+
+        Args:
+            item_ids: external ids of the items to explain, such as those that `recommend_for` gave.
+            history: as for `recommend_for`, of one person.
+            text: as for `recommend_for`.
+            attributes: as for `recommend_for`.
+            on_unknown: as for `recommend_for`.
+            max_hops: see `explain`.
+            paths: see `explain`.
+            show_users: see `explain`.
+
+        Returns:
+            One explanation for each item, in order.
+
+        Raises:
+            UnknownIdError: an item or an attribute is not in the graph; the message names it.
+            ConfigError: see `explain` and `recommend_for`, or there are several people.
+        """
+        person = self._requests.people(history, text, attributes, on_unknown)
+        if len(person) != 1:
+            raise ConfigError(f"explain_for was given {len(person)} people: explain the items of one at a time")
+        items = self.graph.items.index(strings(item_ids, "item_ids"))
+        queries = person.take(np.zeros(len(items), dtype=np.int64))
+        return self._explainer.explain_requests(queries, items, max_hops=max_hops, paths=paths, show_users=show_users)
 
     def cypher(
         self,

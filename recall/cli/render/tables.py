@@ -14,7 +14,6 @@ from rich.text import Text
 
 from recall.cli.screen import visible
 
-BAR_WIDTH = 20
 LEAST_PROSE = 16  # columns
 UNLIMITED = 100_000
 
@@ -80,28 +79,6 @@ def labelled(label: str, text: str) -> Table:
     line.add_column(overflow="fold")
     line.add_row(label, Text(text))
     return line
-
-
-def print_bars(lines: Sequence[tuple[str, float, float | None]], console: Console) -> None:
-    """Draw shares as bars.
-
-    Args:
-        lines: text, share of the score, and share / score, or None where that has no meaning.
-        console: where to.
-    """
-    largest = max(abs(share) for _, share, _ in lines) or 1.0
-    rows = Table(box=None, show_header=False, padding=(0, 1))
-    rows.add_column(justify="right", no_wrap=True)
-    rows.add_column(no_wrap=True, width=BAR_WIDTH)
-    rows.add_column(overflow="fold")
-    for text, share, fraction in lines:
-        amount = f"{share:+.3g}" if fraction is None else f"{fraction:.1%}"
-        # The sum of the rest is no single reason: its bar is shown, but dim.
-        color = ("cyan" if share >= 0 else "red") + (" dim" if text.startswith("and ") else "")
-        bar = Text("█" * max(round(BAR_WIDTH * abs(share) / largest), 1), style=color)
-        rows.add_row(amount, bar, Text(text))
-    console.print(rows)
-    console.print()
 
 
 def near(path: Path) -> Path:

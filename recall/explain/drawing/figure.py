@@ -19,8 +19,9 @@ def draw_explanation(explanation: Explanation, path: Path | str) -> None:
     """Draw one explanation as an image, about 1200 points wide.
 
     Left the user, then history items, what they share with the item, and right the item. The width of a solid line is
-    a share of the score: of the history item on the user's side, of the neighbour on the item's side. Dashed lines are
-    edges of the graph that carry no share of their own. Below are the shares of both sides as bars.
+    a share of the score: of the paths along it, where the score is a sum over paths; else of the history item on the
+    user's side, of the neighbour on the item's side. Dashed lines are edges of the graph that carry no share of their
+    own. Below are the shares of all paths, or of both sides, as bars.
 
     Args:
         explanation: what `Explainer.explain` returned.
@@ -48,10 +49,15 @@ def draw_explanation(explanation: Explanation, path: Path | str) -> None:
 
 
 def _heading(page: Page, explanation: Explanation) -> None:
-    title = f"Why {explanation.item.title} is a candidate for user {explanation.user.title}"
+    who = f"user {explanation.user.title}" if explanation.in_graph else explanation.user.title
+    title = f"Why {explanation.item.title} is a candidate for {who}"
     page.text(MARGIN, page.height - 0.38, wrap(title, WIDTH - 2 * MARGIN, 15, 1, "bold")[0], size=15, weight="bold")
     subtitle = f"score {explanation.score:.4g} from {explanation.source}"
     page.text(MARGIN, page.height - 0.68, subtitle, size=9, color=MUTED)
-    page.text(MARGIN, page.height - 1.05, "Connected by", size=11, weight="bold")
-    note = "paths of the graph; they are evidence, not causes of the score"
-    page.text(MARGIN + text_width("Connected by", 11, "bold") + 0.12, page.height - 1.06, note, size=8, color=MUTED)
+    name, note = "Connected by", "paths of the graph; they are evidence, not causes of the score"
+    if explanation.path_reasons is not None:
+        name, note = "Because of", "paths of the graph; the score is the sum of what they carry, and of popularity"
+        if explanation.parts:
+            note = "paths of the graph; what they carry of the score, by exact shares"
+    page.text(MARGIN, page.height - 1.05, name, size=11, weight="bold")
+    page.text(MARGIN + text_width(name, 11, "bold") + 0.12, page.height - 1.06, note, size=8, color=MUTED)

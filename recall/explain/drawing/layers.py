@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from recall.explain.drawing.page import INK, MARGIN, WIDTH, short_amount, wrap
-from recall.explain.explanation import Connection, Explanation, Hop, Node, Reason
+from recall.explain.drawing.page import INK, MARGIN, WIDTH, wrap
+from recall.explain.entries import Connection, Hop, Node, PathStrand, Reason, short_amount
+from recall.explain.explanation import Explanation
 
 FILLS = {"user": ("#1f2933", "#ffffff"), "item": ("#e8a33d", "#1f2933"), "history": ("#dbe8f7", "#1f2933")}
 TINTS = ("#e4f1e4", "#f3e8f6", "#fdf0dc", "#e2f2f3", "#f7e4e6", "#ececec")
@@ -60,16 +61,24 @@ class Layers:
         self.boxes: dict[Any, Box] = {}
         self.lines: dict[tuple[Any, ...], Line] = {}
         self.kinds: dict[str, str] = {}
-        hops = [3 if path.users else len(path.steps) for path in explanation.paths]
+        self.by_paths = explanation.path_reasons
+        lines = () if self.by_paths is None else self.by_paths.lines
+        if self.by_paths is None:
+            hops = [3 if path.users else len(path.steps) for path in explanation.paths]
+        else:
+            hops = [len(strand.labels) for line in lines for strand in line.strands]
         self.last = max([2, *hops]) if hops else 1
-        self.gap = 1.45 if self.last <= 3 else 1.15
+        self.gap = 1.45 if self.last <= 3 else 1.15 if self.last == 4 else 0.95
         free = WIDTH - 2 * MARGIN - self.gap * self.last
-        self.width = {0: 0.95, self.last: 1.9}
-        inner = (free - 2.85) / max(self.last - 1, 1)
+        self.width = {0: 0.95, self.last: 1.9 if self.last <= 4 else 1.6}
+        inner = (free - sum(self.width.values())) / max(self.last - 1, 1)
         self.width |= {column: min(inner, 2.6) for column in range(1, self.last)}
-        self.user = self._box(("user",), "you", explanation.user.title, "user", 0)
+        self.user = self._box(("user",), "you", explanation.user.title if explanation.in_graph else "", "user", 0)
         self.item = self._box(("item",), explanation.item.title, explanation.item.type, "item", self.last)
-        for path in explanation.paths:
+        for number, line in enumerate(lines):
+            for strand in line.strands:
+                self._add_strand(number, strand)
+        for path in explanation.paths if self.by_paths is None else ():
             self._add(path)
         self._order()
 
@@ -107,6 +116,21 @@ class Layers:
                 share = self._share(self.explanation.neighbours, step, path.nodes[-2] if len(boxes) > 2 else user)
             self._line([near, far], step, share)
 
+    def _add_strand(self, number: int, strand: PathStrand) -> None:
+        """Paths that carry a share of the score, on every edge; edges that several of them take carry the sum."""
+        boxes = [self.user]
+        for column, node in enumerate(strand.nodes, 1):
+            kind = "history" if column == 1 else node.type
+            # What stands for several nodes is a box of its own in each sentence.
+            key = (node.type, node.id) if node.id else (number, column, node.title)
+            boxes.append(self._box(key, node.title, node.type, kind, column))
+        boxes.append(self.item)
+        for (near, far), label in zip(pairwise(boxes), strand.labels, strict=True):
+            line = self._joined(near, far)
+            line.phrases[label] = None
+            line.share = (line.share or 0.0) + strand.share
+            line.fraction = None if strand.fraction is None else (line.fraction or 0.0) + strand.fraction
+
     def _inner(self, node: Node, column: int) -> Box:
         kind = "history" if column == 1 else node.type
         return self._box((node.type, node.id), node.title, node.type, kind, column)
@@ -138,12 +162,7 @@ class Layers:
         )
 
     def _line(self, boxes: list[Box], step: Hop, share: Reason | None) -> None:
-        near, far = boxes
-        key = (id(near), id(far))
-        if key not in self.lines:
-            guides = [self._guide(key, column) for column in range(near.column + 1, far.column)]
-            self.lines[key] = Line([near, *guides, far])
-        line = self.lines[key]
+        line = self._joined(*boxes)
         label = f"{step.phrase} ▸" if step.forward else f"◂ {step.phrase}"
         if label in line.phrases:
             return
@@ -151,6 +170,13 @@ class Layers:
         if share is not None:
             line.share = (line.share or 0.0) + share.share
             line.fraction = None if share.fraction is None else (line.fraction or 0.0) + share.fraction
+
+    def _joined(self, near: Box, far: Box) -> Line:
+        key = (id(near), id(far))
+        if key not in self.lines:
+            guides = [self._guide(key, column) for column in range(near.column + 1, far.column)]
+            self.lines[key] = Line([near, *guides, far])
+        return self.lines[key]
 
     def _guide(self, key: Any, column: int) -> Box:
         guide = self.boxes[(*key, column)] = Box(column=column)

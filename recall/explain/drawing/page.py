@@ -110,10 +110,3 @@ def _fonts() -> list[str]:
 
     there = {entry.name for entry in fontManager.ttflist}
     return [name for name in FONTS if name in there] or ["sans-serif"]
-
-
-def short_amount(share: float, fraction: float | None) -> str:
-    """A share as a percentage of the score, or as a number where it has no fraction."""
-    if fraction is None:
-        return f"{share:+.2g}"
-    return "<0.1%" if 0 < fraction < 0.0005 else f"{fraction:.1%}"

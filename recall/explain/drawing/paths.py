@@ -17,10 +17,10 @@ from recall.explain.drawing.page import (
     RULE,
     WIDTH,
     Page,
-    short_amount,
     text_width,
     wrap,
 )
+from recall.explain.entries import short_amount
 from recall.explain.explanation import Explanation
 
 SOLID: tuple[int, tuple[int, ...]] = (0, ())
@@ -42,7 +42,7 @@ def draw_paths(page: Page, layers: Layers, *, top: float, bottom: float) -> None
         # where many lines meet there is no room: keep to the other end
         fan = ends[id(line.boxes[0])] - ends[id(line.boxes[-1])]
         _label(page, line, 0.82 if fan > 1 else 0.18 if fan < -1 else 0.5)
-    if not layers.explanation.paths:
+    if not layers.lines:
         x = (layers.user.x + layers.item.x) / 2
         page.text(x, middle, "no path of the graph within the hops asked for", color=MUTED, ha="center", size=10)
 
@@ -161,7 +161,8 @@ def draw_legend(page: Page, layers: Layers, explanation: Explanation, *, y: floa
         x += 0.48 + text_width(text, 7.5) + 0.3
 
     if strongest:
-        meaning = "Width of a solid line: the hop's share of the score"
+        whose = "the hop's share of the score" if layers.by_paths is None else "the share of the paths along it"
+        meaning = f"Width of a solid line: {whose}"
         page.text(x, y, meaning, size=7.5, color=MUTED)
         x += text_width(meaning, 7.5) + 0.2
         score = explanation.score
@@ -173,6 +174,12 @@ def draw_legend(page: Page, layers: Layers, explanation: Explanation, *, y: floa
     if any(line.share is None for line in layers.lines.values()):
         text = "edge of the graph" if explanation.reason else "edge of the graph, carries no share of its own"
         sample(text, color=EDGE, lw=1.1, ls=DASHES)
+    if layers.by_paths is not None:
+        if layers.by_paths.others is not None:
+            others = layers.by_paths.others
+            text = f"{others.text.removeprefix('and ')} with {short_amount(others.share, others.fraction)} not drawn."
+            page.text(MARGIN, y - 0.24, text, size=7.5, color=MUTED)
+        return
     if explanation.linked_fraction is not None:
         note = (
             f"{explanation.linked_fraction:.1%} of the absolute shares sit on pairs of outer hops that the graph joins."
