@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kg import KnowledgeGraph, NodeType, PositiveRule, Relation, RelationKey, Schema
 from kg.errors import ConfigError, InvalidDataError
 from kg.topology.adjacency import Adjacency
-from kg.topology.paths import Path, Step, path_exists
+from kg.topology.paths import Path, PathArrays, Step, path_exists
 from kg.topology.search import PathFinder
 from kg.topology.shared_users import shared_users
 
@@ -171,6 +171,19 @@ def test_arrays_say_the_same_as_objects(toy_graph: KnowledgeGraph) -> None:
     assert last.take(np.array([1, 0])).paths() == [last.paths()[1], last.paths()[0]]
     order = [(p.nodes, [adjacency.relations.index(s.relation) for s in p.steps]) for p in last.paths()]
     assert order == sorted(order)
+
+
+def test_a_hop_before_paths_and_paths_as_one(toy_graph: KnowledgeGraph) -> None:
+    finder = PathFinder(Adjacency.of(toy_graph), max_hops=2)
+    parts = [finder.arrays(source, 35)[1] for source in (31, 32, 50)]
+    assert sum(map(len, parts)) > 3
+    longer = PathArrays.concat([part.after(-2, 1) for part in parts])
+    relation = longer.relations[1]
+    expected = [
+        Path((Step(-2, path.nodes[0], relation, forward=True), *path.steps)) for part in parts for path in part.paths()
+    ]
+    assert longer.paths() == expected
+    assert longer.hops == 3
 
 
 def test_a_path_that_is_not_there_is_noticed(toy_graph: KnowledgeGraph) -> None:

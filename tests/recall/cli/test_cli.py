@@ -282,6 +282,23 @@ def test_explain_draws(command: Command, current: Path, tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "why.svg").read_text()
 
 
+def test_somebody_new_is_explained(command: Command, current: Path) -> None:
+    asked = ["--liked", "m1", "--liked", "m2", "--text", "winter train"]
+    code, out, err = command("explain", current, "--item", "m3", *asked, "--json")
+    assert (code, err) == (0, "")
+    data = json.loads(out)
+    assert data["user_id"] == "0"
+    assert {reason["node"]["id"] for reason in data["shares"]["history"] if reason["node"]} == {"m1", "m2"}
+    code, out, _ = command("explain", current, "--item", "m3", *asked)
+    assert code == 0
+    assert "for somebody new" in out
+    assert "what you asked for" in out
+    for wrong in ([], ["--user", "u1", "--liked", "m1"], ["--attribute", "genre"]):
+        code, _, err = command("explain", current, "--item", "m3", *wrong)
+        assert code == 2
+        assert "--liked" in err or "RELATION=ID" in err
+
+
 def test_evaluate_prints_any_k(command: Command, current: Path) -> None:
     code, out, err = command("evaluate", current, "-k", "3", "-k", "7", "--no-baselines", "--json")
     assert (code, err) == (0, "")

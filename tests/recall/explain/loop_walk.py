@@ -17,6 +17,19 @@ from tests.movie_relations import DIRECTOR, GENRE, RATED, SEQUEL, STARRING, TAGG
 
 MIRRORED = {"genre": GENRE, "director": DIRECTOR, "starring": STARRING}
 USERS = ((RATED, False), (RATED, True))
+WEIGHTS = {
+    "through_users": 1.0,
+    "next": 0.2,
+    "genre": 0.4,
+    "director": 1.5,
+    "starring": 0.5,
+    "sequel": 2.0,
+    "text": 0.3,
+    "tagged": 0.1,
+    "cast": 0.2,
+    "named": 0.7,
+    "disliked": -0.5,
+}
 
 
 class LoopWalkConfig(Settings):
@@ -25,19 +38,7 @@ class LoopWalkConfig(Settings):
     section: ClassVar[str] = "channels.loop_walk"
 
     weights: dict[str, float] = Field(
-        default={
-            "through_users": 1.0,
-            "next": 0.2,
-            "genre": 0.4,
-            "director": 1.5,
-            "starring": 0.5,
-            "sequel": 2.0,
-            "text": 0.3,
-            "tagged": 0.1,
-            "cast": 0.2,
-            "named": 0.7,
-            "disliked": -0.5,
-        },
+        default=WEIGHTS,
         description="By name of the type; one that is left out is not walked.",
     )
     popularity: float = Field(default=0.01, description="Weight of ln(1 + likes).")
@@ -60,6 +61,7 @@ class LoopWalk(HistoryChannel):
                 ends = self._ends.setdefault((key, forward), {})
                 for a, b in zip(near.tolist(), far.tolist(), strict=True):
                     ends.setdefault(a, []).append(b)
+        self._reached: dict[Any, dict[int, list[tuple[list[int], float]]]] = {}
         self._likes = np.log1p(item_likes(data.history))
         self._history = data.history
 
@@ -73,6 +75,14 @@ class LoopWalk(HistoryChannel):
                 if start not in nodes:
                     degree = len(self._ends[shape[0][0], not shape[0][1]].get(near, []))
                     yield [start, *nodes], value / degree**0.5
+
+    def _to(self, start: int, shape: Any) -> dict[int, list[tuple[list[int], float]]]:
+        """All walks from a node along a shape, by where they end."""
+        if (start, shape) not in self._reached:
+            reached = self._reached[start, shape] = {}
+            for nodes, value in self._walks(start, shape):
+                reached.setdefault(nodes[-1], []).append((nodes, value))
+        return self._reached[start, shape]
 
     def _types(self, user: int) -> list[tuple[str, StepKind, Any]]:
         types = [("through_users", StepKind.USERS, USERS), ("next", StepKind.NEXT, USERS)]
@@ -107,10 +117,9 @@ class LoopWalk(HistoryChannel):
                         rows.append([start, item])
                         values.append(weight)
                     continue
-                for nodes, value in self._walks(start, shape):
-                    if nodes[-1] == item:
-                        rows.append(nodes)
-                        values.append(weight * value)
+                for nodes, value in self._to(start, shape).get(item, []):
+                    rows.append(nodes)
+                    values.append(weight * value)
             if kind == StepKind.TEXT and text:
                 rows.append([REQUEST_TEXT, item])
                 values.append(weight * 0.5)

@@ -13,14 +13,16 @@ import pytest
 from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph
 from kg.errors import ConfigError
-from recall.channels import LightGCNChannel, Popularity
+from recall.channels import ItemKNN, ItemKNNConfig, LightGCNChannel, Popularity
 from recall.contracts import FitData, LoadData
 from recall.explain import Explainer, Explanation
 from recall.explain.drawing import draw_explanation
 from recall.explain.drawing.layers import Layers
 from recall.explain.drawing.page import Page, text_width, wrap
 from recall.explain.drawing.paths import draw_paths
+from recall.explain.drawing.shares import share_rows
 from recall.pipeline import Pipeline
+from tests.recall.explain.loop_walk import WEIGHTS, LoopWalk, LoopWalkConfig
 
 Model = Callable[..., Embeddings]
 
@@ -46,7 +48,14 @@ def explainer(toy_graph: KnowledgeGraph, linear_model: Model) -> Explainer:
 def explanations(explainer: Explainer) -> dict[str, Explanation]:
     explain = explainer.explain
     graph = explainer.graph
-    popular = Explainer(graph, Pipeline.of(graph, [Popularity().fit(FitData.of(graph))]))
+    data = FitData.of(graph)
+    popular = Explainer(graph, Pipeline.of(graph, [Popularity().fit(data)]))
+    walk = LoopWalk(LoopWalkConfig(weights={name: weight for name, weight in WEIGHTS.items() if name != "cast"}))
+    by_paths = [
+        Explainer(graph, Pipeline.of(graph, [channel.fit(data)])).explain([("u3", "m2")])[0]
+        for channel in (walk, LoopWalk())
+    ]
+    fused = Explainer(graph, Pipeline.of(graph, [walk, ItemKNN(ItemKNNConfig(neighbours=9)).fit(data)]))
     return {
         "usual": explain([("u3", "m2")])[0],
         "users named": explain([("u3", "m2")], show_users=True)[0],
@@ -54,14 +63,28 @@ def explanations(explainer: Explainer) -> dict[str, Explanation]:
         "no paths": explain([("u3", "m2")], paths=0)[0],
         "no shares": popular.explain([("u3", "m2")])[0],
         "many paths": explain([("u3", "m2")], paths=12)[0],
+        "by paths": by_paths[0],
+        "by long paths": by_paths[1],
+        "fused": fused.explain([("u3", "m2")])[0],
         "seen": explain([("u3", explain([("u3", "m2")])[0].history[0].node.id)])[0],  # type: ignore[union-attr]
     }
 
 
-CASES = ("usual", "users named", "many hops", "no paths", "no shares", "many paths", "seen")
+CASES = (
+    "by paths",
+    "by long paths",
+    "fused",
+    "usual",
+    "users named",
+    "many hops",
+    "no paths",
+    "no shares",
+    "many paths",
+    "seen",
+)
 
 
-@pytest.mark.parametrize("case", ["usual", "many hops", "no paths", "no shares"])
+@pytest.mark.parametrize("case", ["usual", "many hops", "no paths", "no shares", "by paths", "fused"])
 def test_images_of_all_kinds_are_written(explanations: dict[str, Explanation], case: str, tmp_path: Path) -> None:
     from matplotlib.image import imread
 
@@ -92,7 +115,7 @@ def test_boxes_stay_apart_and_on_the_page(explanations: dict[str, Explanation], 
         assert all(text_width(line, 9) <= a.width for line in a.lines)
 
 
-@pytest.mark.parametrize("case", ["usual", "many hops", "no shares", "seen"])
+@pytest.mark.parametrize("case", ["usual", "many hops", "no shares", "seen", "by paths"])
 def test_labels_do_not_cover_one_another(explanations: dict[str, Explanation], case: str) -> None:
     layers = Layers(explanations[case])
     page = Page(layers.height)
@@ -119,6 +142,26 @@ def test_width_follows_the_share(explanations: dict[str, Explanation]) -> None:
     assert inner
     assert all(line.boxes[0] is not layers.user and line.boxes[-1] is not layers.item for line in inner)
     assert all(line.share is None for line in Layers(explanations["no shares"]).lines.values())
+
+
+@pytest.mark.parametrize("case", ["by paths", "by long paths", "fused"])
+def test_every_edge_of_a_path_is_as_wide_as_the_paths_along_it(explanations: dict[str, Explanation], case: str) -> None:
+    explanation = explanations[case]
+    assert explanation.path_reasons is not None
+    layers = Layers(explanation)
+    drawn = sum(line.share for line in explanation.path_reasons.lines)
+    leaving = [line.share for line in layers.lines.values() if line.boxes[0] is layers.user]
+    arriving = [line.share for line in layers.lines.values() if line.boxes[-1] is layers.item]
+    assert None not in leaving
+    assert sum(share or 0.0 for share in leaving) == pytest.approx(drawn)
+    assert sum(share or 0.0 for share in arriving) == pytest.approx(drawn)
+    for box in layers.boxes.values():  # what goes into a node comes out of it
+        if box.lines and box not in (layers.user, layers.item):
+            into = sum(line.share or 0.0 for line in layers.lines.values() if line.boxes[-1] is box)
+            out = sum(line.share or 0.0 for line in layers.lines.values() if line.boxes[0] is box)
+            assert into == pytest.approx(out)
+    names = [reason.text for _, rows in share_rows(explanation) for reason in rows]
+    assert [line.text for line in explanation.path_reasons.lines] == names[: len(explanation.path_reasons.lines)]
 
 
 def test_nobody_else_is_drawn_by_name(explanations: dict[str, Explanation]) -> None:

@@ -49,6 +49,43 @@ class TestSomebodyUnknown:
             double.recommend_for(attributes={"director": ["p3"]})
 
     @pytest.mark.parametrize(
+        "given",
+        [
+            {"history": ["m1", "m7"]},
+            {"attributes": {"director": ["p3"]}},
+            {"history": ["m2"], "attributes": {"genre": ["drama"]}},
+        ],
+    )
+    def test_candidates_are_explained_with_the_score_they_have(self, recommender, given):
+        answer = recommender.recommend_for(**given, k=4)
+        explained = recommender.explain_for(items(answer), **given)
+        assert [explanation.item_id for explanation in explained] == items(answer)
+        for row, explanation in zip(answer, explained, strict=True):
+            assert explanation.score == pytest.approx(row["score"], rel=1e-4)
+            assert explanation.source == row["source"]
+            assert explanation.user_id == row["user_id"]
+            assert sum(reason.share for reason in explanation.history) == pytest.approx(explanation.score)
+            assert sum(reason.share for reason in explanation.neighbours) == pytest.approx(explanation.score)
+            liked = {reason.node.id for reason in explanation.history if reason.node is not None}
+            assert liked == set(given.get("history", []))
+            asked = [reason.share for reason in explanation.history if reason.text == "of what you asked for"]
+            assert bool(asked and asked[0]) == ("attributes" in given)
+
+    def test_one_person_is_explained_at_a_time(self, recommender):
+        with pytest.raises(ConfigError, match="explain_for was given 2 people"):
+            recommender.explain_for(["m3"], history=[["m1"], ["m7"]])
+        with pytest.raises(UnknownIdError, match="unknown movie id: 'm_none'"):
+            recommender.explain_for(["m_none"], history=["m1"])
+        with pytest.raises(ConfigError, match=r"write \['m3'\]"):
+            recommender.explain_for("m3", history=["m1"])
+        assert recommender.explain_for([], history=["m1"]) == []
+
+    def test_somebody_nobody_answers_has_what_is_popular(self, recommender):
+        (explanation,) = recommender.explain_for(["m3"], history=[])
+        assert explanation.source == "popularity"
+        assert explanation.reason
+
+    @pytest.mark.parametrize(
         ("given", "message"),
         [
             ({"history": ["m1", "m_none"]}, "unknown movie id: 'm_none'"),
