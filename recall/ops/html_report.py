@@ -15,6 +15,7 @@ from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markupsafe import Markup
 
 from kg.io.files import write_text
+from recall.ops.legend import METRICS, NOTHING_HELD_OUT, behind_popularity, gate_rows
 from recall.ops.report_plots import UNPRINTABLE, rankers_plot, runs_plot, times_plot, training_plot
 from recall.ops.words import duration, moment
 from recall.runs.layout import RunLayout
@@ -86,8 +87,13 @@ def _content(report: Report, history: Sequence[Mapping[str, Any]]) -> dict[str, 
         f"on {report.device}",
         "tiles": _tiles(data.get("data", {}), before.get("counts", {})),
         "gate": report.gate,
+        "gate_rows": [] if report.gate is None else gate_rows(report.gate),
         "reasons": _reasons(report),
         "groups": _groups(report.evaluation, before.get("metrics", {})),
+        "nothing_measured": NOTHING_HELD_OUT,
+        "behind": list(behind_popularity(report.evaluation)),
+        "legend": METRICS,
+        "shown": SHOWN,
         "changes": changes,
         "changed_nodes": [] if changes is None else _changed(changes.nodes, "type"),
         "changed_edges": [] if changes is None else _changed(changes.edges, "relation"),

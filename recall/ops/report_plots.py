@@ -34,7 +34,7 @@ def runs_plot(published: Sequence[Mapping[str, Any]], report: Report) -> Markup 
     every = max(1, len(points) // 8)
     axes.set_xticks([*at][::every], [moment(created, "%d %b %H:%M") for created, _ in points][::every], fontsize=8)
     axes.set_ylim(bottom=0)
-    axes.set_title(_label(group), fontsize=9, loc="left", parse_math=False)
+    axes.set_title(f"{_label(group)}, by run", fontsize=9, loc="left", parse_math=False)
     figure.legend(frameon=False, fontsize=8, ncols=3, loc="outside upper right")
     return _svg(figure, "runs")
 
@@ -56,7 +56,7 @@ def rankers_plot(evaluation: EvaluationReport) -> Markup | None:
     middle = [place + height * (len(names) - 1) / 2 for place in range(len(of_group))]
     axes.set_yticks(middle, [_label(row.ranker) for row in of_group], fontsize=8, parse_math=False)
     axes.invert_yaxis()
-    axes.set_title(_label(group), fontsize=9, loc="left", parse_math=False)
+    axes.set_title(f"{_label(group)}, by ranker", fontsize=9, loc="left", parse_math=False)
     figure.legend(frameon=False, fontsize=8, ncols=2, loc="outside upper right")
     return _svg(figure, "rankers")
 
@@ -75,6 +75,7 @@ def training_plot(channel: TrainedChannel | None) -> Markup | None:
         label="loss",
     )
     axes.set_xlabel("step", fontsize=8)
+    axes.set_title("loss and validation metrics by step", fontsize=9, loc="left")
     lines = [*axes.lines]
     metrics = sorted({name for record in steps for name in record if "@" in name})
     if metrics:
@@ -107,6 +108,7 @@ def times_plot(timings: Mapping[str, float]) -> Markup | None:
     axes.set_yticks(range(len(timings)), [_label(name) for name in timings], fontsize=8, parse_math=False)
     axes.bar_label(bars, [duration(seconds) for seconds in timings.values()], fontsize=8, padding=3)
     axes.margins(x=0.12)
+    axes.set_title("time of each stage", fontsize=9, loc="left")
     axes.invert_yaxis()
     return _svg(figure, "times")
 

@@ -20,6 +20,7 @@ from kg.errors import ArtifactError
 from kg.progress import SILENT, Progress
 from recall.channels import Popularity
 from recall.config.gate import ChangeLimits, FirstLimits, GateSettings
+from recall.ops.legend import NOTHING_HELD_OUT
 from recall.quality.assess import single
 from recall.quality.held_out import Common, Questions, RunData
 from recall.runs.config import read_config
@@ -105,7 +106,7 @@ def judge(
                 readings += _top_changed(limits, top, before.top)
             task.advance()
             popular = common.rank(single(Popularity(), new.view), held_out, k, of=new)
-            readings += _alone(settings, limits, held_out, lists, popular, k)
+            readings += _alone(settings, limits, held_out, lists, popular, k, first=before is None)
         task.advance()
     return Verdict.of(
         readings,
@@ -315,10 +316,19 @@ def _overlap(lists: IntArray, others: IntArray) -> npt.NDArray[np.float64]:
 
 
 def _alone(
-    settings: GateSettings, limits: FirstLimits, questions: Questions, lists: IntArray, popular: IntArray, k: int
+    settings: GateSettings,
+    limits: FirstLimits,
+    questions: Questions,
+    lists: IntArray,
+    popular: IntArray,
+    k: int,
+    *,
+    first: bool,
 ) -> Iterator[Reading]:
-    """What a run must reach whatever served before."""
+    """What a run must reach whatever served before; of a first run also that nothing could be asked."""
     if not len(questions):
+        if first:
+            yield Reading(kind="metric", name="held-out items", now=0.0, text=NOTHING_HELD_OUT)
         return
     values, of_popular = per_user_metrics(lists, questions.truth, k), per_user_metrics(popular, questions.truth, k)
     for metric, least in limits.minimum.items():
@@ -337,7 +347,7 @@ def _alone(
         mean, other = float(values[metric].mean()), float(of_popular[metric].mean())
         yield Reading(
             kind="popularity",
-            name=f"{metric}@{k} of popularity",
+            name=f"{metric}@{k} beside popularity",
             metric=metric,
             now=mean,
             before=other,

@@ -226,8 +226,13 @@ class Reading(ReportPart):
     name: str = Field(description='such as "ndcg@20"')
     metric: str | None = Field(default=None, description='of a metric, without its cut-off: "ndcg"')
     now: float | None = Field(default=None, description="of the new run")
-    before: float | None = Field(default=None, description="of the run that serves, or of popularity")
-    change: float | None = Field(default=None, description="what is compared with the limit, None where nothing is")
+    before: float | None = Field(
+        default=None, description='of the run that serves; of the most liked items where `kind` is "popularity"'
+    )
+    change: float | None = Field(
+        default=None,
+        description="what is compared with the limit, a loss of a metric as a share; None where nothing is",
+    )
     limit: float | None = Field(default=None, description="in the unit of `change`, None where nothing is judged")
     passed: bool = Field(default=True, description="whether it is within the limit")
     text: str = Field(description="all of it in words")

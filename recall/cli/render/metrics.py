@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from recall.cli.render.tables import table
+from recall.ops.legend import METRICS, NOTHING_HELD_OUT, behind_popularity
 
 if TYPE_CHECKING:
     from recall.runs.report import EvaluationReport
@@ -16,7 +17,10 @@ SHOWN = ("recall", "ndcg", "hit_rate", "coverage", "novelty", "long_tail")
 
 
 def print_metrics(evaluation: EvaluationReport, *, console: Console) -> None:
-    """A table of rankers for every group of users and cut-off."""
+    """A table of rankers for every group of users and cut-off, where popularity is ahead, and what the metrics mean."""
+    if not evaluation.metrics:
+        console.print(Text(NOTHING_HELD_OUT, style="yellow"))
+        return
     for group in dict.fromkeys(row.group for row in evaluation.metrics):
         rows = [row for row in evaluation.metrics if row.group == group]
         for k in evaluation.k:
@@ -35,3 +39,6 @@ def print_metrics(evaluation: EvaluationReport, *, console: Console) -> None:
             if intervals:
                 text = f"95% bootstrap interval of the {evaluation.serves} over users: {intervals}"
                 console.print(Text(text, style="dim"))
+    for sentence in behind_popularity(evaluation):
+        console.print(Text(sentence, style="yellow"))
+    console.print(Text("; ".join(f"{name}: {METRICS[name]}" for name in SHOWN), style="dim"))

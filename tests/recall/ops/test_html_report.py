@@ -12,6 +12,7 @@ import pytest
 
 from recall.jobs.refresh import RefreshResult
 from recall.ops.html_report import render, write_html
+from recall.ops.legend import METRICS, behind_popularity
 from recall.ops.summary import summarise
 from recall.runs.layout import RunLayout
 from recall.runs.report import Finding, Report
@@ -239,3 +240,40 @@ def test_a_page_lies_in_every_run_and_counts_as_part_of_it(
     assert "report.html" in refreshed.run.verify()["files"]
     page = harmless((refreshed.run.path / "report.html").read_text(encoding="utf-8"))
     assert "lightgcn" in page.texts
+
+
+def test_the_page_explains_itself(refreshed: RefreshResult) -> None:
+    text = harmless(render(refreshed.report, [])).text
+    for part in (METRICS["ndcg"], METRICS["long_tail"], "What the metrics mean", "time of each stage", "by ranker"):
+        assert part in text
+    assert "of popularity" not in text
+    assert "the most liked items" in text
+
+
+def test_a_page_of_which_nothing_was_held_out_says_so(refreshed: RefreshResult) -> None:
+    evaluation = refreshed.report.evaluation.model_copy(update={"metrics": ()})
+    text = harmless(render(refreshed.report.changed(evaluation=evaluation), [])).text
+    assert "nothing was held out" in text
+    assert "What the metrics mean" not in text
+
+
+def test_where_popularity_is_ahead_the_page_says_so(refreshed: RefreshResult) -> None:
+    rows = tuple(
+        row.model_copy(
+            update={"ranker": {"lightgcn": "popularity", "popularity": "lightgcn"}.get(row.ranker, row.ranker)}
+        )
+        if swapped
+        else row
+        for swapped in [not list(behind_popularity(refreshed.report.evaluation))]
+        for row in refreshed.report.evaluation.metrics
+    )
+    evaluation = refreshed.report.evaluation.model_copy(update={"metrics": rows})
+    (first, *_) = behind_popularity(evaluation)
+    assert first in harmless(render(refreshed.report.changed(evaluation=evaluation), [])).text
+
+
+def test_a_phone_scrolls_tables_and_plots_in_place_of_shrinking_them(refreshed: RefreshResult) -> None:
+    page = render(refreshed.report, [])
+    assert "@media (max-width: 45rem)" in page
+    assert "overflow-wrap: anywhere" not in page  # columns of single letters
+    assert page.count("<table") == page.count('class="wide"') + page.count('<table class="facts"')

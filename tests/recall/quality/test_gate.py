@@ -478,3 +478,20 @@ def test_the_verdict_changes_no_fingerprint(copied: Path) -> None:
     tighter = config.model_copy(update={"gate": GateSettings(users=7)})
     result: RefreshResult = refresh(tighter)
     assert result.status == "unchanged"
+
+
+def test_a_first_run_of_which_nothing_is_held_out_says_so(
+    tmp_path: Path, make_deployment: Callable[..., Path], command: Command
+) -> None:
+    config = make_deployment(tmp_path / "sparse")
+    rows = [f"u{user},m{movie},5,{1_000_000 + user}" for user in range(30) for movie in [user % 24]]
+    (config.parent / "ratings.csv").write_text("\n".join(["userId,movieId,rating,timestamp", *rows]) + "\n")
+    code, out, _ = command("refresh", config)
+    assert code == 0
+    assert "nothing was held out" in " ".join(out.split())
+    run = RunsFolder(config.parent / "runs").current()
+    assert run is not None
+    report = Report.load(run)
+    assert report.gate is not None
+    assert [reading.name for reading in report.gate.readings if "nothing was held out" in reading.text]
+    assert "nothing was held out" in (run.path / "report.html").read_text()
