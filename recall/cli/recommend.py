@@ -10,12 +10,11 @@ import typer
 
 from recall.cli.common import AsJson, RunPath, ids_in
 from recall.cli.console import print_json, shown_progress
+from recall.cli.person import Liked, Wanted, WantedAttributes, person_of
 from recall.cli.screen import screen
 
 if TYPE_CHECKING:
-    from kg import RelationKey
     from recall.serve.recommender import Recommender
-    from recall.serve.requests import Attributes
 
 Count = Annotated[int, typer.Option("-k", min=1, max=10_000, help="Candidates per user or item.")]
 
@@ -31,6 +30,9 @@ class OnUnknown(StrEnum):
 def recommend(
     run: RunPath,
     user: Annotated[list[str] | None, typer.Option("--user", metavar="ID", help="May be repeated.")] = None,
+    liked: Liked = None,
+    text: Wanted = None,
+    attribute: WantedAttributes = None,
     k: Count = 20,
     explain: Annotated[bool, typer.Option("--explain", help="Say why, for the best candidate.")] = False,
     history: Annotated[bool, typer.Option("--history", help="Show what the user liked, too.")] = False,
@@ -51,9 +53,15 @@ def recommend(
     titles: Annotated[bool, typer.Option("--titles", help="Write the titles of the items to --out, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The best items for some users, or for all of them at once."""
-    if bool(user) == all_users:
-        raise typer.BadParameter("give --user ID (one or more), or --all-users", param_hint="--user")
+    """The best items for some users, for somebody new, or for everybody at once."""
+    person = person_of(liked, text, attribute)
+    if bool(user) + bool(person) + all_users != 1:
+        raise typer.BadParameter(
+            "give --user ID (one or more), or what somebody new likes (--liked, --text, --attribute), or --all-users",
+            param_hint="--user",
+        )
+    if person and history:
+        raise typer.BadParameter("--history shows what users of the graph liked", param_hint="--history")
     if all_users and out is None:
         raise typer.BadParameter("--all-users needs --out FILE, such as candidates.csv", param_hint="--out")
     if all_users and (explain or history):
@@ -80,8 +88,17 @@ def recommend(
         else:
             screen().print(f"{rows:,} candidates for {users_count:,} users in {out}", markup=False)
         return
-    from recall.cli.render.candidates import print_user, user_data
+    from recall.cli.render.candidates import person_data, print_person, print_user, user_data
 
+    if person:
+        limits: dict[str, Any] = {"k": k, "candidates": only_items}
+        if out is not None:
+            recommender.recommend_for(**person, **limits, titles=titles).write(out)
+        if as_json:
+            print_json(person_data(recommender, person, explain=explain, **limits))
+        else:
+            print_person(recommender, person, explain=explain, console=screen(), **limits)
+        return
     user_ids = _ids_in_run(recommender, run, list(dict.fromkeys(user or [])))
     query: dict[str, Any] = {"k": k, "candidates": only_items, "on_unknown": on_unknown.value}
     if out is not None:
@@ -113,29 +130,15 @@ def explain(
     run: RunPath,
     item: Annotated[str, typer.Option("--item", metavar="ID")],
     user: Annotated[str | None, typer.Option("--user", metavar="ID", help="A user of the graph.")] = None,
-    liked: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--liked", metavar="ID", help="In place of --user: an item that somebody new likes; may be repeated."
-        ),
-    ] = None,
-    text: Annotated[
-        str | None, typer.Option("--text", help="In place of --user: what somebody new looks for, or is like.")
-    ] = None,
-    attribute: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--attribute",
-            metavar="RELATION=ID",
-            help="In place of --user: what somebody new looks for, such as director=p7; may be repeated.",
-        ),
-    ] = None,
+    liked: Liked = None,
+    text: Wanted = None,
+    attribute: WantedAttributes = None,
     draw: Annotated[Path | None, typer.Option(dir_okay=False, help="Draw it: a file .svg or .png.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Why an item is a candidate for a user, or for somebody new: exact shares of the score, and paths."""
-    new = bool(liked or text or attribute)
-    if (user is not None) == new:
+    person = person_of(liked, text, attribute)
+    if (user is not None) == bool(person):
         raise typer.BadParameter(
             "give --user ID, or what somebody new likes: --liked, --text, --attribute", param_hint="--user"
         )
@@ -148,9 +151,7 @@ def explain(
         (user_id,) = _ids_in_run(recommender, run, [user])
         (explanation,) = recommender.explain([(user_id, item)])
     else:
-        (explanation,) = recommender.explain_for(
-            [item], history=liked, text=text, attributes=_attributes(attribute or [])
-        )
+        (explanation,) = recommender.explain_for([item], **person)
     if draw is not None:
         from recall.explain import draw_explanation
 
@@ -187,17 +188,6 @@ def _check_out(out: Path) -> None:
         check_table_file(out)
     except ConfigError as error:
         raise typer.BadParameter(str(error), param_hint="--out") from error
-
-
-def _attributes(texts: list[str]) -> Attributes | None:
-    """Relation -> ids, from `RELATION=ID`; None without any."""
-    result: dict[str | RelationKey, list[str]] = {}
-    for text in texts:
-        relation, sign, name = text.partition("=")
-        if not (relation and sign and name):
-            raise typer.BadParameter(f"{text!r}: write RELATION=ID, such as director=p7", param_hint="--attribute")
-        result.setdefault(relation, []).append(name)
-    return result or None
 
 
 def _candidate_ids(file: Path) -> list[str]:

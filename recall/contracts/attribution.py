@@ -45,7 +45,8 @@ class StepPaths:
         name: of the type, as in the configuration and the report: "through_users", "next", "HAS_GENRE",
             "DIRECTED>MARRIED_TO".
         kind: by what the paths lead.
-        weight: of the type in the score.
+        weight: what the type counts beside the others, so that people can compare them: "a shared genre counts .4 of a
+            shared viewer" is .4 beside 1 for USERS. The values do not depend on it.
         shape: relation of each hop, and whether the path follows the edge from its source to its target; () for text.
         nodes: global node numbers (kg.topology.adjacency.Numbering) along each path, the item last, int64
             (paths, hops + 1), or (paths, 2) for text. A path begins at an item of the person's history, or at what the

@@ -23,7 +23,7 @@ from kg.topology.paths import Path, Step
 from recall.contracts import REQUEST_TEXT, PathShares, StepKind, StepPaths
 from recall.explain.entries import Node, PathReason, PathReasons, PathStrand, Reason, other_paths
 from recall.explain.pair import Pair
-from recall.explain.path_words import REQUEST, Route, noun, sentence_of
+from recall.explain.path_words import REQUEST, Route, nouns, sentence_of
 
 STRANDS = 3
 """Lines of a drawing for one sentence."""
@@ -76,12 +76,12 @@ def _chosen(types: Sequence[_Type], limit: int) -> list[int]:
 
 
 def _weights(steps: Sequence[StepPaths], people: float | None) -> str:
-    """What types of steps weigh: against a path through another person, where these have a weight."""
+    """What types of steps count: beside a path through another person, where these count."""
     ordered = sorted((step for step in steps if step.kind != StepKind.USERS), key=lambda step: -step.weight)
-    weights = ", ".join(f"{step.name} {step.weight / (people or 1):.2g}" for step in ordered)
-    if not weights:
+    counts = [f"{step.name.replace('_', ' ')} {step.weight / (people or 1):.2g}" for step in ordered]
+    if not counts:
         return ""
-    return f"Weights, with 1 for a shared person: {weights}." if people else f"Weights of the paths: {weights}."
+    return f"{'Beside a shared person (1): ' if people else 'Beside one another: '}{', '.join(counts)}."
 
 
 @dataclass(frozen=True)
@@ -156,19 +156,20 @@ class _Type:
         ]
         if len(kept) < len(groups):
             left = np.concatenate([group.rows for group in groups[len(kept) :]])
-            count = len(np.unique(nodes[left, 0]))
-            start = self._node(int(nodes[left[0], 0]))
-            several = Node(start.type, "", f"{count} more {noun(start.type, count)}") if count > 1 else start
-            along = [several]
+            along = [self._several(nodes[left, 0], " more")]
             if not self._through_people:
-                for column in columns[left, 1:].T:
-                    same = np.unique(column)
-                    node = self._node(int(same[0]))
-                    along.append(
-                        node if len(same) == 1 else Node(node.type, "", f"{len(same)} {noun(node.type, len(same))}")
-                    )
+                along += [self._several(column) for column in columns[left, 1:].T]
             strands.append(self._strand(along, float(values[left].sum()), people))
         return tuple(strands)
+
+    def _several(self, nodes: IntArray, more: str = "") -> Node:
+        """A node, or one that counts several of a type."""
+        different = np.unique(nodes)
+        node = self._node(int(different[-1]))
+        if len(different) == 1:
+            return node
+        count = f"{len(different)}{more}"
+        return Node(node.type, "", f"{count} {nouns(self.pair.graph.schema, node.type, len(different))}")
 
     def _strand(self, nodes: list[Node], share: float, people: int) -> PathStrand:
         if self._through_people:

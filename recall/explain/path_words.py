@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kg.schema import RelationKey
+from kg.schema import RelationKey, Schema
 from kg.topology.paths import Shape
 from recall.contracts import REQUEST_TEXT, StepKind
 from recall.explain.entries import Node
@@ -69,9 +69,9 @@ def listing(titles: Sequence[str], total: int, joint: str, more: str = "") -> st
     return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} {joint} {titles[-1]}"
 
 
-def noun(node_type: str, count: int) -> str:
-    """A node type as a word: `movie`, `movies`."""
-    word = node_type.replace("_", " ").strip() or "item"
+def nouns(schema: Schema, node_type: str, count: int) -> str:
+    """What the schema calls nodes of a type: `movie`, `movies`."""
+    word = schema.node_types[node_type].noun
     if count == 1:
         return word
     if word.endswith("person"):
@@ -93,11 +93,11 @@ def _names(pair: Pair, nodes: Sequence[int], joint: str, more: str = "") -> str:
 
 
 def _starts(pair: Pair, route: Route, joint: str) -> str:
-    return _names(pair, route.starts, joint, f" of your {noun(pair.graph.schema.item_type, 2)}")
+    return _names(pair, route.starts, joint, f" of your {_items(pair, 2)}")
 
 
 def _this(pair: Pair) -> str:
-    return f"this {noun(pair.graph.schema.item_type, 1)}"
+    return f"this {_items(pair, 1)}"
 
 
 def _text(pair: Pair, route: Route) -> str:
@@ -107,7 +107,7 @@ def _text(pair: Pair, route: Route) -> str:
         return f"its description is close to {REQUEST.title}"
     also = f" and to {REQUEST.title}" if asked else ""
     of = "that of" if len(starts) == 1 else "those of"
-    names = _names(pair, starts, "and", f" of your {noun(pair.graph.schema.item_type, 2)}")
+    names = _names(pair, starts, "and", f" of your {_items(pair, 2)}")
     against = ", which you did not like" if route.kind == StepKind.DISLIKE else ""
     return f"its description is close to {of} {names}{against}{also}"
 
@@ -193,4 +193,4 @@ def _by_way(pair: Pair, route: Route) -> str:
 
 
 def _items(pair: Pair, count: int) -> str:
-    return noun(pair.graph.schema.item_type, count)
+    return nouns(pair.graph.schema, pair.graph.schema.item_type, count)

@@ -94,6 +94,39 @@ def print_user(
         print_explanation(explanation, console=console)
 
 
+def person_data(
+    recommender: Recommender, person: Mapping[str, Any], *, explain: bool = False, **limits: Any
+) -> dict[str, Any]:
+    """Candidates of somebody new with titles, and on request the reasons for the best one.
+
+    Args:
+        recommender: answers.
+        person: arguments that `recommend_for` and `explain_for` share.
+        explain: give reasons, too.
+        **limits: further arguments of `recommend_for`.
+    """
+    rows = list(recommender.recommend_for(**person, **limits, titles=True))
+    data: dict[str, Any] = {"candidates": rows}
+    if explain:
+        best = [row["item_id"] for row in rows[:1]]
+        data["explanations"] = [explanation.to_json() for explanation in recommender.explain_for(best, **person)]
+    return data
+
+
+def print_person(
+    recommender: Recommender, person: Mapping[str, Any], *, console: Console, explain: bool = False, **limits: Any
+) -> None:
+    """The candidates of somebody new, and on request the reasons for the best one; see `person_data`."""
+    recommended = recommender.recommend_for(**person, **limits)
+    if not len(recommended):
+        console.print("no candidates")
+        return
+    _print_ranked(recommender, recommended, title=f"{len(recommended)} candidates for somebody new", console=console)
+    if explain:
+        (explanation,) = recommender.explain_for([recommended.table["item_id"][0].as_py()], **person)
+        print_explanation(explanation, console=console)
+
+
 def similar_data(recommender: Recommender, items: Sequence[str], *, k: int) -> dict[str, Any]:
     """Similar items as plain data."""
     return {"similar": list(recommender.similar(items, k=k, titles=True))}

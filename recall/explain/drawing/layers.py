@@ -120,10 +120,12 @@ class Layers:
         """Paths that carry a share of the score, on every edge; edges that several of them take carry the sum."""
         boxes = [self.user]
         for column, node in enumerate(strand.nodes, 1):
-            kind = "history" if column == 1 else node.type
+            others = node.type == self.explanation.user.type
+            kind = "history" if column == 1 else OTHER_USERS if others else node.type
+            caption = "counted, not named" if others else node.type
             # What stands for several nodes is a box of its own in each sentence.
             key = (node.type, node.id) if node.id else (number, column, node.title)
-            boxes.append(self._box(key, node.title, node.type, kind, column))
+            boxes.append(self._box(key, node.title, caption, kind, column))
         boxes.append(self.item)
         for (near, far), label in zip(pairwise(boxes), strand.labels, strict=True):
             line = self._joined(near, far)

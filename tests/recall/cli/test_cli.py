@@ -282,6 +282,26 @@ def test_explain_draws(command: Command, current: Path, tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "why.svg").read_text()
 
 
+def test_somebody_new_has_candidates_with_reasons(command: Command, current: Path, tmp_path: Path) -> None:
+    asked = ["--liked", "m1", "--liked", "m2", "--text", "winter train", "-k", "4"]
+    out_file = tmp_path / "new.parquet"
+    code, out, err = command("recommend", current, *asked, "--explain", "--json", "--out", out_file)
+    assert (code, err) == (0, "")
+    data = json.loads(out)
+    best = [row["item_id"] for row in data["candidates"]]
+    assert len(best) == 4
+    assert not {"m1", "m2"} & set(best)
+    assert [explanation["item_id"] for explanation in data["explanations"]] == best[:1]
+    assert data["explanations"][0]["score"] == pytest.approx(data["candidates"][0]["score"], rel=1e-4)
+    assert pq.read_table(out_file)["item_id"].to_pylist() == best
+    code, out, _ = command("recommend", current, *asked, "--explain")
+    assert code == 0
+    assert "4 candidates for somebody new" in out
+    assert "because of" in out
+    for wrong in (["--user", "u1"], ["--all-users", "--out", "x.csv"], ["--history"]):
+        assert command("recommend", current, *asked, *wrong)[0] == 2
+
+
 def test_somebody_new_is_explained(command: Command, current: Path) -> None:
     asked = ["--liked", "m1", "--liked", "m2", "--text", "winter train"]
     code, out, err = command("explain", current, "--item", "m3", *asked, "--json")

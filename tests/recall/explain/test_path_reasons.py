@@ -171,13 +171,13 @@ def test_other_people_are_counted_and_not_named(every) -> None:
 def test_weights_are_told_beside_a_shared_person(explainer, toy_graph) -> None:
     (explanation,) = explainer.explain([("u3", "m2")])
     assert "director 1.5" in explanation.by_paths.weights
-    assert explanation.by_paths.weights.startswith("Weights, with 1 for a shared person: ")
+    assert explanation.by_paths.weights.startswith("Beside a shared person (1): ")
     half = LoopWalk(LoopWalkConfig(weights={"through_users": 0.5, "director": 1.5})).fit(FitData.of(toy_graph))
     (explanation,) = Explainer(toy_graph, Pipeline.of(toy_graph, [half])).explain([("u3", "m2")])
-    assert explanation.by_paths.weights == "Weights, with 1 for a shared person: director 3."
+    assert explanation.by_paths.weights == "Beside a shared person (1): director 3."
     alone = LoopWalk(LoopWalkConfig(weights={"director": 1.5})).fit(FitData.of(toy_graph))
     (explanation,) = Explainer(toy_graph, Pipeline.of(toy_graph, [alone])).explain([("u3", "m2")])
-    assert explanation.by_paths.weights == "Weights of the paths: director 1.5."
+    assert explanation.by_paths.weights == "Beside one another: director 1.5."
 
 
 def test_what_counts_against_an_item_is_negative_and_said_so(explainer, toy_graph) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from kg import KnowledgeGraph
+from kg import KnowledgeGraph, NodeType, Schema
 from kg.topology.adjacency import Adjacency
 from recall.contracts import REQUEST_TEXT, StepKind
 from recall.explain.entries import Node
 from recall.explain.pair import Pair
-from recall.explain.path_words import Route, listing, noun, sentence_of
+from recall.explain.path_words import Route, listing, nouns, sentence_of
 from tests.movie_relations import DIRECTOR, GENRE, RATED, SEQUEL, STARRING
 
 TITLES = ["Alien", "Aliens", "Blade Runner", "Prometheus", "Gladiator"]
@@ -142,16 +142,19 @@ def test_attributes_that_were_asked_for(pair) -> None:
 
 
 def test_words() -> None:
-    assert [noun(word, 2) for word in ("movie", "box", "story", "person", "key", "", "tv_show")] == [
-        "movies",
-        "boxes",
-        "stories",
-        "people",
-        "keys",
-        "items",
-        "tv shows",
-    ]
-    assert noun("person", 1) == "person"
+    expected = {
+        "movie": "movies",
+        "box": "boxes",
+        "story": "stories",
+        "person": "people",
+        "key": "keys",
+        "tv_show": "tv shows",
+    }
+    types = {name: NodeType(name=name) for name in expected} | {"f": NodeType(name="f", noun="film")}
+    schema = Schema({**types, "user": NodeType(name="user")}, {}, item_type="movie", user_type="user")
+    assert {name: nouns(schema, name, 2) for name in expected} == expected
+    assert (nouns(schema, "f", 2), nouns(schema, "f", 1)) == ("films", "film")
+    assert nouns(schema, "person", 1) == "person"
     assert listing(["A"], 1, "or") == "A"
     assert listing(["A", "B"], 2, "and") == "A and B"
     assert listing(["A", "B"], 5, "or", " of your movies") == "A, B or 3 more of your movies"
