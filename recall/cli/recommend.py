@@ -114,6 +114,9 @@ def similar(
     run: RunPath,
     item: Annotated[list[str], typer.Option("--item", metavar="ID", help="May be repeated.")],
     k: Count = 10,
+    by: Annotated[
+        str | None, typer.Option(metavar="CHANNEL", help="A channel of the run; default: trained vectors, if any.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """The items most like an item."""
@@ -121,9 +124,9 @@ def similar(
 
     recommender = _load(run)
     if as_json:
-        print_json(similar_data(recommender, item, k=k))
+        print_json(similar_data(recommender, item, k=k, by=by))
     else:
-        print_similar(recommender, item, k=k, console=screen())
+        print_similar(recommender, item, k=k, by=by, console=screen())
 
 
 def explain(

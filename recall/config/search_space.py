@@ -42,6 +42,8 @@ NOT_SEARCHED = {
     "max_steps": "the number of steps is found by early stopping",
     "eval_every": "it says when is measured, not what is learned",
     "patience": "it says when training stops, not what is learned",
+    "trials": "the settings of the walk are tried within every fit already",
+    "trial_users": "it says who is measured, not what is learned",
     "betas": "the best of them is found at every validation",
     "priors": "the best of them is found at every validation",
     "validation_users": "it says who is measured, not what is learned",
@@ -230,6 +232,12 @@ _BUILT_IN: dict[str, Any] = {
         "alpha": {"low": 0.1, "high": 1.5},
         "beta": {"low": 0.0, "high": 1.0},
         "neighbours": {"low": 50, "high": 1000, "log": True},
+    },
+    # Powers, decays and weights of the walk are found anew in every fit, by its own trials.
+    "walk": {
+        "neighbours": {"low": 100, "high": 2000, "log": True},
+        "next_window": [5, 10, 20, 40],
+        "text_neighbours": {"low": 10, "high": 200, "log": True},
     },
     "spectral": {"factors": [32, 64, 128, 256, 512], "alpha": {"low": 0.0, "high": 1.0}},
 }

@@ -12,6 +12,7 @@ from kg.settings import Settings
 from recall.channels.registry import registered, unusable
 
 LIGHTGCN = "lightgcn"
+WALK = "walk"
 SERVED = tuple(registered())
 CLOSED_FORM = tuple(name for name, kind in registered().items() if not kind.capabilities.trained)
 
@@ -37,7 +38,7 @@ class PipelineSettings(Settings):
     section: ClassVar[str] = "pipeline"
 
     channels: tuple[ServedChannel, ...] = Field(
-        default=(LIGHTGCN,),
+        default=(LIGHTGCN, WALK),
         min_length=1,
         description="Channels that serve. The scores of several are fused; see the section `fusion`.",
     )
@@ -58,7 +59,7 @@ class FusionSettings(Settings):
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
         default=None,
         description="A weight for each channel of `pipeline.channels`; 0 leaves a channel out. Default: the weights "
-        "with the best NDCG@20 on the validation part.",
+        "with the best NDCG@20 on the validation part, or equal ones where it has nothing to find.",
     )
     depth: int = Field(
         default=200,

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from kg.errors import GateError, InvalidDataError
+from kg.errors import GateError
 from recall.contracts import Query
 from recall.jobs.prepare import Prepared
 from recall.pipeline import Pipeline
@@ -14,22 +14,16 @@ from recall.runs.report import EvaluationReport
 
 
 def best_weights(pipeline: Pipeline, prepared: Prepared, limit: int) -> dict[str, float]:
-    """The weights with the best NDCG on the validation part.
+    """The weights with the best NDCG on the validation part; equal ones where it has nothing to find.
 
     Args:
         pipeline: of channels fitted on the training part.
         prepared: graph and split.
         limit: users, at most; a seeded choice.
-
-    Raises:
-        InvalidDataError: the validation part has no positive interaction.
     """
     validation = prepared.validation()
     if validation is None:
-        raise InvalidDataError(
-            "fusion.weights are chosen on the validation part, which has no positive interaction: give weights, or "
-            "a larger split.valid"
-        )
+        return dict.fromkeys(pipeline.channels, 1 / len(pipeline.channels))
     users = np.flatnonzero(validation.truth.counts)
     users = np.sort(np.random.default_rng(0).permutation(users)[:limit])
     queries = Query.of_users(users, prepared.graph.users, seen=validation.seen.take(users))

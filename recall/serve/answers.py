@@ -16,10 +16,10 @@ from kg.arrays import IntArray
 from kg.errors import ConfigError
 from kg.io.table_file import check_table_file, write_blocks
 from kg.progress import SILENT, Progress
-from recall.contracts import CANDIDATE_SCHEMA, Candidates, Query, SimilarItems
+from recall.contracts import CANDIDATE_SCHEMA, Candidates, Channel, Query, SimilarItems
 from recall.index.top_k import check_k
 from recall.pipeline import Pipeline
-from recall.serve.nearest import NearestItems
+from recall.serve.nearest import NearestItems, reached_from
 from recall.serve.requests import Attributes, OnUnknown, Requests
 
 _BLOCK_USERS = 4096
@@ -198,14 +198,18 @@ class Answers:
         item_ids: Iterable[str],
         *,
         k: int = 20,
+        by: str | None = None,
         on_unknown: Literal["raise", "skip"] = "raise",
         titles: bool = False,
     ) -> SimilarItems:
-        """The items whose trained vectors point most in the same direction (cosine), the item itself left out.
+        """The items most like an item, the item itself left out.
 
         Args:
             item_ids: external ids; one that comes twice is answered once.
             k: items wanted for each.
+            by: name of a channel of the pipeline. One with trained vectors compares their directions (cosine); any
+                other gives its candidates for somebody who likes that item alone, which `explain_for` explains.
+                Default: trained vectors where there are any, else the first channel.
             on_unknown: for ids that the graph does not hold: "raise" or "skip".
             titles: add the column `title`, of the similar item.
 
@@ -215,16 +219,27 @@ class Answers:
 
         Raises:
             UnknownIdError: an item is not in the graph, and `on_unknown` is "raise".
-            ConfigError: k is below 1, or no channel has item vectors.
+            ConfigError: k is below 1, there is no channel of that name, or it cannot tell items apart.
         """
         check_k(k)
-        if self._nearest is None:
-            raise ConfigError(
-                f"{self.pipeline.name!r} has no item vectors to compare: use Recommender(graph, pipeline, "
-                "item_vectors=...)"
-            )
         ids = self._requests.items(item_ids, on_unknown)
-        return self._nearest.items(ids, k, titles=self._titles if titles else None)
+        shown = self._titles if titles else None
+        if by is None and self._nearest is not None:
+            return self._nearest.items(ids, k, titles=shown)
+        channel = self._channel(by)
+        if channel.item_vectors is not None:
+            return NearestItems(self.graph.items, channel.item_vectors).items(ids, k, titles=shown)
+        if not channel.capabilities.unknown_people or channel.capabilities.everybody:
+            raise ConfigError(f"the channel {channel.name!r} gives everybody the same: it knows no similar items")
+        return reached_from(channel, self.graph.items, ids, k, titles=shown)
+
+    def _channel(self, name: str | None) -> Channel:
+        channels = self.pipeline.channels
+        if name is None:
+            return next(iter(channels.values()))
+        if name not in channels:
+            raise ConfigError(f"by = {name!r} is no channel of this pipeline; there are {', '.join(channels)}")
+        return channels[name]
 
     def title(self, item_id: str) -> str:
         """What to call an item before a person.

@@ -11,6 +11,7 @@ import pytest
 from recall.config.deployment import load_config
 from recall.jobs.refresh import RefreshResult, refresh
 
+ONE_CHANNEL = 'channels = ["lightgcn"]'  # in the text below, for tests that want others
 CONFIG = """
 [graph]
 item = "movie"
@@ -24,6 +25,8 @@ files = ["movies.nt"]
 [[sources.interactions]]
 files = ["ratings.csv"]
 columns = {user = "userId", item = "movieId", rating = "rating", timestamp = "timestamp"}
+[pipeline]
+channels = ["lightgcn"]
 [channels.lightgcn]
 dim = 8
 [channels.lightgcn.training]

@@ -108,6 +108,8 @@ class Walk:
             if chosen is not None:
                 self.config, weights = chosen.config, chosen.weights
                 facts = {"validation_ndcg": list(chosen.ndcg), "trials": chosen.trials}
+        if self.config.age_decay is None:
+            self.config = self.config.changed(age_decay=factory.usual_decay)
         types = factory.make(self.config, wanted=weights)
         worths = typical_worths(types, history, popularity, self.config)
         defaults = default_weights(types, worths)
@@ -186,7 +188,7 @@ class Walk:
             ConfigError: a text came without an encoder.
             InvalidDataError, UnknownIdError: an attribute is not there.
         """
-        start = start_of(queries, self.history, decay=self.config.age_decay)
+        start = start_of(queries, self.history, decay=self.config.decay)
         profile = self._profile(queries)
         texts = self._request_texts(queries)
         given = np.diff(start.liked.indptr) > 0
@@ -232,7 +234,7 @@ class Walk:
 
     def attribute(self, queries: Query, items: IntArray) -> list[Shares | NoShares]:
         """Every path with its share; they and the popularity add up to the score."""
-        start = start_of(queries, self.history, decay=self.config.age_decay)
+        start = start_of(queries, self.history, decay=self.config.decay)
         profile, texts = self._profile(queries), self._request_texts(queries)
         return [self._split(start, row, int(item), profile, texts) for row, item in enumerate(items.tolist())]
 

@@ -20,20 +20,21 @@ class WalkConfig(Settings):
         "and without one the `default_*` weights.",
     )
     trials: int = Field(
-        default=24,
+        default=40,
         ge=0,
-        description="Changes of the powers and decays below that are tried on the validation part; 0 keeps them as "
+        description="Changes of the settings below that are tried on the validation part; 0 keeps them as "
         "they stand here.",
     )
     trial_users: int = Field(
         default=2000, ge=1, description="Users of the validation part, drawn by the seed, that weights are found on."
     )
     seed: int = Field(default=0, description="Seed of the trials, of the users and of the items they are compared on.")
-    age_decay: float = Field(
-        default=1.0,
+    age_decay: float | None = Field(
+        default=None,
         gt=0,
         le=1,
-        description="What an item of the history counts less for each newer item; 1: all count the same.",
+        description="What an item of the history counts less for each newer item; 1: all count the same. Default: 0.8 "
+        "where interactions have times or an order of their own, else 1.",
     )
     dislike: float = Field(
         default=0.0,
@@ -44,11 +45,14 @@ class WalkConfig(Settings):
     )
     user_start: float = Field(default=0.5, ge=0, description="Steps through users: power of the likes of the start.")
     user_middle: float = Field(default=0.5, ge=0, description="Steps through users: power of the likes of the user.")
-    user_end: float = Field(default=0.2, ge=0, description="Steps through users: power of the likes of the end.")
-    next_start: float = Field(default=0.4, ge=0, description="Steps to what followed: power of the likes of the start.")
-    next_end: float = Field(default=0.0, ge=0, description="Steps to what followed: power of the likes of the end.")
+    user_end: float = Field(default=0.3, ge=0, description="Steps through users: power of the likes of the end.")
+    next_start: float = Field(default=0.2, ge=0, description="Steps to what followed: power of the likes of the start.")
+    next_middle: float = Field(
+        default=0.0, ge=0, description="Steps to what followed: power of the number of likes of the user."
+    )
+    next_end: float = Field(default=0.1, ge=0, description="Steps to what followed: power of the likes of the end.")
     next_decay: float = Field(
-        default=0.8, gt=0, le=1, description="Steps to what followed: what one more place between the two costs."
+        default=0.9, gt=0, le=1, description="Steps to what followed: what one more place between the two costs."
     )
     next_window: int = Field(
         default=20, ge=0, description="Largest number of places between the two; 0: no steps to what followed."
@@ -57,7 +61,7 @@ class WalkConfig(Settings):
         default=0.0, ge=0, description="Steps through the graph: power of the number of entities of the start."
     )
     relation_middle: float = Field(
-        default=0.6, ge=0, description="Steps through the graph: power of the number of items that the entity joins."
+        default=0.5, ge=0, description="Steps through the graph: power of the number of items that the entity joins."
     )
     relation_end: float = Field(
         default=0.0, ge=0, description="Steps through the graph: power of the number of entities of the end."
@@ -74,9 +78,9 @@ class WalkConfig(Settings):
         default=None, description="Names of the relations that are walked; default: all that touch items."
     )
     chains: bool = Field(
-        default=True,
-        description="Also walk through two relations, item - band - member - band - item; only where the validation "
-        "part gives them a weight.",
+        default=False,
+        description="Also walk through two relations, item - band - member - band - item; the trials turn it on where "
+        "that ranks better.",
     )
     text_power: float = Field(default=3.0, ge=0, description="Steps to similar texts: power of the cosine.")
     text_likes: float = Field(
@@ -87,3 +91,8 @@ class WalkConfig(Settings):
     longest: int = Field(
         default=2000, ge=1, description="Likes up to which a user is walked through, for others than themselves."
     )
+
+    @property
+    def decay(self) -> float:
+        """`age_decay`, 1 where it was not chosen yet."""
+        return 1.0 if self.age_decay is None else self.age_decay

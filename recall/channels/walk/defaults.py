@@ -43,7 +43,7 @@ def typical_worths(
     else:  # histories can still come with requests
         alone = np.sort(random.permutation(history.num_items)[:_SAMPLE])
         queries = Query.of_histories([""] * len(alone), RaggedArray(np.arange(len(alone) + 1), alone))
-    start = start_of(queries, history, decay=config.age_decay)
+    start = start_of(queries, history, decay=config.decay)
     worths = {POPULARITY: float(popularity.max(initial=0.0))}
     for kind in types:
         reached = kind.step.reach(start.disliked if kind.kind is StepKind.DISLIKE else start.liked)

@@ -13,6 +13,7 @@ from scipy.sparse import diags
 
 from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.history import InteractionHistory
+from kg.interactions import NO_TIME
 from kg.topology.walk import DirectStep, EntityStep, FollowingStep, Powers, Step, UserStep
 from kg.topology.walk.step import divided
 from recall.channels.walk.config import WalkConfig
@@ -20,6 +21,8 @@ from recall.channels.walk.relations import Way, incidence, ways_from_items
 from recall.contracts import StepKind
 
 USERS, NEXT, TEXT, DISLIKED, POPULARITY = "through_users", "what_followed", "similar_text", "disliked", "popularity"
+_USUAL_DECAY = 0.8
+
 Shape = tuple[tuple[RelationKey, bool], ...]
 
 
@@ -96,6 +99,18 @@ class StepTypes:
         return bool((~events.positive[events.kinds == 0]).any())
 
     @cached_property
+    def has_chains(self) -> bool:
+        """Whether there are two relations in a row to walk through."""
+        return any(len(way.hops) > 1 for way in ways_from_items(self.graph, None, chains=True))
+
+    @cached_property
+    def usual_decay(self) -> float:
+        """What an item of the history counts less for each newer one, where nothing says what is best."""
+        ordered = bool((self.history.events.times != NO_TIME).any())
+        ordered |= "order" in self.graph.edges[self.history.interaction].column_names
+        return _USUAL_DECAY if ordered else 1.0
+
+    @cached_property
     def _ordered(self) -> RaggedArray:
         """The liked items of each user, oldest first."""
         events = self.history.in_order(np.arange(self.history.num_users))
@@ -118,7 +133,7 @@ class StepTypes:
                 return FollowingStep(self._ordered, self.history.num_items, lists=lists, **shape)
             return FollowingStep.build(self._ordered, self.history.num_items, neighbours=neighbours, **shape)
 
-        powers = Powers(config.next_start, 0.0, config.next_end)
+        powers = Powers(config.next_start, config.next_middle, config.next_end)
         return self._once(NEXT, (powers, config.next_window, config.next_decay, config.neighbours), make)
 
     def _similar(self, cosines: Any, power: float, likes: float) -> Step:

@@ -127,21 +127,21 @@ def print_person(
         print_explanation(explanation, console=console)
 
 
-def similar_data(recommender: Recommender, items: Sequence[str], *, k: int) -> dict[str, Any]:
+def similar_data(recommender: Recommender, items: Sequence[str], *, k: int, by: str | None) -> dict[str, Any]:
     """Similar items as plain data."""
-    return {"similar": list(recommender.similar(items, k=k, titles=True))}
+    return {"similar": list(recommender.similar(items, k=k, by=by, titles=True))}
 
 
-def print_similar(recommender: Recommender, items: Sequence[str], *, k: int, console: Console) -> None:
+def print_similar(recommender: Recommender, items: Sequence[str], *, k: int, by: str | None, console: Console) -> None:
     """A table of similar items for each item."""
-    similar = recommender.similar(items, k=k, titles=True)
+    similar = recommender.similar(items, k=k, by=by, titles=True)
     for item in dict.fromkeys(items):
         of_item = similar.of(item.strip()) or similar.of(item)
         if not of_item:
             console.print(shown(f"nothing was learned about {item}, so nothing is similar to it"))
             continue
         heading = f"like {recommender.title(item)} ({item})"
-        rows = table("", "title", "cosine", "id", right=["", "cosine"], title=heading)
+        rows = table("", "title", "score", "id", right=["", "score"], title=heading)
         for row in of_item:
             rows.add_row(str(row["rank"]), shown(row["title"]), f"{row['score']:.3f}", shown(row["similar_id"]))
         console.print(rows)

@@ -75,7 +75,7 @@ def test_its_section_is_checked_by_its_own_class(tmp_path: Path) -> None:
     assert good.startswith("{'length': 5} ('lightgcn', 'stroll')")
     assert "channels.stroll.length = 0 must be at least 1" in wrong
     assert "channels.stroll.lenght: unknown key, did you mean 'length'?" in unknown
-    assert measured == "{'length': 3} ('lightgcn',) ('stroll',)"
+    assert measured == "{'length': 3} ('lightgcn', 'walk') ('stroll',)"
     assert listed == "True"
 
 

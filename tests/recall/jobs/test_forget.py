@@ -35,7 +35,7 @@ from recall.runs.registry import RunsFolder
 from recall.runs.report import Report
 from recall.serve.recommender import Recommender
 from recall.tuning.tune import tune
-from tests.recall.conftest import CONFIG
+from tests.recall.conftest import CONFIG, ONE_CHANNEL
 from tests.recall.decoding import places
 
 MALLORY = "mal.lory+grün@example.org"
@@ -92,8 +92,6 @@ source = "user"
 relation = "home"
 target = "page"
 files = ["pages.csv"]
-[pipeline]
-channels = ["lightgcn", "item_knn", "ease"]
 [refresh]
 full_above = 0.9
 """
@@ -147,7 +145,8 @@ def sociable(make_deployment: Callable[..., Path], tmp_path_factory: pytest.Temp
     rewrite(folder / "pages.csv", [["source", "target"], [MALLORY, TRACES["page"]], ["u5", "http://rain.example"]])
     with rating.open("a") as stream:  # a repeated row, which the report quotes
         stream.write(f"{MALLORY},m0,5,1000000\n{MALLORY},m0,5,1000000\n")
-    config.write_text(CONFIG.replace('user = "u1"', f'user = "{MALLORY}"') + MORE)
+    text = CONFIG.replace(ONE_CHANNEL, 'channels = ["lightgcn", "item_knn", "ease"]')
+    config.write_text(text.replace('user = "u1"', f'user = "{MALLORY}"') + MORE)
     return config
 
 

@@ -21,7 +21,7 @@ from tests.recall.conftest import CONFIG, write_deployment
 def config(tmp_path: Path) -> Path:
     """A deployment whose one channel is a GCN."""
     path = write_deployment(tmp_path)
-    path.write_text(CONFIG.replace("channels.lightgcn", "channels.gcn") + '[pipeline]\nchannels = ["gcn"]\n')
+    path.write_text(CONFIG.replace("lightgcn", "gcn"))
     return path
 
 

@@ -23,6 +23,7 @@ from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
 from recall.runs.report import Report
 from recall.serve.recommender import Recommender
+from tests.recall.conftest import ONE_CHANNEL
 
 
 @pytest.fixture
@@ -216,7 +217,7 @@ def test_a_damaged_base_is_followed_by_a_full_run(config: Path) -> None:
 
 
 def test_fused_channels_are_fitted_anew_under_the_weights_of_the_base(config: Path) -> None:
-    config.write_text(config.read_text() + '\n[pipeline]\nchannels = ["lightgcn", "item_knn"]\n')
+    config.write_text(config.read_text().replace(ONE_CHANNEL, 'channels = ["lightgcn", "item_knn"]'))
     first = refresh(load_config(config))
     assert first.report.reasons == ("the configuration was changed: pipeline.channels",)
     add_movie(config, 24)

@@ -144,8 +144,17 @@ class TestRecommend:
     def test_works_with_any_channel(self, graph):
         made = Recommender(graph, Pipeline.of(graph, [ItemKNN().fit(FitData.of(graph))]))
         assert set(made.recommend(["u1", "u9"], k=3).table["source"].to_pylist()) == {"item_knn", "popularity"}
-        with pytest.raises(ConfigError, match="no item vectors"):
-            made.similar(["m1"])
+        similar = made.similar(["m1", "m9"], k=4)
+        assert [row["rank"] for row in similar.of("m9")] == [1, 2, 3, 4]
+        for item in ("m1", "m9"):
+            alone = made.recommend_for(history=[[item]], k=4).table
+            assert [row["similar_id"] for row in similar.of(item)] == alone["item_id"].to_pylist()
+            assert [row["score"] for row in similar.of(item)] == alone["score"].to_pylist()
+        with pytest.raises(ConfigError, match="'walk' is no channel of this pipeline; there are item_knn"):
+            made.similar(["m1"], by="walk")
+        popular = Recommender(graph, Pipeline.of(graph, [Popularity().fit(FitData.of(graph))]))
+        with pytest.raises(ConfigError, match="knows no similar items"):
+            popular.similar(["m1"])
 
 
 class TestRecommendAll:

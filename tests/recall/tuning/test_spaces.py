@@ -24,7 +24,8 @@ def test_what_would_change_nothing_on_a_graph_is_not_searched(searchable: Path, 
 
     def spaces(lightgcn: Mapping[str, Any] | None = None, **sections: Mapping[str, Any]) -> dict[str, set[str]]:
         channels = {"lightgcn": lightgcn or {}}
-        config = parse_config({"sources": {}, "channels": channels, **sections}, base=tmp_path)
+        one = {"channels": ["lightgcn"]}
+        config = parse_config({"sources": {}, "channels": channels, "pipeline": one, **sections}, base=tmp_path)
         return {name: set(space) for name, space in search_spaces(config, prepared).items()}
 
     def left_out(lightgcn: Mapping[str, Any] | None = None, **tune: Any) -> set[str]:

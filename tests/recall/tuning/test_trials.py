@@ -26,6 +26,7 @@ from recall.jobs.refresh import refresh
 from recall.quality.assess import single
 from recall.tuning.result import Search
 from recall.tuning.tune import tune
+from tests.recall.conftest import ONE_CHANNEL
 from tests.recall.tuning.support import Listener, copy, ndcg_by_hand, prepared_of, timeless
 
 
@@ -178,9 +179,15 @@ def test_a_full_memory_fails_one_trial(searchable: Path, tmp_path: Path, monkeyp
 
 
 def test_any_channel_with_a_training_is_searched(searchable: Path, tmp_path: Path) -> None:
-    text = "[pipeline]\nchannels = ['lightgcn', 'gcn']\n[channels.gcn]\ndim = 8\n[channels.gcn.training]\n"
+    text = "[channels.gcn]\ndim = 8\n[channels.gcn.training]\n"
     text += "max_steps = 4\neval_every = 2\n[tune.channels.gcn]\ndim = [4, 8]\n[tune.channels.gcn.training]\n"
-    config = copy(searchable, tmp_path / "copy", text=text + "batch_size = [32, 64]\n")
+    config = copy(
+        searchable,
+        tmp_path / "copy",
+        old=ONE_CHANNEL,
+        new='channels = ["lightgcn", "gcn"]',
+        text=text + "batch_size = [32, 64]\n",
+    )
     result = tune(config, trials=3)
     assert {search.name for search in result.searches} == {LIGHTGCN, "gcn"}
     search = result["gcn"]
@@ -208,12 +215,11 @@ def test_when_no_trial_finishes_nothing_is_written(searchable: Path, tmp_path: P
 
 def test_channels_are_searched_each_alone_and_the_refresh_fuses_the_best(searchable: Path, tmp_path: Path) -> None:
     text = """
-    [pipeline]
-    channels = ["lightgcn", "item_knn", "ease"]
     [tune.channels.item_knn]
     neighbours = [1, 2, 20]
     """
-    config = copy(searchable, tmp_path / "copy", text=text)
+    channels = 'channels = ["lightgcn", "item_knn", "ease"]'
+    config = copy(searchable, tmp_path / "copy", old=ONE_CHANNEL, new=channels, text=text)
     result = tune(config, trials=3, k=5)
     assert [search.name for search in result.searches] == ["ease", "item_knn", LIGHTGCN]
     for name in ("ease", "item_knn"):
