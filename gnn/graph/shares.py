@@ -51,7 +51,8 @@ class Shares:
         history: one share for each first hop of the user; a neighbour under two relations has two.
         item_own: share of the item's own embedding.
         neighbours: one share for each first hop of the item.
-        pairs: float64 (history, neighbours), pair (j, k) is `pairs[j, k]`.
+        pairs: float64 (history, neighbours), pair (j, k) is `pairs[j, k]`; an array, or a SciPy CSR array where most of
+            them are 0.
         cross: the terms with an own embedding on one side or both: user own with item own, user own with the item's
             neighbours, history with item own.
         prior: share of the item's popularity, whatever the user's history.
@@ -62,7 +63,7 @@ class Shares:
     history: tuple[Share, ...]
     item_own: float
     neighbours: tuple[Share, ...]
-    pairs: npt.NDArray[np.float64]
+    pairs: Any
     cross: tuple[float, float, float]
     prior: float = 0.0
 

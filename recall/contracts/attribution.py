@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from gnn.graph.shares import NoShares, Share, Shares
 from kg.arrays import IntArray
@@ -96,23 +97,33 @@ class PathShares(Shares):
         values = np.concatenate([np.zeros(0), *(step.values for step in steps)])
         history, row = np.unique(first[first >= 0], return_inverse=True)
         neighbours, column = np.unique(last[last >= 0], return_inverse=True)
-        # Paths without a first or last hop are summed in one more row and column.
-        rows, columns = np.full(len(first), len(history)), np.full(len(last), len(neighbours))
-        rows[first >= 0], columns[last >= 0] = row, column
-        table = np.zeros((len(history) + 1, len(neighbours) + 1))
-        np.add.at(table, (rows, columns), values)
-        own, both = table[-1], table[:-1]
+        begun, ended = first >= 0, last >= 0
+        both = begun & ended
+        at = np.zeros(len(first), dtype=np.int64), np.zeros(len(last), dtype=np.int64)
+        at[0][begun], at[1][ended] = row, column
+        pairs = csr_array(
+            (values[both], (at[0][both], at[1][both])), shape=(len(history), len(neighbours)), dtype=np.float64
+        )
         return cls(
             score=float(values.sum() + prior),
-            own=float(own.sum()),
-            history=hops.shares(history, both.sum(axis=1)),
-            item_own=float(table[:, -1].sum()),
-            neighbours=hops.shares(neighbours, table[:, :-1].sum(axis=0)),
-            pairs=both[:, :-1].copy(),
-            cross=(float(own[-1]), float(own[:-1].sum()), float(both[:, -1].sum())),
+            own=float(values[~begun].sum()),
+            history=hops.shares(history, _sums(row, values[begun], len(history))),
+            item_own=float(values[~ended].sum()),
+            neighbours=hops.shares(neighbours, _sums(column, values[ended], len(neighbours))),
+            pairs=pairs,
+            cross=(
+                float(values[~begun & ~ended].sum()),
+                float(values[~begun & ended].sum()),
+                float(values[begun & ~ended].sum()),
+            ),
             prior=float(prior),
             steps=tuple(steps),
         )
+
+
+def _sums(group: IntArray, values: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
+    """Sum of the values of each group, (count,)."""
+    return np.bincount(group, weights=values, minlength=count).astype(np.float64)
 
 
 class _Hops:

@@ -64,7 +64,7 @@ class OuterHopShares:
         """Pair shares by position in the lists of shares, (n,); 0 where a position is -1."""
         present = (first >= 0) & (last >= 0)
         values = np.zeros(len(first))
-        values[present] = self._pairs[first[present], last[present]]
+        values[present] = np.asarray(self._pairs[first[present], last[present]]).ravel()
         return values
 
 

@@ -22,7 +22,7 @@ from kg.graph import KnowledgeGraph
 from kg.topology.adjacency import Adjacency
 from kg.topology.paths import PathArrays
 from kg.topology.search import PathFinder
-from recall.contracts import NoShares, PathShares, Query, Shares
+from recall.contracts import FusedShares, NoShares, PathShares, Query, Shares
 from recall.explain.connections import OuterHopShares, path_connections, query_of, shared_user_connections
 from recall.explain.entries import Node, Reason
 from recall.explain.explanation import Explanation
@@ -146,7 +146,8 @@ class Explainer:
         linked = linked_fraction = cross = outer = reason = None
         if isinstance(shares, Shares):
             history, neighbours = sides(pair, shares)
-            linked, linked_fraction = linked_share(pair, shares)
+            if not _by_paths(shares):
+                linked, linked_fraction = linked_share(pair, shares)
             cross = shares.cross
             outer = OuterHopShares(shares, self.adjacency)
         else:
@@ -208,3 +209,10 @@ class Explainer:
             finder = PathFinder(self.adjacency, max_hops=max_hops, hub_limit=self.hub_limit, excluded=excluded)
             self._finders[max_hops] = finder
         return finder
+
+
+def _by_paths(shares: Shares) -> bool:
+    """Whether paths carry a score, or a part of it."""
+    if isinstance(shares, FusedShares):
+        return any(isinstance(part.shares, PathShares) for part in shares.parts)
+    return isinstance(shares, PathShares)

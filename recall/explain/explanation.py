@@ -24,7 +24,7 @@ class Explanation:
         neighbours: the same score split over the item's first hops and own embedding.
         linked: part of the score on pairs (first hop j of the user, first hop k of the item) that the graph joins:
             j and k are the same node, or an edge of any relation joins them, and user, j, k, item is a simple path.
-            None when the score is not split.
+            None when the score is not split, and where paths carry it, or a part of it.
         linked_fraction: the same in absolute values, between 0 and 1: |pair shares| of joined pairs over |pair shares|
             of all pairs plus the absolute values of the three cross terms (those with an own embedding). With the
             same signs everywhere it is the fraction of the score.

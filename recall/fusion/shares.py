@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array, issparse
 
 from kg import RelationKey
 from kg.arrays import IntArray
@@ -48,9 +49,7 @@ def fuse_shares(parts: Sequence[Part]) -> Shares | NoShares:
         return NoShares(score, "; ".join(reasons))
     history, rows = _summed([shares.history for shares in split])
     neighbours, columns = _summed([shares.neighbours for shares in split])
-    pairs = np.zeros((len(history), len(neighbours)))
-    for shares, row, column in zip(split, rows, columns, strict=True):
-        np.add.at(pairs, (row[:, None], column[None, :]), shares.pairs)
+    pairs = _summed_pairs([shares.pairs for shares in split], rows, columns, (len(history), len(neighbours)))
     cross = np.array([shares.cross for shares in split]).sum(axis=0).tolist()
     return FusedShares(
         score=score,
@@ -64,6 +63,24 @@ def fuse_shares(parts: Sequence[Part]) -> Shares | NoShares:
         parts=tuple(parts),
         unsplit=sum(part.shares.score for part in parts if isinstance(part.shares, NoShares)),
     )
+
+
+def _summed_pairs(
+    pairs: Sequence[Any], rows: Sequence[IntArray], columns: Sequence[IntArray], shape: tuple[int, int]
+) -> Any:
+    """The pair shares of all channels, summed by their hops; sparse where those of every channel are."""
+    total = csr_array(shape, dtype=np.float64)
+    for values, row, column in zip(pairs, rows, columns, strict=True):
+        if issparse(values):
+            entries = values.tocoo()
+            total += csr_array((entries.data, (row[entries.row], column[entries.col])), shape=shape)
+    dense = [entry for entry in zip(pairs, rows, columns, strict=True) if not issparse(entry[0]) and entry[0].size]
+    if not dense:
+        return total
+    whole = total.toarray()
+    for values, row, column in dense:
+        np.add.at(whole, (row[:, None], column[None, :]), values)
+    return whole
 
 
 def _summed(sides: Sequence[Sequence[Share]]) -> tuple[tuple[Share, ...], list[IntArray]]:

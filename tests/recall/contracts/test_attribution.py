@@ -69,6 +69,26 @@ def test_first_hops_are_sums_over_paths() -> None:
     assert shares.pairs.sum() + sum(shares.cross) + shares.prior == pytest.approx(total)
 
 
+def test_many_likes_of_somebody_who_likes_much_take_no_table_of_both() -> None:
+    count = 40_000  # a table of both would be 12 GB
+    nodes = np.column_stack([np.arange(count), np.arange(count) + 50_000, np.full(count, 99_999)])
+    step = StepPaths(
+        name="through_users",
+        kind=StepKind.USERS,
+        weight=1.0,
+        shape=((LIKES, False), (LIKES, True)),
+        nodes=nodes,
+        values=np.full(count, 0.5),
+    )
+    shares = PathShares.of([step], prior=0.0, interaction=LIKES)
+    assert shares.score == pytest.approx(count / 2)
+    assert shares.pairs.shape == (count, count)
+    fused = fuse_shares([Part("walk", 1.0, shares), Part("again", 1.0, shares)])
+    assert isinstance(fused, FusedShares)
+    assert fused.pairs.shape == (count, count)
+    assert fused.pairs.sum() == pytest.approx(count)
+
+
 def test_without_paths_there_is_popularity_alone() -> None:
     shares = PathShares.of([], prior=0.5, interaction=LIKES)
     assert (shares.score, shares.own, shares.item_own, shares.history, shares.neighbours) == (0.5, 0.0, 0.0, (), ())

@@ -239,12 +239,12 @@ class TestDamage:
     def test_a_channel_of_a_package_that_is_not_installed_is_named_before_anything_else(self, run: Path) -> None:
         path = run / "pipeline.json"
         saved = json.loads(path.read_text())
-        channels = {**saved["channels"], "walk": {"kind": "channels", "package": "graph-walks", "recipe": {}}}
+        channels = {**saved["channels"], "stroll": {"kind": "channels", "package": "graph-strolls", "recipe": {}}}
         path.write_text(json.dumps({**saved, "channels": channels}))
         for verify in (True, False):
-            with pytest.raises(ArtifactError, match=r"channel 'walk' of the package graph-walks.*Install graph-walks"):
+            with pytest.raises(ArtifactError, match=r"channel 'stroll' of the package graph-strolls.*Install graph-strolls"):
                 Recommender.load(run, verify=verify)
-        with pytest.raises(ArtifactError, match=r"channel 'walk' of the package graph-walks"):
+        with pytest.raises(ArtifactError, match=r"channel 'stroll' of the package graph-strolls"):
             evaluate_run(RunLayout(run))
 
     @pytest.mark.parametrize("content", ["[]", "{", '{"weights": {}}', '{"channels": {"ease": {"kind": "pickles"}}}'])
