@@ -242,7 +242,9 @@ class TestDamage:
         channels = {**saved["channels"], "stroll": {"kind": "channels", "package": "graph-strolls", "recipe": {}}}
         path.write_text(json.dumps({**saved, "channels": channels}))
         for verify in (True, False):
-            with pytest.raises(ArtifactError, match=r"channel 'stroll' of the package graph-strolls.*Install graph-strolls"):
+            with pytest.raises(
+                ArtifactError, match=r"channel 'stroll' of the package graph-strolls.*Install graph-strolls"
+            ):
                 Recommender.load(run, verify=verify)
         with pytest.raises(ArtifactError, match=r"channel 'stroll' of the package graph-strolls"):
             evaluate_run(RunLayout(run))
