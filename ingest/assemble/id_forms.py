@@ -58,10 +58,16 @@ def advice(
     yield from list(dict.fromkeys(better))[:MOST]
 
 
-def _share(values: Sequence[str | None], others: set[str]) -> float:
-    """The share of the smaller of two sets of ids that the other one has."""
+def _share(values: Sequence[str | None], others: set[str], nodes: int | None = None) -> float:
+    """The share of the smaller of two sets of ids that the other one has.
+
+    Args:
+        values: one side.
+        others: the other side.
+        nodes: how many nodes the first one has, some of which may have no id; default: as many as ids.
+    """
     different = {value for value in values if value}
-    return len(different & others) / max(min(len(different), len(others)), 1)
+    return len(different & others) / max(min(len(different) if nodes is None else nodes, len(others)), 1)
 
 
 def _other_columns(mention: Mention, others: set[str]) -> Iterator[tuple[str, float]]:
@@ -69,8 +75,10 @@ def _other_columns(mention: Mention, others: set[str]) -> Iterator[tuple[str, fl
     for name, column in mention.others.items():
         # A few values that are everywhere, such as years, are no ids.
         different = pc.unique(column).drop_null()
-        if 2 * len(different) >= len(column.drop_null()) or mention.kind in ("interactions", "events", "edges"):
-            yield _line(mention, name), _share(different.to_pylist(), others)
+        is_repeated = mention.kind in ("interactions", "events", "edges")
+        if is_repeated or 2 * len(different) >= len(column.drop_null()):
+            nodes = None if is_repeated else len(column)
+            yield _line(mention, name), _share(different.to_pylist(), others, nodes)
 
 
 def _line(mention: Mention, value: str) -> str:
@@ -91,7 +99,7 @@ def _other_forms(mention: Mention, sample: Any, others: set[str]) -> Iterator[tu
                 for text in texts
                 if text.startswith(head) and text.endswith(tail)
             ]
-            yield _line(mention, f"{head}{{id}}{tail}"), _share(cut, others)
+            yield _line(mention, f"{head}{{id}}{tail}"), _share(cut, others, len(texts))
         return
     if mention.kind == "neo4j":
         return
@@ -101,7 +109,7 @@ def _other_forms(mention: Mention, sample: Any, others: set[str]) -> Iterator[tu
         if changed != texts:
             change = f"{form.sql.format(_quoted(column))} AS {_quoted(column)}"
             sql = f"SELECT * REPLACE ({change}) FROM file"  # noqa: S608 (a person is to write it)
-            yield f'sql = "{_toml(sql)}" for {mention.source}', _share(changed, others)
+            yield f'sql = "{_toml(sql)}" for {mention.source}', _share(changed, others, len(texts))
 
 
 def _template(iris: Sequence[str], others: set[str]) -> tuple[str, str] | None:

@@ -19,6 +19,7 @@ from recall.cli.doctor import doctor
 from recall.cli.evaluate import evaluate
 from recall.cli.export import export
 from recall.cli.forget import forget
+from recall.cli.init import init
 from recall.cli.recommend import explain, recommend, similar
 from recall.cli.refresh import refresh
 from recall.cli.runs import accept, rollback, runs
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 for _command in (
-    *(check, refresh, runs, accept, rollback, forget, tune),
+    *(init, check, refresh, runs, accept, rollback, forget, tune),
     *(recommend, similar, explain, evaluate, export),
     *(load, write_back, cypher, doctor),
 ):
