@@ -19,6 +19,7 @@ from recall.explain import Explainer, Explanation
 from recall.pipeline import Pipeline
 from recall.runs.layout import RunLayout
 from recall.runs.report import Report
+from recall.serve import forks  # noqa: F401 (from here on forked processes can answer, too)
 from recall.serve.answers import Answers
 from recall.serve.loading import load_run
 from recall.serve.opened import OpenedRun, copy_run
