@@ -66,7 +66,15 @@ _VALUES = "give values as parameters, $name"
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """A piece of a query.
+
+    Attributes:
+        kind: the name of its group in the pattern of tokens, "word", "quoted", "sign".
+        text: as it is written.
+        line: on which it begins, from 1.
+    """
+
     kind: str
     text: str
     line: int
@@ -100,7 +108,7 @@ def check_read_only(text: str) -> None:
 def as_explain(text: str) -> str:
     """The text that asks a database for the plan of a query, for one that `check_read_only` lets pass."""
     at = 0
-    for token in _tokens(text):
+    for token in tokens(text):
         if token.kind not in ("space", "line_comment", "block_comment"):
             if token.kind == "word" and token.text.upper() in _BEFORE_BEGINNINGS:
                 at += len(token.text)
@@ -111,21 +119,25 @@ def as_explain(text: str) -> str:
 
 @lru_cache(maxsize=512)  # the queries of explanations are few texts with ever other values
 def _check(text: str) -> None:
-    tokens = [token for token in _tokens(text) if token.kind not in ("space", "line_comment", "block_comment")]
-    tokens = _one_statement(tokens)
-    check_nesting((token.kind, token.text, token.line) for token in tokens)
-    _check_beginning(tokens)
-    for at, token in enumerate(tokens):
+    code = [token for token in tokens(text) if token.kind not in ("space", "line_comment", "block_comment")]
+    code = _one_statement(code)
+    check_nesting((token.kind, token.text, token.line) for token in code)
+    _check_beginning(code)
+    for at, token in enumerate(code):
         if token.kind == "word":
-            _check_word(token, tokens[at - 1] if at else None)
+            _check_word(token, code[at - 1] if at else None)
             if token.text.upper() == "CALL":
-                _check_call(tokens, at)
+                _check_call(code, at)
         if token.kind in ("word", "quoted"):
-            _check_function(tokens, at)
+            _check_function(code, at)
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    r"""The tokens of a text; fails where another reader might see other tokens."""
+def tokens(text: str) -> Iterator[Token]:
+    r"""The tokens of a text, one after the other.
+
+    Raises:
+        QueryRefusedError: another reader might see other tokens.
+    """
     if escape := re.search(r"\\u", text, re.IGNORECASE):
         raise _refused(_line(text, escape.start()), r"\u is read as a character by Neo4j, wherever it stands", _VALUES)
     if unreadable := _UNREADABLE.search(text):
@@ -145,7 +157,7 @@ def _tokens(text: str) -> Iterator[_Token]:
                     raise _refused(line, f"{escape[0]!r} is no escape that both databases know", _VALUES)
         if kind == "sign":
             _check_sign(token_text, line)
-        yield _Token(kind, token_text, line)
+        yield Token(kind, token_text, line)
         line += token_text.count("\n")
         at = match.end()
 
@@ -185,7 +197,7 @@ def _check_sign(sign: str, line: int) -> None:
         raise _refused(line, f"there is a character that nobody sees, {sign!a}", "leave it out")
 
 
-def _one_statement(tokens: list[_Token]) -> list[_Token]:
+def _one_statement(tokens: list[Token]) -> list[Token]:
     while tokens and tokens[-1].text == ";":
         tokens = tokens[:-1]
     for token in tokens:
@@ -196,7 +208,7 @@ def _one_statement(tokens: list[_Token]) -> list[_Token]:
     return tokens
 
 
-def _check_beginning(tokens: list[_Token]) -> None:
+def _check_beginning(tokens: list[Token]) -> None:
     first = tokens[0]
     if first.kind == "word" and first.text.upper() in _BEFORE_BEGINNINGS and len(tokens) > 1:
         first = tokens[1]
@@ -207,7 +219,7 @@ def _check_beginning(tokens: list[_Token]) -> None:
     )
 
 
-def _check_word(token: _Token, before: _Token | None) -> None:
+def _check_word(token: Token, before: Token | None) -> None:
     if meaning := _meaning(token.text):
         raise _refused(token.line, f"{token.text} {meaning}", _AS_NAME)
     in_transactions = token.text.upper() in ("TRANSACTION", "TRANSACTIONS")
@@ -226,7 +238,7 @@ def _meaning(word: str) -> str | None:
     return None
 
 
-def _check_call(tokens: list[_Token], at: int) -> None:
+def _check_call(tokens: list[Token], at: int) -> None:
     """CALL of a subquery, or of a procedure that reads."""
     after = tokens[at + 1] if at + 1 < len(tokens) else None
     if after is not None and after.text in ("{", "("):
@@ -243,7 +255,7 @@ def _check_call(tokens: list[_Token], at: int) -> None:
         raise _refused(tokens[at].line, f"CALL {name} = changes a setting", "leave it out")
 
 
-def _check_function(tokens: list[_Token], at: int) -> None:
+def _check_function(tokens: list[Token], at: int) -> None:
     """A name with dots that is called is a function of a family, as long as it is no procedure after CALL."""
     before = tokens[at - 1] if at else None
     if before is not None and before.text == ".":
@@ -258,7 +270,7 @@ def _check_function(tokens: list[_Token], at: int) -> None:
         raise _refused(tokens[at].line, f"the function {name} is not known to read only", "leave it out")
 
 
-def _dotted(tokens: list[_Token], at: int) -> tuple[str, int]:
+def _dotted(tokens: list[Token], at: int) -> tuple[str, int]:
     """The dotted name that begins at a token, and where it ends."""
     parts: list[str] = []
     while at < len(tokens) and tokens[at].kind in ("word", "quoted"):

@@ -23,6 +23,7 @@ from kg.io.files import read_json, remove_trees, write_json
 from kg.lineage import Lineage
 from kg.progress import SILENT, Progress
 from kg.stores.embedded.build import build_store
+from kg.stores.embedded.names import StoredNames
 from recall.channels.registry import channel_class
 from recall.config.deployment import RefreshConfig
 from recall.jobs.base import continued_config, too_much
@@ -208,7 +209,16 @@ class RunMaker(RunInTheMaking):
                 "examples": [],
             }
             return {"finding": finding}
-        return {"bytes": self.run.store.stat().st_size}
+        facts: dict[str, Any] = {"bytes": self.run.store.stat().st_size}
+        if renamed := StoredNames.of(self.prepared.graph).described():
+            facts["finding"] = {
+                "kind": "names in the embedded store",
+                "severity": "info",
+                "count": len(renamed),
+                "explanation": "names that differ only in case are told apart there; Cypher understands both",
+                "examples": renamed[:5],
+            }
+        return facts
 
 
 def make_run(

@@ -26,7 +26,9 @@ from kg.io.graph_folder import load_graph
 from kg.processes.job import JobDiedError, run_job
 from kg.progress import SILENT, Progress
 from kg.schema import RelationKey
-from kg.stores.embedded.dialect import MACROS
+from kg.stores.embedded.dialect import macros, string
+from kg.stores.embedded.names import MACRO as NAMES
+from kg.stores.embedded.names import StoredNames
 
 ROWS = 1_000_000
 BUFFERS = 2 << 30
@@ -91,14 +93,15 @@ def _write(graph: KnowledgeGraph, file: Path, progress: Progress) -> None:
     import ladybug
 
     try:
-        _check_names(graph)
-        tables = [*_node_tables(graph), *_edge_tables(graph)]
+        _check_ends(graph)
+        names = StoredNames.of(graph)
+        tables = [*_node_tables(graph, names), *_edge_tables(graph, names)]
     except InvalidDataError as error:
         raise StoreError(f"the graph has no embedded store: {error}") from error
     try:
         with ladybug.Database(str(file), buffer_pool_size=BUFFERS, max_db_size=ADDRESS_SPACE) as database:
             connection = ladybug.Connection(database)
-            for macro in MACROS:
+            for macro in (*macros(names.types), f"{NAMES}() AS {string(names.to_json())}"):
                 connection.execute(f"CREATE MACRO {macro}")
             with progress.task("building the embedded store", total=len(tables)) as task:
                 for table in tables:
@@ -149,12 +152,13 @@ class _Table:
     parts: list[_Part]
 
 
-def _check_names(graph: KnowledgeGraph) -> None:
-    """Refuse names that run together: Ladybug has one namespace of labels and types, and does not look at case."""
+def _check_ends(graph: KnowledgeGraph) -> None:
+    """Refuse what no query tells apart: node types of one label, relations of one type between the same nodes."""
     schema = graph.schema
-    labels = [schema.node_types[name].label for name in graph.nodes]
-    types = dict.fromkeys(schema.relations[key].cypher_type for key in graph.edges)
-    _distinct([*labels, *types], "labels and relationship types")
+    labels = Counter(schema.node_types[name].label for name in graph.nodes)
+    for label, count in labels.items():
+        if count > 1:
+            raise InvalidDataError(f"{count} node types have the label {label!r}: give each a label of its own")
     ends = Counter((schema.relations[key].cypher_type, key.source, key.target) for key in graph.edges)
     for (kind, source, target), count in ends.items():
         if count > 1:
@@ -164,16 +168,7 @@ def _check_names(graph: KnowledgeGraph) -> None:
             )
 
 
-def _distinct(names: list[str], nouns: str) -> None:
-    counts = Counter(name.lower() for name in names)
-    alike = [name for name in names if counts[name.lower()] > 1]
-    if alike:
-        raise InvalidDataError(
-            f"{nouns} must differ in more than case, and {' and '.join(map(repr, alike[:3]))} do not: rename one"
-        )
-
-
-def _node_tables(graph: KnowledgeGraph) -> list[_Table]:
+def _node_tables(graph: KnowledgeGraph, names: StoredNames) -> list[_Table]:
     tables = []
     for name, table in graph.nodes.items():
         node_type = graph.schema.node_types[name]
@@ -181,16 +176,15 @@ def _node_tables(graph: KnowledgeGraph) -> list[_Table]:
         for attribute in table.column_names:
             if attribute not in (ID, "text", node_type.key):
                 columns[attribute] = table[attribute]
-        _distinct(list(columns), f"attributes of {name!r}")
-        kinds, values = _plain_columns(columns)
+        key, label = names.property(node_type.key), quote(names.label(node_type.label))
+        kinds, values = _plain_columns({names.property(column): values for column, values in columns.items()})
         declared = [
-            f"{quote(column)} {kind}{' PRIMARY KEY' if column == node_type.key else ''}"
-            for column, kind in kinds.items()
+            f"{quote(column)} {kind}{' PRIMARY KEY' if column == key else ''}" for column, kind in kinds.items()
         ]
         tables.append(
             _Table(
-                f"CREATE NODE TABLE {quote(node_type.label)}({', '.join(declared)})",
-                [_Part(f"COPY {quote(node_type.label)} FROM $rows", pa.table(values), {})],
+                f"CREATE NODE TABLE {label}({', '.join(declared)})",
+                [_Part(f"COPY {label} FROM $rows", pa.table(values), {})],
             )
         )
     return tables
@@ -214,7 +208,7 @@ def keys(graph: KnowledgeGraph, name: str) -> Any:
     return pa.array(values, type=pa.int64())
 
 
-def _edge_tables(graph: KnowledgeGraph) -> list[_Table]:
+def _edge_tables(graph: KnowledgeGraph, names: StoredNames) -> list[_Table]:
     """One table a relationship type, over all pairs of labels that it joins."""
     schema = graph.schema
     groups: dict[str, list[RelationKey]] = {}
@@ -222,13 +216,13 @@ def _edge_tables(graph: KnowledgeGraph) -> list[_Table]:
         groups.setdefault(schema.relations[key].cypher_type, []).append(key)
     tables = []
     for cypher_type, members in groups.items():
-        found = {key: _edge_columns(graph, key) for key in members}
+        found = {key: _edge_columns(graph, key, names) for key in members}
+        stored = quote(names.type(cypher_type))
         kinds: dict[str, str] = {}
         for of_key, _, _ in found.values():
             for column, kind in of_key.items():
                 kinds[column] = _common(kinds.get(column, kind), kind)
-        _distinct(list(kinds), f"columns of {cypher_type!r}")
-        ends = {key: [schema.node_types[end].label for end in (key.source, key.target)] for key in members}
+        ends = {key: [names.label(schema.node_types[end].label) for end in (key.source, key.target)] for key in members}
         declared = [f"FROM {quote(source)} TO {quote(target)}" for source, target in ends.values()]
         declared += [f"{quote(column)} {kind}" for column, kind in kinds.items()]
         parts = []
@@ -239,16 +233,18 @@ def _edge_tables(graph: KnowledgeGraph) -> list[_Table]:
                 there = values.get(column, pa.nulls(graph.edges[key].num_rows))
                 columns[column] = there if of_key.get(column) == kind else _widened(there, kind)
             ids = {"_src": keys(graph, key.source), "_dst": keys(graph, key.target), **users}
-            command = f"COPY {quote(cypher_type)} FROM $rows (from={_string(source)}, to={_string(target)})"
+            command = f"COPY {stored} FROM $rows (from={string(source)}, to={string(target)})"
             parts.append(_Part(command, pa.table(columns), ids))
-        tables.append(_Table(f"CREATE REL TABLE {quote(cypher_type)}({', '.join(declared)})", parts))
+        tables.append(_Table(f"CREATE REL TABLE {stored}({', '.join(declared)})", parts))
     return tables
 
 
-def _edge_columns(graph: KnowledgeGraph, key: RelationKey) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+def _edge_columns(
+    graph: KnowledgeGraph, key: RelationKey, stored: StoredNames
+) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
     """Ladybug's type and the values of each property of a relation, and which of them are positions of users."""
     table, relation = graph.edges[key], graph.schema.relations[key]
-    names = {column: relation.properties.get(column, column) for column in table.column_names}
+    names = {column: stored.property(relation.properties.get(column, column)) for column in table.column_names}
     ends = node_columns(graph.schema, key)
     kinds, values = _plain_columns(
         {name: table[column] for column, name in names.items() if column not in ("src", "dst", *ends)}
@@ -273,11 +269,6 @@ def _widened(values: Any, kind: str) -> Any:
     if pa.types.is_null(values.type):
         return values.cast(pa.string()) if kind == TEXT else values
     return values.cast(pa.float64()) if kind == NUMBER else _as_text(values)
-
-
-def _string(text: str) -> str:
-    """A label as a string of Cypher; `quote` has refused what no string may hold."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _plain_columns(columns: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:

@@ -13,12 +13,11 @@ from typing import Any
 
 from kg.errors import StoreError
 
-# Functions of Neo4j that a database of ours gets as macros.
-MACROS = (
+# Functions of Neo4j that a database of ours gets as macros; `type` is another.
+_MACROS = (
     "toString(x) AS CAST(x AS STRING)",
     "toInteger(x) AS CAST(x AS INT64)",
     "toFloat(x) AS CAST(x AS DOUBLE)",
-    "type(r) AS label(r)",
     "startNode(r) AS start_node(r)",
     "endNode(r) AS end_node(r)",
     "elementId(x) AS CAST(id(x) AS STRING)",
@@ -28,6 +27,21 @@ _PARAMETER = re.compile(
     r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`]|``)*`|//[^\n]*|/\*.*?\*/|\$(?:(?P<plain>\w+)|`(?P<quoted>(?:[^`]|``)+)`)""",
     re.DOTALL,
 )
+
+
+def macros(types: Mapping[str, str]) -> tuple[str, ...]:
+    """Functions of Neo4j that a database gets as macros.
+
+    Args:
+        types: relationship type -> its name in the database, where that is another.
+    """
+    cases = "".join(f" WHEN {string(stored)} THEN {string(name)}" for name, stored in types.items())
+    return (*_MACROS, f"type(r) AS CASE label(r){cases} ELSE label(r) END" if cases else "type(r) AS label(r)")
+
+
+def string(text: str) -> str:
+    """A text without control characters as a string of Cypher."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def bound(text: str, values: Mapping[str, Any]) -> dict[str, Any]:

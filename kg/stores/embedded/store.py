@@ -28,6 +28,8 @@ from kg.processes.child import Child
 from kg.processes.frames import MessageTooLargeError
 from kg.stores.base import Row, with_values
 from kg.stores.embedded.dialect import bound
+from kg.stores.embedded.names import MACRO as NAMES
+from kg.stores.embedded.names import StoredNames
 from kg.stores.embedded.values import decoded, encoded
 from kg.stores.fork import renew_after_fork
 
@@ -85,6 +87,7 @@ class EmbeddedStore:
         self._path, self._checksum = path, checksum
         self._turn = threading.Lock()
         self._closed = False
+        self._names = StoredNames()
         self._process: Child | None = self._started()
         renew_after_fork(self)
 
@@ -113,6 +116,7 @@ class EmbeddedStore:
             if time.monotonic() >= deadline:
                 raise self._too_slow(limit)
             process = self._there()
+            text = self._names.query(text)
             # Waiting for the turn, and for a new process, took of its time.
             request = {"text": text, "rows": self.rows, "answer": ANSWER, "seconds": deadline - time.monotonic()}
             message = encoded(request)[:-1] + b',"values":' + sent + b"}"
@@ -121,10 +125,10 @@ class EmbeddedStore:
             self._turn.release()
         if "fault" in reply:
             raise self._error(reply, limit)
-        names = reply["names"]
+        names = [self._names.column(name) for name in reply["names"]]
         if len(set(names)) < len(names):
             raise StoreError(f"two columns of the result are called alike ({', '.join(names)}): use AS")
-        return [dict(zip(names, record, strict=True)) for record in reply["rows"]]
+        return [dict(zip(names, map(self._names.answer, record), strict=True)) for record in reply["rows"]]
 
     def _started(self) -> Child:
         """A process that has opened the file."""
@@ -141,12 +145,28 @@ class EmbeddedStore:
         except (EOFError, TimeoutError, ValueError) as error:
             problem = process.last_words() if isinstance(error, EOFError) else "it did not open in time"
         if problem is None:
+            self._names = self._names_in(process)
             return process
         process.end()
         raise StoreUnavailableError(
             f"the embedded store {self.name} cannot be opened: {problem}. It is damaged, or of another version of "
             "ladybug: refresh the run"
         )
+
+    def _names_in(self, process: Child) -> StoredNames:
+        """The names that the database has for others."""
+        deadline = time.monotonic() + _OPENING
+        request = {"text": f"RETURN {NAMES}() AS names", "values": {}, "rows": 1, "answer": ANSWER, "seconds": _OPENING}
+        try:
+            process.send(encoded(request), deadline=deadline)
+            reply = decoded(process.receive(deadline=deadline, largest=2 * ANSWER))
+            return StoredNames.from_json(reply["rows"][0][0]) if "rows" in reply else StoredNames()
+        except (EOFError, OSError, TimeoutError, ValueError, TypeError, LookupError, MessageTooLargeError) as error:
+            process.end()
+            raise StoreUnavailableError(
+                f"the embedded store {self.name} cannot be opened: its map of names cannot be read. It is damaged: "
+                "refresh the run"
+            ) from error
 
     def _there(self) -> Child:
         """The process, or a new one where it was ended, or belongs to the process that this one was forked from."""

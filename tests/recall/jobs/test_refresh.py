@@ -308,17 +308,37 @@ def test_a_run_without_an_embedded_store_serves_and_says_why(
     make_deployment: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     config = make_deployment(tmp_path)
-    config.write_text(config.read_text() + '[graph.relations.director]\ncypher_type = "PERSON"\n')
+    config.write_text(config.read_text() + '[graph.nodes.person]\nlabel = "Movie"\n')
     result = refresh(load_config(config))
     assert result.status == "published"
     assert not result.run.store.exists()
     (finding,) = (f for f in result.report.quality.findings if f.kind == "no embedded store")
     assert finding.severity == "warning"
-    assert "'Person' and 'PERSON' do not: rename one" in finding.explanation
+    assert "2 node types have the label 'Movie'" in finding.explanation
     rec = Recommender.load(result.run.path)
     assert rec.recommend(["u1"], k=3).table.num_rows == 3
     with pytest.raises(StoreUnavailableError, match="no embedded store"):
         rec.cypher("MATCH (m:Movie) RETURN m.id AS id")
+
+
+def test_names_that_differ_only_in_case_cost_a_run_no_cypher(
+    make_deployment: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    config = make_deployment(tmp_path)
+    config.write_text(config.read_text() + '[graph.relations.director]\ncypher_type = "PERSON"\n')
+    result = refresh(load_config(config))
+    (finding,) = (f for f in result.report.quality.findings if f.kind == "names in the embedded store")
+    assert (finding.severity, finding.examples) == ("info", ("type PERSON is PERSON_2",))
+    rec = Recommender.load(result.run.path)
+    counts = [
+        rec.cypher(f"MATCH (:Movie)-[r:{name}]->(:Person) RETURN count(r) AS n") for name in ("PERSON", "PERSON_2")
+    ]
+    assert counts[0] == counts[1] == [{"n": 24}]
+    (item,) = rec.recommend(["u1"], k=1).table["item_id"].to_pylist()
+    (explanation,) = rec.explain([("u1", item)])
+    assert any("PERSON" in path.cypher.text for path in explanation.paths)
+    for path in explanation.paths:
+        assert rec.cypher(path.cypher), path
 
 
 def test_a_run_answers_cypher_and_stays_as_it_was_published(refreshed: RefreshResult) -> None:
