@@ -1,9 +1,8 @@
 """The one module that writes files: whole or not at all.
 
 Single files go to a temporary name beside the target, are flushed to disk and renamed. Folders are built in a staging
-folder, flushed, given a manifest, and renamed into place; to be removed they get a hidden name first. What a killed
-writer leaves has a name that nothing reads, and `remove_leftovers` removes it. Checksums detect damage, not
-forgery.
+folder, flushed, given a manifest, and renamed into place. What a killed writer leaves has a name that nothing reads
+(`kg.io.removal` removes it). Checksums detect damage, not forgery.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ import os
 import re
 import secrets
 import shutil
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -242,40 +240,3 @@ def switch_link(link: Path, target: Path) -> None:
         with suppress(FileNotFoundError):
             temporary.unlink()
     fsync(link.parent)
-
-
-def remove_trees(folders: Iterable[Path]) -> None:
-    """Remove folders and what is in them; missing ones are fine.
-
-    Each gets a hidden name first: a process that is killed meanwhile leaves no half of it under its name.
-    """
-    for folder in folders:
-        hidden = temporary_beside(folder)
-        try:
-            folder.rename(hidden)
-        except FileNotFoundError:
-            continue
-        except OSError:  # a mount point cannot be renamed
-            hidden = folder
-        with suppress(FileNotFoundError):
-            shutil.rmtree(hidden)
-
-
-def remove_leftovers(folder: Path, *, below: bool = False, older_than: float = 0.0) -> None:
-    """Remove what killed writers left in a folder under temporary names.
-
-    Args:
-        folder: may be missing. With the default of `older_than` nobody else may be writing there.
-        below: look into its folders, too.
-        older_than: seconds since the last change, forward or back: a clock may have been set. What is younger stays.
-    """
-    for path in sorted(folder.rglob(".*.tmp*") if below else folder.glob(".*.tmp*")):
-        if not TEMPORARY.fullmatch(path.name):
-            continue
-        with suppress(FileNotFoundError):  # it lay in a folder that is gone by now
-            if older_than and abs(time.time() - path.lstat().st_mtime) < older_than:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()

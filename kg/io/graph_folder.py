@@ -8,8 +8,9 @@ from typing import Any
 
 from kg.errors import ArtifactError, GraphRecallError
 from kg.graph import KnowledgeGraph
-from kg.io.files import checksum, digest, publish_folder, read_json, remove_trees, temporary_beside, write_json
+from kg.io.files import checksum, digest, publish_folder, read_json, temporary_beside, write_json
 from kg.io.parquet import read_table, write_table
+from kg.io.removal import remove_trees
 from kg.schema import RelationKey, Schema
 
 INDEX = "graph.json"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ingest.settings import Neo4jSource
 from ingest.sources.neo4j.plan import read_source
 from kg.errors import ConfigError, InvalidDataError
-from kg.io.files import digest, fsync, remove_trees
+from kg.io.files import digest, fsync
+from kg.io.removal import remove_trees
 from kg.progress import Progress
 from kg.stores.neo4j.connection import Neo4jConnection
 from recall.config.deployment import RefreshConfig
@@ -45,7 +46,7 @@ def read_database(
     folder = staging / f"neo4j-{digest(identity)[:16]}"
     last = None
     if fresh:
-        remove_trees([folder])
+        remove_trees([folder], inside=staging)
     elif source.watermark is not None:
         root = config.runs_folder / f".{folder.name}"
         last = (_kept(root) or [root])[-1]
@@ -54,7 +55,7 @@ def read_database(
         with connection.open(base=config.base) as store:
             return read_source(store, source, config.graph, folder, kept=last, progress=progress)
     except (ConfigError, InvalidDataError):
-        remove_trees([folder])
+        remove_trees([folder], inside=staging)
         raise
 
 
@@ -71,7 +72,7 @@ def keep_reading(snapshot: Snapshot, runs: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     snapshot.folder.rename(root / f"{int(before[-1].name) + 1 if before else 1:08d}")
     fsync(root)
-    remove_trees([*before, *(other for other in runs.glob(".neo4j-*") if other != root)])
+    remove_trees([*before, *(other for other in runs.glob(".neo4j-*") if other != root)], inside=runs)
 
 
 def _kept(root: Path) -> list[Path]:

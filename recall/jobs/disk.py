@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kg.errors import GraphRecallError
-from kg.io.files import remove_trees
+from kg.io.removal import remove_trees
 from recall.runs.registry import RunsFolder, free_bytes
 
 
@@ -38,7 +38,7 @@ def staging_dropped_on_full_disk(runs: RunsFolder) -> Iterator[None]:
         yield
     except Exception as error:
         if is_disk_full(error):
-            remove_trees([runs.staging_root])
+            remove_trees([runs.staging_root], inside=runs.path)
         raise
 
 

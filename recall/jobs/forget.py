@@ -27,8 +27,9 @@ import numpy.typing as npt
 
 from gnn.text.cache import TextCache, text_keys
 from kg.errors import ArtifactError, ConfigError, GraphRecallError, InvalidDataError
-from kg.io.files import TEMPORARY, publish_folder, remove_leftovers, remove_trees
+from kg.io.files import TEMPORARY, publish_folder
 from kg.io.graph_folder import load_graph, load_schema
+from kg.io.removal import remove_leftovers, remove_trees
 from kg.progress import SILENT, Progress
 from kg.stores.neo4j.connection import Neo4jConnection
 from recall.config.deployment import RefreshConfig
@@ -186,14 +187,14 @@ def _finish(
     """Everything but the list, by hashes alone; whoever is forgotten everywhere is marked on the list."""
     pending = privacy.pending
     with tuning_kept_out(runs.studies) as studies:
-        remove_trees([runs.staging_root, *runs.database_copies(), *studies])
+        remove_trees([runs.staging_root, *runs.database_copies(), *studies], inside=runs.path)
         SummaryLog(runs.path).redact_errors()
         # What killed writers left names users, too, however short a time ago it was.
         for folder in (runs.rejected_root, runs.records_root):
-            remove_leftovers(folder)
-        remove_leftovers(runs.cache, below=True)
+            remove_leftovers(folder, inside=runs.path)
+        remove_leftovers(runs.cache, inside=runs.path, below=True)
         result = _Runs(runs, privacy, progress).forget(patience)
-        remove_trees([runs.staging_root])
+        remove_trees([runs.staging_root], inside=runs.path)
         with progress.task("clearing the caches"):
             _keep_texts(runs)
     database = None
@@ -219,7 +220,8 @@ class _Runs:
 
     def forget(self, patience: float) -> ForgetResult:
         for folder in (self.runs.path, self.runs.rejected_root):
-            remove_trees(path for path in _folders(folder) if TEMPORARY.fullmatch(path.name))
+            left = [path for path in _folders(folder) if TEMPORARY.fullmatch(path.name)]
+            remove_trees(left, inside=self.runs.path)
         every = [*self.runs.runs(), *self.runs.rejected()]
         # By earlier calls that were killed, or had to wait for a reader.
         replaced = {old: run for run in every if (old := _made_from(run)) in {run.name for run in every}}
@@ -268,7 +270,7 @@ class _Runs:
 
         fingerprint = self.privacy.fingerprint(Report.load(run).forgotten.inputs)
         staged = self.runs.staging_root / STAGING / run.name
-        remove_trees([staged])
+        remove_trees([staged], inside=self.runs.path)
         staged.parent.mkdir(parents=True, exist_ok=True)
         made = without(
             run,

@@ -20,7 +20,8 @@ from ingest.configured.base import Source
 from ingest.people import FORGOTTEN_USERS, People
 from kg import __version__
 from kg.errors import ArtifactError, InvalidDataError
-from kg.io.files import FORMAT_VERSION, remove_trees
+from kg.io.files import FORMAT_VERSION
+from kg.io.removal import remove_trees
 from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
 from recall.jobs.database import keep_reading, read_database
@@ -241,7 +242,7 @@ class Inputs:
     def drop_snapshot(self) -> None:
         """Remove what was read from the database, so that the next refresh reads it anew."""
         if self.snapshot is not None:
-            remove_trees([self.snapshot.folder])
+            remove_trees([self.snapshot.folder], inside=self.snapshot.folder.parent)
 
 
 def _made_at(base: RunLayout | None) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gnn.device import check_device
 from kg.errors import ArtifactError, GateError, GraphRecallError, StoreError
-from kg.io.files import remove_trees
+from kg.io.removal import remove_trees
 from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
 from recall.jobs.disk import disk_full_explained, staging_dropped_on_full_disk
@@ -185,7 +185,7 @@ def plan_for(config: RefreshConfig, runs: RunsFolder, current: RunLayout | None,
 
 def _tidy(runs: RunsFolder, config: RefreshConfig) -> None:
     """Remove what is not wanted any more; also after a refresh that was killed before it came to this."""
-    remove_trees([runs.staging_root])
+    remove_trees([runs.staging_root], inside=runs.path)
     runs.prune(config.runs.keep, rejected=config.gate.keep)
 
 

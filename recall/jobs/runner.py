@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kg.errors import ArtifactError
-from kg.io.files import checksum, fsync, fsync_tree, read_json, remove_trees, write_json
+from kg.io.files import checksum, fsync, fsync_tree, read_json, write_json
+from kg.io.removal import remove_trees
 from kg.progress import Progress, Task
 from recall.runs.layout import RunLayout
 
@@ -33,7 +34,7 @@ class Stages:
         self.work = folder / "work"
         self.timings: dict[str, float] = {}
         if not self.run.path.is_dir():  # it was published by a refresh that was killed before the marks were gone
-            remove_trees([folder / "done", self.work])
+            remove_trees([folder / "done", self.work], inside=folder)
 
     def do(self, name: str, makes: Path | None, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Do a stage unless it is done.
@@ -51,7 +52,7 @@ class Stages:
         if done is not None:
             _log.info("stage %s was done by an earlier attempt", name)
         else:
-            remove_trees([makes])
+            remove_trees([makes], inside=self.folder)
             makes.parent.mkdir(parents=True, exist_ok=True)
             start = time.monotonic()
             facts = work()

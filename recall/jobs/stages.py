@@ -19,7 +19,8 @@ from gnn.distributed import ALONE, Ranks
 from gnn.training.context import RunContext
 from kg.errors import GateError, StoreError
 from kg.history import InteractionHistory
-from kg.io.files import read_json, remove_trees, write_json
+from kg.io.files import read_json, write_json
+from kg.io.removal import remove_trees
 from kg.lineage import Lineage
 from kg.progress import SILENT, Progress
 from kg.stores.embedded.build import build_store
@@ -98,7 +99,7 @@ class RunMaker(RunInTheMaking):
         mark = self.runner.folder / PLAN
         base = {"base": None if self.planned.base is None else self.planned.base.name}
         if not mark.is_file() or read_json(mark) != base:
-            remove_trees(path for path in self.runner.folder.iterdir() if path.is_dir())
+            remove_trees([path for path in self.runner.folder.iterdir() if path.is_dir()], inside=self.runner.folder)
             write_json(mark, base)
 
     # ------------------------------------------------------------------------------------------------------ the stages

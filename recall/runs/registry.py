@@ -21,17 +21,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from kg.errors import ArtifactError, ConfigError
-from kg.io.files import (
-    MANIFEST,
-    check_format,
-    digest,
-    link_or_copy,
-    publish_folder,
-    remove_leftovers,
-    remove_trees,
-    switch_link,
-    temporary_beside,
-)
+from kg.io.files import MANIFEST, check_format, digest, link_or_copy, publish_folder, switch_link, temporary_beside
+from kg.io.removal import remove_leftovers, remove_trees
 from recall.runs.hold import without_readers
 from recall.runs.layout import CURRENT, RunLayout
 from recall.runs.lock import folder_lock
@@ -187,12 +178,14 @@ class RunsFolder:
 
         Raises:
             RefreshInProgressError: another process holds it.
-            ConfigError: the folder is a file, cannot be written to, or was copied without its links.
+            ConfigError: the folder is a file, cannot be written to, was copied without its links, or has a link in the
+                place of a folder of its own.
         """
         with folder_lock(self.path):
+            self.check_no_links()
             for folder in (self.path, self.rejected_root, self.records_root, self.privacy_root):
-                remove_leftovers(folder, older_than=SMALL_FILE_AGE)
-            remove_leftovers(self.cache, below=True, older_than=LEFTOVER_AGE)
+                remove_leftovers(folder, inside=self.path, older_than=SMALL_FILE_AGE)
+            remove_leftovers(self.cache, inside=self.path, below=True, older_than=LEFTOVER_AGE)
             if self.link.is_dir() and not self.link.is_symlink():
                 raise ConfigError(
                     f"{self.link} is a folder and no link, so that no other run can take its place: {self.path} was "
@@ -200,6 +193,23 @@ class RunsFolder:
                     f"rollback {self.path} --to ID"
                 )
             yield
+
+    def check_no_links(self) -> None:
+        """Make sure that no folder in which things are removed is a link: what lies behind may be somebody else's.
+
+        Raises:
+            ConfigError: one is.
+        """
+        own = (self.staging_root, self.cache, self.rejected_root, self.records_root, self.privacy_root, self.studies)
+        folders = [*own, *self.database_copies()]
+        inner = [path for folder in folders if not folder.is_symlink() and folder.is_dir() for path in folder.iterdir()]
+        for path in (*folders, *inner):
+            if path.is_symlink():
+                raise ConfigError(
+                    f"{path} is a link to {path.readlink()}, and graphrecall removes what lies in that folder, but "
+                    "nothing through a link: put a folder in its place, or mount the other disk there, or name a "
+                    "runs.folder on it"
+                )
 
     def staging(self, fingerprint: str, *, fresh: bool = False, keep: Collection[Path] = ()) -> Path:
         """The folder of a refresh's unfinished work; that of other inputs is removed.
@@ -211,8 +221,9 @@ class RunsFolder:
         """
         folder = self.staging_root / fingerprint
         if self.staging_root.is_dir():
-            remove_trees(path for path in self.staging_root.iterdir() if path not in keep and (path != folder or fresh))
-        remove_leftovers(folder, below=True)
+            others = [path for path in self.staging_root.iterdir() if path not in keep and (path != folder or fresh)]
+            remove_trees(others, inside=self.path)
+        remove_leftovers(folder, inside=self.path, below=True)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -242,7 +253,7 @@ class RunsFolder:
     def judged(self, run: RunLayout) -> Path:
         """A copy of a rejected run in the staging, for a new verdict; nothing of the run itself is written to."""
         folder = self.staging_root / "judged"
-        remove_trees([folder])
+        remove_trees([folder], inside=self.path)
         shutil.copytree(run.path, folder, copy_function=lambda source, to: link_or_copy(Path(source), Path(to)))
         return folder
 
@@ -262,9 +273,12 @@ class RunsFolder:
     def _next_id(self, fingerprint: str) -> str:
         """A name after those of all runs, also when the clock was set back since: their order is that of making."""
         now = datetime.now(UTC)
-        if names := [run.name for run in (*self.runs(), *self.rejected())]:
-            newest = datetime.strptime(f"{max(names)[:18]}000+0000", "%Y%m%dT%H%M%S%f%z")
-            now = max(now, newest + timedelta(milliseconds=1))
+        for run in (*self.runs(), *self.rejected()):
+            with suppress(
+                ValueError, OverflowError
+            ):  # a name that nobody made: of no time, or of the last one there is
+                moment = datetime.strptime(f"{run.name[:18]}000+0000", "%Y%m%dT%H%M%S%f%z")
+                now = max(now, moment + timedelta(milliseconds=1))
         return run_id(fingerprint, now=now)
 
     def name_like(self, run: RunLayout, fingerprint: str) -> str:
@@ -312,7 +326,7 @@ class RunsFolder:
         with without_readers(run.path / MANIFEST) as alone:
             if alone:
                 run.path.rename(hidden)
-        remove_trees([hidden])
+        remove_trees([hidden], inside=run.path.parent)
         return alone
 
     def _summary(self, run: RunLayout, *, current: bool, verify: bool) -> RunSummary:

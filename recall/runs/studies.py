@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from kg.errors import ConfigError, TuneInProgressError
-from kg.io.files import remove_trees
+from kg.io.removal import remove_trees
 
 DATA, TRAINING = "data", "training"
 
@@ -48,9 +48,9 @@ def remove_leftovers_of_studies(studies: Path, *, but: Path, keep: Path | None) 
     """
     for other in studies.iterdir():
         if other.name.startswith("neo4j-"):
-            remove_trees([other] if other != keep else [])
+            remove_trees([other] if other != keep else [], inside=studies)
         elif other.is_dir() and other != but:
-            remove_trees(unfinished_work(other))
+            remove_trees(unfinished_work(other), inside=studies)
 
 
 @contextmanager

@@ -15,9 +15,10 @@ from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph
 from kg.errors import ArtifactError
 from kg.graph import node_columns
-from kg.io.files import publish_folder, remove_trees, write_json
+from kg.io.files import publish_folder, write_json
 from kg.io.graph_folder import load_graph
 from kg.io.parquet import write_table
+from kg.io.removal import remove_trees
 from kg.progress import SILENT, Progress
 from recall.runs.layout import RunLayout
 from recall.serve.loading import vector_models

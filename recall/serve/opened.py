@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kg.errors import ArtifactError
-from kg.io.files import publish_folder, remove_trees, temporary_beside
+from kg.io.files import publish_folder, temporary_beside
+from kg.io.removal import remove_trees
 from kg.stores.base import Store
 from recall.runs.hold import RunHold
 from recall.runs.layout import RunLayout

@@ -12,7 +12,7 @@ from gnn.evaluation.held_out import Group, user_groups
 from gnn.evaluation.validation import Validation
 from gnn.training.context import RunContext
 from kg.errors import InvalidDataError
-from kg.io.files import remove_trees
+from kg.io.removal import remove_trees
 from kg.progress import Progress, Task
 from kg.settings import Settings
 from recall.channels.registry import channel_class
@@ -47,7 +47,7 @@ class Trials:
             task.advance(ended)
             for number in range(ended + 1, trials + 1):
                 study.run(partial(self._trial, name, _TrialProgress(task, f"trial {number}")))
-                remove_trees([self.folder / TRAINING])
+                remove_trees([self.folder / TRAINING], inside=self.folder)
                 task.advance()
 
     def _trial(

@@ -19,7 +19,7 @@ from torch.distributed import is_torchelastic_launched
 
 from gnn.device import resolve_device
 from kg.errors import ConfigError
-from kg.io.files import remove_trees
+from kg.io.removal import remove_trees
 from kg.progress import SILENT, Progress
 from recall.config.deployment import parse_config, read_config
 from recall.config.file import write_config
@@ -78,6 +78,7 @@ def tune(
     target = _target(file, None if out is None else Path(out))
     resolve_device(config.device)
     runs = RunsFolder(config.runs_folder)
+    runs.check_no_links()
     with locked(runs.studies):
         inputs = Inputs.of(config, runs.studies, progress, left_out=NOT_DATA)
         folder = runs.studies / inputs.fingerprint[:16]
@@ -103,7 +104,7 @@ def tune(
                 runner.run(name, study, trials, progress)
                 searches.append(Search.of(name, study.ended(), max_steps=max_steps))
         inputs.drop_snapshot()
-        remove_trees(unfinished_work(folder))
+        remove_trees(unfinished_work(folder), inside=runs.studies)
     metric_name = f"{config.tune.metric}@{config.tune.k}"
     heading = f"Written by `graphrecall tune {file.name}`. {metric_name} on the validation part:"
     for search in searches:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ingest.settings import GraphSettings, Neo4jEvents, Neo4jInteractions, Neo4jSource
 from kg.cypher.query import quote
 from kg.errors import ArtifactError, ConfigError, InvalidDataError
-from kg.io.files import remove_trees
+from kg.io.removal import remove_trees
 from kg.progress import SILENT, Progress
 from kg.schema import snake_case, template_names
 
@@ -99,7 +99,7 @@ def _update(
         old = Snapshot.open(kept)
         if why := why_whole(old, plan, catalog):
             return why
-        remove_trees([folder])
+        remove_trees([folder], inside=folder.parent)
         updated = update_snapshot(
             store,
             folder,

@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 from kg.cypher.query import ID, quote
 from kg.errors import InvalidDataError, StoreError
 from kg.graph import KnowledgeGraph, node_columns
-from kg.io.files import atomic_path, remove_trees
+from kg.io.files import atomic_path
 from kg.io.graph_folder import load_graph
+from kg.io.removal import remove_trees
 from kg.processes.job import JobDiedError, run_job
 from kg.progress import SILENT, Progress
 from kg.schema import RelationKey

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -18,15 +15,13 @@ from kg.io.files import (
     digest,
     publish_folder,
     read_json,
-    remove_leftovers,
-    remove_trees,
     switch_link,
-    temporary_beside,
     verify_manifest,
     write_json,
     write_manifest,
     write_text,
 )
+from kg.io.removal import remove_trees
 
 
 def test_every_error_has_one_root_and_speaks_plainly() -> None:
@@ -206,45 +201,3 @@ def test_a_folder_in_the_links_place_is_not_touched(tmp_path: Path) -> None:
         switch_link(tmp_path / "current", tmp_path / "r1")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "r1"]
     assert (tmp_path / "current" / "mine.txt").exists()
-
-
-def test_removing_is_never_half_done_under_the_old_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_text(tmp_path / "work" / "done.json", "{}")
-
-    def killed(path: Path) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", killed)
-        with pytest.raises(KeyboardInterrupt):
-            remove_trees([tmp_path / "work"])
-    assert not (tmp_path / "work").exists()
-    (left,) = tmp_path.iterdir()
-    assert (left / "done.json").exists()
-    remove_leftovers(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    stays = [tmp_path / name for name in (".hidden", "notes.tmp", ".a.tmp", ".a.12345.tmp", ".cache/.b.0123abcd.tmp")]
-    for path in stays:
-        write_text(path, "mine")
-    write_text(temporary_beside(tmp_path / "graph") / "nodes.parquet", "half")
-    temporary_beside(tmp_path / "current").symlink_to("gone")
-    write_text(temporary_beside(tmp_path / "facts.json"), "half")
-    (tmp_path / f"{temporary_beside(tmp_path / 'store').name}.work").mkdir()
-    remove_leftovers(tmp_path)
-    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(stays)
-    remove_leftovers(tmp_path, below=True)
-    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(stays[:-1])
-    remove_leftovers(tmp_path / "never")
-
-
-@pytest.mark.parametrize("direction", [1, -1])
-def test_young_leftovers_may_belong_to_somebody(tmp_path: Path, direction: int) -> None:
-    young, old = (temporary_beside(tmp_path / name) for name in ("young", "old"))
-    for path, age in ((young, 60), (old, 7200)):
-        path.write_text("half")
-        os.utime(path, (time.time() - direction * age,) * 2)
-    remove_leftovers(tmp_path, older_than=3600)
-    assert list(tmp_path.iterdir()) == [young]

@@ -304,6 +304,21 @@ def test_a_file_in_place_of_the_runs_folder_is_told(deployment: Path, tmp_path: 
         pass
 
 
+def test_what_lies_behind_a_link_in_the_runs_folder_stays(
+    make_deployment: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    config = load_config(make_deployment(tmp_path / "deployment"))
+    (tmp_path / "other" / "work").mkdir(parents=True)
+    (tmp_path / "other" / "work" / "photo.jpg").write_text("dear")
+    config.runs_folder.mkdir(parents=True, exist_ok=True)
+    (config.runs_folder / ".staging").symlink_to(tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"\.staging is a link to .*mount the other disk there"):
+        refresh(config)
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["work"]
+    assert (tmp_path / "other" / "work" / "photo.jpg").read_text() == "dear"
+    assert RunsFolder(config.runs_folder).runs() == []
+
+
 def test_a_run_without_an_embedded_store_serves_and_says_why(
     make_deployment: Callable[[Path], Path], tmp_path: Path
 ) -> None:

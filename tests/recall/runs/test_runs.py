@@ -140,6 +140,69 @@ def test_open_says_what_is_there(tmp_path: Path) -> None:
     assert RunLayout.open(str(runs.link)) == run
 
 
+@pytest.mark.parametrize("name", ["99991231T235959999Z-01234567", "20269999T999999999Z-01234567"])
+def test_a_stray_folder_with_an_impossible_name_stops_no_publishing(tmp_path: Path, name: str) -> None:
+    runs = RunsFolder(tmp_path)
+    (tmp_path / name).mkdir()
+    made = [publish(runs, text=text) for text in ("one", "two")]
+    assert [run for run in runs.runs() if run.name != name] == made
+    assert runs.current() == made[1]
+
+
+@pytest.mark.parametrize(
+    "place", [".staging", ".cache", ".cache/text", ".rejected", ".records", ".privacy", ".tune", ".neo4j-0123"]
+)
+def test_a_link_in_the_place_of_a_folder_of_ours_is_told_before_any_work(tmp_path: Path, place: str) -> None:
+    write_text(tmp_path / "other" / "photo.jpg", "dear")
+    runs = RunsFolder(tmp_path / "runs")
+    run = publish(runs)
+    link = runs.path / place
+    if link.is_dir():
+        shutil.rmtree(link)
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(tmp_path / "other")
+    message = f"{link} is a link to {tmp_path / 'other'}.*put a folder in its place"
+    with pytest.raises(ConfigError, match=message), runs.lock():
+        pytest.fail("there was work")
+    assert (tmp_path / "other" / "photo.jpg").read_text() == "dear"
+    assert runs.current() == run
+    link.unlink()
+    with runs.lock():
+        pass
+
+
+def test_a_link_that_comes_later_is_not_removed_through(tmp_path: Path) -> None:
+    write_text(tmp_path / "other" / "work" / "photo.jpg", "dear")
+    runs = RunsFolder(tmp_path / "runs")
+    runs.path.mkdir()
+    with runs.lock():
+        runs.staging_root.symlink_to(tmp_path / "other")
+        with pytest.raises(ArtifactError, match="is a link"):
+            runs.staging("0123456789abcdef")
+    assert (tmp_path / "other" / "work" / "photo.jpg").read_text() == "dear"
+
+
+def test_a_run_that_is_a_link_is_no_run_of_the_folder_and_stays(tmp_path: Path) -> None:
+    elsewhere, runs = RunsFolder(tmp_path / "elsewhere"), RunsFolder(tmp_path / "runs")
+    other = publish(elsewhere)
+    publish(runs)
+    (runs.path / "20200101T000000000Z-01234567").symlink_to(other.path)
+    assert len(runs.runs()) == 1
+    runs.prune(1)
+    other.verify()
+
+
+def test_the_runs_folder_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "runs").symlink_to(tmp_path / "disk")
+    runs = RunsFolder(tmp_path / "runs")
+    for text in ("one", "two"):
+        with runs.lock():
+            last = publish(runs, text=text)
+            runs.prune(1)
+    assert runs.runs() == [last]
+
+
 def test_a_folder_that_was_copied_without_its_links_is_told_before_any_work(tmp_path: Path) -> None:
     first = RunsFolder(tmp_path / "runs")
     run = publish(first)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kg.errors import ArtifactError, InvalidDataError
-from kg.io.files import read_json, remove_trees, write_json
+from kg.io.files import read_json, write_json
+from kg.io.removal import remove_trees
 from kg.stores.neo4j.read.catalog import Catalog, discover, identity, label_pattern, type_pattern
 from kg.stores.neo4j.read.pages import bounds
 from kg.stores.neo4j.read.reader import Reader
@@ -77,7 +78,7 @@ def begin(
     }
     # The plan is removed first and written last: pages without a plan are never gone on with.
     (folder / PLAN).unlink(missing_ok=True)
-    remove_trees([folder])
+    remove_trees([folder], inside=folder.parent)
     folder.mkdir(parents=True)
     start = Start(catalog, read_at, mark, spans, watermarks)
     write_plan(store, folder, plan, start)

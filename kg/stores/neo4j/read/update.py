@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kg.cypher.guard import check_read_only
-from kg.io.files import atomic_path, fsync, remove_trees
+from kg.io.files import atomic_path, fsync
+from kg.io.removal import remove_trees
 from kg.progress import SILENT, Progress
 from kg.stores.neo4j.read.catalog import Catalog, LabelFacts, TypeFacts, count
 from kg.stores.neo4j.read.changes import Changes, TooMuchChangedError
