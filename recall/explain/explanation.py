@@ -69,7 +69,9 @@ class Explanation:
 
     @property
     def because(self) -> tuple[str, ...]:
-        """One line for each share of the user's side, largest first; `neighbours` is the item's side."""
+        """One line for each reason, largest first: paths that carry the score, or else shares of the user's side."""
+        if self.path_reasons is not None:
+            return tuple(reason.line for reason in self.path_reasons.lines)
         return tuple(reason.line for reason in self.history)
 
     @property

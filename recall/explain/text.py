@@ -33,6 +33,9 @@ def path_lines(split: PathReasons, top: int, *, indent: str = "") -> list[str]:
 
 def path_heading(split: PathReasons) -> str:
     """What leads the sentences about paths: all paths and popularity add up to the score."""
+    if not split.lines and split.others is None:
+        alone = "its popularity is all of it" if split.popularity is not None else "which is 0"
+        return f"No path of the graph carries a part of the score; {alone}"
     if split.popularity is None:
         return "Because of these paths, which add up to the score"
     if split.fraction is None:
@@ -47,10 +50,18 @@ def part_lines(part: ChannelPart, top: int) -> list[str]:
         return [f"  - {part.channel}: {share}, which is the sum of", *path_lines(part.by_paths, top, indent="    ")]
     if part.reason is not None:
         return [f"  - {part.channel}: {share}; {part.reason}"]
-    lines = [f"  - {part.channel}: {share}, split over what you did and, again, over what the item is joined to"]
-    for side in (part.history, part.neighbours):
-        lines += [f"  {line}" for line in side_lines(side, min(top, PART_TOP))]
+    lines = [f"  - {part.channel}: {share}"]
+    for side, name in zip(
+        part_sides(part), ("the user's side", "the item's side; the same part, split again"), strict=False
+    ):
+        lines.append(f"    from {name}:")
+        lines += [f"    {line}" for line in side_lines(side, min(top, PART_TOP))]
     return lines
+
+
+def part_sides(part: ChannelPart) -> list[Sequence[Reason]]:
+    """The user's side of a channel's part and, where the channel splits it over first hops of the item, the item's."""
+    return [part.history, part.neighbours] if len(part.neighbours) > 1 else [part.history]
 
 
 def side_lines(reasons: Sequence[Reason], top: int) -> list[str]:

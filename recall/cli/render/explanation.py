@@ -11,7 +11,7 @@ from rich.text import Text
 
 from recall.cli.render.bars import Bar, print_bars
 from recall.explain.entries import amount, shortened
-from recall.explain.text import PART_TOP, negative_note, path_heading, row_text
+from recall.explain.text import PART_TOP, negative_note, part_sides, path_heading, row_text
 
 if TYPE_CHECKING:
     from recall.explain.entries import ChannelPart, Connection, PathReason, PathReasons, Reason
@@ -72,10 +72,12 @@ def _print_part(part: ChannelPart, console: Console) -> None:
         console.print(Text(f"{carried}, on paths of the graph", style="bold"))
         _print_paths(part.by_paths, console)
     elif part.reason is None:
-        _print_reasons(f"{carried}, from the user's side", part.history, console, PART_TOP)
-        _print_reasons(
-            f"{part.channel}, from the item's side; the same part, split again", part.neighbours, console, PART_TOP
+        headings = (
+            f"{carried}, from the user's side",
+            f"{part.channel}, from the item's side; the same part, split again",
         )
+        for side, heading in zip(part_sides(part), headings, strict=False):
+            _print_reasons(heading, side, console, PART_TOP)
 
 
 def _print_paths(split: PathReasons, console: Console) -> None:

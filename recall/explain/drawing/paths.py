@@ -44,7 +44,10 @@ def draw_paths(page: Page, layers: Layers, *, top: float, bottom: float) -> None
         _label(page, line, 0.82 if fan > 1 else 0.18 if fan < -1 else 0.5)
     if not layers.lines:
         x = (layers.user.x + layers.item.x) / 2
-        page.text(x, middle, "no path of the graph within the hops asked for", color=MUTED, ha="center", size=10)
+        text = "no path of the graph within the hops asked for"
+        if layers.by_paths is not None:
+            text = "no path of the graph carries a part of the score"
+        page.text(x, middle, text, color=MUTED, ha="center", size=10)
 
 
 def _draw_box(page: Page, box: Box) -> None:

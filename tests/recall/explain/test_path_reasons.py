@@ -12,7 +12,7 @@ from kg import RaggedArray
 from kg.topology.paths import Path, Step, path_exists
 from recall.channels import ItemKNN, ItemKNNConfig
 from recall.contracts import FitData, PathShares, Query, StepKind
-from recall.explain import Explainer
+from recall.explain import Explainer, draw_explanation
 from recall.explain.entries import PathReason, Reason
 from recall.fusion import FusionConfig
 from recall.pipeline import Pipeline
@@ -137,6 +137,18 @@ def test_limits(explainer) -> None:
     assert many.render(top=1).count("%: ") == 1 + 2
 
 
+def test_without_any_path_popularity_is_all(toy_graph, tmp_path) -> None:
+    data = FitData.of(toy_graph)
+    for popularity, told in ((0.01, "its popularity is all of it"), (0.0, "which is 0")):
+        alone = LoopWalk(LoopWalkConfig(weights={}, popularity=popularity)).fit(data)
+        (explanation,) = Explainer(toy_graph, Pipeline([alone], data.history)).explain([("u3", "m2")])
+        assert explanation.by_paths.lines == ()
+        assert sum(row.share for row in explanation.by_paths.rows) == pytest.approx(explanation.score)
+        assert f"No path of the graph carries a part of the score; {told}" in explanation.text
+        draw_explanation(explanation, tmp_path / "alone.svg")
+        assert (tmp_path / "alone.svg").stat().st_size > 1000
+
+
 def test_the_text_leads_with_paths(every) -> None:
     for explanation in every:
         lines = explanation.text.split("\n")
@@ -147,6 +159,7 @@ def test_the_text_leads_with_paths(every) -> None:
             row.text.removeprefix("of ") for row in explanation.by_paths.rows
         ]
         assert "Connected by" not in explanation.text
+        assert explanation.because == tuple(line.line for line in explanation.by_paths.lines)
         assert json.loads(json.dumps(explanation.to_json())) == explanation.to_json()
         assert explanation.to_json()["by_paths"]["lines"][0]["share"] == explanation.by_paths.lines[0].share
 
@@ -217,6 +230,8 @@ def test_a_fusion_shows_all_channels_the_largest_first(toy_graph, walk) -> None:
         places = [explanation.text.index(f"  - {part.channel}: ") for part in explanation.parts]
         assert places == sorted(places)
         assert walked.by_paths.lines[0].text in explanation.text
+        assert "from the user's side" in explanation.text
+        assert "from the item's side" not in explanation.text  # the item-kNN does not split it
 
 
 def test_somebody_new_is_explained_by_paths_too(explainer) -> None:

@@ -35,7 +35,8 @@ def test_what_is_shown_adds_up_to_what_is_served(explainer) -> None:
         assert len(split.lines) <= 5
         kinds |= {line.step for line in split.lines}
         assert explanation.text.count("\n") <= 2 + 5 + 2
-    assert {"through_users", "similar_text"} <= kinds
+    assert "through_users" in kinds
+    assert len(kinds) >= 3
 
 
 def test_its_paths_are_in_the_graph(explainer) -> None:
