@@ -163,7 +163,9 @@ class RunMaker(RunInTheMaking):
                 task.note(name)
                 began = time.monotonic()
                 config = getattr(self.config.channels, name, None)
-                recipe = {} if evaluation else self.recipe(name)
+                # An incremental run keeps what the last full one found; a full one finds it on the validation part.
+                found = {} if self.base is None else self.base.recipe(name)
+                recipe = found if evaluation else self.recipe(name)
                 context = RunContext(seed=self.config.seed, progress=Renamed(self.progress, f"fitting {name}"))
                 channel = channel_class(name)(config).fit(replace(data, recipe=recipe, context=context))
                 channel.save(self.folder(name, evaluation))
