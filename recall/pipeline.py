@@ -269,7 +269,13 @@ class Pipeline:
             )
         check_queries(queries, self.history)
         equal = self.with_weights(dict.fromkeys(self.channels, 1.0))
-        weights = fit_weights(equal._fused_blocks(queries, k), truth, k=k, exclude_seen=exclude_seen)
+        weights = fit_weights(
+            equal._fused_blocks(queries, k),
+            truth,
+            k=k,
+            exclude_seen=exclude_seen,
+            preferred=[channel.capabilities.paths for channel in self.channels.values()],
+        )
         return {name: round(float(weight), 4) for name, weight in zip(self.channels, weights, strict=True)}
 
     def _fused_blocks(self, queries: Query, k: int) -> Iterator[tuple[slice, FusedScores]]:

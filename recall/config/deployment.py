@@ -101,12 +101,7 @@ class RefreshConfig(Settings):
 
     def _check_fusion(self) -> None:
         weights, channels = self.fusion.weights, self.pipeline.channels
-        if len(channels) == 1:
-            return
-        if weights is None:
-            shares = self.split.kind not in ("files", "leave_last_out")
-            if shares and not self.split.valid:
-                raise ValueError("fusion.weights are chosen on the validation part, and split.valid is 0: give weights")
+        if len(channels) == 1 or weights is None:
             return
         if others := [name for name in weights if name not in channels]:
             raise ValueError(f"fusion.weights.{others[0]} is of no channel in pipeline.channels: add it there")

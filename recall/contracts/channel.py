@@ -40,6 +40,7 @@ class Capabilities:
         needs_text: it is fitted on text vectors, and useless without any.
         trained: it has weights: a fit takes long, reports a training, and can go on from an earlier one.
         item_vectors: it has vectors that say how alike items are.
+        paths: its score is a sum over paths of the graph, each with its share.
         dense: its scores of a block of requests may hold an array of (requests, items).
     """
 
@@ -50,6 +51,7 @@ class Capabilities:
     needs_text: bool = False
     trained: bool = False
     item_vectors: bool = False
+    paths: bool = False
     dense: bool = True
 
 

@@ -71,7 +71,7 @@ class Walk:
 
     name: ClassVar[str] = "walk"
     config_type: ClassVar[type[Any]] = WalkConfig
-    capabilities: ClassVar[Capabilities] = Capabilities(text=True, attributes=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(text=True, attributes=True, paths=True)
 
     def __init__(self, config: WalkConfig | None = None) -> None:
         self.config = WalkConfig() if config is None else config

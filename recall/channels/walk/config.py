@@ -67,7 +67,7 @@ class WalkConfig(Settings):
         default=0.0, ge=0, description="Steps through the graph: power of the number of entities of the end."
     )
     relation_likes: float = Field(
-        default=0.5,
+        default=0.3,
         ge=0,
         description="Steps through the graph: power of 1 + likes of the end, by which a path counts more.",
     )
@@ -84,7 +84,7 @@ class WalkConfig(Settings):
     )
     text_power: float = Field(default=3.0, ge=0, description="Steps to similar texts: power of the cosine.")
     text_likes: float = Field(
-        default=0.5, ge=0, description="Steps to similar texts: power of 1 + likes of the end, by which it counts more."
+        default=0.3, ge=0, description="Steps to similar texts: power of 1 + likes of the end, by which it counts more."
     )
     neighbours: int = Field(default=500, ge=1, description="Ends kept for each item and type of step.")
     text_neighbours: int = Field(default=50, ge=1, description="Most similar texts kept for each item.")

@@ -11,7 +11,7 @@ from kg.arrays import RaggedArray
 from kg.errors import InvalidDataError
 from recall.channels import Popularity, RP3Beta, Spectral, SpectralConfig
 from recall.channels.scores import DenseScores
-from recall.contracts import FitData, Query
+from recall.contracts import Capabilities, FitData, Query
 from recall.pipeline import Pipeline
 from tests.recall.fusion.oracle import answers
 
@@ -64,6 +64,23 @@ class TestWeights:
         twins = {"spectral": fusion.channels["spectral"], "twin": fusion.channels["spectral"]}
         doubled = Pipeline(twins, fusion.history)
         assert sorted(doubled.fit_weights(queries, truth, k=5).values()) == [0.0, 1.0]
+
+    def test_a_channel_whose_score_is_paths_carries_what_costs_no_ranking(self, held):
+        graph, fusion, queries, truth = held
+        plain = fusion.fit_weights(queries, truth, k=5)
+
+        class Explained(RP3Beta):
+            capabilities = Capabilities(paths=True)
+
+        walked = Explained().fit(FitData(graph=graph, history=fusion.history))
+        other = Pipeline({**fusion.channels, "rp3beta": walked}, fusion.history)
+        weights = other.fit_weights(queries, truth, k=5)
+        assert plain["rp3beta"] > 0
+        assert weights["rp3beta"] >= plain["rp3beta"]
+        reached, best = (
+            self.ndcg(fusion.with_weights(chosen), graph, queries, truth, 5) for chosen in (weights, plain)
+        )
+        assert reached >= best * 0.997
 
     def test_noise_is_not_worth_asking_a_channel_for(self, held):
         _, fusion, queries, _ = held
