@@ -244,13 +244,9 @@ class TestDamage:
         channels = {**saved["channels"], "stroll": {"kind": "channels", "package": "graph-strolls", "recipe": {}}}
         path.write_text(json.dumps({**saved, "channels": channels}))
         for verify in (True, False):
-<<<<<<< HEAD
             with pytest.raises(
                 ArtifactError, match=r"channel 'stroll' of the package graph-strolls.*Install graph-strolls"
             ):
-=======
-            with pytest.raises(ArtifactError, match=r"channel 'stroll' of the package graph-strolls.*Install graph-strolls"):
->>>>>>> d591278 (Of fusion weights that rank equally well, those that give more to paths; without a validation part all weigh the same)
                 Recommender.load(run, verify=verify)
         with pytest.raises(ArtifactError, match=r"channel 'stroll' of the package graph-strolls"):
             evaluate_run(RunLayout(run))
