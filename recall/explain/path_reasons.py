@@ -101,8 +101,7 @@ class _Type:
         self._through_people = bool(((inner >= pair.users.start) & (inner < pair.users.stop)).any())
         apart = self._by_start() or not inner.shape[1]
         keys = step.nodes[:, :1] if apart else inner
-        _, group = np.unique(keys, axis=0, return_inverse=True)
-        self.groups = _groups(group.ravel(), step.values)
+        self.groups = _groups(_distinct(keys)[1], step.values)
 
     def _by_start(self) -> bool:
         kind = self.step.kind
@@ -148,7 +147,7 @@ class _Type:
     def _strands(self, nodes: IntArray, values: npt.NDArray[np.float64], people: int) -> tuple[PathStrand, ...]:
         """The largest few by where they begin and run, and the sum of all others."""
         columns = nodes[:, :1] if self._through_people else nodes[:, :-1]
-        groups = _groups(np.unique(columns, axis=0, return_inverse=True)[1].ravel(), values)
+        groups = _groups(_distinct(columns)[1], values)
         kept = groups if len(groups) <= STRANDS else groups[: STRANDS - 1]
         strands = [
             self._strand([self._node(n) for n in columns[group.rows[0]].tolist()], group.share, people)
@@ -226,7 +225,16 @@ def _groups(group: IntArray, values: npt.NDArray[np.float64]) -> list[_Group]:
 
 def _ranked(rows: IntArray, values: npt.NDArray[np.float64]) -> IntArray:
     """The distinct rows, those with the largest absolute sum of values first."""
-    distinct, group = np.unique(rows, axis=0, return_inverse=True)
-    sums = np.bincount(group.ravel(), weights=values, minlength=len(distinct))
+    distinct, group = _distinct(rows)
+    sums = np.bincount(group, weights=values, minlength=len(distinct))
     ranked: IntArray = distinct[np.argsort(-np.abs(sums), kind="stable")]
     return ranked
+
+
+def _distinct(rows: IntArray) -> tuple[IntArray, IntArray]:
+    """The distinct rows, and which of them each row is, (rows,)."""
+    if rows.shape[1] == 1:  # much faster than to compare rows
+        values, group = np.unique(rows[:, 0], return_inverse=True)
+        return values[:, None], group
+    distinct, group = np.unique(rows, axis=0, return_inverse=True)
+    return distinct, group.ravel()
