@@ -258,16 +258,10 @@ def test_a_page_of_which_nothing_was_held_out_says_so(refreshed: RefreshResult) 
 
 
 def test_where_popularity_is_ahead_the_page_says_so(refreshed: RefreshResult) -> None:
-    rows = tuple(
-        row.model_copy(
-            update={"ranker": {"lightgcn": "popularity", "popularity": "lightgcn"}.get(row.ranker, row.ranker)}
-        )
-        if swapped
-        else row
-        for swapped in [not list(behind_popularity(refreshed.report.evaluation))]
-        for row in refreshed.report.evaluation.metrics
-    )
-    evaluation = refreshed.report.evaluation.model_copy(update={"metrics": rows})
+    evaluation, names = refreshed.report.evaluation, {"lightgcn": "popularity", "popularity": "lightgcn"}
+    if not list(behind_popularity(evaluation)):  # then the other way round
+        rows = [row.model_copy(update={"ranker": names.get(row.ranker, row.ranker)}) for row in evaluation.metrics]
+        evaluation = evaluation.model_copy(update={"metrics": tuple(rows)})
     (first, *_) = behind_popularity(evaluation)
     assert first in harmless(render(refreshed.report.changed(evaluation=evaluation), [])).text
 
