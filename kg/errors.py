@@ -20,11 +20,23 @@ class OldConfigError(ConfigError):
 
 
 class UnknownIdError(GraphRecallError, KeyError):
-    """An id that the graph does not hold."""
+    """An id that the graph does not hold.
+
+    Attributes:
+        advice: how to go on without it, in the words of whoever asked; "" where nothing can.
+    """
+
+    def __init__(self, message: str = "", *, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
 
     def __str__(self) -> str:
         """Show the message itself: KeyError would show its repr."""
-        return str(self.args[0]) if self.args else ""
+        return f"{self.args[0]}; {self.advice}" if self.advice else str(self.args[0])
+
+    def advised(self, advice: str) -> UnknownIdError:
+        """The same with another advice."""
+        return UnknownIdError(str(self.args[0]), advice=advice)
 
 
 class NotFittedError(GraphRecallError, RuntimeError):

@@ -30,4 +30,8 @@ def __getattr__(name: str) -> Any:
     # At first use: `graphrecall --help` must not wait for FAISS.
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
+    if name == "__version__":
+        import kg
+
+        return kg.__version__
     raise AttributeError(f"module 'recall' has no attribute {name!r}")

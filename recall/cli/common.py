@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from kg.errors import OldConfigError, RefreshInProgressError, TuneInProgressError
-from recall.cli.screen import error_screen
 
 FAILED, USAGE, UNCHANGED, REFUSED, LOCKED = 1, 2, 3, 4, 75
 
@@ -43,7 +41,19 @@ def exit_code_of(error: Exception) -> int:
     return FAILED
 
 
+def error_data(message: str, code: int) -> dict[str, Any]:
+    """What `--json` prints of a command that failed."""
+    return {"error": message, "exit_code": code}
+
+
+class CommandError(Exception):
+    """Ends a command with one message and an exit code; `recall.cli.main.main` prints it."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.message, self.code = message, code
+
+
 def fail(message: str, code: int) -> NoReturn:
-    """Print one error message on stderr and end the process with an exit code."""
-    error_screen().print(f"error: {message}")
-    sys.exit(code)
+    """End the command with one message and an exit code."""
+    raise CommandError(message, code)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kg.errors import ConfigError, UnknownIdError
 from recall.cli.common import AsJson, RunPath, ids_in
 from recall.cli.console import print_json, shown_progress
 from recall.cli.person import Liked, Wanted, WantedAttributes, person_of
@@ -27,6 +30,16 @@ class OnUnknown(StrEnum):
     SKIP = "skip"
 
 
+@contextmanager
+def _advised(advice: str = "") -> Iterator[None]:
+    """Say how to go on without an unknown id in the words of the command, not of the call in Python."""
+    try:
+        yield
+    except UnknownIdError as error:
+        raise error.advised(advice) from error
+
+
+@_advised("--on-unknown skip goes on without, --on-unknown popular gives unknown users the most liked items")
 def recommend(
     run: RunPath,
     user: Annotated[list[str] | None, typer.Option("--user", metavar="ID", help="May be repeated.")] = None,
@@ -110,6 +123,7 @@ def recommend(
         print_user(recommender, user_id, history=history, explain=explain, console=screen(), **query)
 
 
+@_advised()
 def similar(
     run: RunPath,
     item: Annotated[list[str], typer.Option("--item", metavar="ID", help="May be repeated.")],
@@ -123,12 +137,18 @@ def similar(
     from recall.cli.render.candidates import print_similar, similar_data
 
     recommender = _load(run)
+    if recommender.pipeline.item_vectors is None:
+        channels = ", ".join(recommender.pipeline.channels)
+        raise ConfigError(
+            f"the channels of this run ({channels}) have no vectors of items to compare: lightgcn, for one, has them"
+        )
     if as_json:
         print_json(similar_data(recommender, item, k=k, by=by))
     else:
         print_similar(recommender, item, k=k, by=by, console=screen())
 
 
+@_advised()
 def explain(
     run: RunPath,
     item: Annotated[str, typer.Option("--item", metavar="ID")],
@@ -175,6 +195,8 @@ def _load(run: Path) -> Recommender:
 
 def _ids_in_run(recommender: Recommender, run: Path, users: list[str]) -> list[str]:
     """The ids by which the run's graph has users: their pseudonyms, where the run was made with pseudonyms."""
+    in_graph = recommender.graph.users.index(users, missing="negative") >= 0
+    users = [user if there else user.strip() for user, there in zip(users, in_graph.tolist(), strict=True)]
     if (recommender.graph.users.index(users, missing="negative") >= 0).all():
         return users
     from recall.jobs.privacy import names_in_run
@@ -184,7 +206,6 @@ def _ids_in_run(recommender: Recommender, run: Path, users: list[str]) -> list[s
 
 
 def _check_out(out: Path) -> None:
-    from kg.errors import ConfigError
     from kg.io.table_file import check_table_file
 
     try:

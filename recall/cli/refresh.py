@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kg.errors import ConfigError
-from recall.cli.common import REFUSED, UNCHANGED, AsJson, exit_code_of, fail
+from recall.cli.common import REFUSED, UNCHANGED, AsJson, error_data, exit_code_of, fail
 from recall.cli.console import print_json, shown_progress
 from recall.cli.screen import screen
 
@@ -127,12 +127,19 @@ def _refresh_once(settings: RefreshConfig, *, full: bool, log: bool, quiet: bool
         code = 128 + error.args[0] if isinstance(error, Stopped) else 130
         message = "interrupted; the run that serves is untouched, and the next refresh goes on where this one stopped"
         if log:
-            raise typer.Exit(code) from error
+            raise _logged(message, code, quiet) from error
         fail(message, code)
     except Exception as error:
         if log:  # the log holds the summary; a line that is no JSON would break its readers
-            raise typer.Exit(exit_code_of(error)) from error
+            raise _logged(str(error), exit_code_of(error), quiet) from error
         raise
+
+
+def _logged(message: str, code: int, as_json: bool) -> typer.Exit:
+    """The end of a refresh whose log says why it failed; with `--json` stdout says it as well."""
+    if as_json:
+        print_json(error_data(message, code))
+    return typer.Exit(code)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from kg.errors import ConfigError
 from kg.io.files import publish_folder
 from kg.progress import SILENT, Progress
 from kg.settings import validate
+from kg.splits import SplitConfig
 from recall.config.deployment import RefreshConfig, parse_config
 from recall.config.sections import RunsSettings
 from recall.jobs.finish import finish_run
@@ -56,7 +57,7 @@ def fit(
     Args:
         interactions: a table of what users did to items: a pandas or polars data frame, a lazy one, an Arrow table, a
             DuckDB relation, a list of dictionaries or a mapping of columns. Columns `user_id` and `item_id`, and
-            perhaps `rating`, `timestamp` and `weight`.
+            perhaps `rating`, `timestamp` and `weight`. Without times the split is random unless `split` is given.
         items: a table with a row an item: the id in `id` or in a column named as in `interactions`; all other columns
             are attributes, and a text column such as `title` becomes a feature.
         edges: a table of knowledge edges (`source`, `target`, perhaps `relation`, `source_type`, `target_type`,
@@ -78,6 +79,8 @@ def fit(
     check_device(settings.device)
     names = validate(InteractionColumns, columns or {}, where="columns")
     sources = memory_tables(interactions, items, edges, graph=settings.graph, columns=names)
+    if "split" not in config and (names.timestamp or "timestamp") not in sources[0].table.column_names:
+        settings = settings.changed(split=SplitConfig(kind="random"))
     from recall.jobs.stages import make_run
 
     folder = TemporaryDirectory(prefix="graphrecall-", ignore_cleanup_errors=True)

@@ -107,7 +107,7 @@ class Requests:
             try:
                 vocabulary.index([ids[row] for row in np.flatnonzero(positions < 0).tolist()])
             except UnknownIdError as error:
-                raise UnknownIdError(f"{error}" + (f"; {others}" if others else "")) from None
+                raise error.advised(others or "") from None
         return positions
 
     def _attributes(self, attributes: Attributes, on_unknown: OnUnknown) -> dict[RelationKey, IntArray]:

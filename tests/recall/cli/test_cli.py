@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import kg
+import recall
 from gnn.graph.embeddings import Embeddings
 from recall.jobs.refresh import RefreshResult
 from recall.runs.registry import RunsFolder
@@ -104,8 +106,13 @@ def test_a_mistake_is_one_line(
     command_line = [text.replace("RUN", str(current)).replace("FILE", str(tmp_path / "file")) for text in arguments]
     for extra in ([], ["--json"]):
         exit_code, out, err = command(*command_line, *extra)
-        assert (exit_code, out) == (code, "")
+        assert exit_code == code
         assert message in one_line(err)
+        if extra:
+            assert set(answer := json.loads(out)) == {"error", "exit_code"}
+            assert (message in answer["error"], answer["exit_code"]) == (True, code)
+        else:
+            assert out == ""
 
 
 @pytest.mark.parametrize(
@@ -129,6 +136,10 @@ def test_wrong_usage_is_2(command: Command, current: Path, arguments: list[str])
     code, out, err = command(*(one.replace("RUN", str(current)) for one in arguments))
     assert code == 2
     assert "Traceback" not in out + err
+    code, out, err = command(*(one.replace("RUN", str(current)) for one in arguments), "--json")
+    assert code == 2
+    assert json.loads(out)["exit_code"] == 2
+    assert json.loads(out)["error"] in err.replace("\n", " ") or len(json.loads(out)["error"]) > 70
 
 
 @pytest.mark.parametrize(
@@ -399,3 +410,111 @@ def test_help_loads_no_heavy_library_and_a_mistake_no_traceback() -> None:
         )
         assert done.stdout.splitlines()[-1] == "HEAVY [] 0"
         assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["recommend", "RUN", "--user", "u99"], ["--on-unknown skip", "--on-unknown popular"]),
+        (["recommend", "RUN", "--user", "u1", "--candidates", "FILE"], ["--on-unknown skip"]),
+        (["similar", "RUN", "--item", "m999"], []),
+        (["explain", "RUN", "--user", "u1", "--item", "m999"], []),
+        (["explain", "RUN", "--user", "u99", "--item", "m1"], []),
+    ],
+)
+def test_an_unknown_id_is_answered_in_words_of_the_command(
+    command: Command, current: Path, tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    (tmp_path / "file").write_text("m999\n")
+    line = [text.replace("RUN", str(current)).replace("FILE", str(tmp_path / "file")) for text in arguments]
+    _, _, err = command(*line)
+    assert "on_unknown" not in err
+    assert "user_ids" not in err
+    assert all(word in one_line(err) for word in words)
+
+
+def test_unknown_candidates_and_blanks_around_ids(command: Command, current: Path, tmp_path: Path) -> None:
+    (tmp_path / "items").write_text("m1\nm999\nm2\n")
+    line = [
+        "recommend",
+        current,
+        "--user",
+        " u1 ",
+        "--candidates",
+        tmp_path / "items",
+        "--on-unknown",
+        "skip",
+        "--json",
+    ]
+    code, out, _ = command(*line)
+    assert code == 0
+    assert {row["item_id"] for row in json.loads(out)["candidates"]} <= {"m1", "m2"}
+    assert {row["user_id"] for row in json.loads(out)["candidates"]} <= {"u1"}
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_candidates_in_the_format_of_the_ending(command: Command, current: Path, tmp_path: Path, ending: str) -> None:
+    for number, users in enumerate((["--user", "u1", "--user", "u2"], ["--all-users"])):
+        out = tmp_path / f"{number}.{ending}"
+        assert command("recommend", current, *users, "-k", 3, "--out", out, "--titles")[0] == 0
+        data = out.read_bytes()
+        assert data.startswith(b"PAR1") == (ending == "parquet")
+        if ending == "csv":
+            assert data.splitlines()[0] == b'"user_id","item_id","score","rank","source","title"'
+        if ending == "jsonl":
+            assert json.loads(data.splitlines()[0])["title"].startswith("The ")
+    code, out, _ = command("recommend", current, "--user", "u1", "--out", tmp_path / "x.xlsx", "--json")
+    assert code == 2
+    assert "has no ending that names a format" in json.loads(out)["error"]
+    assert not (tmp_path / "x.xlsx").exists()
+
+
+def test_similar_without_vectors_says_which_channel_has_some(command: Command, tmp_path: Path) -> None:
+    rows = [{"user_id": f"u{user}", "item_id": f"i{item}"} for user in range(8) for item in range(user, user + 6)]
+    made = recall.fit(rows, pipeline={"channels": ["ease"]})
+    made.save(tmp_path / "run")
+    code, _, err = command("similar", tmp_path / "run", "--item", "i3")
+    assert code == 1
+    assert "(ease) have no vectors" in one_line(err)
+    assert "Recommender(" not in err
+
+
+def test_the_version(command: Command) -> None:
+    assert command("--version") == (0, f"graphrecall {kg.__version__}\n", "")
+    assert recall.__version__ == kg.__version__
+
+
+def test_as_a_module_and_completed_by_a_shell() -> None:
+    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "recall", "--version"]
+        return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+
+    assert run().stdout == f"graphrecall {kg.__version__}\n"
+    completed = run(_GRAPHRECALL_COMPLETE="complete_bash", COMP_WORDS="graphrecall rec", COMP_CWORD="1")
+    assert completed.stdout.split() == ["recommend"]
+
+
+@pytest.mark.parametrize("module", ["typer", "rich.console", "kg.errors"])
+def test_ctrl_c_during_imports_is_no_traceback(module: str) -> None:
+    program = (
+        "import sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from recall.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_a_failed_refresh_with_log_and_json_says_so_on_stdout(
+    command: Command, make_deployment: Any, tmp_path: Path
+) -> None:
+    config = make_deployment(tmp_path)
+    (tmp_path / "ratings.csv").unlink()
+    code, out, err = command("refresh", config, "--log", "--json")
+    assert code == 1
+    assert "does not exist" in json.loads(out)["error"]
+    assert all(json.loads(line) for line in err.splitlines())

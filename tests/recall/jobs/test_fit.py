@@ -106,6 +106,13 @@ def test_other_names_of_columns_and_types():
 WRITERS = {"source": ["i1", "i2", "i3"], "target": ["ann", "ann", "bob"]}
 
 
+def test_without_times_the_split_is_random():
+    made = recall.fit(interactions().drop_columns(["timestamp"]), **QUICK)
+    assert made.report.evaluation.split["kind"] == "random"
+    timed = recall.fit(interactions(), **QUICK)
+    assert timed.report.evaluation.split["kind"] == "per_user_time"
+
+
 class TestEdges:
     """Three ways to give knowledge edges."""
 
