@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kg.errors import UnknownIdError
 from recall.cli.common import FAILED, AsJson, ids_in
 from recall.cli.console import print_json, shown_progress
 from recall.cli.screen import screen
@@ -24,6 +25,10 @@ def forget(
     users: Annotated[
         Path | None, typer.Option("--users", exists=True, dir_okay=False, help="A text file with an id a line.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Put users on the list also where no run names them.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Take users off the list: the next refresh lets them in again.")
+    ] = False,
     refit: Annotated[
         bool, typer.Option("--refit", help="Then build anew, so that the weights forget, too; needs CONFIG.")
     ] = False,
@@ -33,6 +38,8 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Take users out of the runs, caches, logs and reports, and out of what was written back to Neo4j.
+
+    Users whom no run names are refused, for a typing error would make every run anew; --force puts them on the list.
 
     A list of keyed hashes keeps the sources from bringing them in again. Runs that name them are made again under new
     names, and the old ones removed. Without --user it finishes what an earlier call left undone; so does a refresh.
@@ -50,8 +57,16 @@ def forget(
     if refit and config is None:
         raise typer.BadParameter(f"{where} is a runs folder: --refit needs the CONFIG", param_hint="--refit")
     ids = [*(user or []), *([] if users is None else ids_in(users, option="--users"))]
-    with shown_progress(quiet=as_json) as progress:
-        result = forget_users(runs, ids, config=config, patience=wait, progress=progress)
+    if undo and (refit or force or not ids):
+        raise typer.BadParameter("--undo takes --user or --users, and neither --force nor --refit", param_hint="--undo")
+    if undo:
+        _undo(runs, ids, config, as_json=as_json)
+        return
+    try:
+        with shown_progress(quiet=as_json) as progress:
+            result = forget_users(runs, ids, config=config, force=force, patience=wait, progress=progress)
+    except UnknownIdError as error:
+        raise error.advised("--force puts them on the list all the same, so that no refresh lets them in") from error
     report = result.to_json()
     if not as_json:
         print_forgotten(result, refit=refit, console=screen())
@@ -70,6 +85,16 @@ def forget(
         print_json(report)
     if not result.done:
         raise typer.Exit(FAILED)
+
+
+def _undo(runs: RunsFolder, ids: list[str], config: RefreshConfig | None, *, as_json: bool) -> None:
+    from recall.jobs.forget_list import take_off_list
+
+    left = take_off_list(runs, ids, config=config)
+    if as_json:
+        print_json({"status": "off the list", "users": len(set(ids)), "on_list": left})
+    else:
+        screen().print(f"{len(set(ids)):,} taken off the list, {left:,} on it: the next refresh lets them in again")
 
 
 def _deployment(where: Path) -> tuple[RunsFolder, RefreshConfig | None]:

@@ -35,6 +35,7 @@ from kg.stores.neo4j.connection import Neo4jConnection
 from recall.config.deployment import RefreshConfig
 from recall.config.privacy import PrivacyConfig
 from recall.jobs.disk import disk_full_explained, staging_dropped_on_full_disk
+from recall.jobs.forget_list import check_named, user_ids
 from recall.jobs.privacy import Privacy, marks_in_run, privacy_of
 from recall.ops.summary import SummaryLog
 from recall.runs.layout import RunLayout
@@ -99,6 +100,7 @@ def forget(
     users: Sequence[str],
     *,
     config: RefreshConfig | None = None,
+    force: bool = False,
     patience: float = PATIENCE,
     progress: Progress = SILENT,
 ) -> ForgetResult:
@@ -109,25 +111,29 @@ def forget(
         users: ids, as the sources name them. With none, what earlier calls left undone is finished.
         config: of the deployment; None: what the run that serves was made by, or where none does the newest, says
             where key and database are.
+        force: put users on the list also where no run names them.
         patience: seconds to wait for processes that read a run which has to go.
         progress: listener.
 
     Raises:
+        UnknownIdError: no run names a user, and without `force` nothing was done.
         RefreshInProgressError, TuneInProgressError: somebody else is at work in the folder.
         ConfigError: the key of the list is missing or another one, or an id is empty.
         ArtifactError: the run that serves is damaged.
         StoreError: the database does not answer; the next call or refresh removes what is in it.
         GraphRecallError: the disk is full.
     """
-    if empty := [user for user in users if not user]:
-        raise ConfigError(f"{len(empty)} of {len(users)} user ids are empty")
+    ids = user_ids(users)
     if config is None and not runs.path.is_dir():
         raise ArtifactError(f"there is no runs folder at {runs.path}")
     with disk_full_explained(runs.path, again=AGAIN), runs.lock(), staging_dropped_on_full_disk(runs):
-        privacy = Privacy.open(runs.path, _privacy(runs, config)).with_key()
+        privacy = Privacy.open(runs.path, _privacy(runs, config))
+        if not force:
+            check_named(runs, privacy, ids)
+        privacy = privacy.with_key()
         if privacy.key is None:
             raise ConfigError(f"there is no key at {privacy.key_file}")
-        wanted = set(privacy.key.marks_of_ids(users))
+        wanted = set(privacy.key.marks_of_ids(ids))
         privacy = privacy.add(wanted)
         result = _finish(runs, privacy, _connection(runs, config), patience, progress)
         return replace(result, users=len(wanted))

@@ -118,6 +118,11 @@ class Privacy:
             there[mark] = replace(there[mark], done=False) if mark in there else Forgotten(mark=mark, since=now)
         return self._with(there.values())
 
+    def remove(self, marks: Iterable[str]) -> Privacy:
+        """Take users off the list."""
+        off = set(marks)
+        return self._with(user for user in self.users if user.mark not in off)
+
     def finish(self, marks: Iterable[str]) -> Privacy:
         """Note that nothing is left of some users."""
         over = set(marks)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from ingest import DataSettings, build_graph
-from kg.errors import ArtifactError, ConfigError, RefreshInProgressError
+from kg.errors import ArtifactError, ConfigError, RefreshInProgressError, UnknownIdError
 from kg.io.files import read_json
 from kg.io.graph_folder import load_graph
 from kg.privacy.user_key import UserKey
@@ -438,7 +438,12 @@ def test_several_users_at_once_and_one_after_the_other_come_to_the_same(small: P
 
 
 def test_a_user_whom_no_run_names_is_kept_out_when_a_source_does(small: Path) -> None:
-    result = forgotten(small, "u77")
+    before = sorted(str(path.relative_to(small.parent)) for path in small.parent.rglob("*") if path.is_file())
+    with pytest.raises(UnknownIdError, match=r"no run names 'u77': nothing was done.*force=True"):
+        forgotten(small, "u1", "u77")
+    after = sorted(str(path.relative_to(small.parent)) for path in small.parent.rglob("*") if path.is_file())
+    assert [name for name in after if name not in before and "lock" not in name] == []
+    result = forgotten(small, "u77", force=True)
     assert (result.users, result.found, result.weights_may_remember) == (1, 0, 0)
     runs = runs_of(small)
     assert len(users_of(runs.current())) == 8
@@ -446,6 +451,31 @@ def test_a_user_whom_no_run_names_is_kept_out_when_a_source_does(small: Path) ->
     found = refresh(load_config(small))
     assert found.status == "published"
     assert "u77" not in users_of(found.run)
+
+
+def test_blanks_around_an_id_are_no_part_of_it(small: Path) -> None:
+    result = forgotten(small, " u3\n", "u3")
+    assert (result.users, result.found) == (1, 1)
+    assert "u3" not in users_of(runs_of(small).current())
+
+
+def test_who_is_taken_off_the_list_comes_in_again(small: Path, command: Callable[..., tuple[int, str, str]]) -> None:
+    runs = runs_of(small)
+    forgotten(small, "u3", "u4")
+    assert refresh(load_config(small)).status == "unchanged"
+    code, _, error = command("forget", small, "--user", "u5", "--user", "u3", "--undo")
+    assert code == 1
+    assert "'u5' is not on the list" in error
+    code, out, _ = command("forget", small, "--user", " u3 ", "--undo", "--json")
+    assert (code, json.loads(out)) == (0, {"status": "off the list", "users": 1, "on_list": 1})
+    assert refresh(load_config(small)).status == "published"
+    assert "u3" in users_of(runs.current())
+    assert "u4" not in users_of(runs.current())
+    code, out, _ = command("forget", runs.path, "--user", "u4", "--undo")
+    assert "1 taken off the list, 0 on it" in out
+    assert command("forget", small, "--undo")[0] == 2
+    assert refresh(load_config(small)).status == "published"
+    assert "u4" in users_of(runs.current())
 
 
 def test_an_item_with_the_id_of_a_user_stays(make_deployment: Callable[..., Path], tmp_path: Path) -> None:
@@ -561,7 +591,12 @@ def test_the_command_says_what_was_done_and_what_weights_may_remember(
     assert (code, data["status"], data["users"], data["found"]) == (0, "forgotten", 1, 1)
     assert data["run"] == current.name
     (tmp_path / "ids.txt").write_text("u4\nnobody\n")
-    code, out, _ = command("forget", small, "--users", tmp_path / "ids.txt", "--wait", 0)
+    code, out, error = command("forget", small, "--users", tmp_path / "ids.txt", "--wait", 0)
+    assert (code, out) == (1, "")
+    assert "no run names 'nobody'" in error
+    assert "--force puts them on the list" in error
+    assert runs.current() == current
+    code, out, _ = command("forget", small, "--users", tmp_path / "ids.txt", "--wait", 0, "--force")
     words = " ".join(out.split())
     assert code == 0
     assert "2 users on the list: no refresh lets them in again." in words
