@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gnn.graph.warm_start import FILE
+from ingest.settings import NodeSettings, RelationSettings
 from kg.errors import ArtifactError
 from recall.config.refresh import RefreshSettings
 from recall.runs.config import read_config
@@ -16,6 +17,9 @@ from recall.runs.report import Reference, Report
 
 # A change there shows in the difference of the graphs.
 IN_THE_GRAPH = ("sources", "quality")
+# What people are shown; where a text is made of it, the difference of the graphs shows that.
+WORDS = {"nodes": ("title", "noun"), "relations": ("phrase",)}
+DEFAULTS = {"nodes": NodeSettings().model_dump(mode="json"), "relations": RelationSettings().model_dump(mode="json")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,4 +161,13 @@ def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any], at: str = 
 
 
 def _parts(config: Mapping[str, Any], left_out: Collection[str]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in (*left_out, *IN_THE_GRAPH)}
+    parts = {key: value for key, value in config.items() if key not in (*left_out, *IN_THE_GRAPH)}
+    if isinstance(graph := parts.get("graph"), Mapping):
+        parts["graph"] = {**graph, **{kind: _without_words(kind, graph.get(kind) or {}) for kind in WORDS}}
+    return parts
+
+
+def _without_words(kind: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides of node types or relations without those that only people are shown, and without empty ones."""
+    bare = {name: {**override, **dict.fromkeys(WORDS[kind])} for name, override in overrides.items()}
+    return {name: override for name, override in bare.items() if override != DEFAULTS[kind]}

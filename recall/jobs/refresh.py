@@ -54,6 +54,7 @@ class RefreshResult:
         report: of the run that was published or rejected; of the one that serves when nothing changed.
         rejected: the run that the gate refused.
         reasons: why a run does not serve, in words.
+        again: whether no run was made: one that an earlier refresh made of the same sources serves from now on.
         written_back: what went into the database, or None where nothing is to be written back.
     """
 
@@ -62,6 +63,7 @@ class RefreshResult:
     report: Report
     rejected: RunLayout | None = None
     reasons: tuple[str, ...] = ()
+    again: bool = False
     written_back: WriteBackFacts | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -73,6 +75,7 @@ class RefreshResult:
             "path": None if self.run is None else str(self.run.path),
             "rejected": None if self.rejected is None else str(self.rejected.path),
             "reasons": list(self.reasons),
+            "again": self.again,
             "written_back": back,
             "report": self.report.to_json(),
         }
@@ -215,7 +218,7 @@ def _settle(
         return _judged_again(config, runs, earlier.run, current, progress)
     if earlier.state == "serve again":
         runs.serve(earlier.run)
-        return RefreshResult(status="published", run=earlier.run, report=Report.load(earlier.run))
+        return RefreshResult(status="published", run=earlier.run, report=Report.load(earlier.run), again=True)
     report = Report.load(earlier.run if current is None else current)
     reasons = (earlier.text,) if earlier.state == "rolled back" else ()
     return RefreshResult(status="unchanged", run=current, report=report, reasons=reasons)
@@ -238,7 +241,7 @@ def _judged_again(
         if verdict.passed:
             run = runs.publish_rejected(rejected, judged=judged.path)
             runs.serve(run)
-            return RefreshResult(status="published", run=run, report=report)
+            return RefreshResult(status="published", run=run, report=report, again=True)
         runs.replace_rejected(rejected, judged.path)
     reasons = () if report.gate is None else report.gate.reasons
     return RefreshResult(status="rejected", run=current, report=report, rejected=rejected, reasons=reasons)

@@ -260,6 +260,26 @@ class Recommender(Answers):
             )
         return self._store.query(query, {**(parameters or {}), **values}, timeout=timeout)
 
+    def warm_up(self, *, text: str = "warm-up") -> Self:
+        """Do now what the first requests would wait for.
+
+        That is loading the text model (some seconds, and its memory), what `similar` compares, what explanations need.
+
+        Args:
+            text: to ask with; "" leaves the text model alone, where no request carries a text.
+
+        Returns:
+            This one, `rec = Recommender.load("runs/current").warm_up()`.
+        """
+        users = self.graph.users.ids.slice(0, 1).to_pylist()
+        best = self.recommend(users, k=1)
+        self.explain([(row["user_id"], row["item_id"]) for row in best], paths=1)
+        if self._nearest is not None:
+            self.similar(self.graph.items.ids.slice(0, 1).to_pylist(), k=1)
+        if text and any(channel.capabilities.text for channel in self.pipeline.channels.values()):
+            self.recommend_for(text=text, k=1)
+        return self
+
     def close(self) -> None:
         """Close the store, if a query opened one; the rest stays usable."""
         if isinstance(self._store, RunStore):

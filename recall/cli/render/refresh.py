@@ -28,6 +28,12 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
         if result.written_back is not None:
             print_write_back(result.written_back, console=console)
         return
+    if result.again and result.run is not None:
+        text = f": {near(result.run.path)}, made {report.created} of the same sources, serves again"
+        console.print(Text.assemble(("no run was made", "bold"), text), soft_wrap=True)
+        if result.written_back is not None:
+            print_write_back(result.written_back, console=console)
+        return
     data = report.data
     if report.reasons:
         base = f" on {report.base}" if report.base else ""

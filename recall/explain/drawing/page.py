@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,8 @@ MARGIN = 0.35
 INK, MUTED, RULE = "#1f2933", "#66727f", "#c9d1d9"
 POSITIVE, NEGATIVE, EDGE = "#2f6db5", "#c0392b", "#8a949e"
 FONTS = ("DejaVu Sans", "Noto Sans", "Noto Sans CJK JP", "Noto Sans Arabic", "Noto Sans Hebrew", "Arial Unicode MS")
+# What XML cannot hold, and what would turn the text around it.
+NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 class Page:
@@ -32,6 +35,7 @@ class Page:
     def text(self, x: float, y: float, text: str, *, size: float = 9, color: str = INK, **more: Any) -> None:
         """Plain text: what looks like mathematics in a title stays as it is."""
         more = {"va": "center", "ha": "left"} | more
+        text = NO_TEXT.sub("\ufffd", text)
         self.axes.text(x, y, text, fontsize=size, color=color, family=_fonts(), parse_math=False, usetex=False, **more)
 
     def rule(self, y: float, left: float = MARGIN, right: float = WIDTH - MARGIN) -> None:
@@ -51,13 +55,18 @@ class Page:
         )
 
     def save(self, path: Path, kind: str) -> None:
-        """Render without a window and without pyplot."""
+        """Render without a window and without pyplot.
+
+        In an SVG text stays text: it can be searched and copied, and who shows it may have the glyphs that this machine
+        lacks.
+        """
+        from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.backends.backend_svg import FigureCanvasSVG
 
         canvas = FigureCanvasAgg(self.figure) if kind == "png" else FigureCanvasSVG(self.figure)
         metadata = {"Date": None} if kind == "svg" else None
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), rc_context({"svg.fonttype": "none"}):
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             canvas.print_figure(path, format=kind, dpi=DPI, facecolor="white", metadata=metadata)
 

@@ -518,3 +518,19 @@ def test_a_failed_refresh_with_log_and_json_says_so_on_stdout(
     assert code == 1
     assert "does not exist" in json.loads(out)["error"]
     assert all(json.loads(line) for line in err.splitlines())
+
+
+def test_sources_put_back_say_that_no_run_was_made(command: Command, make_deployment: Any, tmp_path: Path) -> None:
+    config = make_deployment(tmp_path)
+    before = (tmp_path / "ratings.csv").read_text()
+    first = json.loads(command("refresh", config, "--json")[1])
+    (tmp_path / "ratings.csv").write_text(before + "u1,m23,5,2000000\nu2,m22,5,2000001\n")
+    second = json.loads(command("refresh", config, "--json")[1])
+    assert (first["status"], second["status"], second["again"]) == ("published", "published", False)
+    (tmp_path / "ratings.csv").write_text(before)
+    code, out, _ = command("refresh", config)
+    assert code == 0
+    assert f"no run was made: {tmp_path / 'runs' / first['run']}, made " in out
+    assert "serves again" in out
+    assert "full: " not in out
+    assert RunsFolder(tmp_path / "runs").current().name == first["run"]

@@ -100,6 +100,17 @@ def test_svg_is_well_formed_with_any_title(explanations: dict[str, Explanation],
     root = ElementTree.parse(tmp_path / "e.svg").getroot()  # noqa: S314
     assert root.tag.endswith("svg")
     assert len(list(root.iter())) > 100
+    text = "".join(root.itertext())
+    assert "千と" in text  # whoever shows it may have the glyphs
+    assert "Why " in text
+
+
+def test_what_no_svg_can_hold_is_replaced(explanations: dict[str, Explanation], tmp_path: Path) -> None:
+    usual = explanations["usual"]
+    item = replace(usual.item, title="a\x1b[2J\u202eb\x00")
+    draw_explanation(replace(usual, item=item), tmp_path / "e.svg")
+    text = "".join(ElementTree.parse(tmp_path / "e.svg").getroot().itertext())  # noqa: S314
+    assert "a\ufffd[2J\ufffdb\ufffd" in text
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gnn.graph.warm_start import FILE
+from ingest.settings import GraphSettings
 from kg.errors import ConfigError
 from kg.io.files import MANIFEST, write_manifest
 from recall.config.refresh import RefreshSettings
@@ -122,6 +123,31 @@ def test_a_configuration_that_makes_other_models_wants_a_full_run_but_where_and_
     more = {"interactions": [{"files": ["a.csv", "b.csv"]}]}
     assert planned(base, config={**CONFIG, "sources": more}).kind == "incremental"
     assert "extra" in only_reason(planned(base, config={**CONFIG, "extra": 1}))
+
+
+def test_what_only_people_are_shown_wants_no_full_run(run: Make) -> None:
+    def with_nodes(**nodes: dict[str, Any]) -> dict[str, Any]:
+        graph = GraphSettings(nodes=nodes, relations={"by": {"phrase": "is by"}} if nodes else {})
+        return {**CONFIG, "graph": graph.model_dump(mode="json")}
+
+    def made(before: dict[str, Any], after: dict[str, Any]) -> Plan:
+        base = run()
+        base.config.write_text(json.dumps(before))
+        (base.path / MANIFEST).unlink()
+        write_manifest(base.path, {})
+        return planned(base, config=after)
+
+    book = {"key": "isbn:{id}"}
+    for before, after in (
+        (with_nodes(), with_nodes(book={"title": "name"})),
+        (with_nodes(book=book), with_nodes(book={**book, "title": "name", "noun": "novel"})),
+        (with_nodes(book={"title": "name"}), with_nodes(book={"title": "long_name"}, writer={"title": "name"})),
+    ):
+        assert made(before, after).kind == "incremental"
+    assert "graph.nodes.book" in only_reason(made(with_nodes(), with_nodes(book={"title": "name", "text": "{name}"})))
+    assert "graph.nodes.book.key" in only_reason(
+        made(with_nodes(book=book), with_nodes(book={"key": "ean:{id}", "title": "name"}))
+    )
 
 
 def test_other_versions_want_a_full_run_and_are_named(run: Make) -> None:

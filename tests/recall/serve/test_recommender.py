@@ -13,10 +13,11 @@ import pytest
 import recall
 import recall.serve.answers
 from kg.errors import ConfigError, UnknownIdError
-from recall.channels import ItemKNN, Popularity
+from recall.channels import ContentKNN, ItemKNN, Popularity
 from recall.contracts import CANDIDATE_SCHEMA, SIMILAR_SCHEMA, Candidates, FitData
 from recall.pipeline import Pipeline
 from recall.serve.recommender import Recommender
+from tests.recall.channels.making import text_features
 from tests.recall.serve.making import items, pipeline_of, seen
 
 
@@ -247,6 +248,27 @@ class TestExplain:
         assert recommender.title("m0") == graph.title("movie", int(graph.items.index(["m0"])[0]))
         with pytest.raises(UnknownIdError, match="'m999'"):
             recommender.title("m999")
+
+
+class TestWarmUp:
+    def test_what_the_first_requests_need_is_there(self, graph, embeddings):
+        made = Recommender(graph, pipeline_of(graph, embeddings))
+        assert made.warm_up(text="") is made
+        assert {"_explainer", "_nearest"} <= set(vars(made))
+        without = Recommender(graph, Pipeline.of(graph, [ItemKNN().fit(FitData.of(graph))]))
+        assert without.warm_up() is without
+
+    def test_the_text_model_is_asked_where_a_channel_reads_texts(self, graph):
+        asked = []
+
+        def encode(texts):
+            asked.extend(texts)
+            return np.ones((len(texts), features.dim), dtype=np.float32)
+
+        features = text_features(graph)
+        channel = ContentKNN().fit(FitData.of(graph, features=features, encode=encode))
+        Recommender(graph, Pipeline.of(graph, [channel])).warm_up()
+        assert asked == ["warm-up"]
 
 
 class TestShared:
