@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
+import io
 import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from ingest.settings import CsvForm
+from ingest.sources.bounded import open_plain
 from ingest.sources.tables import Rows, read_file
-from ingest.sources.tables.text import is_gzip
 from ingest.sources.tables.values import NUMBER
 from kg.errors import InvalidDataError
 
@@ -31,8 +31,7 @@ def find_form(path: Path) -> tuple[dict[str, Any], list[str]]:
     """
     doubts: list[str] = []
     encoding = _encoding(path)
-    opened = gzip.open if is_gzip(path) else open
-    with opened(path, "rt", encoding=encoding, errors="replace", newline="") as file:
+    with io.TextIOWrapper(open_plain(path), encoding=encoding, errors="replace", newline="") as file:
         head = str(file.read(HEAD_BYTES)).removeprefix("\ufeff")
     lines = [line for line in head.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:LINES] if line.strip()]
     if not lines:
@@ -70,8 +69,7 @@ def read_found(path: Path, name: str, form: dict[str, Any]) -> tuple[Rows, dict[
 
 def _encoding(path: Path) -> str:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    opened: Any = gzip.open if is_gzip(path) else open
-    with opened(path, "rb") as file:
+    with open_plain(path) as file:
         first = file.read(4)
         if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "utf-16"

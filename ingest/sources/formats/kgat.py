@@ -9,7 +9,7 @@ Source: https://github.com/xiangwang1223/knowledge_graph_attention_network
 
 from __future__ import annotations
 
-import gzip
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.settings import InteractionColumns
+from ingest.sources.bounded import open_plain
 from ingest.sources.formats.parts import (
     ENTITY,
     AttributesPart,
@@ -33,7 +34,6 @@ from ingest.sources.formats.parts import (
 from ingest.sources.tables import read_lists
 from ingest.sources.tables.plain_file import read_plain
 from ingest.sources.tables.relations import relation_name
-from ingest.sources.tables.text import is_gzip
 from kg.errors import InvalidDataError
 
 PARTS = {"train.txt": "train", "valid.txt": "valid", "test.txt": "test"}
@@ -116,8 +116,7 @@ def _knowledge(name: str, path: Path, relations: dict[str, str], largest: int, r
 
 
 def _separator(path: Path) -> str:
-    opened = gzip.open if is_gzip(path) else open
-    with opened(path, "rt", encoding="utf-8") as file:
+    with io.TextIOWrapper(open_plain(path), encoding="utf-8") as file:
         return "\t" if "\t" in file.readline() else " "
 
 

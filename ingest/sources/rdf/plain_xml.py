@@ -21,6 +21,9 @@ NO_LANGUAGE = "x-nolang"
 _CUT_OFF = expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]
 _DECLARATION = re.compile(rb"""\s*<\?xml\s[^>]*?\sencoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]*)["']""")
 _HEAD_BYTES = 256
+_ENTITY_IN_VALUE = re.compile(r"&([^;&\s]+);")
+ELEMENTS = 500  # in each other; the RDF parser takes quadratic time of the depth
+ENTITY = 1 << 16  # characters that one may stand for
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _REFERENCES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 _IN_TEXT = re.compile(r"[&<>\r]")
@@ -45,6 +48,7 @@ class PlainXmlStream:
         self._pieces: list[str] = []
         self._line = 1
         self._depth = 0
+        self._entities: dict[str, int] = {}  # characters that each stands for
         self._literal_depth = 0  # of the element whose content is an XML literal; 0 outside of one
         self._done = False
 
@@ -109,11 +113,14 @@ class PlainXmlStream:
         parser.CharacterDataHandler = self._text
         parser.CommentHandler = self._comment
         parser.ProcessingInstructionHandler = self._instruction
+        parser.EntityDeclHandler = self._entity
         parser.SkippedEntityHandler = self._skipped
         parser.ExternalEntityRefHandler = self._external
 
     def _start(self, name: str, attributes: list[str]) -> None:
         self._depth += 1
+        if self._depth > ELEMENTS:
+            raise self._beyond(f"elements are nested more than {ELEMENTS} deep")
         pieces = [f"<{name}{self._line_breaks()}"]
         for key, value in zip(attributes[::2], attributes[1::2], strict=True):
             if key == "xml:lang" and not value:
@@ -151,6 +158,17 @@ class PlainXmlStream:
             return ""
         self._line += missing
         return "\n" * missing
+
+    def _entity(self, name: str, is_parameter: bool, value: str | None, *_: Any) -> None:
+        if value is None:
+            return
+        inner = _ENTITY_IN_VALUE.findall(value)
+        self._entities[name] = len(value) + sum(self._entities.get(reference, 1) for reference in inner)
+        if self._entities[name] > ENTITY:
+            raise self._beyond(f"the entity {name!r} stands for more than {ENTITY:,} characters")
+
+    def _beyond(self, reason: str) -> SyntaxError:
+        return SyntaxError(reason, ("", self._parser.CurrentLineNumber, None, ""))
 
     def _skipped(self, name: str, is_parameter: bool) -> None:
         if not is_parameter:

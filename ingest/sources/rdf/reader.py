@@ -12,7 +12,6 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -21,42 +20,19 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.report import MAX_EXAMPLES, QualityReport, SourceAccount
+from ingest.sources.bounded import LINE, BoundedGzip, is_gzip
 from ingest.sources.rdf.file_names import default_base, format_of
+from ingest.sources.rdf.nesting import TRIPLE_TERMS, check_by_trial, is_deep
 from ingest.sources.rdf.ntriples import cut_lines
 from ingest.sources.rdf.plain_xml import NO_LANGUAGE, PlainXmlStream
-from ingest.sources.rdf.streams import CountedStream, UnmarkedStream, blocks_of_lines
+from ingest.sources.rdf.streams import CountedStream, LongLine, UnmarkedStream, blocks_of_lines
+from ingest.sources.rdf.terms import Batch, BlankNodes, Numbers, parser_format, plain_datatype
 from ingest.sources.rdf.triples import Int32Array, Triples
-from ingest.sources.tables.text import is_gzip
 from kg.arrays import IntArray
 from kg.errors import InvalidDataError
 from kg.progress import SILENT, Progress
 
 FLUSH_ROWS = 1 << 17
-_ANONYMOUS = re.compile(r"[a-f][0-9a-f]{27,31}")
-
-
-class _Numbers(dict[Any, int]):
-    """Gives each new key the next integer."""
-
-    def __missing__(self, key: Any) -> int:
-        number = self[key] = len(self)
-        return number
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Facts of the block being read; thrown away when the block turns out to be bad."""
-
-    edges: list[int] = field(default_factory=list)
-    graphs: list[int] = field(default_factory=list)
-    literals: list[int] = field(default_factory=list)
-    literal_graphs: list[int] = field(default_factory=list)
-    values: list[str] = field(default_factory=list)
-    quoted: int = 0
-
-    @property
-    def size(self) -> int:
-        return len(self.edges) // 3 + len(self.values) + self.quoted
 
 
 class RdfReader:
@@ -72,8 +48,8 @@ class RdfReader:
         self.report = report
         self.strict = strict
         self.progress = progress
-        self._terms = _Numbers()
-        self._kinds = _Numbers()
+        self._terms = Numbers()
+        self._kinds = Numbers()
         self._edges: list[Int32Array] = []
         self._graphs: list[Int32Array] = []
         self._literals: list[Int32Array] = []
@@ -102,13 +78,15 @@ class RdfReader:
         kind = format or format_of(path)
         source = self.report.source(name, "rdf")
         before = len(self._terms)
-        blanks = _BlankNodes(name)
+        blanks = BlankNodes(name)
         own_base = default_base(name) if base is None else None
         try:
             size = path.stat().st_size
+            if kind in ("turtle", "trig"):
+                check_by_trial(path, kind, name)
             with path.open("rb") as raw, self.progress.task(f"reading {name}", total=size) as task:
                 stream: Any = CountedStream(raw, task)
-                plain: Any = gzip.GzipFile(fileobj=stream) if is_gzip(path) else stream
+                plain: Any = BoundedGzip(stream, size, name) if is_gzip(path) else stream
                 plain = UnmarkedStream(plain)
                 if kind in ("ntriples", "nquads"):
                     self._read_lines(plain, kind, source, blanks)
@@ -152,14 +130,14 @@ class RdfReader:
         quads: Iterable[Any] = (
             graph.quads((None, None, None, None)) if hasattr(graph, "quads") else ((s, p, o, None) for s, p, o in graph)
         )
-        batch = _Batch()
+        batch = Batch()
         for s, p, o, g in quads:
             context = getattr(g, "identifier", g)
             named = -1 if context is None or context == DATASET_DEFAULT_GRAPH_ID else number(context)
             if isinstance(o, Literal):
                 language = (o.language or "").lower()
                 datatype = "" if o.datatype is None or language else str(o.datatype)
-                batch.literals += (number(s), number(p), kinds[language, _plain_datatype(datatype)])
+                batch.literals += (number(s), number(p), kinds[language, plain_datatype(datatype)])
                 batch.literal_graphs.append(named)
                 batch.values.append(str(o))
             else:
@@ -167,7 +145,7 @@ class RdfReader:
                 batch.graphs.append(named)
             if batch.size >= FLUSH_ROWS:
                 self._keep(batch, source)
-                batch = _Batch()
+                batch = Batch()
         self._keep(batch, source)
         if not source.read:
             raise InvalidDataError(f"the {name} is empty: it holds no triple")
@@ -190,13 +168,19 @@ class RdfReader:
             literal_value=pa.chunked_array(self._values, type=pa.string()),
             kinds=list(self._kinds),
         )
-        self._terms, self._kinds = _Numbers(), _Numbers()
+        self._terms, self._kinds = Numbers(), Numbers()
         self._edges, self._graphs, self._literals, self._literal_graphs, self._values = [], [], [], [], []
         return result
 
-    def _read_lines(self, stream: IO[bytes], kind: str, source: SourceAccount, blanks: _BlankNodes) -> None:
+    def _read_lines(self, stream: IO[bytes], kind: str, source: SourceAccount, blanks: BlankNodes) -> None:
         line = 1
         for block in blocks_of_lines(stream):
+            if isinstance(block, LongLine):
+                self._set_bad_line_aside(
+                    block.begin, source, line, f"longer than {LINE >> 20} MiB, the most for a line"
+                )
+                line += 1
+                continue
             rest = self._cut(block, source) if kind == "ntriples" else None
             if rest is None:
                 self._read_block(block, kind, source, blanks, range(line, line + block.count(b"\n") + 1))
@@ -215,7 +199,7 @@ class RdfReader:
             return None
         terms, kinds = self._terms, self._kinds
         number = np.array([terms[iri] for iri in lines.iris], dtype=np.int32)
-        kind = np.array([kinds[tag, _plain_datatype(datatype)] for tag, datatype in lines.kinds], dtype=np.int32)
+        kind = np.array([kinds[tag, plain_datatype(datatype)] for tag, datatype in lines.kinds], dtype=np.int32)
         subject, predicate = number[lines.subject], number[lines.predicate]
         nodes = ~lines.literal
         source.read += len(subject)
@@ -229,10 +213,12 @@ class RdfReader:
         return lines.rest
 
     def _read_block(
-        self, block: bytes, kind: str, source: SourceAccount, blanks: _BlankNodes, numbers: Sequence[int]
+        self, block: bytes, kind: str, source: SourceAccount, blanks: BlankNodes, numbers: Sequence[int]
     ) -> None:
         """Parse lines (`numbers` are theirs in the file): all at once, else a few at a time, and then one by one."""
-        batch = _Batch()
+        if is_deep(block):
+            block, numbers = self._without_deep_lines(block, source, numbers)
+        batch = Batch()
         try:
             self._parse(block, kind, batch, blanks)
         except SyntaxError:
@@ -247,19 +233,33 @@ class RdfReader:
         else:
             self._keep(batch, source)
 
-    def _set_line_aside(self, text: bytes, kind: str, source: SourceAccount, blanks: _BlankNodes, line: int) -> None:
+    def _set_line_aside(self, text: bytes, kind: str, source: SourceAccount, blanks: BlankNodes, line: int) -> None:
         try:
-            self._parse(text, kind, _Batch(), blanks)
+            self._parse(text, kind, Batch(), blanks)
         except SyntaxError as error:
-            reason = re.sub(r"^Parser error[^:]*: ", "", error.msg or "")
-            place = f"{source.name}:{line}: {reason}: {text[:120].decode(errors='replace').strip()}"
-            if self.strict:
-                raise InvalidDataError(f"bad line in {place} (quality.strict refuses it)") from error
-            source.read += 1
-            self.report.set_aside(source, "bad lines", 1, "lines that are no statement, set aside", [place])
+            self._set_bad_line_aside(text, source, line, re.sub(r"^Parser error[^:]*: ", "", error.msg or ""))
 
-    def _read_whole(self, stream: Any, kind: str, source: SourceAccount, blanks: _BlankNodes, base: str) -> None:
-        batch = _Batch()
+    def _set_bad_line_aside(self, text: bytes, source: SourceAccount, line: int, reason: str) -> None:
+        place = f"{source.name}:{line}: {reason}: {text[:120].decode(errors='replace').strip()}"
+        if self.strict:
+            raise InvalidDataError(f"bad line in {place} (quality.strict refuses it)")
+        source.read += 1
+        self.report.set_aside(source, "bad lines", 1, "lines that are no statement, set aside", [place])
+
+    def _without_deep_lines(
+        self, block: bytes, source: SourceAccount, numbers: Sequence[int]
+    ) -> tuple[bytes, Sequence[int]]:
+        """The lines of a block that the parser survives, and their numbers; the others are set aside."""
+        left: list[tuple[bytes, int]] = []
+        for text, number in zip(block.removesuffix(b"\n").split(b"\n"), numbers, strict=False):
+            if is_deep(text):
+                self._set_bad_line_aside(text, source, number, f"triple terms more than {TRIPLE_TERMS} deep")
+            else:
+                left.append((text, number))
+        return b"\n".join([text for text, _ in left]), [number for _, number in left]
+
+    def _read_whole(self, stream: Any, kind: str, source: SourceAccount, blanks: BlankNodes, base: str) -> None:
+        batch = Batch()
         # A broken file must leave no trace, so its batches are kept only once all of it is read.
         marks = [len(kept) for kept in self._lists()]
         read = source.read
@@ -268,13 +268,17 @@ class RdfReader:
             self._parse(xml or stream, kind, batch, blanks, source=source, base=base)
             if xml is not None:
                 xml.close()
-        except SyntaxError as parser_error:
-            error = (xml.error if xml is not None else None) or parser_error
+        except (SyntaxError, MemoryError) as parser_error:  # the second: a term is longer than the parser's buffer
+            error: Any = (xml.error if xml is not None else None) or parser_error
             for kept, mark in zip(self._lists(), marks, strict=True):
                 del kept[mark:]
             done = source.read - read + batch.size
-            place = f"{source.name}:{error.lineno}" if error.lineno else f"{source.name}, after {done} triples"
-            raise InvalidDataError(f"{place}: broken {kind}, the whole file is refused: {error.msg}") from error
+            line = getattr(error, "lineno", None)
+            place = f"{source.name}:{line}" if line else f"{source.name}, after {done} triples"
+            reason = (
+                error.msg if isinstance(error, SyntaxError) else f"a text or name is too long for the parser: {error}"
+            )
+            raise InvalidDataError(f"{place}: broken {kind}, the whole file is refused: {reason}") from error
         self._keep(batch, source)
 
     def _lists(self) -> list[list[Any]]:
@@ -284,8 +288,8 @@ class RdfReader:
         self,
         data: Any,
         kind: str,
-        batch: _Batch,
-        blanks: _BlankNodes,
+        batch: Batch,
+        blanks: BlankNodes,
         source: SourceAccount | None = None,
         base: str | None = None,
     ) -> None:
@@ -297,7 +301,7 @@ class RdfReader:
         literal_graphs, values = batch.literal_graphs, batch.values
         named_graphs = kind in ("nquads", "trig")
         count = 0
-        for s, p, o, g in parse(data, format=_parser_format(kind), base_iri=base):
+        for s, p, o, g in parse(data, format=parser_format(kind), base_iri=base):
             subject = terms[blanks[s.value] if type(s) is BlankNode else s.value]
             if not named_graphs or type(g) is DefaultGraph:
                 graph = -1
@@ -306,7 +310,7 @@ class RdfReader:
             if type(o) is Literal:
                 language = o.language
                 if language is None:
-                    literal_kind = kinds["", _plain_datatype(o.datatype.value)]
+                    literal_kind = kinds["", plain_datatype(o.datatype.value)]
                 else:
                     literal_kind = kinds["" if language == NO_LANGUAGE else language.lower(), ""]
                 literals += (subject, terms[p.value], literal_kind)
@@ -325,7 +329,7 @@ class RdfReader:
                     for rows in (edges, graphs, literals, literal_graphs, values):
                         rows.clear()
 
-    def _keep(self, batch: _Batch, source: SourceAccount) -> None:
+    def _keep(self, batch: Batch, source: SourceAccount) -> None:
         source.read += batch.size
         if batch.quoted:
             self.report.set_aside(
@@ -342,44 +346,6 @@ class RdfReader:
             self._literals.append(np.array(batch.literals, dtype=np.int32))
             self._literal_graphs.append(np.array(batch.literal_graphs, dtype=np.int32))
             self._values.append(pa.array(batch.values, type=pa.string()))
-
-
-class _BlankNodes(dict[str, str]):
-    """Names of one file's blank nodes: `_:file/label`, so that equal labels of two files stay apart.
-
-    The parser gives nodes without a label ("[]") random ones; they are counted in the order of the file instead, so
-    that reading it twice gives the same graph.
-    """
-
-    def __init__(self, scope: str) -> None:
-        super().__init__()
-        self._scope = scope
-        self._anonymous = 0
-
-    def __missing__(self, label: str) -> str:
-        if _ANONYMOUS.fullmatch(label):
-            self._anonymous += 1
-            name = f"_:{self._scope}/[{self._anonymous}]"
-        else:
-            name = f"_:{self._scope}/{label}"
-        self[label] = name
-        return name
-
-
-def _parser_format(kind: str) -> Any:
-    from pyoxigraph import RdfFormat
-
-    return {
-        "ntriples": RdfFormat.N_TRIPLES,
-        "turtle": RdfFormat.TURTLE,
-        "rdfxml": RdfFormat.RDF_XML,
-        "nquads": RdfFormat.N_QUADS,
-        "trig": RdfFormat.TRIG,
-    }[kind]
-
-
-def _plain_datatype(datatype: str) -> str:
-    return "" if datatype == "http://www.w3.org/2001/XMLSchema#string" else datatype
 
 
 def _concatenate(parts: list[Int32Array]) -> Int32Array:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import IO, Any
 
+from ingest.sources.bounded import LINE
 from kg.progress import Task
 
 BLOCK_BYTES = 1 << 22
+BEGIN = 200
 
 
 class CountedStream:
@@ -42,15 +45,37 @@ class UnmarkedStream:
         return data.removeprefix(codecs.BOM_UTF8) or self._raw.read(size)
 
 
-def blocks_of_lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """Blocks that end with a line break."""
-    rest = b""
+@dataclass(frozen=True, slots=True)
+class LongLine:
+    """A line that is too long to be read.
+
+    Attributes:
+        begin: its first bytes.
+    """
+
+    begin: bytes
+
+
+def blocks_of_lines(stream: IO[bytes]) -> Iterator[bytes | LongLine]:
+    """Blocks that end with a line break, and what is left of lines of more than `bounded.LINE` bytes."""
+    rest: list[bytes] = []  # of the line that has not ended; joined once, or long lines would take quadratic time
+    length = 0
     while data := stream.read(BLOCK_BYTES):
-        end = data.rfind(b"\n") + 1
-        if not end:
-            rest += data
-            continue
-        yield rest + data[:end]
-        rest = data[end:]
-    if rest:
-        yield rest + b"\n"
+        first, end = data.find(b"\n") + 1, data.rfind(b"\n") + 1
+        if length + (first or len(data)) > LINE:
+            rest = [(b"".join(rest) or data)[:BEGIN]]
+            length = LINE + 1
+            if not first:
+                continue
+            yield LongLine(rest[0])
+            rest, length, data, end = [], 0, data[first:], end - first
+        if end:
+            yield b"".join([*rest, data[:end]])
+            rest, length = [], 0
+        if data[end:]:
+            rest.append(data[end:])
+            length += len(data) - end
+    if length > LINE:
+        yield LongLine(rest[0])
+    elif rest:
+        yield b"".join(rest) + b"\n"

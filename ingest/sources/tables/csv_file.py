@@ -17,7 +17,6 @@ from __future__ import annotations
 import codecs
 import csv
 import glob
-import gzip
 import io
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -29,11 +28,11 @@ import pyarrow as pa
 
 from ingest.report import MAX_EXAMPLES
 from ingest.settings import CsvForm
+from ingest.sources.bounded import LineTooLongError, check_columns, is_gzip, open_plain, read_whole
 from ingest.sources.tables.backslashes import double_quotes
 from ingest.sources.tables.csv_records import CsvRecords, find_records
 from ingest.sources.tables.lines import PIECE_BYTES, CellLines, LineAccount, LineCounter, count_lines, lines_in_cells
 from ingest.sources.tables.rows import Rows
-from ingest.sources.tables.text import is_gzip
 from kg.errors import InvalidDataError
 
 HEAD_BYTES = 1 << 20
@@ -57,13 +56,11 @@ def read_csv(path: Path, *, name: str, form: CsvForm) -> Rows:
     separator = form.separator or ","
     if len(separator.encode()) != 1 or separator in '"\r\n\\':
         raise InvalidDataError(f"{separator!r} cannot separate the cells of {name}: give one ASCII character")
-    head, counted = _head(path)
+    head, counted = _head(path, name)
     if not head.strip():
         raise InvalidDataError(f"{name} is empty")
     columns, header_lines = _header(head, form) if form.header is None else (list(form.header), 0)
-    doubled = sorted({column for column in columns if columns.count(column) > 1})
-    if doubled:
-        raise InvalidDataError(f"{name} has the column {', '.join(map(repr, doubled))} more than once: rename one")
+    check_columns(columns, name)
 
     @cache
     def records() -> CsvRecords:
@@ -118,19 +115,17 @@ def _hidden(cells: CellLines, place: Callable[[int], str]) -> tuple[int, list[st
     return cells.hidden, [f"{place(row)}: {count} lines are inside a quoted cell" for row, count in first]
 
 
-def open_plain(path: Path) -> Any:
-    """The bytes of a file as a stream, decompressed when its name ends in .gz."""
-    return gzip.open(path) if is_gzip(path) else path.open("rb")
-
-
-def _head(path: Path) -> tuple[bytes, LineCounter]:
+def _head(path: Path, name: str) -> tuple[bytes, LineCounter]:
     """The first bytes of a file without its byte order mark, and the number of its lines.
 
     All of the file is read, so that a .gz file is decompressed and its checksum compared.
     """
-    with open_plain(path) as file:
+    with open_plain(path, name=name) as file:
         head: bytes = file.read(HEAD_BYTES).removeprefix(codecs.BOM_UTF8)
-        return head, count_lines(file, head)
+        try:
+            return head, count_lines(file, head)
+        except LineTooLongError as error:
+            raise error.explained(name) from None
 
 
 def _text(path: Path, name: str) -> bytes:
@@ -139,8 +134,8 @@ def _text(path: Path, name: str) -> bytes:
     Raises:
         InvalidDataError: they are no UTF-8 text; the message has the line.
     """
-    with open_plain(path) as file:
-        data: bytes = file.read()
+    with open_plain(path, name=name) as file:
+        data = read_whole(file, name)
     decoder = codecs.getincrementaldecoder("utf-8")()
     start = 0
     try:

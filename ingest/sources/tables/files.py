@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from ingest.report import MAX_EXAMPLES, Finding
 from ingest.settings import CsvForm
-from ingest.sources.tables.csv_file import open_plain, read_csv
+from ingest.sources.bounded import open_plain, read_whole
+from ingest.sources.tables.csv_file import read_csv
 from ingest.sources.tables.json_lines import is_json, read_json_lines
 from ingest.sources.tables.lines import LineAccount, count_lines
 from ingest.sources.tables.plain_file import read_plain
@@ -96,8 +97,8 @@ def read_lists(path: Path, *, name: str) -> Rows:
     Raises:
         InvalidDataError: the file is missing, empty, damaged, or not UTF-8.
     """
-    with _file_errors(path, name, "sources.interactions"), open_plain(path) as file:
-        data = file.read().removeprefix(codecs.BOM_UTF8)
+    with _file_errors(path, name, "sources.interactions"), open_plain(path, name=name) as file:
+        data = read_whole(file, name).removeprefix(codecs.BOM_UTF8)
     try:
         # A line break of any kind ends a line, but not the other characters that `splitlines` takes for one.
         lines = [line.split() for line in re.split("\r\n|\n|\r", data.decode())]

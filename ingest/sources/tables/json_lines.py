@@ -100,7 +100,10 @@ def _values(text: str, name: str, *, literals: bool) -> Iterator[tuple[int, Any]
 
 
 def _loads(text: str) -> Any:
-    return json.loads(text, parse_int=str, parse_float=str)
+    try:
+        return json.loads(text, parse_int=str, parse_float=str)
+    except RecursionError as error:
+        raise ValueError("its objects and lists are nested too deep") from error
 
 
 def _literal(line: str) -> Any:

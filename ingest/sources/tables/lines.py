@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.sources.bounded import LINE, LineTooLongError
 from kg.errors import InvalidDataError
 
 PIECE_BYTES = 1 << 24
@@ -27,10 +28,15 @@ class LineCounter:
     lines: int = 0
     empty: int = 0
     _at_start: bool = True
+    _open: int = 0  # bytes of the line that has not ended
     _held: bytes = b""
 
     def add(self, piece: bytes) -> None:
-        """Count the lines of one more piece."""
+        """Count the lines of one more piece.
+
+        Raises:
+            LineTooLongError: one is longer than a line may be.
+        """
         piece, self._held = self._held + piece, b""
         if piece.endswith(b"\r"):  # a line feed may follow in the next piece
             piece, self._held = piece[:-1], b"\r"
@@ -50,6 +56,10 @@ class LineCounter:
             piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if not piece:
             return
+        end = piece.find(b"\n")
+        if self._open + (len(piece) if end < 0 else end) > LINE:
+            raise LineTooLongError(self.lines + 1)
+        self._open = len(piece) - (piece.rfind(b"\n") + 1) + (self._open if end < 0 else 0)
         self.lines += piece.count(b"\n")
         if self._at_start and piece.startswith(b"\n"):
             self.empty += 1

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.report import MAX_EXAMPLES
+from ingest.sources.bounded import check_columns
 from ingest.sources.tables.lines import LineAccount, count_lines
 from ingest.sources.tables.rows import Rows
 from ingest.sources.tables.text import decoded
@@ -48,8 +49,7 @@ def read_plain(
     if not len(numbers):
         raise InvalidDataError(f"{name} is empty")
     columns = list(header) if header else lines[int(numbers[0])].as_py().split(separator)
-    if doubled := sorted({column for column in columns if columns.count(column) > 1}):
-        raise InvalidDataError(f"{name} has the column {', '.join(map(repr, doubled))} more than once: rename one")
+    check_columns(columns, name)
     numbers = numbers if header else numbers[1:]
     cells = pc.split_pattern(lines.take(pa.array(numbers)), separator)
     counts = pc.list_value_length(cells).to_numpy()

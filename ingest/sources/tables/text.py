@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ingest.sources.bounded import open_plain, read_whole
 from kg.errors import InvalidDataError
 
 UTF_8 = ("utf-8", "utf8", "utf-8-sig", "utf_8")
 PIECE_CHARACTERS = 1 << 22
-
-
-def is_gzip(path: Path) -> bool:
-    """Whether a file is compressed, by its name."""
-    return path.suffix.lower() == ".gz"
 
 
 def decoded(path: Path, *, name: str, encodings: Sequence[str]) -> str:
@@ -30,7 +26,8 @@ def decoded(path: Path, *, name: str, encodings: Sequence[str]) -> str:
         InvalidDataError: none of them fits.
         OSError, EOFError, zlib.error: it cannot be opened or decompressed.
     """
-    data = gzip.decompress(path.read_bytes()) if is_gzip(path) else path.read_bytes()
+    with open_plain(path, name=name) as stream:
+        data = read_whole(stream, name)
     for encoding in encodings:
         try:
             return data.decode(encoding).removeprefix("\ufeff")
@@ -52,10 +49,9 @@ def utf8_copy(path: Path, *, name: str, encoding: str) -> tuple[TemporaryDirecto
     """
     folder = TemporaryDirectory(prefix="graphrecall-")
     copy = Path(folder.name) / "table.csv"
-    opened = gzip.open if is_gzip(path) else open
     try:
         with (
-            opened(path, "rt", encoding=encoding, newline="") as source,
+            io.TextIOWrapper(open_plain(path, name=name), encoding=encoding, newline="") as source,
             copy.open("w", encoding="utf-8", newline="") as target,
         ):
             while piece := source.read(PIECE_CHARACTERS):

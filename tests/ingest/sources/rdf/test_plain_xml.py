@@ -114,8 +114,7 @@ def test_broken_files_are_refused_with_file_and_line(tmp_path: Path, text: str |
 
 
 def test_entities_that_grow_without_end_are_refused(tmp_path: Path) -> None:
-    entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
-    text = f'<!DOCTYPE rdf:RDF [<!ENTITY e0 "{"x" * 1000}">{entities}]>' + film("&e9;")
+    text = f'<!DOCTYPE rdf:RDF [<!ENTITY e "{"x" * 60_000}">]>' + film("&e;" * 20_000)
     with pytest.raises(InvalidDataError, match=r"x\.rdf:1: .*amplification"):
         read(tmp_path / "x.rdf", text)
 
