@@ -7,6 +7,7 @@ from importlib import import_module
 
 NAMES = {
     "book_crossing": "AUC of labelled pairs, recall and NDCG with and without the knowledge graph",
+    "first_hour": "time from own files to explained candidates for five shapes of data, and lines of config to write",
     "gowalla": "recall and NDCG on the published split of the LightGCN paper, beside the published figures",
     "distributed": "step time with one and two ranks, bytes exchanged, and a large one on paper",
     "faults": "how often each fault was tried by the soak, and how often anything was lost",
