@@ -50,8 +50,8 @@ def propose_database(proposal: Proposal, catalog: Catalog, connection: dict[str,
         [f"that {best} is what should be learned is a guess; the types are {types}"],
         is_list=False,
     )
-    for label, node in ((user, snake_case(user)), (item, snake_case(item))):
-        _key(proposal, catalog, label, node)
+    for label in catalog.labels:
+        _key(proposal, catalog, label, snake_case(label))
     if not any(words.is_one_of(key, words.TIMES) for key in catalog.types[best].properties):
         proposal.add("split", {"kind": "random"}, "there are no times", is_list=False)
     rating = _property(catalog.types[best], words.RATINGS)

@@ -147,7 +147,9 @@ def _text(path: Path, name: str) -> bytes:
         line = data.count(b"\n", 0, start + error.start) + 1
         utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         looks = ", it looks like UTF-16" if utf16 else ""
-        raise InvalidDataError(f"{name}:{line} is not UTF-8 text{looks}: save the file as UTF-8") from error
+        raise InvalidDataError(
+            f'{name}:{line} is not UTF-8 text{looks}: write the encoding of the file, such as encoding = "latin-1"'
+        ) from error
     return data.removeprefix(codecs.BOM_UTF8)
 
 

@@ -20,7 +20,8 @@ URI = {"uri": "neo4j://localhost:7687"}
 LABELS = {
     "Customer": LabelFacts(count=5, properties={"customerId": ("String",), "name": ("String",)}),
     "Product": LabelFacts(count=9, properties={"sku": ("String",), "title": ("String",)}, unique=("sku",)),
-    "Brand": LabelFacts(count=2, properties={"name": ("String",)}, unique=("name",)),
+    "Brand": LabelFacts(count=2, properties={"name": ("String",)}),
+    "Country": LabelFacts(count=2, properties={"area": ("Double",)}),
 }
 TYPES = {
     "BOUGHT": TypeFacts(
@@ -44,6 +45,8 @@ def test_labels_and_types_by_their_names(tmp_path: Path) -> None:
         "interactions": [{"type": "BOUGHT", "rating": "stars", "timestamp": "at"}]
     }
     assert keys(proposal, "graph.nodes.customer") == {"key": "customerId"}
+    assert keys(proposal, "graph.nodes.brand") == {"key": "name"}
+    assert proposal.doubts == ["no property of Country looks like an id: write it into graph.nodes.country.key"]
     assert not [entry for entry in proposal.sections if entry.name in ("graph.nodes.product", "split")]
     assert any("BOUGHT.stars looks like grades" in doubt for doubt in proposal.graph.doubts)
     config = check_draft(as_toml(proposal), base=tmp_path, name="draft")

@@ -124,7 +124,7 @@ def test_empty_missing_and_damaged_files_are_refused(tmp_path: Path, name: str) 
 
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_bytes(HEADER.encode() + "u,Amélie,4,1\n".encode("latin-1"))
-    with pytest.raises(InvalidDataError, match=r"r\.csv:2 is not UTF-8 text: save the file as UTF-8"):
+    with pytest.raises(InvalidDataError, match=r"r\.csv:2 is not UTF-8 text: write the encoding of the file"):
         build(tmp_path / "r.csv")
     (tmp_path / "r.csv").write_text(HEADER + "u,i,4,1\n", encoding="utf-16")
     with pytest.raises(InvalidDataError, match=r"r\.csv:1 is not UTF-8 text, it looks like UTF-16"):
