@@ -2,7 +2,7 @@
 
     python -m benchmarks first_hour [--only csv recbole kgat rdf neo4j]
 
-The bundled movies that at least ten people rated, with what DBpedia says of them, are written in each shape into an
+The bundled movies that at least fifty people rated, with what DBpedia says of them, are written in each shape into an
 empty folder. Then the commands of docs/your-own-data.md run there, each in a process of its own: `init --yes`, `check`,
 `refresh` and `recommend --explain`. What `init` cannot know is added as lines, which are counted. Neo4j runs on a
 server that the benchmark starts and fills.
@@ -36,7 +36,7 @@ from kg.schema import RelationKey
 from recall.runs.layout import RunLayout
 from recall.runs.report import Report
 
-LEAST_RATINGS = 10
+LEAST_RATINGS = 50
 RULE = 'positive = "rating >= 4"'
 RATED = RelationKey("user", "rated", "movie")
 COMMAND = [sys.executable, "-c", "from recall.cli.main import main; main()"]
@@ -248,6 +248,7 @@ def _commands(folder: Path, inputs: list[str], environment: dict[str, str], line
         seconds[name] = round(time.perf_counter() - start, 1)
         if done.returncode:
             raise RuntimeError(f"{name} failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        print(f"{name} {seconds[name]} s", flush=True)
         return done.stdout
 
     run("init", *inputs, "--yes")
