@@ -24,10 +24,10 @@ HEADER = "channel.json"
 _FORMAT = 2
 
 
-class HistoryChannel(ABC):
-    """A channel whose scores are a function of the liked items, so that unknown people are scored like users.
+class ClosedChannel(ABC):
+    """A channel without a training: what it learns is a closed formula of the data.
 
-    A subclass says how it learns, scores a block and splits a score; rows without evidence get no candidates.
+    A subclass says how it learns, scores and splits a score, and what it writes.
 
     Attributes:
         config: hyper-parameters.
@@ -68,6 +68,54 @@ class HistoryChannel(ABC):
     def item_vectors(self) -> FloatArray | None:
         """None; see `recall.contracts.Channel`."""
         return None
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned into a folder."""
+        if self._history is None:
+            raise not_fitted(self.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write(folder)
+        write_header(folder, self.name, {"config": self.config.model_dump(mode="json"), **self._more()})
+
+    @classmethod
+    def load(cls, folder: Path, data: LoadData) -> Self:
+        """Read a saved channel.
+
+        Raises:
+            ArtifactError: it is damaged, of another channel or of another format.
+        """
+        facts = read_header(folder, cls.name)
+        try:
+            channel = cls(cls.config_type(**facts["config"]))
+        except (ConfigError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{folder / HEADER} is damaged: {error}; fit the channel again") from error
+        channel._read(folder, facts)
+        channel._history, channel.encode = data.history, data.encode
+        channel._ready(data)
+        return channel
+
+    def _more(self) -> dict[str, Any]:
+        """What `_read` needs besides configuration and arrays, as plain data for channel.json."""
+        return {}
+
+    def _ready(self, data: LoadData) -> None:
+        """Derive, after loading, what is not worth saving."""
+        return
+
+    @abstractmethod
+    def _write(self, folder: Path) -> None:
+        """Write what was learned."""
+
+    @abstractmethod
+    def _read(self, folder: Path, facts: Mapping[str, Any]) -> None:
+        """Take what `_write` and `_more` wrote."""
+
+
+class HistoryChannel(ClosedChannel):
+    """A channel whose scores are a function of the liked items, so that unknown people are scored like users.
+
+    A subclass says how it learns, scores a block and splits a score; rows without evidence get no candidates.
+    """
 
     def fit(self, data: FitData) -> Self:
         """Learn from the positives of a graph; returns itself."""
@@ -116,42 +164,9 @@ class HistoryChannel(ABC):
             cross=(asked, 0.0, both),
         )
 
-    def save(self, folder: Path) -> None:
-        """Write what was learned into a folder."""
-        if self._history is None:
-            raise not_fitted(self.name)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._write(folder)
-        write_header(folder, self.name, {"config": self.config.model_dump(mode="json"), **self._more()})
-
-    @classmethod
-    def load(cls, folder: Path, data: LoadData) -> Self:
-        """Read a saved channel.
-
-        Raises:
-            ArtifactError: it is damaged, of another channel or of another format.
-        """
-        facts = read_header(folder, cls.name)
-        try:
-            channel = cls(cls.config_type(**facts["config"]))
-        except (ConfigError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{folder / HEADER} is damaged: {error}; fit the channel again") from error
-        channel._read(folder, facts)
-        channel._history, channel.encode = data.history, data.encode
-        channel._ready(data.history)
-        return channel
-
     def _answerable(self, queries: Query, history: RaggedArray) -> IntArray:
         """Rows with anything to score from, int64."""
         return rows_with(history)
-
-    def _more(self) -> dict[str, Any]:
-        """What `_read` needs besides configuration and arrays, as plain data for channel.json."""
-        return {}
-
-    def _ready(self, history: InteractionHistory) -> None:
-        """Derive, after loading, what is not worth saving."""
-        return
 
     @abstractmethod
     def _learn(self, data: FitData) -> None:
@@ -168,14 +183,6 @@ class HistoryChannel(ABC):
     def _asked(self, queries: Query, items: IntArray) -> npt.NDArray[np.float64]:
         """What text and attributes of each request add to the score of its item, float64 (n,)."""
         return np.zeros(len(queries))
-
-    @abstractmethod
-    def _write(self, folder: Path) -> None:
-        """Write what was learned."""
-
-    @abstractmethod
-    def _read(self, folder: Path, facts: Mapping[str, Any]) -> None:
-        """Take what `_write` and `_more` wrote."""
 
 
 def not_fitted(name: str) -> NotFittedError:

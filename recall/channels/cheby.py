@@ -30,7 +30,7 @@ from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import HistoryChannel, as_matrix
 from recall.channels.decomposition import degree_power, leading, normalised
 from recall.channels.scores import FloatArray
-from recall.contracts import FitData, Query
+from recall.contracts import FitData, LoadData, Query
 
 _CLOSE = 1e-4  # of the filter, whose values lie between 0 and 1
 _WIDTH = 256  # histories that are filtered at a time
@@ -80,9 +80,12 @@ class ChebyCF(HistoryChannel):
     def _learn(self, data: FitData) -> None:
         self._vectors, values = leading(normalised(data.history), self.config.factors, seed=self.config.seed)
         self._eigenvalues = values**2
-        self._ready(data.history)
+        self._derive(data.history)
 
-    def _ready(self, history: InteractionHistory) -> None:
+    def _ready(self, data: LoadData) -> None:
+        self._derive(data.history)
+
+    def _derive(self, history: InteractionHistory) -> None:
         config = self.config
         self._normalised = normalised(history)
         self._by_item = self._normalised.T.tocsr()
@@ -104,7 +107,7 @@ class ChebyCF(HistoryChannel):
             raise ConfigError("with_config keeps the decomposition: cheby.factors and cheby.seed must stay as they are")
         channel = type(self)(config)
         channel._vectors, channel._eigenvalues, channel._history = self._vectors, self._eigenvalues, self.history
-        channel._ready(self.history)
+        channel._derive(self.history)
         return channel
 
     def _scores(self, queries: Query, history: RaggedArray, columns: IntArray | None) -> FloatArray:

@@ -10,8 +10,9 @@ from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
 from kg.settings import Settings
+from kg.topology.walk import largest
 from recall.channels.base import as_matrix
-from recall.channels.neighbours import NeighbourChannel, nearest
+from recall.channels.neighbours import NeighbourChannel
 from recall.contracts import FitData
 
 _BLOCK = 2048
@@ -51,7 +52,7 @@ class ItemKNN(NeighbourChannel):
             other = both.col != both.row + start
             row, column, count = both.row[other], both.col[other], both.data[other]
             value = count / (root[row + start] * root[column] + self.config.shrinkage)
-            kept = nearest(csr_matrix((value, (row, column)), shape=both.shape), self.config.neighbours)
+            kept = largest(csr_matrix((value, (row, column)), shape=both.shape), self.config.neighbours)
             if self.config.mean:
                 total = np.asarray(kept.sum(axis=1)).ravel()
                 kept = diags(np.divide(1, total, out=np.zeros_like(total), where=total > 0)) @ kept

@@ -13,12 +13,12 @@ from scipy.sparse import csr_matrix, vstack
 
 from kg import RaggedArray
 from kg.arrays import IntArray
+from kg.topology.walk import largest
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import HistoryChannel, as_matrix
 from recall.channels.scores import DeferredScores, FloatArray, hold
 from recall.contracts import FitData, Query, Scores
 from recall.contracts.history import liked_items
-from recall.index.top_k import best_first, first_of_rows
 
 
 class NeighbourChannel(HistoryChannel):
@@ -77,18 +77,6 @@ class NeighbourChannel(HistoryChannel):
         self._similar = unpack_csr(load_arrays(folder / "neighbours.safetensors"), "similar")
 
 
-def nearest(similar: Any, n: int) -> Any:
-    """The n largest positive entries of each row of a CSR matrix, equal ones by column."""
-    similar = similar.tocsr()
-    similar.sort_indices()
-    row = np.repeat(np.arange(similar.shape[0]), np.diff(similar.indptr))
-    kept = similar.data > 0
-    row, column, value = row[kept], similar.indices[kept], similar.data[kept].astype(np.float32)
-    order = best_first(row, value)
-    order = order[first_of_rows(row[order], n)]
-    return csr_matrix((value[order], (row[order], column[order])), shape=similar.shape)
-
-
 def cosine_neighbours(vectors: Any, *, liked: npt.NDArray[np.bool_], n: int, block: int) -> Iterator[Any]:
     """Nearest liked items of every item by the inner product of unit rows.
 
@@ -119,4 +107,4 @@ def cosine_neighbours(vectors: Any, *, liked: npt.NDArray[np.bool_], n: int, blo
             row, at = np.nonzero(product >= edge[:, None])  # all that tie with the last one, so that ties go by column
             column, value = against[at], product[row, at]
         other = column != row + start
-        yield nearest(csr_matrix((value[other], (row[other], column[other])), shape=(stop - start, count)), n)
+        yield largest(csr_matrix((value[other], (row[other], column[other])), shape=(stop - start, count)), n)

@@ -16,8 +16,9 @@ from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
 from kg.settings import Settings
+from kg.topology.walk import largest
 from recall.channels.base import as_matrix, item_likes
-from recall.channels.neighbours import NeighbourChannel, nearest
+from recall.channels.neighbours import NeighbourChannel
 from recall.contracts import FitData
 
 _BLOCK = 1024
@@ -62,4 +63,4 @@ class RP3Beta(NeighbourChannel):
             walked = (to_users[start:stop] @ from_users).tocoo()
             other = walked.col != walked.row + start
             entries = (walked.data[other], (walked.row[other], walked.col[other]))
-            yield nearest(csr_matrix(entries, shape=walked.shape), self.config.neighbours)
+            yield largest(csr_matrix(entries, shape=walked.shape), self.config.neighbours)

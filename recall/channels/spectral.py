@@ -25,7 +25,7 @@ from recall.channels.arrays import load_arrays, save_arrays
 from recall.channels.base import HistoryChannel, as_matrix
 from recall.channels.decomposition import degree_power, leading, normalised
 from recall.channels.scores import FloatArray
-from recall.contracts import FitData, Query
+from recall.contracts import FitData, LoadData, Query
 
 
 class SpectralConfig(Settings):
@@ -62,10 +62,13 @@ class Spectral(HistoryChannel):
         self._inverse_root: FloatArray = self._root
 
     def _learn(self, data: FitData) -> None:
-        self._ready(data.history)
+        self._derive(data.history)
         self._factors, _ = leading(self._normalised, self.config.factors, seed=self.config.seed)
 
-    def _ready(self, history: InteractionHistory) -> None:
+    def _ready(self, data: LoadData) -> None:
+        self._derive(data.history)
+
+    def _derive(self, history: InteractionHistory) -> None:
         self._root, self._inverse_root = degree_power(history, 0.5), degree_power(history, -0.5)
         self._normalised = normalised(history)
         self._by_item = self._normalised.T.tocsr()

@@ -18,13 +18,11 @@ from kg.topology.walk import Neighbours
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import (
     HEADER,
+    ClosedChannel,
     encode_texts,
     item_likes,
-    not_fitted,
-    read_header,
     rows_with_attributes,
     rows_with_text,
-    write_header,
 )
 from recall.channels.scores import DeferredScores, DenseScores, hold
 from recall.channels.walk.attribution import step_paths
@@ -47,7 +45,6 @@ from recall.contracts import (
     Shares,
     StepKind,
     StepPaths,
-    TextEncode,
 )
 
 ARRAYS = "walk.safetensors"
@@ -55,7 +52,7 @@ TEXTS = "texts"
 _SAVED_LISTS = (USERS, NEXT)  # the other operators are made from the graph while loading
 
 
-class Walk:
+class Walk(ClosedChannel):
     """Paths through the graph are the score; see `recall.channels.walk`.
 
     Known users walk from what they liked, other people from the history, the attributes and the text of the request. A
@@ -74,14 +71,14 @@ class Walk:
     capabilities: ClassVar[Capabilities] = Capabilities(text=True, attributes=True, paths=True)
 
     def __init__(self, config: WalkConfig | None = None) -> None:
-        self.config = WalkConfig() if config is None else config
-        self.encode: TextEncode | None = None
+        super().__init__(config)
         self.weights: dict[str, float] = {}
         self.strengths: dict[str, float] = {}
         self._facts: dict[str, Any] = {}
-        self._history: InteractionHistory | None = None
         self._texts: ItemTexts | None = None
         self._types: list[StepType] = []
+        self._worths: dict[str, float] = {}
+        self._saved: dict[str, Any] = {}  # neighbour lists that were read, until the types of step are made
 
     # -------------------------------------------------------------------------------------------------------- learning
 
@@ -116,7 +113,7 @@ class Walk:
         self._check_names(weights, types)
         self._facts = facts
         self._prepare(data.graph, history, types, dict(defaults if weights is None else weights), worths)
-        self.encode = data.encode
+        self._history, self.encode = history, data.encode
         return self
 
     @staticmethod
@@ -141,23 +138,11 @@ class Walk:
         self.strengths = strengths(self.weights, worths)
         self._worths = dict(worths)
         self._types = types
-        self._history = history
         self._numbering = Numbering.of(graph)
         self._item_type = graph.schema.item_type
         self._popular = _popularity(history) * np.float32(self.weights.get(POPULARITY, 0.0))
         self._text_weight = max(self.weights.get(TEXT, 0.0), stated.get(TEXT, 0.0))
         self._steps = WeightedSteps(types, self.weights, num_items=history.num_items, stated=stated)
-
-    @property
-    def history(self) -> InteractionHistory:
-        """What the users of the graph did that the channel was fitted on.
-
-        Raises:
-            NotFittedError: it has not been fitted.
-        """
-        if self._history is None:
-            raise not_fitted(self.name)
-        return self._history
 
     @property
     def recipe(self) -> Mapping[str, Any]:
@@ -173,11 +158,6 @@ class Walk:
             for name, weight in sorted(self.weights.items(), key=lambda entry: -self.strengths[entry[0]])
         ]
         return {"steps": steps, **self._facts}
-
-    @property
-    def item_vectors(self) -> npt.NDArray[np.float32] | None:
-        """None; see `recall.contracts.Channel`."""
-        return None
 
     # --------------------------------------------------------------------------------------------------------- scoring
 
@@ -279,11 +259,7 @@ class Walk:
 
     # ------------------------------------------------------------------------------------------------------------ files
 
-    def save(self, folder: Path) -> None:
-        """Write what was learned into a folder."""
-        if self._history is None:
-            raise not_fitted(self.name)
-        folder.mkdir(parents=True, exist_ok=True)
+    def _write(self, folder: Path) -> None:
         arrays: dict[str, npt.NDArray[Any]] = {}
         for kind in self._types:
             if kind.name in _SAVED_LISTS and isinstance(kind.step, Neighbours):
@@ -291,37 +267,24 @@ class Walk:
         if self._texts is not None:
             self._texts.save(folder / TEXTS)
         save_arrays(folder / ARRAYS, arrays)
-        facts = {
-            "config": self.config.model_dump(mode="json"),
-            "weights": self.weights,
-            "worths": self._worths,
-            "facts": self._facts,
-            "texts": self._texts is not None,
-        }
-        write_header(folder, self.name, facts)
 
-    @classmethod
-    def load(cls, folder: Path, data: LoadData) -> Self:
-        """Read a saved channel.
+    def _more(self) -> dict[str, Any]:
+        return {"weights": self.weights, "worths": self._worths, "facts": self._facts, "texts": self._texts is not None}
 
-        Raises:
-            ArtifactError: it is damaged, of another channel or of another format.
-        """
-        facts = read_header(folder, cls.name)
+    def _read(self, folder: Path, facts: Mapping[str, Any]) -> None:
         try:
-            channel = cls(WalkConfig(**facts["config"]))
-            weights, worths = facts["weights"], facts["worths"]
-            channel._facts, has_texts = facts["facts"], facts["texts"]
-        except (ConfigError, KeyError, TypeError) as error:
+            self.weights, self._worths = dict(facts["weights"]), dict(facts["worths"])
+            self._facts, has_texts = dict(facts["facts"]), bool(facts["texts"])
+        except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{folder / HEADER} is damaged: {error}; fit the channel again") from error
         arrays = load_arrays(folder / ARRAYS)
-        lists = {name: unpack_csr(arrays, name) for name in _SAVED_LISTS if f"{name}_data" in arrays}
-        channel._texts = ItemTexts.load(folder / TEXTS, verify=data.verify) if has_texts else None
-        factory = StepTypes(data.graph, data.history, None if channel._texts is None else channel._texts.similar)
-        types = factory.make(channel.config, lists, wanted=weights)
-        channel._prepare(data.graph, data.history, types, weights, worths)
-        channel.encode = data.encode
-        return channel
+        self._saved = {name: unpack_csr(arrays, name) for name in _SAVED_LISTS if f"{name}_data" in arrays}
+        self._texts = ItemTexts.load(folder / TEXTS) if has_texts else None
+
+    def _ready(self, data: LoadData) -> None:
+        factory = StepTypes(data.graph, data.history, None if self._texts is None else self._texts.similar)
+        types = factory.make(self.config, self._saved, wanted=self.weights)
+        self._prepare(data.graph, data.history, types, self.weights, self._worths)
 
 
 def _row(matrix: Any, row: int) -> tuple[IntArray, npt.NDArray[np.float64]]:
