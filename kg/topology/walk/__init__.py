@@ -8,7 +8,7 @@ stated rule, lists of neighbours are cut at a stated length, and relations to en
 from kg.topology.walk.direct import DirectStep
 from kg.topology.walk.entities import EntityStep, Incidence
 from kg.topology.walk.following import FollowingStep
-from kg.topology.walk.lists import Neighbours, largest
+from kg.topology.walk.lists import Neighbours, add_product, largest
 from kg.topology.walk.step import Powers, Step, WalkPaths
 from kg.topology.walk.users import UserStep
 
@@ -22,5 +22,6 @@ __all__ = [
     "Step",
     "UserStep",
     "WalkPaths",
+    "add_product",
     "largest",
 ]

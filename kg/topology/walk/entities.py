@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_matrix, diags
 
 from kg.arrays import IntArray, RaggedArray
-from kg.topology.walk.lists import largest_products
+from kg.topology.walk.lists import add_product, largest_products
 from kg.topology.walk.step import FloatArray, Powers, WalkPaths, divided
 
 
@@ -97,9 +98,9 @@ class EntityStep:
         worth = idf**rarity * divided(shared_by, self.powers.middle)
         return divided(counts, self.powers.start), worth, divided(counts, self.powers.end)
 
-    def reach(self, start: Any) -> Any:
+    def add_reached(self, scores: npt.NDArray[np.float32], start: Any) -> None:
         """See `kg.topology.walk.step.Step`; an item reaches itself, too."""
-        return (start @ self.outward) @ self.inward
+        add_product(scores, start @ self.outward, self.inward)
 
     def paths(self, items: IntArray, item: int) -> WalkPaths:
         """The paths through shared entities from some items to one."""

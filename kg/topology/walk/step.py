@@ -48,14 +48,12 @@ class WalkPaths(NamedTuple):
 class Step(Protocol):
     """A type of step."""
 
-    def reach(self, start: Any) -> Any:
-        """Walk from weighted items.
+    def add_reached(self, scores: npt.NDArray[np.float32], start: Any) -> None:
+        """Walk from weighted items, and add what each item is worth.
 
         Args:
+            scores: (n, items), changed in place.
             start: CSR (n, items), float32.
-
-        Returns:
-            What each item is worth, CSR (n, items), float32.
         """
 
     def paths(self, items: IntArray, item: int) -> WalkPaths:

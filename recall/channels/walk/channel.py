@@ -24,7 +24,7 @@ from recall.channels.base import (
     rows_with_attributes,
     rows_with_text,
 )
-from recall.channels.scores import DeferredScores, DenseScores, hold
+from recall.channels.scores import DeferredScores, DenseScores
 from recall.channels.walk.attribution import step_paths
 from recall.channels.walk.config import WalkConfig
 from recall.channels.walk.defaults import default_weights, strengths, typical_worths
@@ -178,15 +178,14 @@ class Walk(ClosedChannel):
         rows = np.flatnonzero(given)
 
         def compute(columns: IntArray | None) -> Scores:
-            reached = self._steps.reach(start, profile)
+            scores = np.tile(self._popular, (len(rows), 1))
+            of_rows = Start(start.liked[rows], start.disliked[rows])
+            self._steps.add_reached(scores, of_rows, None if profile is None else profile[rows])
             if texts is not None:
-                reached = reached + texts
+                scores += texts[rows].toarray()
             if columns is not None:
-                reached = reached[:, columns]
-            if not self._popular.any():
-                return hold(reached, columns)
-            scores = reached[rows].toarray()
-            scores += self._popular if columns is None else self._popular[columns]
+                scores = scores[:, columns]
+            scores[scores == 0] = -np.inf  # no evidence
             return DenseScores(scores, rows, len(queries), columns)
 
         return DeferredScores(compute)

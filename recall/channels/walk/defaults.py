@@ -10,7 +10,7 @@ import numpy.typing as npt
 from kg.arrays import RaggedArray
 from kg.history import InteractionHistory
 from recall.channels.walk.config import WalkConfig
-from recall.channels.walk.start import start_of
+from recall.channels.walk.start import blocks, start_of
 from recall.channels.walk.steps import POPULARITY, USERS, StepType
 from recall.contracts import Query, StepKind
 
@@ -46,9 +46,13 @@ def typical_worths(
     start = start_of(queries, history, decay=config.decay)
     worths = {POPULARITY: float(popularity.max(initial=0.0))}
     for kind in types:
-        reached = kind.step.reach(start.disliked if kind.kind is StepKind.DISLIKE else start.liked)
-        best = reached.max(axis=1).toarray() if reached.nnz else np.zeros(1)
-        worths[kind.name] = float(best.mean())
+        walked = start.disliked if kind.kind is StepKind.DISLIKE else start.liked
+        best = []
+        for rows in blocks(walked.shape[0], history.num_items):
+            scores = np.zeros(walked[rows].shape, dtype=np.float32)
+            kind.step.add_reached(scores, walked[rows])
+            best.append(scores.max(axis=1))
+        worths[kind.name] = float(np.concatenate(best).mean())
     return worths
 
 

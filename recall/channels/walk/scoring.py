@@ -13,7 +13,7 @@ from kg import RelationKey
 from kg.arrays import IntArray
 from kg.errors import InvalidDataError, UnknownIdError
 from kg.topology.adjacency import Numbering
-from kg.topology.walk import EntityStep, Neighbours
+from kg.topology.walk import EntityStep, Neighbours, add_product
 from recall.channels.walk.start import Start
 from recall.channels.walk.steps import StepType
 from recall.contracts import StepKind, StepPaths
@@ -80,23 +80,19 @@ class WeightedSteps:
         self._outward, self._inward = hstack(outward, format="csr"), vstack(inward, format="csr")
         self._outward.eliminate_zeros()
 
-    def reach(self, start: Start, profile: Any | None = None) -> Any:
-        """What every item is worth, without popularity.
+    def add_reached(self, scores: FloatArray, start: Start, profile: Any | None = None) -> None:
+        """Add what every item is worth, without popularity.
 
         Args:
+            scores: (n, items), changed in place.
             start: of n requests.
             profile: what requests state of entities, CSR (n, entities), of `profile`.
-
-        Returns:
-            CSR (n, items), float32.
         """
-        total = csr_matrix(start.liked.shape, dtype=np.float32)
         for lists, weight, from_disliked in self._lists:
-            total = total + ((start.disliked if from_disliked else start.liked) * weight) @ lists
+            add_product(scores, (start.disliked if from_disliked else start.liked) * weight, lists)
         if self._outward.nnz or profile is not None:
             entities = start.liked @ self._outward
-            total = total + (entities if profile is None else entities + profile) @ self._inward
-        return total
+            add_product(scores, entities if profile is None else entities + profile, self._inward)
 
     def profile(self, attributes: Sequence[Mapping[RelationKey, IntArray]]) -> Any:
         """What requests state of entities, each attribute as of one item that has those alone.

@@ -16,11 +16,11 @@ from kg.history import InteractionHistory
 from kg.progress import SILENT, Progress
 from recall.channels.base import as_matrix
 from recall.channels.walk.config import WalkConfig
-from recall.channels.walk.start import Start, start_of
+from recall.channels.walk.start import Start, blocks, start_of
 from recall.channels.walk.steps import DISLIKED, POPULARITY, USERS, StepType, StepTypes
 from recall.channels.walk.weights import best_weights
 from recall.contracts import Query, StepKind
-from recall.index.top_k import BLOCK_SCORES, mask_out, top_k
+from recall.index.top_k import mask_out, top_k
 
 # A trial moves one setting to a neighbouring value. The steps are as wide as what makes a difference, and what made the
 # largest differences on the data sets of the benchmarks comes first.
@@ -43,7 +43,7 @@ LADDERS: Mapping[str, tuple[float, ...]] = {
     "text_power": (1.0, 2.0, 3.0, 5.0, 8.0),
 }
 _WORTH = 1e-3  # of the NDCG: a change that adds less is noise
-_HELD = 2**27  # scores of all types of step and users that are held at once, 1 GiB at most
+_HELD = 2**27  # scores of all types of step and users that are held at once, 512 MiB
 _FEWEST = 100  # users, however many items there are
 _LEAST = 1e-3  # of all that the types of step give: one that gives less is left out
 
@@ -69,7 +69,7 @@ class _Reached(NamedTuple):
     """What one type of step gives the sampled users.
 
     Attributes:
-        scores: of all items, CSR (users, items).
+        scores: of all items, float32 (users, items); None for popularity.
         liked: of what the users went on to like, (pairs,).
         total: of all items that a user has not seen, (users,).
     """
@@ -185,14 +185,14 @@ class Search:
 
     def _ndcg(self, reached: Mapping[str, _Reached], weights: Mapping[str, float]) -> float:
         ranked = []
-        for rows in self._blocks():
+        for rows in blocks(len(self.users), self.history.num_items):
             users = np.arange(len(self.users))[rows]
             scores = np.zeros((len(users), self.history.num_items), dtype=np.float32)
             for name, weight in weights.items():
                 if name == POPULARITY:
                     scores += np.float32(weight) * self.popularity
                 else:
-                    scores += (reached[name].scores[rows] * np.float32(weight)).toarray()
+                    scores += reached[name].scores[rows] * np.float32(weight)
             mask_out(scores, self._seen.take(users))
             ranked.append(top_k(scores, VALIDATION_K).items)
         metrics = per_user_metrics(np.concatenate(ranked), self._truth, VALIDATION_K)
@@ -206,11 +206,12 @@ class Search:
     def _reach(self, kind: StepType, config: WalkConfig) -> _Reached:
         held = self._reached.get(kind.name)
         if held is None or held[0] is not kind.step or held[1] != config.decay:
-            scores = kind.step.reach(self._starts(kind, config.decay)).tocsr()
-            scores.sort_indices()
-            seen = as_matrix(self._seen, self.history.num_items)
-            total = np.asarray(scores.sum(axis=1) - scores.multiply(seen).sum(axis=1)).ravel().astype(np.float64)
-            liked = np.asarray(scores[self._truth.rows(), self._truth.values]).ravel().astype(np.float64)
+            scores = np.zeros((len(self.users), self.history.num_items), dtype=np.float32)
+            kind.step.add_reached(scores, self._starts(kind, config.decay))
+            row, seen = self._seen.rows(), self._seen.values
+            of_seen = np.bincount(row, weights=scores[row, seen], minlength=len(scores))
+            total = scores.sum(axis=1, dtype=np.float64) - of_seen
+            liked = scores[self._truth.rows(), self._truth.values].astype(np.float64)
             held = (kind.step, config.decay, _Reached(scores, liked, np.maximum(total, 0)))
             self._reached[kind.name] = held
         return held[2]
@@ -220,10 +221,6 @@ class Search:
             self._start = (decay, start_of(Query.of_positions(self.users), self.history, decay=decay))
         start = self._start[1]
         return start.disliked if kind.kind is StepKind.DISLIKE else start.liked
-
-    def _blocks(self) -> list[slice]:
-        size = max(1, BLOCK_SCORES // max(self.history.num_items, 1))
-        return [slice(start, start + size) for start in range(0, len(self.users), size)]
 
 
 def _neighbour(ladder: Sequence[float], value: float, direction: int) -> float | None:

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from kg.arrays import RaggedArray
 from kg.history import InteractionHistory
 from recall.contracts import Query
+from recall.index.top_k import BLOCK_SCORES
 
 _FORGOTTEN = 1e-5  # an item that counts less than this part of the newest one is left out
 
@@ -40,6 +41,12 @@ def start_of(queries: Query, history: InteractionHistory, *, decay: float) -> St
         _aged(_followed_by(liked, queries.history), history.num_items, decay),
         _aged(disliked, history.num_items, decay),
     )
+
+
+def blocks(rows: int, num_items: int) -> list[slice]:
+    """Rows in pieces whose scores of all items may be held at once."""
+    size = max(1, BLOCK_SCORES // max(num_items, 1))
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 def _followed_by(first: RaggedArray, second: RaggedArray) -> RaggedArray:

@@ -10,7 +10,8 @@ from pydantic import Field
 from scipy.sparse import csr_matrix
 
 from kg.settings import Settings
-from recall.channels.neighbours import NeighbourChannel, nearest
+from kg.topology.walk import largest
+from recall.channels.neighbours import NeighbourChannel
 from recall.contracts import FitData
 
 
@@ -36,4 +37,4 @@ class Following(NeighbourChannel):
         other = before != after
         ones = np.ones(int(other.sum()), dtype=np.float32)
         counts = csr_matrix((ones, (after[other], before[other])), shape=(count, count))
-        yield nearest(counts, self.config.neighbours)
+        yield largest(counts, self.config.neighbours)
