@@ -276,7 +276,7 @@ def amount(share: float, fraction: float | None) -> str:
         return f"{share:+.3g}"
     if 0 < abs(fraction) < LEAST:
         return "under 0.1% of the score" if fraction > 0 else "above -0.1% of the score"
-    return f"{fraction:.1%} of the score"
+    return f"{fraction + 0.0:.1%} of the score"
 
 
 def short_amount(share: float, fraction: float | None) -> str:

@@ -25,9 +25,10 @@ NEGATIVE = (
 def path_lines(split: PathReasons, top: int, *, indent: str = "") -> list[str]:
     """The sentences about paths that carry the score, what is left, and what a type of path weighs."""
     lines = [f"{indent}{path_heading(split)}:"] if not indent else []
-    lines += [
-        f"{indent}  {short_amount(row.share, row.fraction):>6}: {row_text(row)}" for row in split.shortened(top).rows
-    ]
+    rows = split.shortened(top).rows
+    amounts = [short_amount(row.share, row.fraction) for row in rows]
+    width = max([6, *map(len, amounts)])
+    lines += [f"{indent}  {text:>{width}}: {row_text(row)}" for text, row in zip(amounts, rows, strict=True)]
     return [*lines, f"{indent}{split.weights}"] if split.weights else lines
 
 
