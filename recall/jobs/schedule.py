@@ -107,7 +107,7 @@ class Schedule:
             from apscheduler.schedulers.background import BackgroundScheduler
         except ImportError as error:
             raise ConfigError(
-                f"--every needs the package {error.name}, which is not installed: pip install 'graphrecall[schedule]'"
+                f"--every needs the package {error.name}, which is not installed: pip install 'apscheduler>=3.11,<4'"
             ) from error
         # One thread works; a second start may wait in line, which is what folds the missed ones into one.
         scheduler = BackgroundScheduler(

@@ -247,7 +247,7 @@ class Answers:
         Raises:
             UnknownIdError: the item is not in the graph.
         """
-        return self.graph.title(self.graph.schema.item_type, self._requests.item(item_id))
+        return self.graph.title(self.graph.schema.item_type, int(self._requests.item_positions([item_id])[0]))
 
     @cached_property
     def _nearest(self) -> NearestItems | None:

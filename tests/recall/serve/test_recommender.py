@@ -90,6 +90,7 @@ class TestRecommend:
         assert recommender.similar([" m3 "], k=2).table.equals(recommender.similar(["m3"], k=2).table)
         assert recommender.explain([(" u1", "m3 ")])[0].to_json() == recommender.explain([("u1", "m3")])[0].to_json()
         assert recommender.title(" m0 ") == recommender.title("m0")
+        assert recommender.explain_for([" m3"], history=["m1"])[0].item_id == "m3"
         assert items(recommender.recommend_for(history=["m1 "])) == items(recommender.recommend_for(history=["m1"]))
         with pytest.raises(UnknownIdError, match="' u1 1'"):
             recommender.recommend([" u1 1"])

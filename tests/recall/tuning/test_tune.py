@@ -60,7 +60,7 @@ def test_without_optuna_it_says_what_to_install(
             patch.setitem(sys.modules, name, None)
             code, out, err = command("tune", searchable)
             assert (code, out) == (1, "")
-            assert f"needs the package {name}, which is not installed: pip install 'graphrecall[tune]'" in err
+            assert f"needs the package {name}, which is not installed: pip install optuna tomli-w" in err
             load_config(searchable)  # and only tuning needs it
 
 
