@@ -56,9 +56,9 @@ def shared_values(node: str, table: Any, leave_out: set[str]) -> Iterator[Shared
         if name in ("id", "types") or name in leave_out or NAMES.search(name.lower()):
             continue
         column = table[name][:SAMPLE].combine_chunks()
-        found = in_column(column)
-        if found is not None:
-            separator, values, nodes, examples = found
+        shared = in_column(column)
+        if shared is not None:
+            separator, values, nodes, examples = shared
             yield SharedValues(
                 node=node, attribute=name, separator=separator, values=values, nodes=nodes, examples=examples
             )
@@ -80,9 +80,9 @@ def in_column(column: Any) -> tuple[str | None, int, int, tuple[str, ...]] | Non
         holds = pc.match_substring(column, separator)
         if pc.mean(holds.cast(pa.float64())).as_py() >= MANY_CELLS:
             cells = pc.utf8_trim_whitespace(pc.list_flatten(pc.split_pattern(column, separator)))
-            found = _shared(cells.filter(pc.not_equal(cells, "")), separator, len(column), enough=True)
-            if found is not None:
-                return found
+            shared = _shared(cells.filter(pc.not_equal(cells, "")), separator, len(column), enough=True)
+            if shared is not None:
+                return shared
     return _shared(column, None, len(column), enough=False)
 
 

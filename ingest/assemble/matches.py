@@ -23,6 +23,7 @@ from kg.errors import InvalidDataError
 
 DESCRIBING = ("attributes", "rdf", "neo4j")
 EXAMPLES = 3
+GOOD = 0.9  # from this share on nobody is told what to write, and looking for it would cost time in every refresh
 
 
 def id_matches(mentions: Sequence[Mention], settings: GraphSettings, people: People | None = None) -> list[IdMatch]:
@@ -115,8 +116,8 @@ def _types_instead_of_items(mentions: Sequence[Mention], settings: GraphSettings
 
 def _match(mention: Mention, references: Sequence[Mention], others: str, is_private: bool) -> IdMatch:
     ids, other_ids = unique([mention.ids]), unique([reference.ids for reference in references])
-    known = pc.is_in(ids, value_set=other_ids)
-    shared = pc.sum(known).as_py() or 0
+    is_shared = pc.is_in(ids, value_set=other_ids)
+    shared = pc.sum(is_shared).as_py() or 0
     match = IdMatch(
         node=mention.node,
         source=mention.source,
@@ -126,7 +127,7 @@ def _match(mention: Mention, references: Sequence[Mention], others: str, is_priv
         other_ids=len(other_ids),
         shared=shared,
     )
-    if is_private or shared == min(len(ids), len(other_ids)):
+    if is_private or match.share >= GOOD:
         return match
     only_other = other_ids.filter(pc.invert(pc.is_in(other_ids, value_set=ids)))
     return IdMatch(
@@ -137,7 +138,7 @@ def _match(mention: Mention, references: Sequence[Mention], others: str, is_priv
         ids=match.ids,
         other_ids=match.other_ids,
         shared=shared,
-        examples=_examples(ids.filter(pc.invert(known))),
+        examples=_examples(ids.filter(pc.invert(is_shared))),
         other_examples=_examples(only_other),
         advice=tuple(advice(mention, references, ids, other_ids, match.share)),
     )

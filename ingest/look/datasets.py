@@ -45,15 +45,15 @@ def propose_dataset(files: Sequence[tuple[str, Path]], format: DatasetFormat) ->
     item = ITEMS.get(format, "item")
     graph = Section("graph", {"user": "user", "item": item}, "what is recommended to whom")
     proposal = Proposal([graph])
-    found = DatasetFiles(dict(files), format)
-    parts = list(READERS[format](found, Roles(user="user", item=item, relation="rated")))
+    dataset = DatasetFiles(dict(files), format)
+    parts = list(READERS[format](dataset, Roles(user="user", item=item, relation="rated")))
     acts = [part for part in parts if isinstance(part, InteractionsPart)]
     if not acts:
         raise InvalidDataError(f"the files hold no interactions in the format {format}")
-    doubts = [f"not read: {name}" for name in found.unused]
+    doubts = [f"not read: {name}" for name in dataset.unused]
     proposal.add(
         "sources.datasets",
-        {"format": format, "files": [name for name, _ in files if name not in found.unused]},
+        {"format": format, "files": [name for name, _ in files if name not in dataset.unused]},
         f"a data set in the format {format}",
         doubts,
         is_list=True,

@@ -236,8 +236,8 @@ def _edges(proposal: Proposal, look: TableLook, node: str, source: str, node_typ
     others = [n for n, c in look.columns.items() if n != source and c.kind in ("text", "integer", "list")]
     kind = next((n for n in others if snake_case(n) in words.RELATIONS and not look.columns[n].is_key), None)
     ends = ("id", "target", "name")
-    rest = [n for n in others if n != kind]
-    ranked = sorted(rest, key=lambda n: (words.words_of(n)[-1] not in ends, rest.index(n)))
+    candidates = [n for n in others if n != kind]
+    ranked = sorted(candidates, key=lambda n: (words.words_of(n)[-1] not in ends, candidates.index(n)))
     if not ranked:
         proposal.doubts.append(f"{look.name} is left out: it names {node} nodes and nothing that they are joined to")
         return

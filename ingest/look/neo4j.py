@@ -69,9 +69,9 @@ def _interactions(name: str, facts: TypeFacts) -> dict[str, str]:
     """The relationship type that is learned, with its properties where they have other names than their roles."""
     entry = {"type": name}
     for role, names in (("rating", words.RATINGS), ("timestamp", words.TIMES), ("weight", words.WEIGHTS)):
-        found = _property(facts, names)
-        if found is not None and found != role and role not in facts.properties:
-            entry[role] = found
+        key = _property(facts, names)
+        if key is not None and key != role and role not in facts.properties:
+            entry[role] = key
     return entry
 
 

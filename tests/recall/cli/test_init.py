@@ -29,10 +29,12 @@ def files(folder: Path) -> list[str]:
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as caught:
+    code: object = 0
+    try:
         main(arguments)
+    except SystemExit as end:
+        code = end.code
     output = capsys.readouterr()
-    code = caught.value.code
     return (code if isinstance(code, int) else 0), output.out, output.err
 
 
