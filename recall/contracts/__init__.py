@@ -13,7 +13,16 @@ from recall.contracts.attribution import (
     StepPaths,
 )
 from recall.contracts.candidates import CANDIDATE_SCHEMA, FALLBACK, FUSION, CandidateBatch, Candidates
-from recall.contracts.channel import Capabilities, Channel, FitData, LoadData, Start, TextEncode
+from recall.contracts.channel import (
+    Capabilities,
+    Channel,
+    FitData,
+    LoadData,
+    ReachedQueries,
+    Start,
+    TextEncode,
+    WritesCypher,
+)
 from recall.contracts.query import Query
 from recall.contracts.ranker import Ranker
 from recall.contracts.scores import Scores, TopK
@@ -38,6 +47,7 @@ __all__ = [
     "PathShares",
     "Query",
     "Ranker",
+    "ReachedQueries",
     "Scores",
     "Share",
     "Shares",
@@ -47,4 +57,5 @@ __all__ = [
     "StepPaths",
     "TextEncode",
     "TopK",
+    "WritesCypher",
 ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from kg.arrays import IntArray
+from kg.arrays import IntArray, RaggedArray
+from kg.cypher.query import CypherQuery
 from kg.history import InteractionHistory
 from kg.topology.adjacency import Adjacency
 from recall.contracts.attribution import NoShares, Shares
@@ -42,6 +43,7 @@ class Capabilities:
         item_vectors: it has vectors that say how alike items are.
         paths: its score is a sum over paths of the graph, each with its share.
         dense: its scores of a block of requests may hold an array of (requests, items).
+        cypher: it writes queries that recompute its scores in a database, see `WritesCypher`.
     """
 
     unknown_people: bool = True
@@ -53,6 +55,7 @@ class Capabilities:
     item_vectors: bool = False
     paths: bool = False
     dense: bool = True
+    cypher: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,3 +182,52 @@ class Channel(Protocol):
         Raises:
             ArtifactError: it is damaged, or of another channel, format or graph.
         """
+
+
+@runtime_checkable
+class WritesCypher(Protocol):
+    """A channel whose scores a graph database can recompute."""
+
+    def score_queries(
+        self,
+        queries: Query,
+        items: IntArray,
+        *,
+        factors: npt.NDArray[np.float64] | None = None,
+        show_users: bool = False,
+    ) -> list[CypherQuery | None]:
+        """For each request and item a query whose shares add up to the score; see `kg.cypher.walk.score_query`.
+
+        Args:
+            queries: requests, (n,).
+            items: an item for each of them, int64 (n,).
+            factors: what each score is multiplied by, such as in a fusion, float64 (n,); None: 1.
+            show_users: name other users by id; otherwise they are only counted.
+
+        Returns:
+            None where there is nothing that the score could come from.
+        """
+
+    def reached_queries(self, queries: Query, *, k: int, seen: RaggedArray) -> list[ReachedQueries | None]:
+        """For each request the queries that rank all items; see `kg.cypher.walk.reached_query`.
+
+        Args:
+            queries: requests, (n,).
+            k: items wanted.
+            seen: items to leave out, those that a walk starts at among them, (n,) lists.
+
+        Returns:
+            None where nothing is reached.
+        """
+
+
+class ReachedQueries(NamedTuple):
+    """The ranking of all items for one request.
+
+    Attributes:
+        ranked: for Neo4j: best first.
+        parts: for any store: not added up over the types of step.
+    """
+
+    ranked: CypherQuery
+    parts: CypherQuery

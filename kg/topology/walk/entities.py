@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,24 @@ class Incidence:
         return csr_matrix((np.ones(len(ends.values)), ends.values, ends.offsets), shape=(len(ends), self.width))
 
 
+class Meeting(NamedTuple):
+    """An entity that two items are joined to.
+
+    Attributes:
+        row: which of the start items.
+        entity: position.
+        start: entities of the start.
+        middle: items that are joined to the entity.
+        end: entities of the end.
+    """
+
+    row: int
+    entity: int
+    start: int
+    middle: int
+    end: int
+
+
 class EntityStep:
     """A path j -> x -> i is worth n_j^-a p(x) n_i^-c g_i, where n counts the entities of an item.
 
@@ -43,6 +61,7 @@ class EntityStep:
     The operator stays two factors: an entity that a million items share is one column, not a million squared pairs.
 
     Attributes:
+        cut: whether items may reach more entities than they keep.
         worth: p of each entity, float32 (entities,).
         outward: from items to entities, CSR (items, entities), float32.
         inward: from entities to items, CSR (entities, items), float32.
@@ -68,6 +87,8 @@ class EntityStep:
         """
         self.hops, self.powers = tuple(hops), powers
         self._reached = self._entities(width)
+        # With exactly `width` entities nothing may have been left out, which costs a query a few numbers.
+        self.cut = len(self.hops) > 1 and bool((np.diff(self._reached.indptr) >= width).any())
         reached = self._reached
         start, worth, end = self._scales(rarity)
         end = end if gain is None else end * gain
@@ -111,6 +132,17 @@ class EntityStep:
         values = shared.data.astype(np.float64) * inward[middle]
         paths = WalkPaths(row, middle[:, None], values)
         return paths if len(self.hops) == 1 else self._through_two(items, item, paths)
+
+    def meetings(self, items: IntArray, item: int) -> list[Meeting]:
+        """The entities that some items and one keep, with the degrees that a path through them depends on."""
+        reached = self._reached
+        counts, joined = np.diff(reached.indptr), np.bincount(reached.indices, minlength=reached.shape[1])
+        entities = _row(reached, item)
+        shared = reached[items][:, entities].tocoo()
+        return [
+            Meeting(row, entity, int(counts[items[row]]), int(joined[entity]), int(counts[item]))
+            for row, entity in zip(shared.row.tolist(), entities[shared.col].tolist(), strict=True)
+        ]
 
     def _through_two(self, items: IntArray, item: int, shared: WalkPaths) -> WalkPaths:
         """Each path j -> x -> i as its paths j -> y -> x -> z -> i, by what y and z pass on."""

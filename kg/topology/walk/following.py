@@ -83,6 +83,11 @@ class FollowingStep(Neighbours):
             divided(degree, self.powers.end),
         )
 
+    @property
+    def end_scale(self) -> FloatArray:
+        """d_i^-c of each item, 0 where nobody likes it, (items,)."""
+        return self._scales[2]
+
     @cached_property
     def _places(self) -> tuple[RaggedArray, IntArray]:
         """Where each item stands in the concatenated sequences, a list an item; and the user of each place."""
@@ -93,6 +98,11 @@ class FollowingStep(Neighbours):
     def paths(self, items: IntArray, item: int) -> WalkPaths:
         """The paths from some items to one that followed them."""
         start, middle, end = self._scales
+        row, users, worths = self.places(items, item)
+        return WalkPaths(row, users, worths * start[items[row]] * middle[users[:, 0]] * end[item])
+
+    def places(self, items: IntArray, item: int) -> WalkPaths:
+        """The same paths, by what the places in the sequences alone are worth: the sum of decay^(gap - 1)."""
         places, user_of = self._places
         listed = np.flatnonzero(entries(self.lists, items, item) > 0)
         earlier = places.take(items[listed])
@@ -100,9 +110,8 @@ class FollowingStep(Neighbours):
         row, before, after = _within(earlier, later, self.window)
         same = user_of[before] == user_of[after]
         row, before, after = listed[row[same]], before[same], after[same]
-        users = user_of[before]
-        values = self.decay ** (after - before - 1.0) * start[items[row]] * middle[users] * end[item]
-        pairs, place = np.unique(np.stack([row, users], axis=1), axis=0, return_inverse=True)
+        values = self.decay ** (after - before - 1.0)
+        pairs, place = np.unique(np.stack([row, user_of[before]], axis=1), axis=0, return_inverse=True)
         sums = np.bincount(place.ravel(), weights=values, minlength=len(pairs)).astype(np.float64)
         return WalkPaths(pairs[:, 0], pairs[:, 1:], sums)
 

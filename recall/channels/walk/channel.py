@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from kg.arrays import IntArray
+from kg import KnowledgeGraph, RelationKey
+from kg.arrays import IntArray, RaggedArray
+from kg.cypher.query import CypherQuery
 from kg.errors import ArtifactError, ConfigError
 from kg.history import InteractionHistory
 from kg.progress import SILENT
@@ -27,6 +29,7 @@ from recall.channels.base import (
 from recall.channels.scores import DeferredScores, DenseScores
 from recall.channels.walk.attribution import step_paths
 from recall.channels.walk.config import WalkConfig
+from recall.channels.walk.cypher import Person, WalkCypher
 from recall.channels.walk.defaults import default_weights, strengths, typical_worths
 from recall.channels.walk.scoring import WeightedSteps
 from recall.channels.walk.search import Search
@@ -41,6 +44,7 @@ from recall.contracts import (
     NoShares,
     PathShares,
     Query,
+    ReachedQueries,
     Scores,
     Shares,
     StepKind,
@@ -68,7 +72,7 @@ class Walk(ClosedChannel):
 
     name: ClassVar[str] = "walk"
     config_type: ClassVar[type[Any]] = WalkConfig
-    capabilities: ClassVar[Capabilities] = Capabilities(text=True, attributes=True, paths=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(text=True, attributes=True, paths=True, cypher=True)
 
     def __init__(self, config: WalkConfig | None = None) -> None:
         super().__init__(config)
@@ -127,7 +131,7 @@ class Walk(ClosedChannel):
 
     def _prepare(
         self,
-        graph: Any,
+        graph: KnowledgeGraph,
         history: InteractionHistory,
         types: list[StepType],
         weights: dict[str, float],
@@ -143,6 +147,14 @@ class Walk(ClosedChannel):
         self._popular = _popularity(history) * np.float32(self.weights.get(POPULARITY, 0.0))
         self._text_weight = max(self.weights.get(TEXT, 0.0), stated.get(TEXT, 0.0))
         self._steps = WeightedSteps(types, self.weights, num_items=history.num_items, stated=stated)
+        self._cypher = WalkCypher(
+            graph,
+            self.config,
+            self._steps.weighted,
+            popularity=self.weights.get(POPULARITY, 0.0),
+            similar=None if self._texts is None else self._texts.similar,
+            text_weight=self._text_weight,
+        )
 
     @property
     def recipe(self) -> Mapping[str, Any]:
@@ -197,17 +209,21 @@ class Walk(ClosedChannel):
 
     def _request_texts(self, queries: Query) -> Any | None:
         """What the texts of requests add to each item, CSR (n, items); None without any."""
+        similar = self._cosines(queries)
+        if similar is None:
+            return None
+        gain = np.exp(self.config.text_likes * _popularity(self.history)[similar.indices])
+        similar.data = similar.data**self.config.text_power * gain * np.float32(self._text_weight)
+        return similar
+
+    def _cosines(self, queries: Query) -> Any | None:
+        """Cosines of the texts of requests with those of items, CSR (n, items); None without any."""
         if self._texts is None:
             if len(rows_with_text(queries)):
                 raise ConfigError(f"the channel {self.name!r} was fitted without text vectors: ask without a text")
             return None
         encoded = encode_texts(queries, self.encode, self.name)
-        if encoded is None:
-            return None
-        similar = self._texts.of_texts(encoded, self.config.text_neighbours)
-        gain = np.exp(self.config.text_likes * _popularity(self.history)[similar.indices])
-        similar.data = similar.data**self.config.text_power * gain * np.float32(self._text_weight)
-        return similar
+        return None if encoded is None else self._texts.of_texts(encoded, self.config.text_neighbours)
 
     # ------------------------------------------------------------------------------------------------------- explaining
 
@@ -255,6 +271,37 @@ class Walk(ClosedChannel):
                 )
             )
         return stated
+
+    def score_queries(
+        self,
+        queries: Query,
+        items: IntArray,
+        *,
+        factors: npt.NDArray[np.float64] | None = None,
+        show_users: bool = False,
+    ) -> list[CypherQuery | None]:
+        """See `recall.contracts.WritesCypher`."""
+        return self._cypher.score_queries(self._people(queries), items, factors=factors, show_users=show_users)
+
+    def reached_queries(self, queries: Query, *, k: int, seen: RaggedArray) -> list[ReachedQueries | None]:
+        """See `recall.contracts.WritesCypher`."""
+        return self._cypher.reached_queries(self._people(queries), k=k, seen=seen)
+
+    def _people(self, queries: Query) -> Iterator[Person]:
+        """Where the walks of requests start."""
+        start, texts = start_of(queries, self.history, decay=self.config.age_decay), self._cosines(queries)
+        for row in range(len(queries)):
+            named = {} if queries.attributes is None else queries.attributes[row]
+            yield Person(
+                liked=_row(start.liked, row),
+                disliked=_row(start.disliked, row),
+                stated=[
+                    (kind, weight, np.asarray(positions, dtype=np.int64))
+                    for relation, positions in named.items()
+                    for kind, weight in self._steps.stated(RelationKey(*relation))
+                ],
+                text={} if texts is None else dict(zip(*(part.tolist() for part in _row(texts, row)), strict=True)),
+            )
 
     # ------------------------------------------------------------------------------------------------------------ files
 

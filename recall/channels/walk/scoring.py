@@ -123,6 +123,10 @@ class WeightedSteps:
         entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
         return csr_matrix(entries, shape=shape)
 
+    def stated(self, relation: RelationKey) -> list[tuple[StepType, float]]:
+        """The types of step that start at the entities of a relation, with their weights."""
+        return [(entities.kind, entities.weight) for entities in self._entities.get(relation, ())]
+
     def stated_paths(self, profile: Any, item: int, numbering: Numbering, item_type: str) -> list[StepPaths]:
         """The paths from the entities that a request states to an item.
 
