@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from kg import KnowledgeGraph
 from kg.arrays import IntArray, RaggedArray
+from kg.cypher.query import CypherQuery
 from kg.errors import ConfigError, InvalidDataError
 from kg.history import InteractionHistory
 from recall.channels.popularity import Popularity
@@ -27,6 +28,7 @@ from recall.contracts import (
     Scores,
     Shares,
     TopK,
+    WritesCypher,
 )
 from recall.contracts.history import check_pairs, check_queries, seen_items
 from recall.fusion.combination import FusedScores
@@ -223,12 +225,41 @@ class Pipeline:
         by_channels = answered[row_of]
         own, others = np.flatnonzero(by_channels), np.flatnonzero(~by_channels)
         answers = self._attribute(queries.take(own), items[own], factors[:, row_of[own]])
-        own_answers = (Attribution(self.name, shares) for shares in answers)
+        own_factors = (dict(zip(self._weights, column, strict=True)) for column in factors[:, row_of[own]].T.tolist())
+        split = zip(answers, own_factors, strict=True)
+        own_answers = (Attribution(self.name, shares, by_channel) for shares, by_channel in split)
         popular: Iterator[Attribution] = iter(())
         if self.fallback is not None:
             shares_of_others = self.fallback.attribute(queries.take(others), items[others])
             popular = (Attribution(FALLBACK, shares) for shares in shares_of_others)
-        return [next(own_answers) if by_channel else next(popular) for by_channel in by_channels]
+        return [next(own_answers) if answered_here else next(popular) for answered_here in by_channels]
+
+    def score_queries(
+        self, queries: Query, items: IntArray, attributions: Sequence[Attribution], *, show_users: bool = False
+    ) -> list[dict[str, CypherQuery]]:
+        """Queries that recompute in a database what channels add to scores, path by path.
+
+        Args:
+            queries: requests, (n,).
+            items: an item for each of them by position, int64 (n,).
+            attributions: what `attribute` says of them.
+            show_users: name other users by id; otherwise they are only counted.
+
+        Returns:
+            For each request, channel -> query, of the channels that can (`recall.contracts.WritesCypher`).
+        """
+        made: list[dict[str, CypherQuery]] = [{} for _ in attributions]
+        for name in self._weights:
+            channel = self.channels[name]
+            if not channel.capabilities.cypher or not isinstance(channel, WritesCypher):
+                continue
+            rows = np.array([row for row, split in enumerate(attributions) if split.factors.get(name)], dtype=np.int64)
+            factors = np.array([attributions[row].factors[name] for row in rows.tolist()])
+            answers = channel.score_queries(queries.take(rows), items[rows], factors=factors, show_users=show_users)
+            for row, query in zip(rows.tolist(), answers, strict=True):
+                if query is not None:
+                    made[row][name] = query
+        return made
 
     def _attribute(self, queries: Query, items: IntArray, factors: npt.NDArray[np.float64]) -> list[Shares | NoShares]:
         """Split the scores of requests that the channels answer; factors are by channel and request."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -189,10 +190,12 @@ class Attribution(NamedTuple):
     Attributes:
         source: the channel that answers the user, or "fusion" where several do.
         shares: the split of its score.
+        factors: channel -> what its own score is multiplied by; the products add up to the score.
     """
 
     source: str
     shares: Shares | NoShares
+    factors: Mapping[str, float] = MappingProxyType({})
 
 
 __all__ = [

@@ -10,13 +10,14 @@ graph joins at all: it is often small.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from kg.arrays import IntArray
+from kg.cypher.query import CypherQuery
 from kg.errors import ConfigError
 from kg.graph import KnowledgeGraph
 from kg.topology.adjacency import Adjacency
@@ -114,6 +115,7 @@ class Explainer:
             raise ConfigError(f"paths = {paths} must not be negative")
         finder = self._finder(max_hops)
         attributions = self.pipeline.attribute(queries, items)
+        score_queries = self.pipeline.score_queries(queries, items, attributions, show_users=show_users)
         return [
             self._explanation(
                 self._pair(int(queries.user[row]), int(items[row]), shares.score, show_users),
@@ -122,8 +124,9 @@ class Explainer:
                 shares,
                 finder,
                 paths,
+                score_queries[row],
             )
-            for row, (source, shares) in enumerate(attributions)
+            for row, (source, shares, _) in enumerate(attributions)
         ]
 
     def _pair(self, user: int, item: int, score: float, show_users: bool) -> Pair:
@@ -139,7 +142,14 @@ class Explainer:
         )
 
     def _explanation(
-        self, pair: Pair, query: Query, source: str, shares: Shares | NoShares, finder: PathFinder, limit: int
+        self,
+        pair: Pair,
+        query: Query,
+        source: str,
+        shares: Shares | NoShares,
+        finder: PathFinder,
+        limit: int,
+        score_queries: Mapping[str, CypherQuery],
     ) -> Explanation:
         history: tuple[Reason, ...] = ()
         neighbours: tuple[Reason, ...] = ()
@@ -173,6 +183,7 @@ class Explainer:
             paths=tuple(connections),
             paths_found=sum(map(len, arrays)),
             query=query_of(pair, arrays),
+            score_queries=score_queries,
             parts=channel_parts(pair, shares, limit),
             by_paths=reasons_by_paths(pair, shares, limit) if isinstance(shares, PathShares) else None,
             in_graph=pair.in_graph,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from kg.cypher.query import CypherQuery
@@ -33,6 +33,8 @@ class Explanation:
         paths: paths first, then those through other users, each ordered by the share of the outer hops.
         paths_found: how many paths (not through other users) there are in all, within the hub rule of the search.
         query: one query of the two ids that finds all those paths; None when there are none.
+        score_queries: channel -> a query that recomputes in the run's database what the channel adds to the score, path
+            by path (`kg.cypher.walk.score_query`); of the channels whose scores are sums over paths.
         parts: what each of several fused channels adds, largest first; empty for a single channel. A first hop that
             several of them count has the sum in `history` and `neighbours`.
         by_paths: the score as a sum over paths, which then are the reasons; None where it is no such sum. In a fusion
@@ -53,6 +55,7 @@ class Explanation:
     paths: tuple[Connection, ...]
     paths_found: int
     query: CypherQuery | None
+    score_queries: Mapping[str, CypherQuery] = field(default_factory=dict)
     parts: tuple[ChannelPart, ...] = ()
     by_paths: PathReasons | None = None
     in_graph: bool = True
@@ -180,6 +183,7 @@ class Explanation:
             "paths": _plain(self.paths),
             "paths_found": self.paths_found,
             "query": _plain(self.query),
+            "score_queries": {channel: _plain(query) for channel, query in self.score_queries.items()},
             "text": self.text,
         }
 
@@ -190,7 +194,7 @@ class Explanation:
 def _plain(value: Any) -> Any:
     """Dataclasses and hops as dictionaries by field, other tuples as lists."""
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
     if isinstance(value, Hop):
         return {name: _plain(field) for name, field in value._asdict().items()}
     if isinstance(value, tuple):

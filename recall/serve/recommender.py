@@ -15,7 +15,10 @@ from kg.cypher.query import CypherQuery
 from kg.errors import ArtifactError, ConfigError
 from kg.stores.base import Store
 from kg.topology.adjacency import Adjacency
+from recall.contracts import ReachedQueries, WritesCypher
+from recall.contracts.history import seen_items
 from recall.explain import Explainer, Explanation
+from recall.index.top_k import check_k
 from recall.pipeline import Pipeline
 from recall.runs.layout import RunLayout
 from recall.runs.report import Report
@@ -279,6 +282,35 @@ class Recommender(Answers):
         if text and any(channel.capabilities.text for channel in self.pipeline.channels.values()):
             self.recommend_for(text=text, k=1)
         return self
+
+    def reached_queries(self, user_ids: Iterable[str], *, k: int = 20) -> list[ReachedQueries | None]:
+        """Cypher that ranks the items of users in the database itself, by the channel that is a walk on the graph.
+
+        `ranked` is for Neo4j: `cypher(queries.ranked)` answers with `item_id` and `score`, best first. `parts` is for
+        any store and leaves the sum over the types of step to the caller. See `kg.cypher.walk.reached_query` for how
+        the order can differ from that of `recommend`.
+
+        Args:
+            user_ids: external ids.
+            k: items a user.
+
+        Returns:
+            None for a user from whom nothing is reached.
+
+        Raises:
+            UnknownIdError: a user is not in the graph.
+            ConfigError: k is below 1, or no channel is a walk.
+        """
+        check_k(k)
+        channels = self.pipeline.channels.values()
+        writes = (one for one in channels if one.capabilities.cypher and isinstance(one, WritesCypher))
+        channel = next(writes, None)
+        if channel is None:
+            raise ConfigError(
+                f"no channel of {self.pipeline.name!r} is a walk on the graph: add the section [channels.walk]"
+            )
+        queries = self._requests.users(user_ids, "raise")
+        return channel.reached_queries(queries, k=k, seen=seen_items(queries, self.pipeline.history))
 
     def close(self) -> None:
         """Close the store, if a query opened one; the rest stays usable."""

@@ -109,7 +109,9 @@ def _stated(rule: StatedRule, words: Words, number: str, rows: str, new: str) ->
     clauses.items_with(rule)
     items = tuple(clauses.scope)
     clauses.add(f"UNWIND ${rows} AS row", "row")
-    clauses.add(f"MATCH {words.node('x', words.ends(rule.way)[-1], 'row.id')}", "x")
+    (end,) = words.ends(rule.way)
+    # Ladybug forgets what `row` was when it stands in the pattern of a node that outlives it.
+    clauses.add(f"MATCH {words.node('x', end)} WHERE {words.key('x', end)} = row.id", "x")
     clauses.keep(*items, "x", given="sum(row.age)")
     return _from_entities(clauses, rule, number, new)
 

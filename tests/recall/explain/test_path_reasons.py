@@ -46,7 +46,7 @@ def every(explainer):
 
 def split_of(explainer, user, item):
     users, items = explainer.graph.users.index([user]), explainer.graph.items.index([item])
-    ((_, split),) = explainer.pipeline.attribute(Query.of_positions(users), items)
+    ((_, split, _),) = explainer.pipeline.attribute(Query.of_positions(users), items)
     return split
 
 
