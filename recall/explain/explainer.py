@@ -118,7 +118,7 @@ class Explainer:
         score_queries = self.pipeline.score_queries(queries, items, attributions, show_users=show_users)
         return [
             self._explanation(
-                self._pair(int(queries.user[row]), int(items[row]), shares.score, show_users),
+                self.pair(int(queries.user[row]), int(items[row]), shares.score, show_users),
                 queries.take(np.array([row])),
                 source,
                 shares,
@@ -129,7 +129,8 @@ class Explainer:
             for row, (source, shares, _) in enumerate(attributions)
         ]
 
-    def _pair(self, user: int, item: int, score: float, show_users: bool) -> Pair:
+    def pair(self, user: int, item: int, score: float, show_users: bool = False) -> Pair:
+        """A user, -1 for somebody new, and an item by position, with the score that is explained."""
         schema, numbering = self.graph.schema, self.adjacency.numbering
         return Pair(
             graph=self.graph,

@@ -44,7 +44,7 @@ class NextRule(Rule):
     """To what users liked next, see `kg.topology.walk.FollowingStep`.
 
     Attributes:
-        powers: of the likes of the start and of the end.
+        powers: of the likes of the start, of the user, and of the end.
     """
 
     powers: Powers
@@ -114,8 +114,8 @@ class Part:
 
     Each row has the `id` of an item and its `age`, how much it counts. Further columns, for a pair:
 
-    - `NextRule`: `worth`, the sum of decay^(gap - 1) over what one user did, and `user`, the id of that user; or
-      `worth` summed over all users, and `users`, how many they are.
+    - `NextRule`: `worth`, the sum of decay^(gap - 1) over what one user did, and `user`, the id of that user; or the
+      sum of `worth` over all users, each with the power of that user's likes, and `users`, how many they are.
     - `RelationRule` that is cut: `entity`, id of an entity that both items keep, `d_start`, how many the start keeps,
       `d_middle`, how many items keep it, and `d_end`, how many the end keeps.
     - `TextRule`: `cosine`. A row of a `StatedTextRule` has no other column.

@@ -104,6 +104,9 @@ def _next(rule: NextRule, words: Words, number: str, rows: str, show_users: bool
         f"MATCH (j){words.liked('a', backwards=True)}{user}{words.liked('b')}(i)\n{words.positive('a', 'b')}", "v"
     )
     clauses.distinct()
+    clauses.add(f"MATCH (v){words.liked('c')}{words.node('x', words.item)}\n{words.positive('c')}")
+    clauses.count(words.key("x", words.item), "d_middle")
+    share += f" * d_middle ^ $middle{number}"
     clauses.add(_row(number, _ids(words, ("j", words.item), ("v", words.user), ("i", words.item)), share, "1"))
     return clauses.text()
 

@@ -84,6 +84,11 @@ class FollowingStep(Neighbours):
         )
 
     @property
+    def middle_scale(self) -> FloatArray:
+        """d_v^-b of each user, (users,)."""
+        return self._scales[1]
+
+    @property
     def end_scale(self) -> FloatArray:
         """d_i^-c of each item, 0 where nobody likes it, (items,)."""
         return self._scales[2]

@@ -289,7 +289,7 @@ class Walk(ClosedChannel):
 
     def _people(self, queries: Query) -> Iterator[Person]:
         """Where the walks of requests start."""
-        start, texts = start_of(queries, self.history, decay=self.config.age_decay), self._cosines(queries)
+        start, texts = start_of(queries, self.history, decay=self.config.decay), self._cosines(queries)
         for row in range(len(queries)):
             named = {} if queries.attributes is None else queries.attributes[row]
             yield Person(

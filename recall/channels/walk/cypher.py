@@ -233,7 +233,7 @@ class WalkCypher:
                 {**starts[at], "user": user, "worth": worth}
                 for at, user, worth in zip(row.tolist(), ids, worths.tolist(), strict=True)
             ]
-        sums, counts = np.bincount(row, weights=worths), np.bincount(row)
+        sums, counts = np.bincount(row, weights=worths * step.middle_scale[users[:, 0]]), np.bincount(row)
         return [
             {**starts[at], "worth": float(sums[at]), "users": int(counts[at])} for at in np.flatnonzero(counts).tolist()
         ]

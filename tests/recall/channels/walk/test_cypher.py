@@ -85,6 +85,7 @@ def walk(graph: KnowledgeGraph, **settings: Any) -> Walk:
             "user_middle": 0.3,
             "user_end": 0.2,
             "next_start": 0.5,
+            "next_middle": 0.3,
             "next_end": 0.1,
             "next_decay": 0.7,
             "next_window": 3,
@@ -92,6 +93,7 @@ def walk(graph: KnowledgeGraph, **settings: Any) -> Walk:
             "relation_middle": 0.6,
             "relation_end": 0.2,
             "rarity": 1.5,
+            "chains": True,
             "relations": ("genre", "director", "sequel_of", "remake_of", "produced"),
             **settings,
         }
