@@ -15,6 +15,7 @@ NAMES = {
     "fit": "time and memory of recall.fit on generated interactions",
     "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",
     "numbers": "write the numbers of docs/ and the README from the results; --check compares",
+    "paths": "how good the paths are that the demo run gives as reasons",
     "profile": "where a training step and an evaluation on gowalla spend their time",
     "rdf": "triples a second into the graph, beside rdflib",
     "refresh": "what a refresh costs by the size of the change, and what an incremental one reaches",

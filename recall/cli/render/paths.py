@@ -30,9 +30,10 @@ def print_paths(report: PathReport, *, console: Console) -> None:
     shares.add_row("all", f"{report.by_paths:.1%}", f"{report.by_paths:.1%}")
     console.print(shares)
     names = ("LIR", "SEP", "ETD", "part of the score")
-    dials = table("dial", *names, right=("dial", *names), title="First path of each candidate")
+    dials = table("dial", "toward", *names, right=("dial", *names), title="First path of each candidate")
     for entry in report.selections:
-        dials.add_row(*(f"{value:.3g}" for value in (entry.dial, entry.lir, entry.sep, entry.etd, entry.share)))
+        measured = (f"{value:.3f}" for value in (entry.lir, entry.sep, entry.etd, entry.share))
+        dials.add_row(f"{entry.dial:g}", entry.toward, *measured)
     console.print(dials)
     types = table("type of step", "largest path of", right=("largest path of",))
     for name, part in report.types.items():

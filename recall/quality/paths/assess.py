@@ -23,11 +23,14 @@ from recall.quality.paths.deletion import Deleter, refitted, score_of
 from recall.quality.paths.linking import FloatArray, popularity, recency
 from recall.quality.paths.perturbation import Curve, curve, shares_by_item
 from recall.quality.paths.report import Deletion, PathReport, Perturbation, Selection
-from recall.quality.paths.selection import Selected, select
+from recall.quality.paths.selection import GOALS, Selected, select
 from recall.runs.layout import RunLayout
 from recall.serve.loading import load_run
 
 DIALS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
+ALL = "all"
+# Each of the three alone: how far it can be had with these candidates.
+POSITIONS = (*((ALL, dial) for dial in DIALS), *((goal, 1.0) for goal in GOALS))
 COUNTS = (1, 3, 5)
 STEPS = 5
 _SEED = 0
@@ -120,7 +123,7 @@ class _Measures:
         self.sentences: dict[int, list[float]] = defaultdict(list)
         self.single: dict[int, list[float]] = defaultdict(list)
         self.kinds: Counter[str] = Counter()
-        self.selected: dict[float, list[Selected]] = defaultdict(list)
+        self.selected: dict[tuple[str, float], list[Selected]] = defaultdict(list)
 
     def add(self, user: int) -> None:
         """Measure the candidates of one user."""
@@ -137,12 +140,18 @@ class _Measures:
             if len(candidates) == 1:
                 self.first.append((user, item))
         recent = recency(self.history, user)
-        for dial in DIALS:
+        for toward, dial in POSITIONS:
             chosen = select(
-                candidates, recent, self.popular, first_item=self.history.first_item, types=self.types, dial=dial
+                candidates,
+                recent,
+                self.popular,
+                first_item=self.history.first_item,
+                types=self.types,
+                dial=dial,
+                toward=GOALS if toward == ALL else (toward,),
             )
             if len(chosen.share):
-                self.selected[dial].append(chosen)
+                self.selected[toward, dial].append(chosen)
 
     def _count(
         self, user: int, item: int, shares: Shares | NoShares, steps: Sequence[StepPaths], paths: PairPaths
@@ -223,15 +232,16 @@ class _Measures:
             sentences={count: _mean(values) for count, values in self.sentences.items()},
             single={count: _mean(values) for count, values in self.single.items()},
             types={name: count / pairs for name, count in self.kinds.most_common()},
-            selections=tuple(self._selection(dial) for dial in DIALS if self.selected[dial]),
+            selections=tuple(self._selection(*position) for position in POSITIONS if self.selected[position]),
             deletions=deletions,
             perturbations=perturbations,
         )
 
-    def _selection(self, dial: float) -> Selection:
-        chosen = self.selected[dial]
+    def _selection(self, toward: str, dial: float) -> Selection:
+        chosen = self.selected[toward, dial]
         return Selection(
             dial=dial,
+            toward=toward,
             lir=_mean(np.concatenate([one.lir for one in chosen])),
             sep=_mean(np.concatenate([one.sep for one in chosen])),
             etd=_mean([one.diversity(self.types) for one in chosen]),

@@ -25,9 +25,10 @@ def plot_paths(report: PathReport, file: Path) -> None:
     check_plot(file)
     figure = Figure(figsize=(10, 4), layout="constrained")
     dial, left = figure.subplots(1, 2)
-    dials = [entry.dial for entry in report.selections]
+    selections = [entry for entry in report.selections if entry.toward == "all"]
+    dials = [entry.dial for entry in selections]
     for name, label in (("share", "share of the score"), ("lir", "LIR"), ("sep", "SEP"), ("etd", "ETD")):
-        dial.plot(dials, [getattr(entry, name) for entry in report.selections], marker="o", label=label)
+        dial.plot(dials, [getattr(entry, name) for entry in selections], marker="o", label=label)
     dial.set(xlabel="dial", ylabel="first path of each candidate", ylim=(0, 1.02))
     dial.legend()
     removed = [entry.removed for entry in report.perturbations]

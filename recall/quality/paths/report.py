@@ -10,7 +10,8 @@ from recall.runs.report import ReportPart
 class Selection(ReportPart):
     """The first path of each candidate under one position of the dial."""
 
-    dial: float = Field(description="0: the path with the largest share; 1: recency, popularity and diversity alone")
+    dial: float = Field(description="0: the path with the largest share; 1: what the dial goes to, alone")
+    toward: str = Field(description='"all" for recency, popularity and diversity alike; else "lir", "sep" or "etd"')
     lir: float = Field(description="linking interaction recency, mean over paths")
     sep: float = Field(description="shared entity popularity, mean over paths")
     etd: float = Field(description="explanation type diversity, mean over users")

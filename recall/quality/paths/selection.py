@@ -5,7 +5,7 @@ One number, the dial, trades the two. The candidates stay as they are, and so do
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,9 @@ from recall.quality.paths.collection import PairPaths
 from recall.quality.paths.linking import type_diversity
 
 FloatArray = npt.NDArray[np.float64]
+
+GOALS = ("lir", "sep", "etd")
+_TIE = 1e-6  # of the share: below what makes a difference, above rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +50,13 @@ def select(
     first_item: int,
     types: int,
     dial: float,
+    toward: Collection[str] = GOALS,
 ) -> Selected:
     """Choose a path for each candidate, in the order of the list.
 
     A path is worth (1 - dial) times its share beside the largest of the item, plus dial times the mean of LIR, SEP and
-    whether its type is new in the list. Once every type has been shown, all are new again.
+    whether its type is new in the list. Once every type has been shown, all are new again. Of paths that are worth the
+    same the larger one is chosen.
 
     Args:
         candidates: the paths of each.
@@ -60,6 +65,7 @@ def select(
         first_item: node number of the first item.
         types: how many types of path there are.
         dial: 0 shows the largest share, 1 asks for nothing but LIR, SEP and ETD.
+        toward: which of `GOALS` the dial goes to.
     """
     shown: set[str] = set()
     rows: list[tuple[str, float, float, float]] = []
@@ -70,7 +76,8 @@ def select(
         lir = np.array([recent.get(int(node) - first_item, 0.0) for node in paths.start[usable]])
         sep, share = popular[paths.last[usable]], paths.value[usable]
         new = np.array([name not in shown for name in paths.kinds])[paths.kind[usable]]
-        worth = (1 - dial) * share / share.max() + dial * (lir + sep + new) / 3
+        parts = [part for name, part in zip(GOALS, (lir, sep, new), strict=True) if name in toward]
+        worth = (1 - dial + _TIE) * share / share.max() + dial * np.mean(parts, axis=0)
         best = int(np.argmax(worth))
         kind = paths.kinds[paths.kind[usable[best]]]
         shown.add(kind)

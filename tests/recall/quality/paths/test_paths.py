@@ -88,13 +88,20 @@ class TestReport:
         assert all(report.sentences[count] > report.single[count] for count in (1, 3, 5))
 
     def test_the_dial_buys_recency_and_popularity_with_shares(self, report: PathReport) -> None:
-        first, last = report.selections[0], report.selections[-1]
+        both = [entry for entry in report.selections if entry.toward == "all"]
+        first, last = both[0], both[-1]
         assert (first.dial, last.dial) == (0.0, 1.0)
         assert last.lir > first.lir
         assert last.sep > first.sep
         assert last.etd >= first.etd
         assert last.share < first.share
         assert first.share == pytest.approx(report.single[1])
+
+    def test_no_other_choice_has_more_of_what_the_dial_goes_to_alone(self, report: PathReport) -> None:
+        for goal in ("lir", "sep"):
+            (alone,) = (entry for entry in report.selections if entry.toward == goal)
+            assert all(getattr(alone, goal) >= getattr(entry, goal) for entry in report.selections)
+            assert alone.share <= report.single[1]
 
     def test_nothing_is_measured_without_a_sum_over_paths(self, toy_graph: KnowledgeGraph) -> None:
         popular = Pipeline.of(toy_graph, [Popularity().fit(FitData.of(toy_graph))])
@@ -132,13 +139,13 @@ class TestSelection:
                 ]
                 largest = max(path[3] for path in paths)
                 best = max(
-                    (1 - dial) * value / largest + dial * (lir + sep + (name not in shown)) / 3
+                    (1 - dial + 1e-6) * value / largest + dial * (lir + sep + (name not in shown)) / 3
                     for name, lir, sep, value in paths
                 )
                 name, lir, sep = chosen.kind[at], chosen.lir[at], chosen.sep[at]
                 value = chosen.share[at] * split.score
                 assert (name, lir, sep, pytest.approx(value)) in paths
-                worth = (1 - dial) * value / largest + dial * (lir + sep + (name not in shown)) / 3
+                worth = (1 - dial + 1e-6) * value / largest + dial * (lir + sep + (name not in shown)) / 3
                 assert worth == pytest.approx(best)
                 shown.add(name)
                 if len(shown) == 3:
