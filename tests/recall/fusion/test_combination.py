@@ -121,7 +121,7 @@ class TestScores:
 
         with_it = fused({**WEIGHTS, "never": 0.0}, kinds={**channels, "never": Never()})
         assert ask(with_it, everybody, k=9).table.equals(ask(fused(), everybody, k=9).table)
-        ((_, split),) = with_it.attribute(*pair_queries([(0, 1)]))
+        ((_, split, _),) = with_it.attribute(*pair_queries([(0, 1)]))
         assert len(split.parts) == 3
 
     def test_without_weights_all_channels_weigh_the_same(self, channels, fused, everybody):

@@ -56,7 +56,7 @@ class TestExplain:
     def test_pair_shares_of_all_channels_meet_on_their_first_hops(self, channels, fused):
         again = {"lightgcn": channels["lightgcn"], "twin": channels["lightgcn"], "item_knn": channels["item_knn"]}
         fusion = fused(None, kinds=again)
-        ((_, split),) = fusion.attribute(*pair_queries([(3, 11)]))
+        ((_, split, _),) = fusion.attribute(*pair_queries([(3, 11)]))
         parts = {part.channel: part.shares for part in split.parts}
         rows = {share[:2]: row for row, share in enumerate(split.history)}
         columns = {share[:2]: column for column, share in enumerate(split.neighbours)}
@@ -77,7 +77,7 @@ class TestExplain:
         kinds = {"item_knn": channels["item_knn"], "popularity": Popularity().fit(FitData.of(graph))}
         fusion = fused(None, 30, kinds)
         item = int(np.argmax(np.bincount(graph.interactions.item[graph.interactions.positive])))
-        ((_, split),) = fusion.attribute(*pair_queries([(0, item)]))
+        ((_, split, _),) = fusion.attribute(*pair_queries([(0, item)]))
         popularity = split.parts[1].shares
         assert isinstance(popularity, NoShares)
         assert "like" in popularity.reason
@@ -86,7 +86,7 @@ class TestExplain:
 
     def test_where_nobody_splits_it_says_why(self, fused, graph):
         popular = Popularity().fit(FitData.of(graph))
-        ((_, split),) = fused(None, kinds={"popularity": popular, "again": popular}).attribute(*pair_queries([(0, 5)]))
+        ((_, split, _),) = fused(None, kinds={"popularity": popular, "again": popular}).attribute(*pair_queries([(0, 5)]))
         assert isinstance(split, NoShares)
         assert "popular" in split.reason
         assert split.score > 0
