@@ -182,7 +182,7 @@ class TestScores:
         assert ask(fusion, everybody, k=10).table.drop(["score"]).equals(whole.drop(["score"]))
         again = fusion.attribute(*pair_queries(pairs))
         np.testing.assert_allclose(
-            [shares.score for _, shares in again], [shares.score for _, shares in split], rtol=1e-5
+            [entry.shares.score for entry in again], [entry.shares.score for entry in split], rtol=1e-5
         )
 
 

@@ -25,7 +25,7 @@ class TestExplain:
         seen = RaggedArray.from_pairs(graph.interactions.user, graph.interactions.item, num_rows=len(graph.users))
         plain = {name: channel.attribute(*pair_queries(pairs)) for name, channel in channels.items()}
         splits = fusion.attribute(*pair_queries(pairs))
-        for at, ((user, item), (source, split)) in enumerate(zip(pairs, splits, strict=True)):
+        for at, ((user, item), (source, split, _)) in enumerate(zip(pairs, splits, strict=True)):
             assert source == "fusion"
             assert isinstance(split, FusedShares)
             assert [(part.channel, part.weight) for part in split.parts] == list(WEIGHTS.items())
@@ -86,7 +86,9 @@ class TestExplain:
 
     def test_where_nobody_splits_it_says_why(self, fused, graph):
         popular = Popularity().fit(FitData.of(graph))
-        ((_, split, _),) = fused(None, kinds={"popularity": popular, "again": popular}).attribute(*pair_queries([(0, 5)]))
+        ((_, split, _),) = fused(None, kinds={"popularity": popular, "again": popular}).attribute(
+            *pair_queries([(0, 5)])
+        )
         assert isinstance(split, NoShares)
         assert "popular" in split.reason
         assert split.score > 0
