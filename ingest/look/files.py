@@ -17,11 +17,13 @@ from ingest.look.datasets import add_rule
 from ingest.look.proposal import Proposal
 from ingest.look.rdf import is_rdf, propose_rdf
 from ingest.look.tables import TableLook, is_scale, is_time, look_at_table
-from ingest.sources.tables import to_floats
+from ingest.look.text_form import is_lists
+from ingest.sources.tables import read_lists, to_floats
 from kg.errors import InvalidDataError
 from kg.schema import snake_case
 
 LEAST_SHARED = 0.2
+SHOWN_COLUMNS = 12
 FEWEST_IDS, LEAST_BY_CHANCE = 5, 0.5  # small numbers that are no ids are often among those that are
 RESERVED = ("id", "text", "types")
 
@@ -33,20 +35,23 @@ def propose_files(proposal: Proposal, files: Sequence[tuple[str, Path]]) -> None
         InvalidDataError: a file cannot be read, or nothing says what users did.
     """
     rdf = [(name, path) for name, path in files if is_rdf(path)]
-    looks = [look_at_table(path, name) for name, path in files if not is_rdf(path)]
+    lists = [(name, path) for name, path in files if _holds_lists(path)]
+    looks = [look_at_table(path, name) for name, path in files if not is_rdf(path) and (name, path) not in lists]
     acts = sorted(
         ((ends, look) for look in looks if (ends := _ends(look)) is not None),
         key=lambda pair: (-_worth(pair[1], pair[0]), pair[1].name),
     )
     has_acts = any(section.name == "sources.neo4j" and "interactions" in section.keys for section in proposal.sections)
-    if not acts and not rdf and not has_acts:
-        columns = "; ".join(f"{look.name}: {', '.join(look.columns)}" for look in looks)
+    if not acts and not rdf and not has_acts and not lists:
+        columns = "; ".join(f"{look.name}: {', '.join([*look.columns][:SHOWN_COLUMNS])}" for look in looks)
         raise InvalidDataError(
             "no file says what users did to items: a table with a column of users and one of items is needed "
             f"({columns})"
         )
-    items = pa.array([], pa.string())
-    if acts:
+    items = _lists(proposal, lists) if lists else pa.array([], pa.string())
+    if acts and lists:
+        proposal.doubts += [f"{look.name} is left out: the lists of items are what is learned" for _, look in acts]
+    elif acts:
         (user, item), first = acts[0]
         if not any(section.name == "sources.neo4j" for section in proposal.sections):
             proposal.graph.keys["item"] = words.item_type(item)
@@ -57,11 +62,36 @@ def propose_files(proposal: Proposal, files: Sequence[tuple[str, Path]]) -> None
     of_acts = [look.name for _, look in acts]
     others = [look for look in looks if look.name not in of_acts]
     node_types: dict[str, Any] = {proposal.graph.keys["item"]: items}
-    if acts:
+    if acts and not lists:
         node_types[proposal.graph.keys["user"]] = acts[0][1].columns[acts[0][0][0]].ids
     _tables(proposal, others, node_types)
     if rdf:
         propose_rdf(proposal, rdf, items)
+
+
+def _holds_lists(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith((".txt", ".dat", ".list", ".lists")) and is_lists(path)
+
+
+def _lists(proposal: Proposal, files: Sequence[tuple[str, Path]]) -> Any:
+    """A section of lists, split into parts where the names say so; returns the ids of the items."""
+    ids = pc.unique(pa.concat_tables([read_lists(path, name=name).table for name, path in files])["item_id"])
+    parts = {
+        part: [name for name, path in files if part in re.split(r"\W|_", path.name.lower())]
+        for part in ("train", "valid", "test")
+    }
+    keys: dict[str, Any] = {"format": "lists"}
+    if parts["train"] and parts["test"]:
+        keys |= {part: names for part, names in parts.items() if names}
+    else:
+        keys["files"] = [name for name, _ in files]
+    guess = "a line for each user: the user and then the items, in order"
+    proposal.add("sources.interactions", keys, guess, is_list=True)
+    if "train" in keys:
+        proposal.add("split", {"kind": "files"}, "the files are the parts", is_list=False)
+    else:
+        proposal.add("split", {"kind": "random"}, "there are no times", is_list=False)
+    return ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
 
 
 def _ends(look: TableLook) -> tuple[str, str] | None:
@@ -168,7 +198,7 @@ def _joint(look: TableLook, node_types: dict[str, Any]) -> tuple[str | None, str
                 continue
             shared = pc.sum(pc.is_in(column.ids, value_set=ids)).as_py() or 0
             share = shared / min(len(column.ids), len(ids))
-            is_named = words.is_one_of(name, (node, "id", "code", "key"))
+            is_named = words.is_one_of(name, (node, "id", "code", "key", *words.ITEM_CODES))
             if not is_named and (len(column.ids) < FEWEST_IDS or share < LEAST_BY_CHANCE):
                 continue
             score = share * (1 + 0.5 * column.is_key) * (1.2 if is_named else 1.0)
@@ -221,8 +251,8 @@ def _attributes(proposal: Proposal, look: TableLook, node: str, id: str, share: 
 def _text(proposal: Proposal, node: str, title: str | None, look: TableLook, columns: dict[str, str]) -> None:
     """A template of the text of the items, where there is more than a title."""
     long = [columns[c] for c in columns if words.words_of(c)[-1] in words.TEXTS and look.columns[c].kind == "text"]
-    if title is not None and long:
-        keys = {"text": f"{{{title}}}. {{{long[0]}}}"}
+    if long:
+        keys = {"text": f"{{{title}}}. {{{long[0]}}}" if title is not None else f"{{{long[0]}}}"}
         proposal.add(f"graph.nodes.{node}", keys, "what the text model reads", is_list=False)
 
 

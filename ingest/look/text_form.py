@@ -54,17 +54,35 @@ def find_form(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def read_found(path: Path, name: str, form: dict[str, Any]) -> tuple[Rows, dict[str, Any]]:
-    """The rows of a file, and the form with the way of quoting that loses fewer lines."""
+    """The rows of a file, and the form with the way of quoting that loses the fewest lines."""
     rows = read_file(path, name=name, form=CsvForm(**form))
-    if rows.bad_lines and "quotes" not in form:
-        unquoted = {**form, "quotes": "none"}
+    if not rows.bad_lines or "quotes" in form:
+        return rows, form
+    best = (rows, form)
+    for quotes in ("backslash", "none"):
+        other = {**form, "quotes": quotes}
         try:
-            others = read_file(path, name=name, form=CsvForm(**unquoted))
+            others = read_file(path, name=name, form=CsvForm(**other))
         except InvalidDataError:
-            return rows, form
-        if others.bad_lines < rows.bad_lines:
-            return others, unquoted
-    return rows, form
+            continue
+        # Cells that keep their quotes were quoted after all.
+        is_quoted = all(re.fullmatch(r'".*"', column) for column in others.table.column_names)
+        if others.bad_lines < best[0].bad_lines and not is_quoted:
+            best = (others, other)
+    return best
+
+
+def is_lists(path: Path) -> bool:
+    """Whether each line of a text file is a user and then the items, separated by blanks, as in many benchmarks."""
+    with io.TextIOWrapper(open_plain(path), encoding="utf-8", errors="replace") as file:
+        head = file.read(HEAD_BYTES)
+    lines = [line.split() for line in head.splitlines()[:LINES] if line.strip()]
+    if len(lines) == LINES or len(head) == HEAD_BYTES:
+        lines = lines[:-1] or lines  # the last one may be cut
+    counts = {len(line) for line in lines}
+    users = {line[0] for line in lines}
+    plain = all(re.fullmatch(r"[\w:-]+", word) for line in lines for word in line)
+    return plain and len(counts) > 1 and max(counts) > 2 and len(users) == len(lines)
 
 
 def _encoding(path: Path) -> str:

@@ -145,6 +145,28 @@ def test_a_file_without_a_header_gets_names_by_what_it_holds(tmp_path: Path) -> 
     assert sizes(graph) == {"(user)-[rated]->(item)": 20}
 
 
+def test_backslashes_before_quotes_are_seen(tmp_path: Path) -> None:
+    books = '"isbn";"title"\n"1";"The \\"x\\" one"\n"2";"B; or not"\n"3";"C"\n'
+    ratings = '"User-ID";"ISBN";"Book-Rating"\n' + "".join(f'"{n % 4}";"{1 + n % 3}";"{n}"\n' for n in range(9))
+    proposal, graph = proposed(tmp_path, {"ratings.csv": ratings, "books.csv": books})
+    assert section(proposal, "sources.attributes") == {
+        "node": "book", "files": ["books.csv"], "id": "isbn", "separator": ";", "quotes": "backslash"
+    }  # fmt: skip
+    assert graph.nodes["book"]["title"].to_pylist() == ['The "x" one', "B; or not", "C"]
+
+
+def test_lists_of_items_and_their_parts(tmp_path: Path) -> None:
+    train, test = "0 5 6 7\n1 5\n2 6 7\n", "0 8\n1 6 8\n2 5\n"
+    proposal, graph = proposed(tmp_path, {"my_train.txt": train, "my_test.txt": test})
+    assert section(proposal, "sources.interactions") == {
+        "format": "lists", "train": ["my_train.txt"], "test": ["my_test.txt"]
+    }  # fmt: skip
+    assert section(proposal, "split") == {"kind": "files"}
+    assert sizes(graph) == {"(user)-[rated]->(item)": 10}
+    _, graph = proposed(tmp_path, {"all.txt": train, "items.csv": "item_id,title\n5,A\n6,B\n7,C\n"})
+    assert graph.nodes["item"]["title"].to_pylist() == ["A", "B", "C"]
+
+
 def test_open_quotes_are_told_from_quoted_cells(tmp_path: Path) -> None:
     books = "".join(f'u{n % 4}\tb{n % 5}\t"Open {n}\n' for n in range(12))
     proposal, graph = proposed(tmp_path, {"r.tsv": f"user_id\tbook_id\tnote\n{books}"})
