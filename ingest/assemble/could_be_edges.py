@@ -6,7 +6,6 @@ A table of movies with columns of genres and directors makes a graph without a s
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from kg.settings.toml import toml_value
 
 SEPARATORS = ("|", ";", ", ", ",", " / ")
 NAMES = re.compile(r"(^|_)(title|name|label|description|summary|plot|overview|text|url|link|same_as|iri|date)s?$")
@@ -131,11 +132,4 @@ def edges_section(
         **({} if values.separator is None else {"split": values.separator}),
         **(form or {}),
     }
-    return "\n".join(["[[sources.edges]]", *(f"{key} = {_toml(value)}" for key, value in keys.items())])
-
-
-def _toml(value: Any) -> str:
-    """A text, a list of texts or a table of texts as TOML, whose texts are written as those of JSON."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(entry)}" for key, entry in value.items()) + " }"
-    return json.dumps(value, ensure_ascii=False)
+    return "\n".join(["[[sources.edges]]", *(f"{key} = {toml_value(value)}" for key, value in keys.items())])

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import pyarrow.compute as pc
 
 from ingest.facts import Mention
+from kg.settings.toml import toml_value
 
 SAMPLE = 10_000
 BETTER = 0.1  # an advice must make so much more fit, or chance would give some
@@ -83,8 +84,8 @@ def _other_columns(mention: Mention, others: set[str]) -> Iterator[tuple[str, fl
 
 def _line(mention: Mention, value: str) -> str:
     if mention.kind in ("rdf", "neo4j"):
-        return f'graph.nodes.{mention.node}.key = "{value}"'
-    return f'{mention.key} = "{value}" for {mention.source}'
+        return f"graph.nodes.{mention.node}.key = {toml_value(value)}"
+    return f"{mention.key} = {toml_value(value)} for {mention.source}"
 
 
 def _other_forms(mention: Mention, sample: Any, others: set[str]) -> Iterator[tuple[str, float]]:
@@ -109,7 +110,7 @@ def _other_forms(mention: Mention, sample: Any, others: set[str]) -> Iterator[tu
         if changed != texts:
             change = f"{form.sql.format(_quoted(column))} AS {_quoted(column)}"
             sql = f"SELECT * REPLACE ({change}) FROM file"  # noqa: S608 (a person is to write it)
-            yield f'sql = "{_toml(sql)}" for {mention.source}', _share(changed, others, len(texts))
+            yield f"sql = {toml_value(sql)} for {mention.source}", _share(changed, others, len(texts))
 
 
 def _template(iris: Sequence[str], others: set[str]) -> tuple[str, str] | None:
@@ -144,7 +145,3 @@ def _number(id: str) -> str | None:
 
 def _quoted(column: str) -> str:
     return column if re.fullmatch(r"[a-z_][a-z0-9_]*", column) else '"' + column.replace('"', '""') + '"'
-
-
-def _toml(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')

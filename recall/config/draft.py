@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 import textwrap
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ingest.look import Proposal, Section
+from kg.errors import ConfigError
+from kg.settings.toml import toml_value
 from recall.config.deployment import RefreshConfig, parse_config
 
 WIDTH = 110
@@ -35,7 +33,11 @@ def check_draft(text: str, *, base: Path, name: str) -> RefreshConfig:
     Raises:
         ConfigError: it is no good configuration.
     """
-    return parse_config(tomllib.loads(text), base=base, name=name)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name} would be no TOML: {error}") from error
+    return parse_config(data, base=base, name=name)
 
 
 def _place(proposal: Proposal, section: Section) -> tuple[bool, int]:
@@ -46,7 +48,7 @@ def _section(section: Section, proposal: Proposal) -> str:
     lines = [_comment(f"Guess: {section.guess}")]
     lines += [_comment(f"Doubt: {doubt}") for doubt in section.doubts]
     lines.append(f"[[{section.name}]]" if section.is_list else f"[{section.name}]")
-    lines += [f"{key} = {_value(value)}" for key, value in section.keys.items()]
+    lines += [f"{key} = {toml_value(value)}" for key, value in section.keys.items()]
     if section.name == "graph" and proposal.rules:
         kept = ", ".join(f"{rule.removeprefix('rating ')}: {count:,}" for rule, count in proposal.rules.items())
         lines.append(_comment(f"How many ratings each rule would keep: {kept}"))
@@ -57,15 +59,3 @@ def _comment(text: str) -> str:
     # A file's content must not end the comment.
     plain = "".join(char if char.isprintable() else " " for char in text)
     return "\n".join(f"# {line}" for line in textwrap.wrap(plain, WIDTH))
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(key)} = {_value(entry)}" for key, entry in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(_value(entry) for entry in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
