@@ -49,6 +49,13 @@ class ChangeLimits(FirstLimits):
         description="Share of the users, of the items, of the interactions or of the edges of a relation that may be "
         "missing.",
     )
+    in_common: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Share of the users, and of the items, of the run that serves that must be in the new one, also "
+        "after the sources were changed: with fewer there is nothing to compare. 0 lets such a run serve.",
+    )
     more: float = Field(
         default=1.0, ge=0, description="Share of each of them that may be there in addition: 1 is twice as many."
     )

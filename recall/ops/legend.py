@@ -74,7 +74,7 @@ def _gate_row(reading: Reading) -> dict[str, Any]:
 def _value(reading: Reading, value: float | None) -> str:
     if value is None:
         return ""
-    if reading.kind in ("count", "finite", "self-check"):
+    if reading.kind in ("count", "common", "finite", "self-check"):
         return f"{value:,.0f}"
     return f"{value:.1%}" if reading.kind == "top" else f"{value:.4f}"
 
@@ -85,6 +85,8 @@ def _limit(reading: Reading) -> str:
         return "not judged" if reading.kind == "count" else ""
     if reading.kind == "finite":
         return "none"
+    if reading.kind == "common":
+        return f"at least {reading.limit:.1%} of those before"
     if reading.kind == "minimum":
         return f"at least {reading.limit:.4f}"
     if reading.kind == "top":

@@ -22,18 +22,16 @@ from recall.channels import Popularity
 from recall.config.gate import ChangeLimits, FirstLimits, GateSettings
 from recall.ops.legend import NOTHING_HELD_OUT
 from recall.quality.assess import single
+from recall.quality.counts import changes_of_counts, compared
 from recall.quality.held_out import Common, Questions, RunData
-from recall.runs.config import read_config
 from recall.runs.layout import RunLayout
-from recall.runs.report import GateKind, Reading, ReadingKind, Verdict
+from recall.runs.report import GateKind, Reading, Verdict
 from recall.serve.loading import vector_models
 from recall.serve.recommender import Recommender
 
 TOP = 10
 KEPT_AT_LEAST = 0.5  # of the top 10, or they count as changed
-FEW_EDGES = 100  # a relation with fewer is shown and not judged: a handful more or less says nothing
 SELF_CHECK_USERS = 20
-SOURCES = ("graph", "sources", "quality")  # sections that decide what a graph holds
 
 
 def unfinished_verdict(settings: GateSettings, reason: str, *, current: RunLayout | None, incremental: bool) -> Verdict:
@@ -99,7 +97,7 @@ def judge(
             k = _cut(common, settings.k)
             lists = common.rank(new.evaluation_pipeline(), held_out, k, of=new)
             if before is not None and isinstance(limits, ChangeLimits):
-                readings += _counts(common, limits)
+                readings += changes_of_counts(common, limits)
                 readings += _metrics(settings, limits, held_out, lists, before.lists, k, common.num_items)
                 served = common.served(settings.users)
                 top = common.rank(recommender.pipeline, served, _cut(common, TOP), of=new)
@@ -187,77 +185,6 @@ def _sound(recommender: Recommender, run: RunLayout) -> Iterator[Reading]:
     )
 
 
-def _counts(common: Common, limits: ChangeLimits) -> Iterator[Reading]:
-    """Users and items by their ids, interactions and edges by their number."""
-    if common.old is None:
-        return
-    new, old = common.new.graph, common.old.graph
-    judged = _same_sources(common.new.run, common.old.run)
-    schema = new.schema
-    for name, now, before, stayed in (
-        (schema.user_type, len(new.users), len(old.users), common.num_users),
-        (schema.item_type, len(new.items), len(old.items), common.num_items),
-    ):
-        yield _count(f"nodes {name}", now, before, before - stayed, limits, judged=judged)
-    edges, edges_before = new.counts()["edges"], old.counts()["edges"]
-    interactions = str(schema.interaction_key)
-    for name in dict.fromkeys([*edges_before, *edges]):
-        now, before = edges.get(name, 0), edges_before.get(name, 0)
-        enough = before >= FEW_EDGES or name == interactions
-        yield _count(f"edges {name}", now, before, before - now, limits, judged=judged and enough)
-
-
-def _count(name: str, now: int, before: int, gone: int, limits: ChangeLimits, *, judged: bool) -> Reading:
-    missing, added = max(gone, 0) / max(before, 1), (now - before) / max(before, 1)
-    too_many = added > limits.more and missing <= limits.gone
-    change, limit = (added, limits.more) if too_many else (missing, limits.gone)
-    words = "more" if too_many else "of those before are gone"
-    text = f"{name}: {now:,}, before {before:,}"
-    reading = _compared("count", name, float(now), float(before), change, limit, text, words)
-    if judged:
-        return reading
-    return reading.model_copy(update={"limit": None, "passed": True, "text": f"{reading.text} (not judged)"})
-
-
-def _compared(
-    kind: ReadingKind,
-    name: str,
-    now: float,
-    before: float | None,
-    change: float,
-    limit: float,
-    text: str,
-    words: str = "less",
-    *,
-    metric: str | None = None,
-    chance: bool = False,
-) -> Reading:
-    """A reading whose change must not exceed a limit, unless it is no more than chance.
-
-    `text` says what is now and was before, `words` what the change is a share of.
-    """
-    above = change > limit
-    if above:
-        text += f": {change:.1%} {words}, " + ("which may be chance" if chance else f"{limit:.1%} allowed")
-    return Reading(
-        kind=kind,
-        name=name,
-        metric=metric,
-        now=now,
-        before=before,
-        change=change,
-        limit=limit,
-        passed=chance or not above,
-        text=text,
-    )
-
-
-def _same_sources(run: RunLayout, other: RunLayout) -> bool:
-    """Whether both configurations ask for the same graph; another one may well have other counts."""
-    config, before = read_config(run), read_config(other)
-    return all(config.get(section) == before.get(section) for section in SOURCES)
-
-
 def _metrics(
     settings: GateSettings,
     limits: ChangeLimits,
@@ -281,7 +208,7 @@ def _metrics(
     shown, shown_before = (len(distinct(some[some >= 0])) / max(num_items, 1) for some in (lists, lists_before))
     text = f"coverage@{k} {shown:.3f}, before {shown_before:.3f}"
     loss = _loss(shown, shown_before)
-    yield _compared("coverage", f"coverage@{k}", shown, shown_before, loss, limits.coverage_loss, text)
+    yield compared("coverage", f"coverage@{k}", shown, shown_before, loss, limits.coverage_loss, text)
 
 
 def _metric(metric: str, k: int, now: Values, before: Values, limit: float) -> Reading:
@@ -289,7 +216,7 @@ def _metric(metric: str, k: int, now: Values, before: Values, limit: float) -> R
     _, high = bootstrap_interval(now - before)
     text = f"{metric}@{k} {mean:.4f}, before {mean_before:.4f}, {len(now):,} users"
     loss = _loss(mean, mean_before)
-    return _compared(
+    return compared(
         "metric", f"{metric}@{k}", mean, mean_before, loss, limit, text, metric=metric, chance=bool(high >= 0)
     )
 
@@ -304,7 +231,7 @@ def _top_changed(limits: ChangeLimits, top: IntArray, before: IntArray) -> Itera
         return
     changed = float((kept < KEPT_AT_LEAST).mean())
     text = f"{len(kept):,} users keep {kept.mean():.1%} of their top {TOP}, {changed:.1%} of them fewer than half of it"
-    yield _compared("top", f"top {TOP} changed", changed, None, changed, limits.top_changed, text, "of the users")
+    yield compared("top", f"top {TOP} changed", changed, None, changed, limits.top_changed, text, "of the users")
 
 
 def _overlap(lists: IntArray, others: IntArray) -> npt.NDArray[np.float64]:

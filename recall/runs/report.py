@@ -16,7 +16,7 @@ from recall.runs.layout import RunLayout
 
 State = Literal["new", "changed", "unchanged", "removed"]
 GateKind = Literal["first", "incremental", "full"]
-ReadingKind = Literal["finite", "self-check", "count", "metric", "coverage", "top", "minimum", "popularity"]
+ReadingKind = Literal["finite", "self-check", "common", "count", "metric", "coverage", "top", "minimum", "popularity"]
 
 
 class ReportPart(BaseModel):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from gnn.graph.embeddings import Embeddings
+from kg.arrays import RaggedArray
 from kg.errors import ArtifactError, ConfigError, GateError, RefreshInProgressError
 from kg.io.files import MANIFEST
 from recall.channels import LightGCNChannel
@@ -24,8 +29,9 @@ from recall.jobs.forget import forget
 from recall.jobs.refresh import RefreshResult, refresh
 from recall.jobs.weights import check_finite
 from recall.ops.summary import SummaryLog
-from recall.quality.gate import _metric, _overlap, judge
-from recall.quality.held_out import RunData
+from recall.quality.counts import is_enough
+from recall.quality.gate import _metric, _metrics, _overlap, _sound, judge
+from recall.quality.held_out import Questions, RunData
 from recall.runs.layout import RunLayout
 from recall.runs.records import Decision, RunRecord
 from recall.runs.registry import RunsFolder
@@ -192,6 +198,59 @@ def test_a_metric_must_lose_much_and_not_by_chance() -> None:
     assert _metric("ndcg", 5, before, np.zeros(500), 0.1).passed
 
 
+def test_lists_that_show_fewer_items_lose_coverage() -> None:
+    settings, limits = GateSettings(k=2), FullLimits(coverage_loss=0.4)
+    users = np.arange(4)
+    truth = RaggedArray.from_pairs(users, np.full(4, 9), num_rows=4)  # in no list: the metrics stay
+    questions = Questions(user=users, seen=RaggedArray.empty(4), truth=truth)
+    before = np.arange(8).reshape(4, 2)
+    for shown, passes in ((8, True), (5, True), (4, False), (2, False)):
+        lists = before % shown
+        readings = {reading.kind: reading for reading in _metrics(settings, limits, questions, lists, before, 2, 10)}
+        assert readings["coverage"].now == shown / 10
+        assert readings["coverage"].passed is passes, shown
+        assert readings["metric"].passed
+
+
+def test_a_run_that_answers_with_what_users_have_seen_does_not_pass_its_self_check(tastes: Path) -> None:
+    run = serving(tastes)
+    recommender = Recommender.load(run.path)
+    assert {reading.name: reading.passed for reading in _sound(recommender, run)}["self-check"]
+    pairs = {(row["user_id"], row["item_id"]) for row in recommender.recommend(["u0"], k=3).table.to_pylist()}
+    interactions, graph = recommender.graph.interactions, recommender.graph
+    first = int(np.flatnonzero(interactions.user == graph.users.index(["u0"])[0])[0])
+    seen = graph.items.ids[int(interactions.item[first])].as_py()
+    assert ("u0", seen) not in pairs
+
+    class Repeats(Recommender):
+        """Adds what the first user has seen to every answer."""
+
+        def recommend(self, *arguments: Any, **more: Any) -> Any:
+            answer = super().recommend(*arguments, **more)
+            row = answer.table.slice(0, 1)
+            for name, value in (("user_id", "u0"), ("item_id", seen)):
+                at = row.column_names.index(name)
+                row = row.set_column(at, row.schema.field(at), pa.array([value], row.schema.field(at).type))
+            return SimpleNamespace(table=pa.concat_tables([answer.table, row]))
+
+    repeats = Repeats.load(run.path)
+    (check,) = [reading for reading in _sound(repeats, run) if reading.name == "self-check"]
+    assert not check.passed
+    assert "1 items that users have seen" in check.text
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "judged"),
+    [
+        *((84, 120, True), (100, 100, True), (99, 99, False)),  # large, and just not
+        *((27, 40, False), (0, 40, True), (0, 15, True), (0, 9, False), (0, 0, False)),  # chance, gone
+        *((170, 40, True), (85, 40, False), (1, 0, True)),  # grown
+    ],
+)
+def test_a_small_relation_is_judged_by_more_than_chance(now: int, before: int, judged: bool) -> None:
+    assert is_enough(now, before, FullLimits(gone=0.2, more=1.0)) is judged
+
+
 def test_overlaps_are_those_of_sets() -> None:
     random = np.random.default_rng(1)
     lists = np.full((200, 10), -1)
@@ -249,6 +308,36 @@ def test_half_a_source_is_rejected_kept_and_not_trained_on_again(copied: Path, c
     assert wider.run.verify().get("rejected") is None  # type: ignore[union-attr]
     assert Report.load(wider.run).gate.passed  # type: ignore[union-attr]
     assert refresh(load_config(copied)).status == "unchanged"
+
+
+def test_users_with_other_ids_from_another_file_cannot_be_compared_and_do_not_serve_unless_told(copied: Path) -> None:
+    before = serving(copied)
+    ratings = copied.parent / "ratings.csv"
+    (copied.parent / "stars.csv").write_text(ratings.read_text().replace("\nu", "\nperson-"))
+    ratings.unlink()
+    copied.write_text(
+        copied.read_text().replace("ratings.csv", "stars.csv").replace('user = "u1"', 'user = "person-1"')
+    )
+    result = refresh(load_config(copied))
+    assert (result.status, serving(copied)) == ("rejected", before)
+    (reason,) = result.reasons
+    assert reason.startswith("0 of the 60 user nodes of the run that serves are in the new one, and 1.0% are asked for")
+    assert reason.endswith("accept the run, or set in_common = 0 in [gate.full]")
+    copied.write_text(copied.read_text().replace("[gate.full]", "[gate.full]\nin_common = 0"))
+    assert refresh(load_config(copied)).status == "published"
+
+
+def test_items_that_lost_their_titles_or_a_small_relation_that_is_gone_are_rejected(copied: Path) -> None:
+    movies = copied.parent / "movies.nt"
+    text = movies.read_text()
+    movies.write_text(re.sub(r'(movie/\d+> <https://schema.org/name>) "[^"]*"', r'\1 "N/A"', text))
+    reasons = refresh(load_config(copied)).reasons
+    assert "different titles of movie: 1, before 40: 97.5% of those before are gone, 20.0% allowed" in reasons
+    movies.write_text("".join(line for line in text.splitlines(keepends=True) if "/director> " not in line))
+    reasons = refresh(load_config(copied)).reasons
+    assert any(
+        "director" in reason and ": 0, before 40: 100.0% of those before are gone" in reason for reason in reasons
+    )
 
 
 def test_people_publish_a_rejected_run_with_name_and_reason(copied: Path, command: Command) -> None:
