@@ -49,6 +49,8 @@ class People:
         if self.forgotten:
             # Examples of lines that were set aside may name users who are nowhere else.
             report.unquote(self._quotes_forgotten)
+            # And a cell of theirs that could not be read says nothing of whose it is.
+            report.keep_places()
         if self.pseudonyms:
             graph = rename_users(
                 graph, [name for name, is_left_out in zip(names, left_out, strict=True) if not is_left_out]

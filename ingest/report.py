@@ -6,6 +6,7 @@ refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from heapq import nsmallest
@@ -15,6 +16,7 @@ from kg.errors import InvalidDataError
 
 Severity = Literal["info", "warning"]
 MAX_EXAMPLES = 5
+_QUOTED = re.compile(r"(.+?(?::\d+|, row \d+)): .+", re.DOTALL)  # a place, and what stands there
 
 
 @dataclass(slots=True)
@@ -185,6 +187,11 @@ class QualityReport:
         """Remove private examples from every finding so far; the counts stay."""
         for finding in self.findings.values():
             finding.examples = [example for example in finding.examples if not is_private(example)]
+
+    def keep_places(self) -> None:
+        """Leave of each example with a file and a line these alone: its row may be of somebody it does not name."""
+        for finding in self.findings.values():
+            finding.examples = [_QUOTED.sub(r"\1", example) for example in finding.examples]
 
     @property
     def warnings(self) -> list[Finding]:

@@ -96,6 +96,15 @@ class Privacy:
         with_key._save()
         return with_key
 
+    @staticmethod
+    def somebody_is_forgotten(runs: Path) -> bool:
+        """Whether anybody is on the list of a runs folder.
+
+        Raises:
+            ArtifactError: the list is damaged.
+        """
+        return bool(_read(RunsFolder(runs).privacy_root / LIST)[1])
+
     @property
     def marks(self) -> frozenset[str]:
         """Of all who are to be forgotten."""

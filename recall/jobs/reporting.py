@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from kg.errors import ArtifactError, GraphRecallError, RefreshInProgressError
+from kg.errors import ArtifactError, GraphRecallError, InvalidDataError, RefreshInProgressError
 from kg.io.files import write_text
 from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
+from recall.jobs.privacy import Privacy
 from recall.jobs.refresh import RefreshResult, refresh
 from recall.ops.logs import FIELDS
 from recall.ops.metrics import exposition
-from recall.ops.summary import Status, SummaryLog, summarise
+from recall.ops.summary import REDACTED, Status, SummaryLog, summarise
 from recall.runs.registry import RunsFolder
 from recall.runs.report import Report
 
@@ -106,7 +107,7 @@ def reported_refresh(
 
 
 def _report(config: RefreshConfig, *, error: BaseException | None, **facts: Any) -> None:
-    message = None if error is None else (str(error) or type(error).__name__)
+    message = _kept_message(config, error)
     unexpected = None if error is None or isinstance(error, GraphRecallError | KeyboardInterrupt) else error
     summary: dict[str, Any] = {**facts, "started": facts["started"].isoformat(timespec="seconds"), "error": message}
     try:
@@ -121,6 +122,18 @@ def _report(config: RefreshConfig, *, error: BaseException | None, **facts: Any)
         _log.warning("the summary of this refresh is not kept: %s: %s", type(problem).__name__, problem)
     level = logging.INFO if summary["exit_code"] == 0 else logging.ERROR
     _log.log(level, "refresh %s", summary["status"], extra={FIELDS: summary}, exc_info=unexpected)
+
+
+def _kept_message(config: RefreshConfig, error: BaseException | None) -> str | None:
+    """What the summary keeps of an error; where somebody was forgotten nothing that quotes the sources."""
+    if error is None:
+        return None
+    with suppress(ArtifactError, OSError):
+        if isinstance(error, InvalidDataError) and not Privacy.somebody_is_forgotten(config.runs_folder):
+            return str(error)
+    if isinstance(error, InvalidDataError):
+        return REDACTED
+    return str(error) or type(error).__name__
 
 
 def _serving(runs: RunsFolder) -> tuple[str | None, Report | None]:

@@ -106,3 +106,22 @@ def test_with_nobody_on_the_list_nothing_changes(tmp_path: Path) -> None:
     assert all(graph.nodes[name].equals(table) for name, table in plain.nodes.items())
     assert all(graph.edges[key].equals(table) for key, table in plain.edges.items())
     assert report.to_json() == before.to_json()
+
+
+def test_a_cell_that_could_not_be_read_is_not_quoted_where_somebody_is_forgotten(tmp_path: Path) -> None:
+    others = "".join(f"bob,m{number},4\n" for number in range(12))
+    (tmp_path / "ratings.csv").write_text(f"user,item,rating\nann,m1,5\nann,m2,lives at 7 Elm Street\n{others}")
+
+    def report_of(people: People | None) -> Any:
+        builder = GraphBuilder(GraphSettings(item="movie"), people=people)
+        builder.add_interactions(tmp_path / "ratings.csv", columns={"user": "user", "item": "item", "rating": "rating"})
+        return builder.build()[1]
+
+    def quoted(report: Any) -> list[str]:
+        return [example for finding in report.findings.values() for example in finding.examples]
+
+    assert any("Elm Street" in example for example in quoted(report_of(None)))
+    for gone in ("ann", "bob", "nobody at all"):
+        examples_left = quoted(report_of(forgetting(gone)))
+        assert not any("Elm" in example for example in examples_left)
+        assert "ratings.csv:3" in examples_left

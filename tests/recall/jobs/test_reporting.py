@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from recall.config.deployment import load_config
 from recall.jobs.inputs import Inputs
-from recall.ops.summary import SummaryLog
+from recall.jobs.privacy import Privacy
+from recall.ops.summary import REDACTED, SummaryLog
 from recall.runs.registry import RunsFolder
 
 Command = Callable[..., tuple[int, str, str]]
@@ -94,6 +95,20 @@ def test_a_log_is_json_to_the_last_line_also_of_a_failure(command: Command, conf
     assert (last["level"], last["status"]) == ("error", "failed")
     assert "ratings.csv" in last["error"]
     assert "traceback" not in last
+
+
+def test_an_error_that_may_quote_somebody_forgotten_is_not_kept(command: Command, config: Path) -> None:
+    ratings = config.parent / "ratings.csv"
+    ratings.write_text(ratings.read_text() + "u1,m1,lives at 7 Elm Street,5\n" * 200)
+    runs = config.parent / "runs"
+    assert command("refresh", config)[0] == 1
+    assert "Elm" in SummaryLog(runs).read()[-1]["error"]
+    privacy = Privacy.open(runs).with_key()
+    privacy.add(privacy.key.marks_of_ids(["u1"]))  # type: ignore[union-attr]
+    code, _, err = command("refresh", config)
+    assert (code, "Elm" in err) == (1, True), "who started it is told all the same"
+    assert SummaryLog(runs).read()[-1]["error"] == REDACTED
+    assert "Elm" not in "".join(path.read_text() for path in runs.glob(".refreshes*"))
 
 
 def test_an_error_that_nobody_foresaw_brings_its_traceback(
