@@ -33,9 +33,9 @@ class Page:
         self.occupied: list[tuple[float, float, float, float]] = []
 
     def text(self, x: float, y: float, text: str, *, size: float = 9, color: str = INK, **more: Any) -> None:
-        """Plain text: what looks like mathematics in a title stays as it is."""
+        """Plain text, of one line or several: what looks like mathematics in a title stays as it is."""
         more = {"va": "center", "ha": "left"} | more
-        text = NO_TEXT.sub("\ufffd", text)
+        text = "\n".join(NO_TEXT.sub("\ufffd", line) for line in text.split("\n"))
         self.axes.text(x, y, text, fontsize=size, color=color, family=_fonts(), parse_math=False, usetex=False, **more)
 
     def rule(self, y: float, left: float = MARGIN, right: float = WIDTH - MARGIN) -> None:

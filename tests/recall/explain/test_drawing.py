@@ -20,7 +20,7 @@ from recall.explain.drawing import draw_explanation
 from recall.explain.drawing.layers import Layers
 from recall.explain.drawing.page import Page, text_width, wrap
 from recall.explain.drawing.paths import draw_paths
-from recall.explain.drawing.shares import share_rows
+from recall.explain.drawing.shares import bars_height, draw_shares, share_rows
 from recall.pipeline import Pipeline
 from tests.recall.explain.loop_walk import WEIGHTS, LoopWalk, LoopWalkConfig
 
@@ -138,6 +138,20 @@ def test_labels_do_not_cover_one_another(explanations: dict[str, Explanation], c
             overlaps += across > 0.02 and up > 0.02
     assert len(page.occupied) > 10
     assert overlaps == 0
+
+
+@pytest.mark.parametrize("case", ["many hops", "by paths", "fused"])
+def test_labels_of_two_lines_have_no_sign_for_what_cannot_be_shown(
+    explanations: dict[str, Explanation], case: str
+) -> None:
+    explanation = explanations[case]
+    layers = Layers(explanation)
+    page = Page(layers.height + bars_height(explanation))
+    draw_paths(page, layers, top=layers.height, bottom=0)
+    draw_shares(page, explanation, top=layers.height + bars_height(explanation))
+    texts = [text.get_text() for text in page.axes.texts]
+    assert any("\n" in text for text in texts)
+    assert not [text for text in texts if "\ufffd" in text]
 
 
 def test_width_follows_the_share(explanations: dict[str, Explanation]) -> None:
