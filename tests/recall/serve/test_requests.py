@@ -174,3 +174,18 @@ def test_queries_keep_their_meaning_when_taken():
     taken = queries.take(np.array([1]))
     assert taken.key == ["b"]
     assert taken.history.values.tolist() == [2, 6]
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("plain 映画", "plain 映画"),
+        ("a\ud800b", "a\ufffdb"),
+        ("\ud83d\ude00", "\U0001f600"),
+        ("\udfff", "\ufffd"),
+        (None, None),
+    ],
+)
+def test_halves_of_characters_in_a_text_are_joined_or_replaced(recommender, text, whole):
+    asked = recommender._requests.people(None, [text, "other"], None, "raise")
+    assert asked.text == [whole, "other"]
