@@ -170,9 +170,11 @@ class TextEncoder:
                 folder = self.files.folder
                 try:
                     with quiet():
-                        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+                        # Code that lies beside the weights is never run; asked for nothing, transformers would ask.
+                        plain = {"local_files_only": True, "trust_remote_code": False}
+                        tokenizer = AutoTokenizer.from_pretrained(folder, **plain)
                         model, info = AutoModel.from_pretrained(
-                            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+                            folder, use_safetensors=True, output_loading_info=True, **plain
                         )
                 except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
                     raise ArtifactError(

@@ -149,6 +149,8 @@ def listed_checksum(folder: Path, file: Path) -> str | None:
         ArtifactError: the manifest is missing or damaged, or only one of the two has the file.
     """
     name = str(file.relative_to(folder))
+    if file.exists() and file.resolve() != folder.resolve() / name:
+        raise _linked(folder, name)
     checksum_there = read_manifest(folder)["files"].get(name)
     if checksum_there is None and file.exists():
         raise ArtifactError(f"{folder} holds files its manifest does not list: {name}")
@@ -168,6 +170,11 @@ def verify_file(folder: Path, file: Path) -> None:
         raise changed_file(file)
 
 
+def _linked(folder: Path, name: str) -> ArtifactError:
+    """The error of a folder that leads out of itself; what is listed could be any file of the machine."""
+    return ArtifactError(f"{folder} holds a link, {name}: a published folder holds files of its own and nothing else")
+
+
 def changed_file(file: Path) -> ArtifactError:
     """The error of a file whose checksum is not the one that was written down."""
     return ArtifactError(f"{file} is damaged: its checksum differs from the manifest's")
@@ -183,6 +190,8 @@ def verify_manifest(folder: Path) -> dict[str, Any]:
         ArtifactError: the manifest or a file is missing, changed or unlisted, or the format version is another.
     """
     manifest = read_manifest(folder)
+    if links := sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink()):
+        raise _linked(folder, links[0])
     present = {
         str(path.relative_to(folder))
         for path in folder.rglob("*")

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from kg.cypher.ready import ReadyQuery
     from kg.stores.base import Store
     from kg.stores.neo4j.connection import Neo4jConnection
-    from recall.runs.layout import RunLayout
 
 Server = Annotated[
     str | None,
     typer.Option("--neo4j", metavar="URI", help="Address of the server; default: that of the configuration."),
+]
+Deployment = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="CONFIG", help="TOML file of the deployment, whose section neo4j has the server."),
 ]
 Database = Annotated[str | None, typer.Option(help="Its database; default: the server's own default.")]
 Account = Annotated[
@@ -70,6 +73,7 @@ def load(
 
 def write_back(
     run: RunPath,
+    config: Deployment = None,
     neo4j: Server = None,
     database: Database = None,
     user: Account = None,
@@ -80,16 +84,16 @@ def write_back(
 ) -> None:
     """The candidates and vectors of a run into the Neo4j database that holds its graph.
 
-    Readers see the results of the run before until all of it is there. Killed, it goes on when it is started again.
+    The server is that of --config or --neo4j, never one that the run names. Readers see the results of the run before
+    until all of it is there. Killed, it goes on when it is started again.
     """
     from recall.runs.layout import RunLayout
-    from recall.serve.store import connection_of
     from recall.serve.write_back import configured, write_back_run
 
     folder = RunLayout.open(run)
-    connection = _connection(connection_of(folder), neo4j, database, user)
+    connection = _connection(_configured(config), neo4j, database, user)
     configured_k, vectors = configured(folder)
-    with connection.open(base=folder.path) as store, shown_progress(quiet=as_json) as progress:
+    with connection.open() as store, shown_progress(quiet=as_json) as progress:
         facts = write_back_run(folder, store, k=k or configured_k, vectors=vectors, progress=progress)
     if as_json:
         print_json({"neo4j": store.name, **facts.to_json()})
@@ -114,44 +118,37 @@ def cypher(
         str | None, typer.Option("--ready", metavar="NAME", help="Ask a ready query; without a QUERY they are listed.")
     ] = None,
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that the query may take.")] = None,
+    config: Deployment = None,
     neo4j: Server = None,
     database: Database = None,
     user: Account = None,
-    embedded: Annotated[
-        bool, typer.Option("--embedded", help="Ask the database file of the run, also where the run has a server.")
-    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask the graph of a run in Cypher; nothing can be changed by it.
 
-    The query goes to the server of the run's configuration, or to the database file of the run, or to --neo4j.
-    Interactions that were made of nodes in between or of queries are in the database file alone: --embedded.
-    Without a query, those that are ready are listed.
+    The query goes to the database file of the run, or to the server of --config or --neo4j, never to one that the run
+    names. Interactions that were made of nodes in between or of queries are in the database file alone. Without a
+    query, those that are ready are listed.
     """
     from recall.cli.render.cypher import print_rows, rows_data
     from recall.runs.layout import RunLayout
-    from recall.serve.store import connection_of, ready_queries_of
+    from recall.serve.store import RunStore, ready_queries_of
 
     if query is not None and ready is not None:
         raise typer.BadParameter("give a query or --ready, not both", param_hint="--ready")
-    has_server_option = neo4j is not None or database is not None or user is not None
-    if has_server_option and embedded:
-        raise typer.BadParameter(
-            "asks the run's own file: leave out --neo4j, --database and --user", param_hint="--embedded"
-        )
+    has_server = not (config is None and neo4j is None and database is None and user is None)
     folder = RunLayout.open(run)
-    connection = connection_of(folder)
-    if has_server_option:
-        connection = _connection(connection, neo4j, database, user)
+    connection = _connection(_configured(config), neo4j, database, user) if has_server else None
     parameters = _parameters(param or [])
     if query is None:
-        ready_queries = ready_queries_of(folder, on_neo4j=connection is not None and not embedded)
+        ready_queries = ready_queries_of(folder, on_neo4j=has_server)
         if ready is None:
             _list_ready(ready_queries, as_json=as_json)
             return
         if ready not in ready_queries:
             raise typer.BadParameter(f"{ready!r} is none of {', '.join(ready_queries)}", param_hint="--ready")
-    with closing(_store_of(folder, connection if has_server_option else None, embedded=embedded)) as store:
+    opened: Store = RunStore(folder) if connection is None else connection.open()
+    with closing(opened) as store:
         if query is not None:
             rows = store.query(query, parameters, timeout=timeout)
         else:
@@ -173,21 +170,19 @@ def _list_ready(queries: Mapping[str, ReadyQuery], *, as_json: bool) -> None:
         print_ready(queries, console=screen())
 
 
-def _store_of(folder: RunLayout, connection: Neo4jConnection | None, *, embedded: bool) -> Store:
-    """The store to ask: the run's database file, a server of the command line, or what the run is configured with."""
-    if connection is not None:
-        return connection.open(base=folder.path)
-    from recall.serve.store import RunStore
-
-    return RunStore(folder, embedded=embedded)
-
-
 def _check_written_back(store: Store, run: Path) -> None:
     """Raise a StoreError when a database has no results of any run, which a query about results needs."""
     from kg.stores.neo4j.write.write_back import POINTER
 
     if not store.query(f"MATCH (p:{POINTER}) RETURN p LIMIT 1"):
         raise StoreError(f"{store.name} holds nothing that was written back: graphrecall write-back {run}")
+
+
+def _configured(config: Path | None) -> Neo4jConnection | None:
+    """The server of a deployment's configuration, with the place of its password file."""
+    from recall.config.deployment import load_config
+
+    return None if config is None else load_config(config).neo4j
 
 
 def _connection(
@@ -199,7 +194,9 @@ def _connection(
     if uri is not None:
         return Neo4jConnection(uri=uri, database=database, user="neo4j" if user is None else user)
     if configured is None:
-        raise typer.BadParameter("there is no section [neo4j] in the configuration: give --neo4j", param_hint="--neo4j")
+        raise typer.BadParameter(
+            "which server? give its address, or a CONFIG with a section [neo4j]", param_hint="--neo4j"
+        )
     return configured.changed(
         database=configured.database if database is None else database,
         user=configured.user if user is None else user,

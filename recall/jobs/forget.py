@@ -38,11 +38,11 @@ from recall.jobs.disk import disk_full_explained, staging_dropped_on_full_disk
 from recall.jobs.forget_list import check_named, user_ids
 from recall.jobs.privacy import Privacy, marks_in_run, privacy_of
 from recall.ops.summary import SummaryLog
+from recall.runs.config import read_config
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
 from recall.runs.report import Report
 from recall.runs.studies import tuning_kept_out
-from recall.serve.store import connection_of
 
 _log = logging.getLogger(__name__)
 
@@ -109,8 +109,7 @@ def forget(
     Args:
         runs: of the deployment.
         users: ids, as the sources name them. With none, what earlier calls left undone is finished.
-        config: of the deployment; None: what the run that serves was made by, or where none does the newest, says
-            where key and database are.
+        config: of the deployment. It may be None where it names neither a key file nor a database.
         force: put users on the list also where no run names them.
         patience: seconds to wait for processes that read a run which has to go.
         progress: listener.
@@ -118,7 +117,7 @@ def forget(
     Raises:
         UnknownIdError: no run names a user, and without `force` nothing was done.
         RefreshInProgressError, TuneInProgressError: somebody else is at work in the folder.
-        ConfigError: the key of the list is missing or another one, or an id is empty.
+        ConfigError: the key of the list is missing or another one, an id is empty, or `config` is needed.
         ArtifactError: the run that serves is damaged.
         StoreError: the database does not answer; the next call or refresh removes what is in it.
         GraphRecallError: the disk is full.
@@ -135,7 +134,7 @@ def forget(
             raise ConfigError(f"there is no key at {privacy.key_file}")
         wanted = set(privacy.key.marks_of_ids(ids))
         privacy = privacy.add(wanted)
-        result = _finish(runs, privacy, _connection(runs, config), patience, progress)
+        result = _finish(runs, privacy, _connection(config), patience, progress)
         return replace(result, users=len(wanted))
 
 
@@ -149,7 +148,7 @@ def finish_forgetting(runs: RunsFolder, config: RefreshConfig, *, progress: Prog
     if not privacy.pending:
         return
     try:
-        result = _finish(runs, privacy, _connection(runs, config), 0.0, progress)
+        result = _finish(runs, privacy, _connection(config), 0.0, progress)
     except GraphRecallError as error:
         _log.warning("%d users are not yet forgotten everywhere: %s", len(privacy.pending), error)
         return
@@ -165,16 +164,24 @@ def _privacy(runs: RunsFolder, config: RefreshConfig | None) -> PrivacyConfig:
     if config is not None:
         return config.privacy
     run = _newest(runs)
-    return PrivacyConfig() if run is None else privacy_of(run)
+    if run is None:
+        return PrivacyConfig()
+    privacy = privacy_of(run)
+    # What a run says is data: whoever made it decides what stands there.
+    if privacy.key_file is not None or read_config(run).get("neo4j") is not None:
+        raise ConfigError(
+            f"{run.path} was made by a configuration that names a key file or a database, which are taken from the "
+            "configuration itself only: give CONFIG in place of the runs folder"
+        )
+    return privacy
 
 
-def _connection(runs: RunsFolder, config: RefreshConfig | None) -> tuple[Neo4jConnection, Path] | None:
-    """The database that results may have been written back into, and what its paths are relative to."""
-    if config is not None:
-        return None if config.neo4j is None else (config.neo4j, config.base)
-    run = _newest(runs)
-    connection = None if run is None else connection_of(run)
-    return None if run is None or connection is None else (connection, run.path)
+def _connection(config: RefreshConfig | None) -> tuple[Neo4jConnection, Path] | None:
+    """The database that results may have been written back into, and what its paths are relative to.
+
+    It is the deployment's: a run is data, and no server that one names is spoken to.
+    """
+    return None if config is None or config.neo4j is None else (config.neo4j, config.base)
 
 
 def _newest(runs: RunsFolder) -> RunLayout | None:

@@ -181,8 +181,16 @@ class _RunTexts:
     def _encoder(self) -> TextEncoder:
         from gnn.text.encoder import TextConfig, TextEncoder
         from gnn.text.features import TextFeatures
+        from gnn.text.model import find_model
 
-        encoder = TextEncoder(read_section(self.run, "text", TextConfig) or TextConfig(), device="cpu")
+        config = read_section(self.run, "text", TextConfig) or TextConfig()
+        # The model is named by whoever made the run: only the one whose checksum is known is downloaded for it.
+        if config.expected_sha256 is None and find_model(config).folder is None:
+            raise ArtifactError(
+                f"{self.run.path} was made with the text model {config.model!r}, which is not on this machine, and a "
+                f"run that is opened downloads none: `hf download {config.model}` gets it, if you trust it"
+            )
+        encoder = TextEncoder(config, device="cpu")
         if encoder.space != TextFeatures.load(self.run.features).model:
             raise ArtifactError(
                 f"the text model {encoder.config.model!r} on this machine is not the one that {self.run.path} was "

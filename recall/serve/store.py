@@ -1,4 +1,8 @@
-"""Where a run's Cypher is answered: in the Neo4j of its configuration, or in the database file of the run itself."""
+"""Where a run's Cypher is answered: in its own database file, or in a store that the caller gives.
+
+A run is data. The server that it was made with stands in its configuration, and whoever made the run decides what
+stands there: no address and no password file or variable in it is ever used.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +12,11 @@ from typing import Any
 
 from kg.cypher.query import CypherQuery
 from kg.cypher.ready import ReadyQuery, neo4j_queries, ready_queries
-from kg.errors import StoreUnavailableError
-from kg.io.files import listed_checksum, verify_file
+from kg.io.files import listed_checksum
 from kg.io.graph_folder import load_schema
 from kg.stores.base import Row, Store
 from kg.stores.fork import renew_after_fork
-from kg.stores.neo4j.connection import Neo4jConnection
-from recall.runs.config import read_section
 from recall.runs.layout import RunLayout
-
-
-def connection_of(run: RunLayout, *, verify: bool = True) -> Neo4jConnection | None:
-    """The Neo4j that a run was configured with, or None.
-
-    Args:
-        run: it.
-        verify: compare the configuration with its checksum: a password is sent to the address in it.
-
-    Raises:
-        ArtifactError: the run's configuration is damaged.
-    """
-    if verify:
-        verify_file(run.path, run.config)
-    return read_section(run, "neo4j", Neo4jConnection)
 
 
 def ready_queries_of(run: RunLayout, *, on_neo4j: bool) -> dict[str, ReadyQuery]:
@@ -52,17 +38,15 @@ class RunStore:
 
     Args:
         run: whose graph is asked.
-        embedded: ask the run's own file, also where the run has a Neo4j.
         verify: compare checksums.
 
     Attributes:
         name: for messages.
     """
 
-    def __init__(self, run: RunLayout, *, embedded: bool = False, verify: bool = True) -> None:
+    def __init__(self, run: RunLayout, *, verify: bool = True) -> None:
         self.name = str(run.path)
         self._run = run
-        self._embedded = embedded
         self._verify = verify
         self._lock = threading.Lock()
         self._store: Store | None = None
@@ -88,21 +72,10 @@ class RunStore:
     def _opened(self) -> Store:
         with self._lock:
             if self._store is None:
-                connection = None if self._embedded else connection_of(self._run, verify=self._verify)
-                if connection is not None:
-                    try:
-                        self._store = connection.open(base=self._run.path)
-                    except StoreUnavailableError as error:
-                        # A refresh after the address alone was changed leaves the run as it is.
-                        raise StoreUnavailableError(
-                            f"{error} (The address is from {self._run.config}: where the database has moved, give "
-                            "--neo4j URI, or Recommender.load(run, store=...), or refresh with --full.)"
-                        ) from error
-                else:
-                    from kg.stores.embedded.store import EmbeddedStore
+                from kg.stores.embedded.store import EmbeddedStore
 
-                    checksum = listed_checksum(self._run.path, self._run.store) if self._verify else None
-                    self._store = EmbeddedStore(self._run.store, checksum=checksum)
+                checksum = listed_checksum(self._run.path, self._run.store) if self._verify else None
+                self._store = EmbeddedStore(self._run.store, checksum=checksum)
             return self._store
 
     def __repr__(self) -> str:

@@ -19,7 +19,6 @@ import pytest
 
 from ingest import DataSettings, build_graph
 from kg.errors import ArtifactError, ConfigError, RefreshInProgressError, UnknownIdError
-from kg.io.files import read_json
 from kg.io.graph_folder import load_graph
 from kg.privacy.user_key import UserKey
 from recall.config.deployment import load_config
@@ -503,17 +502,18 @@ def test_nothing_serves_when_the_last_user_is_forgotten(small: Path) -> None:
     assert Privacy.open(runs.path).pending == frozenset()
 
 
-def test_where_nothing_serves_the_newest_run_tells_where_the_key_is(masked: Path, tmp_path: Path) -> None:
+def test_where_the_key_is_the_configuration_tells_and_no_run(masked: Path, tmp_path: Path) -> None:
     shutil.copytree(masked.parent, tmp_path / "masked", symlinks=True)
     config = tmp_path / "masked" / masked.name
     runs = runs_of(config)
     runs.link.unlink()
     (run,) = runs.runs()
-    settings = read_json(run.config)  # the key's place is kept as it was given to the run that was copied
     (name,) = names_in_run(run, [MALLORY])
-    result = forget(runs, [MALLORY], patience=0.0)
+    with pytest.raises(ConfigError, match=r"names a key file or a database.*give CONFIG"):
+        forget(runs, [MALLORY], patience=0.0)
+    result = forget(runs, [MALLORY], config=load_config(config), patience=0.0)
     assert (result.users, result.found, result.run) == (1, 1, None)
-    assert not (runs.path / ".privacy" / "key").exists(), f"a second key, beside {settings['privacy']}"
+    assert not (runs.path / ".privacy" / "key").exists(), "a second key"
     assert name not in users_of(runs.runs()[0])
 
 

@@ -6,8 +6,11 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +25,7 @@ from recall.config.deployment import load_config
 from recall.jobs.refresh import RefreshResult, refresh
 from recall.runs.layout import RunLayout
 from recall.serve.recommender import Recommender
-from recall.serve.store import RunStore, connection_of
+from recall.serve.store import RunStore
 
 if TYPE_CHECKING:
     from kg.stores.neo4j.client import Neo4jStore
@@ -176,10 +179,9 @@ def test_a_database_that_was_changed_is_not_asked(refreshed: RefreshResult, tmp_
     query = "MATCH (m:Movie {id: 'm1'}) RETURN m.name AS name"
     with pytest.raises(ArtifactError, match=r"graph\.lbug is damaged: its checksum differs"):
         recommender.cypher(query)
-    for option in ((), ("--embedded",)):
-        code, out, err = command("cypher", folder, query, *option)
-        assert (code, out) == (1, "")
-        assert "graph.lbug is damaged: its checksum differs" in err
+    code, out, err = command("cypher", folder, query)
+    assert (code, out) == (1, "")
+    assert "graph.lbug is damaged: its checksum differs" in err
     assert len(unverified.cypher(query)) == 1
     unverified.close()
     store.unlink()
@@ -187,47 +189,63 @@ def test_a_database_that_was_changed_is_not_asked(refreshed: RefreshResult, tmp_
         recommender.cypher(query)
 
 
-def test_no_password_is_sent_to_an_address_that_was_changed(
-    refreshed: RefreshResult, tmp_path: Path, command: Command
-) -> None:
-    folder = changed(refreshed.run, tmp_path / "run", neo4j={"uri": "bolt://127.0.0.1:1"})
-    config = folder / "config.json"
-    config.write_text(config.read_text().replace("127.0.0.1:1", "127.0.0.1:2"))
-    code, _, err = command("cypher", folder, "RETURN 1 AS x")
-    assert (code, "config.json is damaged: its checksum differs" in err) == (1, True), err
+class Listener:
+    """A server that writes down what it is sent, and answers nothing."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"bolt://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.received: list[bytes] = []
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                with connection:
+                    self.received.append(connection.recv(1000))
+
+    def close(self) -> None:
+        self._socket.close()
 
 
-def test_a_run_whose_neo4j_is_not_there_serves_and_tells_only_who_asks(
-    refreshed: RefreshResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    made = Listener()
+    yield made
+    made.close()
+
+
+def test_no_server_that_a_run_names_is_ever_spoken_to(
+    refreshed: RefreshResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, listener: Listener
 ) -> None:
-    monkeypatch.setenv("NEO4J_PASSWORD", "hunter2-secret")
-    folder = changed(refreshed.run, tmp_path / "run", neo4j={"uri": "bolt://127.0.0.1:1"})
-    recommender = Recommender.load(folder, verify=False)
-    assert len(recommender.recommend(["u1"], k=3)) == 3
-    for _ in range(2):
-        with pytest.raises(StoreUnavailableError, match=r"bolt://127\.0\.0\.1:1 does not answer"):
-            recommender.cypher("RETURN 1 AS one")
-    code, out, err = command("cypher", folder, "RETURN 1 AS one")
-    assert (code, out) == (1, "")
-    assert err.startswith("error: bolt://127.0.0.1:1 does not answer")
-    assert f"(The address is from {folder / 'config.json'}: where the database has moved, give --neo4j URI" in err
-    assert err.count("\n") == 1
-    _, _, err = command("cypher", folder, "RETURN 1 AS one", "--neo4j", "bolt://127.0.0.1:2")
-    assert err.startswith("error: bolt://127.0.0.1:2 does not answer")
-    assert "config.json" not in err
-    assert "hunter2" not in err
-    code, out, _ = command("cypher", folder, "MATCH (m:Movie) RETURN count(*) AS n", "--embedded", "--json")
+    (tmp_path / "secret").write_text("hunter2-secret")
+    for variable in ("NEO4J_PASSWORD", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "hunter2-secret")
+    section = {"uri": listener.uri, "password_env": "AWS_SECRET_ACCESS_KEY", "password_file": str(tmp_path / "secret")}
+    folder = changed(refreshed.run, tmp_path / "runs" / refreshed.run.name, neo4j=section)
+    recommender = Recommender.load(folder)
+    query = "MATCH (m:Movie) RETURN count(*) AS n"
+    assert recommender.cypher(query) == [{"n": len(recommender.graph.items)}]
+    recommender.explain([("u1", "m1")])
+    recommender.close()
+    code, out, _ = command("cypher", folder, query, "--json")
     assert (code, json.loads(out)) == (0, {"rows": [{"n": len(recommender.graph.items)}]})
-    code, _, err = command("cypher", folder, "RETURN 1 AS one", "--embedded", "--database", "x")
-    assert code == 2
-    assert "asks the run" in err
-
-
-@pytest.mark.parametrize("section", [{"uri": "nonsense"}, {"url": "neo4j://x"}, [], "neo4j://x", {}])
-def test_a_damaged_section_of_a_run_is_told(refreshed: RefreshResult, tmp_path: Path, section: Any) -> None:
-    folder = changed(refreshed.run, tmp_path / "run", neo4j=section)
-    with pytest.raises(ArtifactError, match=r"config.json is damaged: its section neo4j"):
-        connection_of(RunLayout(folder))
+    assert command("cypher", folder)[0] == 0
+    for unclear in (["write-back", folder], ["cypher", folder, query, "--database", "x"]):
+        code, _, err = command(*unclear)
+        assert code == 2
+        assert "which server?" in err
+    code, _, err = command("forget", folder.parent, "--user", "u1")
+    assert code == 1
+    assert "give CONFIG" in err
+    for asked in (["evaluate", folder], ["export", folder, "--out", tmp_path / "out"], ["similar", folder, "m1"]):
+        command(*asked)
+    assert listener.received == []
+    code, _, err = command("cypher", folder, query, "--neo4j", listener.uri)
+    assert code == 1
+    assert listener.received, "the one that the caller names is"
+    assert "hunter2" not in err
 
 
 def test_every_kind_of_value_has_a_place_in_json() -> None:
@@ -376,11 +394,11 @@ def loaded(configured: RunLayout, neo4j_store: Neo4jStore) -> RunLayout:
 
 
 @pytest.mark.neo4j
-def test_a_run_with_a_server_is_answered_by_it_as_by_its_own_file(loaded: RunLayout, neo4j_store: Neo4jStore) -> None:
-    from kg.stores.embedded.store import EmbeddedStore
-
-    recommender = Recommender.load(loaded.path)
-    embedded = Recommender.load(loaded.path, store=EmbeddedStore(loaded.store))
+def test_a_run_is_answered_by_a_server_of_the_caller_as_by_its_own_file(
+    loaded: RunLayout, neo4j_store: Neo4jStore
+) -> None:
+    recommender = Recommender.load(loaded.path, store=neo4j_store)
+    embedded = Recommender.load(loaded.path)
     queries = [
         ("MATCH (m:Movie {id: $id}) RETURN m.name AS name, m.identifier AS identifier", {"id": "m3"}),
         (
@@ -399,7 +417,6 @@ def test_a_run_with_a_server_is_answered_by_it_as_by_its_own_file(loaded: RunLay
     neo4j_store.write("CREATE (:Movie {id: 'only here'})")
     assert recommender.cypher("MATCH (m:Movie {id: $id}) RETURN m.id AS id", id="only here") == [{"id": "only here"}]
     assert embedded.cypher("MATCH (m:Movie {id: $id}) RETURN m.id AS id", id="only here") == []
-    recommender.close()
 
 
 @pytest.mark.neo4j
@@ -408,13 +425,10 @@ def test_no_file_of_a_run_holds_the_password(configured: RunLayout) -> None:
     files = [file for file in configured.path.parent.rglob("*") if file.is_file()]
     assert len(files) > 10
     assert [file for file in files if secret in file.read_bytes()] == []
-    connection = connection_of(configured)
-    assert connection is not None
-    assert Path(str(connection.password_file)).is_absolute()
 
 
 @pytest.mark.neo4j
-def test_the_command_asks_the_server_of_the_run_or_that_of_the_option(
+def test_the_command_asks_the_server_of_the_configuration_or_that_of_the_option(
     command: Command,
     loaded: RunLayout,
     refreshed: RefreshResult,
@@ -422,10 +436,11 @@ def test_the_command_asks_the_server_of_the_run_or_that_of_the_option(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     query = "CALL dbms.components() YIELD edition RETURN edition"
-    code, out, err = command("cypher", loaded.path, query, "--json")
+    config = loaded.path.parent.parent / "config.toml"
+    code, out, err = command("cypher", loaded.path, query, "--config", config, "--json")
     assert (code, err) == (0, "")
     assert json.loads(out) == {"rows": [{"edition": "community"}]}
-    code, _, err = command("cypher", refreshed.run.path, query)
+    code, _, err = command("cypher", loaded.path, query)
     assert code == 1  # the run's own file has no such procedure
     monkeypatch.setenv("NEO4J_PASSWORD", os.environ[neo4j_connection.password_env])
     server = ["--neo4j", neo4j_connection.uri, "--user", neo4j_connection.user]
