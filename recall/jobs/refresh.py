@@ -205,7 +205,7 @@ def _write_back(config: RefreshConfig, result: RefreshResult, progress: Progress
     except GraphRecallError as error:
         raise StoreError(
             f"{error}\nThe run {result.run.name} is published and serves; only its results are not in the database. "
-            f"The next refresh tries again, and so does: graphrecall write-back {result.run.path}"
+            f"The next refresh tries again, and so does: graphrecall write-back {result.run.path} --config CONFIG"
         ) from error
     return replace(result, written_back=facts)
 

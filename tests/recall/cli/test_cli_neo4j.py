@@ -191,7 +191,7 @@ def test_refresh_writes_back_when_the_configuration_says_so(
     }
     code, out, _ = command("refresh", config, "--json")
     assert json.loads(out)["written_back"]["status"] == "unchanged"
-    code, out, _ = command("write-back", run.path, "--json")  # as the configuration of the run says
+    code, out, _ = command("write-back", run.path, "--config", config, "--json")
     assert json.loads(out)["status"] == "unchanged"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kg.errors import StoreUnavailableError
+from kg.errors import ConfigError, StoreUnavailableError
 from kg.io.graph_folder import load_graph
 from recall.config.deployment import load_config
 from recall.jobs.forget import forget
@@ -46,13 +46,11 @@ def results(store: Neo4jStore) -> dict[str, tuple[int, bool]]:
     return {row["id"]: (row["n"], row["vector"]) for row in store.read(RESULTS)}
 
 
-@pytest.mark.parametrize("by", ["config", "runs folder"])
 def test_results_go_from_the_database_and_its_copy_from_the_runs(
     neo4j_connection: Neo4jConnection,
     neo4j_store: Neo4jStore,
     make_deployment: Callable[..., Path],
     tmp_path: Path,
-    by: str,
 ) -> None:
     from kg.stores.neo4j.write.load import load_into
 
@@ -68,7 +66,9 @@ def test_results_go_from_the_database_and_its_copy_from_the_runs(
     assert results(neo4j_store)[MALLORY] == (3, True)
     assert runs.database_copies()
 
-    result = forget(runs, [MALLORY], config=config if by == "config" else None, patience=0.0)
+    with pytest.raises(ConfigError, match="give CONFIG"):
+        forget(runs, [MALLORY], patience=0.0)
+    result = forget(runs, [MALLORY], config=config, patience=0.0)
     assert result.done
     assert result.database == 1
     found = results(neo4j_store)

@@ -454,7 +454,7 @@ def test_the_command_asks_the_server_of_the_configuration_or_that_of_the_option(
     code, _, err = command("cypher", refreshed.run.path, query, "--database", "neo4j")
     assert code == 2
     code, _, err = command(
-        "cypher", loaded.path, "UNWIND range(1, 1000000000) AS x RETURN count(x)", "--timeout", "0.3"
+        "cypher", loaded.path, "UNWIND range(1, 1000000000) AS x RETURN count(x)", "--timeout", "0.3", *server
     )
     assert code == 1
     assert "took longer than it may" in err
