@@ -146,7 +146,6 @@ class _Measures:
                 recent,
                 self.popular,
                 first_item=self.history.first_item,
-                types=self.types,
                 dial=dial,
                 toward=GOALS if toward == ALL else (toward,),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ class TestReport:
         assert first.share == pytest.approx(report.single[1])
 
     def test_no_other_choice_has_more_of_what_the_dial_goes_to_alone(self, report: PathReport) -> None:
-        for goal in ("lir", "sep"):
+        for goal in ("lir", "sep", "etd"):
             (alone,) = (entry for entry in report.selections if entry.toward == goal)
             assert all(getattr(alone, goal) >= getattr(entry, goal) for entry in report.selections)
             assert alone.share <= report.single[1]
@@ -118,42 +119,52 @@ class TestReport:
 
 
 class TestSelection:
-    def test_by_a_loop(self, toy_graph: KnowledgeGraph, pipeline: Pipeline, walk: Walk) -> None:
-        """Every choice is the best of all paths at its turn."""
-        items = pipeline.recommend(Query.of_positions(np.array([USER])), k=6).item.tolist()
+    @pytest.mark.parametrize("dial", [0.0, 0.5, 1.0])
+    @pytest.mark.parametrize("toward", [("lir", "sep", "etd"), ("etd",), ("lir",)])
+    def test_no_other_choice_of_types_is_worth_more(
+        self, pipeline: Pipeline, walk: Walk, toward: tuple[str, ...], dial: float
+    ) -> None:
+        """Against all combinations of types for a list of four, each with its best path by a loop."""
+        items = pipeline.recommend(Query.of_positions(np.array([USER])), k=4).item.tolist()
         splits = [split_of(walk, USER, item) for item in items]
         candidates = [PairPaths.of(split.score, steps_of(split)) for split in splits]
         random = np.random.default_rng(0)
         recent = {item: float(random.random()) for item in range(40)}
-        popular = random.random(len(Adjacency.of(toy_graph).numbering))
+        popular = random.random(len(walk.history.seen) + 200)
         first = walk.history.first_item
-        for dial in (0.0, 0.5, 1.0):
-            chosen = select(candidates, recent, popular, first_item=first, types=3, dial=dial)
-            shown: set[str] = set()
-            for at, split in enumerate(splits):
-                paths = [
-                    (step.name, recent.get(int(nodes[0]) - first, 0.0), popular[nodes[-2]], value)
-                    for step in split.steps
-                    for nodes, value in zip(step.nodes, step.values, strict=True)
-                    if value > 0
-                ]
-                largest = max(path[3] for path in paths)
-                best = max(
-                    (1 - dial + 1e-6) * value / largest + dial * (lir + sep + (name not in shown)) / 3
-                    for name, lir, sep, value in paths
-                )
-                name, lir, sep = chosen.kind[at], chosen.lir[at], chosen.sep[at]
-                value = chosen.share[at] * split.score
-                assert (name, lir, sep, pytest.approx(value)) in paths
-                worth = (1 - dial + 1e-6) * value / largest + dial * (lir + sep + (name not in shown)) / 3
-                assert worth == pytest.approx(best)
-                shown.add(name)
-                if len(shown) == 3:
-                    shown = set()
+        offers: list[dict[str, float]] = []
+        for split in splits:
+            largest = max(step.values.max() for step in split.steps)
+            best: dict[str, float] = {}
+            for step in split.steps:
+                for nodes, value in zip(step.nodes, step.values, strict=True):
+                    if value <= 0:
+                        continue
+                    parts = {"lir": recent.get(int(nodes[0]) - first, 0.0), "sep": popular[nodes[-2]]}
+                    bonus = sum(parts.get(goal, 0.0) for goal in toward) / len(toward)
+                    worth = (1 - dial + 1e-6) * value / largest + dial * bonus
+                    best[step.name] = max(best.get(step.name, 0.0), worth)
+            offers.append(best)
+        new = dial / len(toward) * ("etd" in toward)
+
+        def worth_of(kinds: tuple[str, ...]) -> float:
+            return sum(offer[kind] for offer, kind in zip(offers, kinds, strict=True)) + new * len(set(kinds))
+
+        chosen = select(candidates, recent, popular, first_item=first, dial=dial, toward=toward)
+        best_worth = max(worth_of(kinds) for kinds in itertools.product(*offers))
+        assert worth_of(chosen.kind) == pytest.approx(best_worth)
+        for at, split in enumerate(splits):
+            paths = [
+                (recent.get(int(nodes[0]) - first, 0.0), popular[nodes[-2]], pytest.approx(value / split.score))
+                for step in split.steps
+                if step.name == chosen.kind[at]
+                for nodes, value in zip(step.nodes, step.values, strict=True)
+            ]
+            assert (chosen.lir[at], chosen.sep[at], chosen.share[at]) in paths
 
     def test_what_has_no_path_is_left_out(self, walk: Walk) -> None:
         none = PairPaths.of(1.0, [])
-        chosen = select([none], {}, np.zeros(0), first_item=0, types=3, dial=0.5)
+        chosen = select([none], {}, np.zeros(0), first_item=0, dial=0.5)
         assert (chosen.kind, len(chosen.share), chosen.diversity(3)) == ((), 0, 0.0)
 
 
