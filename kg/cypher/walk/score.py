@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kg.cypher.query import CypherQuery
-from kg.cypher.walk.clauses import Clauses, gain_of_end, union, worth_of_entity
+from kg.cypher.walk.clauses import BETWEEN, Clauses, gain_of_end, union, worth_of_entity
 from kg.cypher.walk.rules import (
     DirectRule,
     NextRule,
@@ -67,25 +67,27 @@ def _ids(words: Words, *names: tuple[str, str]) -> list[str]:
 
 
 def _users(rule: UsersRule, words: Words, number: str, rows: str, show_users: bool) -> str:
-    clauses = Clauses(words)
+    clauses, user = Clauses(words), words.node("v", words.user)
     clauses.add(f"MATCH {_item(words)}", "i")
     clauses.likes("i", "d_end")
-    clauses.starts(rows)
-    clauses.likes("j", "d_start")
-    user = words.node("v", words.user)
-    clauses.add(
-        f"MATCH (j){words.liked('a', backwards=True)}{user}{words.liked('b')}(i)\n{words.positive('a', 'b')}", "v"
-    )
+    # Each user is counted once, before the items of the history multiply them.
+    clauses.add(f"MATCH (i){words.liked('b', backwards=True)}{user}\n{words.positive('b')}", "v")
     clauses.distinct()
     clauses.add(f"MATCH (v){words.liked('c')}{words.node('x', words.item)}\n{words.positive('c')}")
     clauses.count(words.key("x", words.item), "d_middle")
     clauses.add(f"WHERE d_middle <= $longest{number}")
-    share = f"$weight{number} * row.age * d_start ^ $start{number} * d_middle ^ $middle{number} * d_end ^ $end{number}"
+    clauses.starts(rows)
+    clauses.add(f"MATCH (j){words.liked('a', backwards=True)}(v)\n{words.positive('a')}")
+    clauses.distinct()
+    share = f"$weight{number} * row.age * d_start ^ $start{number} * d_end ^ $end{number} * "
     if show_users:
+        clauses.likes("j", "d_start")
         ids = _ids(words, ("j", words.item), ("v", words.user), ("i", words.item))
-        clauses.add(_row(number, ids, share, "1"))
+        clauses.add(_row(number, ids, f"{share}d_middle ^ $middle{number}", "1"))
     else:
-        clauses.add(_row(number, _ids(words, ("j", words.item), ("i", words.item)), f"sum({share})", "count(v)"))
+        clauses.keep("i", "d_end", "row", "j", through=f"sum(d_middle ^ $middle{number})", users="count(v)")
+        clauses.likes("j", "d_start")
+        clauses.add(_row(number, _ids(words, ("j", words.item), ("i", words.item)), f"{share}through", "users"))
     return clauses.text()
 
 
@@ -121,24 +123,26 @@ def _relation(rule: RelationRule, words: Words, number: str, rows: str, show_use
         clauses.count(entity, "d_end")
     clauses.gain(rule)
     clauses.items_with(rule)
-    clauses.starts(rows)
-    if not rule.cut:
-        clauses.add(f"MATCH {words.way('(j)', rule.way, near)}")
-        clauses.count(entity, "d_start")
-    clauses.add(f"MATCH {words.way('(j)', rule.way, near)}", *near)
-    clauses.add(f"MATCH {clauses.meeting('(i)', rule, far)}", *far[:-1])
-    if rule.cut:
-        clauses.add(f"WHERE {entity} = row.entity")
-        counts = {name: f"row.{name}" for name in ("d_start", "d_middle", "d_end")}
-        clauses.distinct(**counts)
-    else:
-        clauses.distinct()
-        clauses.items_of_entity(rule)
+    # What belongs to the end is counted once, before the items of the history multiply it.
+    clauses.add(f"MATCH {words.way('(i)', rule.way, far)}", *far)
+    clauses.distinct()
     passed_on = ""
+    if not rule.cut:
+        clauses.items_of_entity(rule)
     if len(rule.way) > 1:
-        clauses.passed_on("y", rule)
         clauses.passed_on("z", rule)
         passed_on = f" * d_y ^ $middle{number} * d_z ^ $middle{number}"
+    clauses.add(f"UNWIND ${rows} AS row", "row")
+    clauses.add(f"MATCH {clauses.meeting(words.node('j', item, 'row.id'), rule, near)}", "j", *near[:-1])
+    if rule.cut:
+        clauses.add(f"WHERE {entity} = row.entity")
+        clauses.distinct(**{name: f"row.{name}" for name in ("d_start", "d_middle", "d_end")})
+    else:
+        clauses.distinct()
+        clauses.add(f"MATCH {words.way('(j)', rule.way, BETWEEN[-len(rule.way) :])}")
+        clauses.count(words.key("p", types[-1]), "d_start")
+    if len(rule.way) > 1:
+        clauses.passed_on("y", rule)
     names = [("j", item), *zip(near, types, strict=True), *zip(reversed(far[:-1]), types[-2::-1], strict=True)]
     share = (
         f"$weight{number} * row.age * d_start ^ $start{number} * {worth_of_entity(rule, number)}{passed_on}"
