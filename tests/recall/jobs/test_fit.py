@@ -15,6 +15,7 @@ import pytest
 import recall
 from kg.errors import ArtifactError, ConfigError, InvalidDataError
 from kg.schema import RelationKey
+from recall.config.sections import PipelineSettings
 from recall.runs.report import Report
 
 USERS, ITEMS, EACH = 16, 24, 10
@@ -199,11 +200,12 @@ def test_the_default_channel_and_texts():
         channels={"lightgcn": {"dim": 8, "training": training}},
         evaluation={"k": [5], "baselines": []},
     )
-    assert made.pipeline.name == "lightgcn"
+    assert list(made.pipeline.channels) == list(PipelineSettings().channels)
     best = made.recommend(["u1"], k=3, titles=True)
     assert all(row["title"].endswith("book") for row in best)
     assert len(made.recommend_for(text="the 3. book", k=3)) == 3
-    assert made.explain([("u1", best.table["item_id"][0].as_py())])[0].source == "lightgcn"
+    (why,) = made.explain([("u1", best.table["item_id"][0].as_py())])
+    assert why.score == pytest.approx(best.table["score"][0].as_py(), abs=1e-4)
 
 
 def test_saving_what_was_made_of_objects(tmp_path):
