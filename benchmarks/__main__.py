@@ -11,6 +11,7 @@ NAMES = {
     "gowalla": "recall and NDCG on the published split of the LightGCN paper, beside the published figures",
     "distributed": "step time with one and two ranks, bytes exchanged, and a large one on paper",
     "faults": "how often each fault was tried by the soak, and how often anything was lost",
+    "walk": "the typed walk on five data sets: baselines, ablations, defaults, fused",
     "movies": "recall and NDCG on the bundled movies: baselines, ablations, cold items",
     "fit": "time and memory of recall.fit on generated interactions",
     "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",
