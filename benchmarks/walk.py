@@ -30,6 +30,7 @@ import numpy as np
 from benchmarks import book_crossing_data, gowalla_data, movies, movies_data, sequences_data
 from benchmarks.ablations import shuffled
 from benchmarks.fusing import chosen_weights, slug, told
+from benchmarks.pair_metrics import user_means
 from benchmarks.recipes import MAIN
 from benchmarks.results import FOLDER, record
 from gnn.evaluation.held_out import Group, user_groups
@@ -52,7 +53,6 @@ from recall.quality.measure import measure
 NAME = "walk"
 BEAUTY, TOYS, MOVIES, BOOKS, GOWALLA = "beauty", "toys", "movies", "book-crossing", "gowalla"
 WALK, DEFAULTS, OTHERS, FUSED = "walk", "walk, defaults", "walk, defaults of the other data sets", "fused"
-ORDERED = (BEAUTY, TOYS, MOVIES, GOWALLA)
 _BLOCK = 256  # users whose scores of all items are held at a time
 CACHE = Path(".cache") / "benchmarks"
 
@@ -190,7 +190,7 @@ PROBLEMS: Mapping[str, Callable[..., Problem]] = {
 # ------------------------------------------------------------------------------------------------------- the models
 
 
-def baselines(name: str) -> dict[str, list[tuple[str, Callable[[], Channel]]]]:
+def baselines() -> dict[str, list[tuple[str, Callable[[], Channel]]]]:
     """The settings that validation chooses from; a long history wants other neighbours than a short one."""
     return {
         "popularity": [("", Popularity)],
@@ -223,22 +223,19 @@ def walked(problem: Problem, config: WalkConfig) -> Walk:
     return Walk(config).fit(FitData.of(problem.final, features=problem.features, recipe=found.recipe))
 
 
-def without_knowledge(problem: Problem) -> Problem:
-    """The interactions alone, and the texts."""
-    return _with_graphs(problem, lambda graph: graph.without_relations(_knowledge(graph)))
-
-
-def ablations(problem: Problem, config: WalkConfig) -> Iterator[tuple[str, Problem, WalkConfig]]:
-    """Name, data and settings of what is taken away, as far as the data set has it."""
+def ablations(
+    config: WalkConfig, weights: Mapping[str, float], problem: Problem
+) -> Iterator[tuple[str, Callable[[Problem], Problem], WalkConfig]]:
+    """Name, what becomes of the data, and settings of what is taken away, as far as the data set has it."""
     if _knowledge(problem.first):
-        yield "no knowledge", without_knowledge(problem), config
-        yield "shuffled knowledge", _with_graphs(problem, lambda graph: shuffled(graph, 0)), config
+        yield "no knowledge", lambda part: _with_graphs(part, lambda g: g.without_relations(_knowledge(g))), config
+        yield "shuffled knowledge", lambda part: _with_graphs(part, lambda g: shuffled(g, 0)), config
     if problem.features is not None:
-        yield "no text", replace(problem, features=None), config
-    if config.next_window:
-        yield "no next", problem, config.changed(next_window=0)
+        yield "no text", lambda part: replace(part, features=None), config
+    if "what_followed" in weights:
+        yield "no next", lambda part: part, config.changed(next_window=0)
     if config.decay < 1:
-        yield "no age", problem, config.changed(age_decay=1.0)
+        yield "no age", lambda part: part, config.changed(age_decay=1.0)
 
 
 def _with_graphs(problem: Problem, change: Callable[[KnowledgeGraph], KnowledgeGraph]) -> Problem:
@@ -261,17 +258,18 @@ def kind_of(step: str) -> str:
     return step if step in ("through_users", "what_followed", "similar_text", "popularity", "disliked") else "relation"
 
 
-def of_others(problem: Problem, rows: Sequence[Mapping[str, Any]]) -> Walk | None:
-    """Medians of what the walk chose on the other data sets; None with fewer than two of them."""
+def medians_of_others(
+    problem: Problem, rows: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, Any], dict[str, float]] | None:
+    """What the walk chose on the other data sets: settings, and strengths by kind of step; None without two of them."""
     others = [row for row in rows if row["model"] == WALK and row["data"] != problem.name]
     if len(others) < 2:
         return None
     settings = {
         key: _median([row["settings"][key] for row in others])
         for key in others[0]["settings"]
-        if key.split("_")[0] in ("age", "user", "next", "relation", "text") and key != "relations"
+        if key.split("_")[0] in ("age", "user", "next", "relation", "text")
     }
-    base = Walk(WalkConfig(**settings)).fit(FitData.of(problem.final, features=problem.features))
     strengths: dict[str, list[float]] = {}
     for row in others:
         kinds: dict[str, list[float]] = {}
@@ -279,12 +277,19 @@ def of_others(problem: Problem, rows: Sequence[Mapping[str, Any]]) -> Walk | Non
             kinds.setdefault(kind_of(step), []).append(strength)
         for kind, values in kinds.items():
             strengths.setdefault(kind, []).append(float(np.median(values)))
+    return settings, {kind: _median(values) for kind, values in strengths.items()}
+
+
+def of_others(problem: Problem, settings: Mapping[str, Any], strengths: Mapping[str, float]) -> Walk:
+    """The walk under settings and strengths of other data sets."""
+    data = FitData.of(problem.final, features=problem.features)
+    base = Walk(WalkConfig(**settings)).fit(data)
     weights = {
-        name: weight / base.strengths[name] * float(np.median(strengths[kind_of(name)]))
+        name: weight / base.strengths[name] * strengths[kind_of(name)]
         for name, weight in base.weights.items()
         if base.strengths[name] > 0 and kind_of(name) in strengths
     }
-    return Walk(base.config.changed(weights=weights)).fit(FitData.of(problem.final, features=problem.features))
+    return Walk(base.config.changed(weights=weights)).fit(data)
 
 
 def _median(values: Sequence[Any]) -> Any:
@@ -326,13 +331,16 @@ class Results:
         self.seeds = list(seeds)
         self.per_user: dict[tuple[str, str], dict[str, Values]] = {}
 
-    def add(self, problem: Problem, model: str, values: Sequence[dict[str, Values]], **facts: Any) -> None:
+    def add(self, problems: Sequence[Problem], model: str, values: Sequence[dict[str, Values]], **facts: Any) -> None:
         """Keep the row of one model: means over its seeds, and intervals over users of each user's mean."""
-        row: dict[str, Any] = {"data": problem.name, "model": model, "users": len(problem.test)}
-        mean = {metric: np.mean([of_seed[metric] for of_seed in values], axis=0) for metric in problem.metrics}
+        users, problem = [each.test.user for each in problems], problems[0]
+        mean = {metric: user_means(users, [of_seed[metric] for of_seed in values]) for metric in problem.metrics}
+        row: dict[str, Any] = {"data": problem.name, "model": model, "users": len(np.unique(np.concatenate(users)))}
         for metric, per_user in mean.items():
             row[metric] = float(per_user.mean())
             row[f"{metric} interval"] = list(bootstrap_interval(per_user))
+            if len(values) > 1:
+                row[f"{metric} spread"] = float(np.std([of_seed[metric].mean() for of_seed in values], ddof=1))
         self.per_user[problem.name, model] = mean
         self._keep(problem, {**row, "seeds": len(values), **facts})
         print(problem.name, model, *(f"{row[metric]:.4f}" for metric in problem.metrics), flush=True)
@@ -366,39 +374,48 @@ class Results:
         record(NAME, self.rows, data=self.data, seeds=self.seeds, notes=(__doc__ or "").strip())
 
 
-def run(problem: Problem, results: Results, *, trials: int, with_ease: bool, seeds: int, fuse: bool) -> None:
-    """All rows of one data set."""
+def run(problems: Sequence[Problem], results: Results, *, trials: int, with_ease: bool, fuse: int) -> None:
+    """All rows of one data set.
+
+    Args:
+        problems: its splits; settings are chosen on the first, the weights of the walk on each.
+        results: where the rows go.
+        trials: of the walk.
+        with_ease: EASE, too.
+        fuse: trainings of what the walk is fused with, on data with texts; 0: no fusion.
+    """
+    problem = problems[0]
     start = time.perf_counter()
-    begin = WalkConfig(trials=trials)
-    if problem.name not in ORDERED:
-        begin = begin.changed(next_window=0)
-    walk = walked(problem, begin)
+    walk = walked(problem, WalkConfig(trials=trials))
     settings = walk.config.model_dump(mode="json", exclude={"weights", "trials"})
     facts = {"seconds": round(time.perf_counter() - start, 1), "settings": settings, "strengths": walk.strengths}
-    results.add(problem, WALK, [problem.values({"walk": walk})], **facts)
-    results.write()
     config = walk.config.changed(trials=0, weights=None)
-    options = baselines(problem.name)
+
+    def each(make: Callable[[Problem], Channel]) -> list[dict[str, Values]]:
+        channels = [make(part) for part in problems]
+        return [part.values({channel.name: channel}) for part, channel in zip(problems, channels, strict=True)]
+
+    results.add(problems, WALK, each(lambda part: walk if part is problem else walked(part, config)), **facts)
+    results.write()
+    options = baselines()
     if with_ease:
         options["EASE"] = [("lambda 200", partial(EASE, EASEConfig(regularisation=200.0)))]
     for name, choices in options.items():
         note, make = choose(choices, problem)
-        start = time.perf_counter()
-        channel = make().fit(FitData.of(problem.final))
-        seconds = round(time.perf_counter() - start, 1)
-        results.add(problem, name, [problem.values({channel.name: channel})], chosen=note, seconds=seconds)
-    results.add(problem, DEFAULTS, [problem.values({"walk": defaults(problem)})])
-    if (walk_of_others := of_others(problem, results.rows)) is not None:
-        results.add(problem, OTHERS, [problem.values({"walk": walk_of_others})])
-    for name, less, changed in ablations(problem, config):
-        ablated = walked(less, changed)
-        results.add(problem, f"walk, {name}", [less.values({"walk": ablated})], strengths=ablated.strengths)
+        results.add(problems, name, each(lambda part, make=make: make().fit(FitData.of(part.final))), chosen=note)
+    results.add(problems, DEFAULTS, each(defaults))
+    if (weights := medians_of_others(problem, results.rows)) is not None:
+        results.add(problems, OTHERS, each(lambda part, medians=weights: of_others(part, *medians)))
+    for name, less, changed in ablations(config, walk.weights, problem):
+        results.add(
+            problems, f"walk, {name}", each(lambda part, less=less, changed=changed: walked(less(part), changed))
+        )
     results.against(problem, WALK, results.of(problem))
     results.write()
-    if fuse and problem.name == MOVIES:
-        fusions = [fused(problem, config, seed=seed) for seed in range(seeds)]
+    if fuse and problem.features is not None:
+        fusions = [fused(problem, config, seed=seed) for seed in range(fuse)]
         values = [problem.values(channels, weights) for channels, weights in fusions]
-        results.add(problem, FUSED, values, chosen=told(fusions[0][1]))
+        results.add([problem] * fuse, FUSED, values, chosen=told(fusions[0][1]))
         results.against(problem, FUSED, results.of(problem))
         results.write()
 
@@ -411,15 +428,15 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--trials", type=int, default=40, help="changes of settings that the walk tries on validation")
     parser.add_argument("--ease", action="store_true", help="EASE, too: minutes of a dense inverse")
     parser.add_argument("--fused", action="store_true", help="on the movies: LightGCN, EASE and the walk fused")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of the models that are fused")
+    parser.add_argument("--seeds", type=int, default=3, help="splits of Book-Crossing, and trainings of what is fused")
     arguments = parser.parse_args(argv)
     results = Results(range(arguments.seeds))
     for name in arguments.only:
-        problem = PROBLEMS[name](arguments.data, _encode)
-        run(
-            problem, results, trials=arguments.trials, with_ease=arguments.ease, seeds=arguments.seeds,
-            fuse=arguments.fused,
-        )  # fmt: skip
+        # only the split of Book-Crossing is drawn
+        drawn = [{"seed": seed} for seed in range(arguments.seeds)] if name == BOOKS else [{}]
+        problems = [PROBLEMS[name](arguments.data, _encode, **seed) for seed in drawn]
+        fuse = arguments.seeds if arguments.fused and name == MOVIES else 0
+        run(problems, results, trials=arguments.trials, with_ease=arguments.ease, fuse=fuse)
 
 
 def _encode(graph: KnowledgeGraph) -> TextFeatures:

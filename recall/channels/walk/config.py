@@ -45,7 +45,12 @@ class WalkConfig(Settings):
     )
     user_start: float = Field(default=0.5, ge=0, description="Steps through users: power of the likes of the start.")
     user_middle: float = Field(default=0.5, ge=0, description="Steps through users: power of the likes of the user.")
-    user_end: float = Field(default=0.3, ge=0, description="Steps through users: power of the likes of the end.")
+    user_end: float = Field(
+        default=0.3,
+        ge=-1,
+        description="Steps through users: power of the likes of the end; below 0 much liked ends count more, as "
+        "very sparse data wants.",
+    )
     next_start: float = Field(default=0.2, ge=0, description="Steps to what followed: power of the likes of the start.")
     next_middle: float = Field(
         default=0.0, ge=0, description="Steps to what followed: power of the number of likes of the user."

@@ -27,7 +27,7 @@ from recall.index.top_k import mask_out, top_k
 LADDERS: Mapping[str, tuple[float, ...]] = {
     "age_decay": (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 1.0),
     "next_decay": (0.5, 0.65, 0.8, 0.9, 0.95),
-    "user_end": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+    "user_end": (-0.4, -0.2, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
     "next_start": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
     "relation_likes": (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0),
     "dislike": (-0.4, -0.2, -0.1, 0.0, 0.1, 0.2, 0.4),
@@ -181,6 +181,7 @@ class Search:
         """The settings that matter for this graph, each up and down."""
         kinds = {kind.kind for kind in self.types.make(config)}
         unused = {
+            "age_": not self.types.ordered,
             "next_": StepKind.NEXT not in kinds,
             "relation_": not kinds & {StepKind.RELATION, StepKind.DIRECT},
             "rarity": StepKind.RELATION not in kinds,

@@ -76,7 +76,7 @@ class StepTypes:
         shape = ((self.history.interaction, False), (self.history.interaction, True))
         users = self._users(config, lists.get(USERS))
         types = [StepType(name=USERS, kind=StepKind.USERS, shape=shape, step=users)]
-        if config.next_window:
+        if config.next_window and self.ordered:
             following = self._following(config, lists.get(NEXT))
             types.append(StepType(name=NEXT, kind=StepKind.NEXT, shape=shape, step=following))
         types += self._relations(config, wanted)
@@ -104,11 +104,16 @@ class StepTypes:
         return any(len(way.hops) > 1 for way in ways_from_items(self.graph, None, chains=True))
 
     @cached_property
+    def ordered(self) -> bool:
+        """Whether anything says what users did first: without that there is neither age nor what followed."""
+        events = self.history.events
+        timed = bool((events.times[events.kinds == 0] != NO_TIME).any())
+        return timed or "order" in self.graph.edges[self.history.interaction].column_names
+
+    @property
     def usual_decay(self) -> float:
         """What an item of the history counts less for each newer one, where nothing says what is best."""
-        ordered = bool((self.history.events.times != NO_TIME).any())
-        ordered |= "order" in self.graph.edges[self.history.interaction].column_names
-        return _USUAL_DECAY if ordered else 1.0
+        return _USUAL_DECAY if self.ordered else 1.0
 
     @cached_property
     def _ordered(self) -> RaggedArray:

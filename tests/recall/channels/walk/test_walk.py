@@ -282,6 +282,28 @@ class TestGraphsOfAllKinds:
         assert set(walk.weights) == {"through_users", "what_followed", "popularity"}
         assert len(Pipeline([walk], walk.history).recommend(Query.of_users(np.arange(3), bare.users), k=5)) == 15
 
+    def test_nothing_followed_where_nothing_says_what_came_first(self, graph):
+        table = graph.edges[RATED].drop_columns(["timestamp"])
+        unordered = KnowledgeGraph(graph.schema, graph.nodes, {**graph.edges, RATED: table})
+        walk = Walk().fit(FitData.of(unordered))
+        assert "what_followed" in Walk().fit(FitData.of(graph)).weights
+        assert "what_followed" not in walk.weights
+        assert walk.config.age_decay == 1
+        truth = RaggedArray.from_lists([[item] for item in range(len(unordered.users))])
+        none = RaggedArray.empty(len(unordered.users))
+        chosen = Walk(WalkConfig(trials=30)).fit(FitData.of(unordered, validation=Validation(truth=truth, seen=none)))
+        assert not {trial["setting"] for trial in chosen.facts["trials"]} & {"age_decay", "next_decay", "next_window"}
+
+    def test_a_power_below_0_prefers_ends_that_many_like(self, graph):
+        plain, popular = (
+            Walk(WalkConfig(user_end=end, weights={"through_users": 1.0})).fit(FitData.of(graph)) for end in (0.0, -0.5)
+        )
+        everything = np.tile(np.arange(len(graph.items)), (len(graph.users), 1))
+        everybody = Query.of_positions(np.arange(len(graph.users)))
+        likes = np.bincount(plain.history.liked.values, minlength=len(graph.items))
+        before, after = (each.score(everybody).at(everything) for each in (plain, popular))
+        np.testing.assert_allclose(after, before * np.sqrt(likes), rtol=1e-5)
+
     def test_knowledge_and_nobody_who_likes_anything(self, graph):
         table = graph.edges[RATED].slice(0, 0)
         unused = KnowledgeGraph(graph.schema, graph.nodes, {**graph.edges, RATED: table})
