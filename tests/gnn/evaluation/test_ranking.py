@@ -84,7 +84,9 @@ def test_many_columns_are_ranked_as_by_a_sort_also_where_most_are_equal_or_seen(
         assert top_items(users, items, k, seen=lists).tolist() == naive(users, items, k, seen).tolist()
 
 
-def test_several_scales_rank_as_each_alone() -> None:
+@pytest.mark.parametrize("scores_a_block", [1 << 24, 150, 1])
+def test_several_scales_rank_as_each_alone(scores_a_block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "CPU_SCORES", scores_a_block)  # all users, three, or one at a time
     random = np.random.default_rng(1)
     users, items = random.integers(-3, 4, (9, 3)).astype(np.float32), random.integers(-2, 3, (50, 3)).astype(np.float32)
     # A scale of 0 must not make a number of the minus infinity of a seen item.

@@ -87,6 +87,53 @@ def test_a_run_that_is_read_is_not_removed_and_goes_when_nobody_reads_it(
     assert runs.runs() == [second]
 
 
+def test_a_run_that_is_removed_between_opening_and_locking_is_not_held(
+    runs: RunsFolder, refreshed: RefreshResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs.current()
+    assert run is not None
+    lock, moved = fcntl.flock, runs.path / ".moved"
+
+    def renamed_meanwhile(descriptor: int, operation: int) -> None:
+        if operation & fcntl.LOCK_SH and not moved.exists():
+            run.path.rename(moved)
+            shutil.copytree(refreshed.run.path, run.path)  # another run has the name by now
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", renamed_meanwhile)
+    with pytest.raises(ArtifactError, match="is being removed"):
+        RunHold(run.path / MANIFEST)
+    monkeypatch.undo()
+    RunHold(run.path / MANIFEST).release()
+
+
+def test_a_run_is_opened_although_the_link_is_switched_and_the_old_one_removed_meanwhile(
+    runs: RunsFolder, refreshed: RefreshResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = runs.current()
+    assert first is not None
+    look = RunLayout._opened.__func__  # type: ignore[attr-defined]
+    looks: list[Path] = []
+
+    def removed_meanwhile(cls: type[RunLayout], given: Path) -> RunLayout:
+        looks.append(given)
+        if len(looks) > 1:
+            return look(cls, given)
+        shutil.rmtree(first.path)
+        try:
+            return look(cls, given)
+        finally:
+            second.append(publish(runs, refreshed.run, "b" * 16))
+
+    second: list[RunLayout] = []
+    monkeypatch.setattr(RunLayout, "_opened", classmethod(removed_meanwhile))
+    assert RunLayout.open(runs.link) == second[0]
+    assert len(looks) == 2
+    shutil.rmtree(second[0].path)
+    with pytest.raises(ArtifactError, match="a link whose run is gone"):
+        RunLayout.open(runs.link)
+
+
 def test_a_reader_in_another_process_counts_until_it_is_killed(runs: RunsFolder, refreshed: RefreshResult) -> None:
     first = runs.current()
     with subprocess.Popen(
