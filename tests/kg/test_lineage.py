@@ -78,6 +78,16 @@ def test_what_was_validated_on_does_not_become_test() -> None:
     assert moved == {"train": 0, "valid": 1}
 
 
+def test_an_item_that_is_gone_is_not_taken_for_the_last_item_of_another_user() -> None:
+    first = graph_of([("v", f"i{n}", n) for n in range(4)] + [("v", "j", -1)])
+    lineage = Lineage.of(split_interactions(first, SPLIT), first)
+    without = graph_of([("u", f"i{n}", n) for n in range(4)] + [("v", f"i{n}", n) for n in range(4)])
+    plain = split_interactions(without, SPLIT)
+    assert parts(plain, without)["u", "i3"] == {TEST}
+    kept, _ = lineage.keep(plain, without)
+    assert parts(kept, without)["u", "i3"] == {TEST}
+
+
 def test_what_was_deleted_and_comes_again_is_still_known() -> None:
     first = graph_of([("u", f"i{n}", n) for n in range(8)])
     one = Lineage.of(split_interactions(first, SPLIT), first)
