@@ -25,6 +25,7 @@ FloatArray = npt.NDArray[np.float32]
 
 # Texts tokenised at once: bounds the memory of the token lists, and is far more than a batch holds.
 _BLOCK = 8_192
+CHARACTERS = 200  # for each token that is read; words of BERT's vocabulary have at most some twenty
 # A thread is fastest while its share of a layer stays near its cache (measured from 128 to 16,384 tokens).
 _TOKENS_PER_THREAD = 512
 _TOKENS_ON_GPU = 65_536
@@ -87,7 +88,7 @@ class TextEncoder:
         """Encode texts.
 
         Args:
-            texts: (n,); empty, blank and missing ones are allowed.
+            texts: (n,); empty, blank and missing ones are allowed. At most `CHARACTERS` for each token are looked at.
             progress: of finished texts.
 
         Returns:
@@ -102,6 +103,9 @@ class TextEncoder:
         if not filled:
             return result
         loaded = self._load()
+        # What is far beyond the last token that is read is not tokenised: texts come from outside, too.
+        longest = CHARACTERS * self.config.max_length
+        texts = [text if text is None else text[:longest] for text in texts]
         # Longest first: if memory does not suffice for the largest batch, that shows at once.
         order = sorted(filled, key=lambda row: -len(texts[row] or ""))
         with progress.task("encoding texts", total=len(order)) as task:

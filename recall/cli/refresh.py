@@ -45,7 +45,7 @@ def refresh(
 
     Exits with 0 when a run was published or nothing changed, 1 when it failed, 4 when the quality gate refused the
     run, 75 when another refresh is at work. A killed refresh goes on where it stopped when it is started again;
-    SIGTERM stops it at once (143), and so does Ctrl+C (130).
+    SIGTERM stops it at once (143), and so do Ctrl+C (130) and a closed terminal (129).
 
     With --every, each refresh is a process of its own, never two at a time; those that were missed are folded into
     one. SIGTERM stops the refresh at work, and then the schedule, which exits with 0.

@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # it imports torch
 
 _log = logging.getLogger(__name__)
 
+STOPPING = (signal.SIGTERM, signal.SIGHUP)
+
 
 class Stopped(KeyboardInterrupt):
     """The process was asked to stop by a signal; `args[0]` is its number."""
@@ -36,7 +38,9 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGTERM stop the block as Ctrl+C does, by an exception, so that it cleans up and reports how it ended.
+    """Let a signal stop the block as Ctrl+C does, by an exception, so that it cleans up and reports how it ended.
+
+    The signals are SIGTERM, and SIGHUP, which a terminal sends when it is closed, unless it is ignored (nohup).
 
     Raises:
         Stopped: the signal came.
@@ -45,15 +49,21 @@ def stoppable() -> Iterator[None]:
         yield  # only the main thread can handle signals
         return
 
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    heeded = [number for number in STOPPING if before[number] != signal.SIG_IGN]
+
     def stop(number: int, _: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the cleaning up
+        for each in heeded:
+            signal.signal(each, signal.SIG_IGN)  # a second one must not interrupt the cleaning up
         raise Stopped(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    for number in heeded:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in heeded:
+            signal.signal(number, before[number])
 
 
 def reported_refresh(
@@ -71,7 +81,7 @@ def reported_refresh(
 
     Raises:
         GraphRecallError: what `refresh` raises.
-        Stopped: by SIGTERM, when `stoppable` is around it. What is finished stays, and the next refresh continues
+        Stopped: by a signal, when `stoppable` is around it. What is finished stays, and the next refresh continues
             there; a training continues from its last checkpoint.
     """
     started, start = datetime.now(UTC), time.monotonic()

@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kg.errors import ConfigError
 from recall.ops.logs import FIELDS
@@ -169,24 +169,26 @@ class Schedule:
             child.kill()
             child.wait()
 
-    def _signals(self) -> _StopOnSigterm:
-        return _StopOnSigterm(self)
+    def _signals(self) -> _StopOnSignals:
+        return _StopOnSignals(self)
 
 
-class _StopOnSigterm:
-    """SIGTERM stops a schedule; what the signal did before comes back afterwards."""
+class _StopOnSignals:
+    """SIGTERM stops a schedule, and SIGHUP unless it is ignored; what they did before comes back afterwards."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
 
     def __enter__(self) -> None:
         self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGTERM, self._stop)
+        self._before: dict[signal.Signals, Any] = {}
+        for number in (signal.SIGTERM, signal.SIGHUP) if self._main else ():
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._stop)
 
     def __exit__(self, *_: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _stop(self, _: int, __: FrameType | None) -> None:
         self._schedule.stop()

@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 import gnn.text.model
-from gnn.text.encoder import TextConfig, TextEncoder
+from gnn.text.encoder import CHARACTERS, TextConfig, TextEncoder
 from gnn.text.model import DEFAULT_SHA256, PACKAGE, find_model, obtain_model
 from kg.errors import ArtifactError, ConfigError
 
@@ -114,6 +114,22 @@ def test_nothing_beyond_max_length_is_read(encoder: TextEncoder) -> None:
     np.testing.assert_allclose(pair[0], pair[1], atol=2e-6)
     far = encoder.encode(["one two three four", "one two three five six"])
     assert np.abs(far[0] - far[1]).max() > 0.01
+
+
+def test_of_a_text_without_end_only_the_beginning_is_tokenised(
+    encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[int] = []
+    tokenise = encoder._tokenise
+
+    def counted(loaded: Any, texts: list[str]) -> list[list[int]]:
+        lengths.extend(map(len, texts))
+        return tokenise(loaded, texts)
+
+    monkeypatch.setattr(encoder, "_tokenise", counted)
+    endless, beginning = encoder.encode(["night train " * 1_000_000, "night train " * 5_000])
+    assert max(lengths) == CHARACTERS * encoder.config.max_length
+    assert np.array_equal(endless, beginning)
 
 
 def test_bfloat16_stays_close(vectors: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +97,25 @@ def test_a_log_is_json_to_the_last_line_also_of_a_failure(command: Command, conf
     assert (last["level"], last["status"]) == ("error", "failed")
     assert "ratings.csv" in last["error"]
     assert "traceback" not in last
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_terminal_that_is_closed_stops_it_with_a_summary_unless_that_is_ignored(
+    command: Command, config: Path, monkeypatch: pytest.MonkeyPatch, ignored: bool
+) -> None:
+    def closed(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Inputs, "of", closed)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        code, _, _ = command("refresh", config, "--log")
+        assert signal.getsignal(signal.SIGHUP) == (signal.SIG_IGN if ignored else signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    (line,) = SummaryLog(config.parent / "runs").read()
+    assert (code, line["status"], line["exit_code"]) == ((1, "failed", 1) if ignored else (129, "interrupted", 129))
 
 
 def test_an_error_that_may_quote_somebody_forgotten_is_not_kept(command: Command, config: Path) -> None:
