@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kg.cypher.query import CypherQuery
-from kg.cypher.walk.rules import DirectRule, Part, RelationRule, Rule, StatedRule, TextRule
+from kg.cypher.walk.rules import DirectRule, Part, Popularity, RelationRule, Rule, StatedRule, TextRule
 from kg.cypher.walk.words import NATURAL, Words
 from kg.errors import InvalidDataError
 
 POPULARITY = "popularity"
+POPULARITY_POWER = "popularity_power"
 BETWEEN = ("q", "p")  # names of nodes that are only counted along
 
 
@@ -105,7 +106,8 @@ def union(
     words: Words,
     parts: Sequence[Part],
     part_text: Callable[[Rule, str, str], str],
-    popularity: tuple[float, Callable[[str], str]],
+    popularity: Popularity,
+    popularity_text: Callable[[str], str],
     **parameters: Any,
 ) -> CypherQuery:
     """One query after the other, for every type of step that has rows, and for popularity.
@@ -114,7 +116,8 @@ def union(
         words: of the schema.
         parts: the types of step with their rows.
         part_text: the query of a rule, from its number and the name of the parameter with its rows.
-        popularity: its weight, and its query from its number.
+        popularity: what likes add.
+        popularity_text: the query of popularity, from its number.
         **parameters: further values.
 
     Raises:
@@ -129,11 +132,14 @@ def union(
             name = rows_of.setdefault(id(part.rows), f"rows{number}")
             texts.append(part_text(part.rule, number, name))
             values |= {name: _keyed(part.rule, part.rows, words)} | _rule_parameters(part.rule, number)
-    weight, popularity_text = popularity
-    if weight:
+    if popularity.weight:
         number = str(len(parts))
         texts.append(popularity_text(number))
-        values |= {f"step{number}": POPULARITY, f"weight{number}": weight}
+        values |= {
+            f"step{number}": POPULARITY,
+            f"weight{number}": popularity.weight,
+            POPULARITY_POWER: popularity.power,
+        }
     if not texts:
         raise InvalidDataError("a walk that starts nowhere and without popularity has no query: its scores are 0")
     text = "\nUNION ALL\n".join(texts)

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from kg.cypher.query import CypherQuery
-from kg.cypher.walk.clauses import Clauses, gain_of_end, union, worth_of_entity
-from kg.cypher.walk.rules import DirectRule, NextRule, Part, RelationRule, Rule, StatedRule, TextRule, UsersRule
-from kg.cypher.walk.words import NATURAL, Words
+from kg.cypher.walk.clauses import POPULARITY_POWER, Clauses, gain_of_end, union, worth_of_entity
+from kg.cypher.walk.rules import (
+    NOT_POPULAR,
+    DirectRule,
+    NextRule,
+    Part,
+    Popularity,
+    RelationRule,
+    Rule,
+    StatedRule,
+    TextRule,
+    UsersRule,
+)
+from kg.cypher.walk.words import Words
 from kg.schema import Schema
 
 
 def reached_query(
-    schema: Schema, parts: Sequence[Part], *, seen: Iterable[str], k: int, popularity: float = 0.0
+    schema: Schema, parts: Sequence[Part], *, seen: Iterable[str], k: int, popularity: Popularity = NOT_POPULAR
 ) -> CypherQuery:
     """A query that ranks all items for one person, for Neo4j: rows of `item_id` and `score`, best first.
 
@@ -25,7 +36,7 @@ def reached_query(
         parts: the types of step with the rows that they start from.
         seen: external ids of the items to leave out, those that the walk starts at among them.
         k: items wanted.
-        popularity: weight of ln(1 + likes).
+        popularity: what the likes of an item add.
 
     Raises:
         InvalidDataError: there is nothing to compute, or the schema has no interactions.
@@ -39,7 +50,7 @@ def reached_query(
 
 
 def reached_parts_query(
-    schema: Schema, parts: Sequence[Part], *, seen: Iterable[str], popularity: float = 0.0
+    schema: Schema, parts: Sequence[Part], *, seen: Iterable[str], popularity: Popularity = NOT_POPULAR
 ) -> CypherQuery:
     """The same for any store, not added up: rows of `item_id`, `step` and `share`, one for each type of step.
 
@@ -54,8 +65,14 @@ def reached_parts_query(
         make = next(make for kind, make in _MAKERS if isinstance(rule, kind))
         return make(rule, words, number, rows, new)
 
-    popular = (popularity, lambda number: _popularity(words, number, new))
-    return union(words, parts, part_text, popular, seen=[words.value(words.item, id) for id in left_out])
+    return union(
+        words,
+        parts,
+        part_text,
+        popularity,
+        lambda number: _popularity(words, number, new),
+        seen=[words.value(words.item, id) for id in left_out],
+    )
 
 
 def _where(condition: str) -> str:
@@ -171,7 +188,7 @@ def _popularity(words: Words, number: str, new: str) -> str:
     clauses = Clauses(words)
     clauses.add(f"MATCH {words.node('i', words.item)}\n{_where(new)}", "i")
     clauses.likes("i", "likes", optional=True)
-    clauses.add(_row(words, number, f"log(1.0 + likes) / {NATURAL}"))
+    clauses.add(_row(words, number, f"likes ^ ${POPULARITY_POWER}"))
     return clauses.text()
 
 

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from kg.schema import RelationKey
 from kg.topology.walk import Powers
 
 Way = tuple[tuple[RelationKey, bool], ...]
 """Relation and direction of each hop, from an item on."""
+
+
+class Popularity(NamedTuple):
+    """What the likes of an item add to its score: weight * likes^power."""
+
+    weight: float
+    power: float
+
+    def times(self, factor: float) -> Popularity:
+        """The same times a factor."""
+        return Popularity(self.weight * factor, self.power)
+
+
+NOT_POPULAR = Popularity(0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

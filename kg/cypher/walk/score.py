@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kg.cypher.query import CypherQuery
-from kg.cypher.walk.clauses import BETWEEN, Clauses, gain_of_end, union, worth_of_entity
+from kg.cypher.walk.clauses import BETWEEN, POPULARITY_POWER, Clauses, gain_of_end, union, worth_of_entity
 from kg.cypher.walk.rules import (
+    NOT_POPULAR,
     DirectRule,
     NextRule,
     Part,
+    Popularity,
     RelationRule,
     Rule,
     StatedRule,
@@ -17,12 +19,17 @@ from kg.cypher.walk.rules import (
     TextRule,
     UsersRule,
 )
-from kg.cypher.walk.words import NATURAL, Words
+from kg.cypher.walk.words import Words
 from kg.schema import Schema
 
 
 def score_query(
-    schema: Schema, parts: Sequence[Part], item_id: str, *, popularity: float = 0.0, show_users: bool = False
+    schema: Schema,
+    parts: Sequence[Part],
+    item_id: str,
+    *,
+    popularity: Popularity = NOT_POPULAR,
+    show_users: bool = False,
 ) -> CypherQuery:
     """A query that recomputes the score of a walk for one item, path by path.
 
@@ -37,7 +44,7 @@ def score_query(
         schema: gives labels, types and the positive rule.
         parts: the types of step with the rows that they start from; one without rows adds nothing.
         item_id: external id.
-        popularity: weight of ln(1 + likes), a row of its own; 0: none.
+        popularity: what the likes of the item add, a row of its own.
         show_users: a row for each other user, with the id; otherwise paths through users are summed by the item that
             they start at, and the query holds and returns no id of another user.
 
@@ -50,8 +57,14 @@ def score_query(
         make = next(make for kind, make in _MAKERS if isinstance(rule, kind))
         return make(rule, words, number, rows, show_users)
 
-    popular = (popularity, lambda number: _popularity(words, number))
-    return union(words, parts, part_text, popular, item_id=words.value(words.item, item_id))
+    return union(
+        words,
+        parts,
+        part_text,
+        popularity,
+        lambda number: _popularity(words, number),
+        item_id=words.value(words.item, item_id),
+    )
 
 
 def _row(number: str, ids: Sequence[str], share: str, users: str = "0") -> str:
@@ -208,7 +221,7 @@ def _popularity(words: Words, number: str) -> str:
     clauses = Clauses(words)
     clauses.add(f"MATCH {_item(words)}", "i")
     clauses.likes("i", "likes", optional=True)
-    share = f"$weight{number} * log(1.0 + likes) / {NATURAL}"
+    share = f"$weight{number} * likes ^ ${POPULARITY_POWER}"
     clauses.add(_row(number, _ids(words, ("i", words.item)), share))
     return clauses.text()
 

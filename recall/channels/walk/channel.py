@@ -12,6 +12,7 @@ import numpy.typing as npt
 from kg import KnowledgeGraph, RelationKey
 from kg.arrays import IntArray, RaggedArray
 from kg.cypher.query import CypherQuery
+from kg.cypher.walk import Popularity
 from kg.errors import ArtifactError, ConfigError
 from kg.history import InteractionHistory
 from kg.progress import SILENT
@@ -33,7 +34,7 @@ from recall.channels.walk.cypher import Person, WalkCypher
 from recall.channels.walk.defaults import default_weights, strengths, typical_worths
 from recall.channels.walk.scoring import WeightedSteps
 from recall.channels.walk.search import Search
-from recall.channels.walk.start import Start, start_of
+from recall.channels.walk.start import Start, popularity_of, start_of
 from recall.channels.walk.steps import NEXT, POPULARITY, TEXT, USERS, StepType, StepTypes
 from recall.channels.walk.texts import ItemTexts
 from recall.contracts import (
@@ -93,7 +94,6 @@ class Walk(ClosedChannel):
             ConfigError: `relations` or `weights` name what the graph does not have.
         """
         history = data.history
-        popularity = _popularity(history)
         self._texts = None
         if data.features is not None:
             self._texts = ItemTexts.of(data.graph, data.features, data.index, n=self.config.text_neighbours)
@@ -105,14 +105,14 @@ class Walk(ClosedChannel):
             weights = data.recipe["weights"]
         elif weights is None and data.validation is not None:
             progress = SILENT if data.context is None else data.context.progress
-            chosen = Search(factory, history, data.validation, self.config, popularity).run(progress)
+            chosen = Search(factory, history, data.validation, self.config).run(progress)
             if chosen is not None:
                 self.config, weights = chosen.config, chosen.weights
                 facts = {"validation_ndcg": list(chosen.ndcg), "trials": chosen.trials}
         if self.config.age_decay is None:
             self.config = self.config.changed(age_decay=factory.usual_decay)
         types = factory.make(self.config, wanted=weights)
-        worths = typical_worths(types, history, popularity, self.config)
+        worths = typical_worths(types, history, self.config)
         defaults = default_weights(types, worths)
         self._check_names(weights, types)
         self._facts = facts
@@ -144,14 +144,14 @@ class Walk(ClosedChannel):
         self._types = types
         self._numbering = Numbering.of(graph)
         self._item_type = graph.schema.item_type
-        self._popular = _popularity(history) * np.float32(self.weights.get(POPULARITY, 0.0))
+        self._popular = popularity_of(history, self.config) * np.float32(self.weights.get(POPULARITY, 0.0))
         self._text_weight = max(self.weights.get(TEXT, 0.0), stated.get(TEXT, 0.0))
         self._steps = WeightedSteps(types, self.weights, num_items=history.num_items, stated=stated)
         self._cypher = WalkCypher(
             graph,
             self.config,
             self._steps.weighted,
-            popularity=self.weights.get(POPULARITY, 0.0),
+            popularity=Popularity(self.weights.get(POPULARITY, 0.0), self.config.popularity_power),
             similar=None if self._texts is None else self._texts.similar,
             text_weight=self._text_weight,
         )
@@ -212,7 +212,7 @@ class Walk(ClosedChannel):
         similar = self._cosines(queries)
         if similar is None:
             return None
-        gain = np.exp(self.config.text_likes * _popularity(self.history)[similar.indices])
+        gain = (1.0 + item_likes(self.history)[similar.indices]) ** self.config.text_likes
         similar.data = similar.data**self.config.text_power * gain * np.float32(self._text_weight)
         return similar
 
@@ -337,8 +337,3 @@ def _row(matrix: Any, row: int) -> tuple[IntArray, npt.NDArray[np.float64]]:
     """Columns and values of one row of a CSR matrix."""
     span = slice(matrix.indptr[row], matrix.indptr[row + 1])
     return matrix.indices[span].astype(np.int64), matrix.data[span].astype(np.float64)
-
-
-def _popularity(history: InteractionHistory) -> npt.NDArray[np.float32]:
-    """ln(1 + likes) of each item, float32 (items,)."""
-    return np.log1p(item_likes(history)).astype(np.float32)

@@ -43,6 +43,9 @@ class WalkConfig(Settings):
         description="What an item that the user interacted with and does not like counts, beside a liked one, in steps "
         "through users; below 0 it counts against what it leads to.",
     )
+    popularity_power: float = Field(
+        default=0.5, ge=0, description="Power of an item's likes in what popularity adds to its score."
+    )
     user_start: float = Field(default=0.5, ge=0, description="Steps through users: power of the likes of the start.")
     user_middle: float = Field(default=0.5, ge=0, description="Steps through users: power of the likes of the user.")
     user_end: float = Field(

@@ -17,6 +17,7 @@ from kg.cypher.walk import (
     DirectRule,
     NextRule,
     Part,
+    Popularity,
     RelationRule,
     Rule,
     StatedRule,
@@ -69,7 +70,7 @@ class WalkCypher:
         config: WalkConfig,
         weighted: Sequence[tuple[StepType, float]],
         *,
-        popularity: float,
+        popularity: Popularity,
         similar: Any,
         text_weight: float,
     ) -> None:
@@ -79,7 +80,7 @@ class WalkCypher:
             graph: that it was fitted on.
             config: its settings.
             weighted: the types of step that count, with their weights.
-            popularity: weight of ln(1 + likes).
+            popularity: what likes add.
             similar: cosines of items with similar texts, CSR (items, items).
             text_weight: of the text of a request.
         """
@@ -102,10 +103,13 @@ class WalkCypher:
                 made.append(None)
                 continue
             parts = [part.times(factor) for part in self.of_pair(person, item, show_users=show_users)]
-            item_id, popularity = self.graph.items.ids[item].as_py(), self.popularity * factor
+            item_id, popularity = (
+                self.graph.items.ids[item].as_py(),
+                self.popularity.times(factor),
+            )
             made.append(
                 score_query(self.graph.schema, parts, item_id, popularity=popularity, show_users=show_users)
-                if popularity or any(part.rows for part in parts)
+                if popularity.weight or any(part.rows for part in parts)
                 else None
             )
         return made
@@ -115,7 +119,7 @@ class WalkCypher:
         made: list[ReachedQueries | None] = []
         for row, person in enumerate(people):
             parts, schema = self.of_ranking(person), self.graph.schema
-            if person.starts_nowhere or not (self.popularity or any(part.rows for part in parts)):
+            if person.starts_nowhere or not (self.popularity.weight or any(part.rows for part in parts)):
                 made.append(None)
                 continue
             left_out = self.graph.items.take(seen[row]).to_pylist()

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from kg.arrays import RaggedArray
 from kg.history import InteractionHistory
 from recall.channels.walk.config import WalkConfig
-from recall.channels.walk.start import blocks, start_of
+from recall.channels.walk.start import blocks, popularity_of, start_of
 from recall.channels.walk.steps import POPULARITY, USERS, StepType
 from recall.contracts import Query, StepKind
 
@@ -27,9 +26,7 @@ _OF_KIND = {
 _OF_POPULARITY = 0.1
 
 
-def typical_worths(
-    types: Sequence[StepType], history: InteractionHistory, popularity: npt.NDArray[np.float32], config: WalkConfig
-) -> dict[str, float]:
+def typical_worths(types: Sequence[StepType], history: InteractionHistory, config: WalkConfig) -> dict[str, float]:
     """What each type of step, and popularity, typically gives the best item of a user.
 
     Returns:
@@ -44,7 +41,7 @@ def typical_worths(
         alone = np.sort(random.permutation(history.num_items)[:_SAMPLE])
         queries = Query.of_histories([""] * len(alone), RaggedArray(np.arange(len(alone) + 1), alone))
     start = start_of(queries, history, decay=config.decay)
-    worths = {POPULARITY: float(popularity.max(initial=0.0))}
+    worths = {POPULARITY: float(popularity_of(history, config).max(initial=0.0))}
     for kind in types:
         walked = start.disliked if kind.kind is StepKind.DISLIKE else start.liked
         best = []

@@ -16,7 +16,7 @@ from kg.history import InteractionHistory
 from kg.progress import SILENT, Progress
 from recall.channels.base import as_matrix
 from recall.channels.walk.config import WalkConfig
-from recall.channels.walk.start import Start, blocks, start_of
+from recall.channels.walk.start import Start, blocks, popularity_of, start_of
 from recall.channels.walk.steps import DISLIKED, POPULARITY, USERS, StepType, StepTypes
 from recall.channels.walk.weights import best_weights
 from recall.contracts import Query, StepKind
@@ -29,6 +29,7 @@ LADDERS: Mapping[str, tuple[float, ...]] = {
     "next_decay": (0.5, 0.65, 0.8, 0.9, 0.95),
     "user_end": (-0.4, -0.2, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
     "next_start": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+    "popularity_power": (0.25, 0.5, 0.75, 1.0),
     "relation_likes": (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0),
     "dislike": (-0.4, -0.2, -0.1, 0.0, 0.1, 0.2, 0.4),
     "text_likes": (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0),
@@ -54,7 +55,7 @@ _BEGINNINGS: tuple[Mapping[str, float], ...] = (
         "next_middle": 0.3,
         "next_end": 0.3,
     },
-    {"user_end": -0.4},
+    {"user_end": -0.4, "popularity_power": 1.0},
 )
 _WORTH = 1e-3  # of the NDCG: a change that adds less is noise
 _HELD = 2**27  # scores of all types of step and users that are held at once, 512 MiB
@@ -107,7 +108,6 @@ class Search:
         history: InteractionHistory,
         validation: Validation,
         config: WalkConfig,
-        popularity: npt.NDArray[np.float32],
     ) -> None:
         """Draw the users.
 
@@ -116,9 +116,8 @@ class Search:
             history: of the training part.
             validation: what the users went on to like, and what is left out of their rankings.
             config: where the trials begin.
-            popularity: of each item, float32 (items,).
         """
-        self.types, self.history, self.popularity = types, history, popularity
+        self.types, self.history = types, history
         able = np.flatnonzero((validation.truth.counts > 0) & (history.liked.counts > 0))
         if config.age_decay is None:
             config = config.changed(age_decay=types.usual_decay)
@@ -196,7 +195,7 @@ class Search:
         """The best weights under some settings, and the NDCG@20 of the users over all items."""
         reached = {kind.name: self._reach(kind, config) for kind in self.types.make(config)}
         disliked = reached.pop(DISLIKED, None)
-        reached[POPULARITY] = self._popular()
+        reached[POPULARITY] = self._popular(config)
         liked = np.stack([one.liked for one in reached.values()], axis=1)
         total = np.stack([one.total for one in reached.values()], axis=1)
         found = best_weights(liked, total, self._truth.rows())
@@ -209,16 +208,16 @@ class Search:
         if disliked is not None and config.dislike:
             weights[DISLIKED] = config.dislike * weights.get(USERS, 0.0)
             reached[DISLIKED] = disliked
-        return _Judged(self._ndcg(reached, weights), weights)
+        return _Judged(self._ndcg(reached, weights, config), weights)
 
-    def _ndcg(self, reached: Mapping[str, _Reached], weights: Mapping[str, float]) -> float:
+    def _ndcg(self, reached: Mapping[str, _Reached], weights: Mapping[str, float], config: WalkConfig) -> float:
         ranked = []
         for rows in blocks(len(self.users), self.history.num_items):
             users = np.arange(len(self.users))[rows]
             scores = np.zeros((len(users), self.history.num_items), dtype=np.float32)
             for name, weight in weights.items():
                 if name == POPULARITY:
-                    scores += np.float32(weight) * self.popularity
+                    scores += np.float32(weight) * popularity_of(self.history, config)
                 else:
                     scores += reached[name].scores[rows] * np.float32(weight)
             mask_out(scores, self._seen.take(users))
@@ -226,10 +225,10 @@ class Search:
         metrics = per_user_metrics(np.concatenate(ranked), self._truth, VALIDATION_K)
         return float(metrics["ndcg"].mean())
 
-    def _popular(self) -> _Reached:
-        seen = as_matrix(self._seen, self.history.num_items) @ self.popularity
-        liked = self.popularity[self._truth.values].astype(np.float64)
-        return _Reached(None, liked, float(self.popularity.sum()) - seen.astype(np.float64))
+    def _popular(self, config: WalkConfig) -> _Reached:
+        popularity = popularity_of(self.history, config).astype(np.float64)
+        seen = as_matrix(self._seen, self.history.num_items) @ popularity
+        return _Reached(None, popularity[self._truth.values], popularity.sum() - seen)
 
     def _reach(self, kind: StepType, config: WalkConfig) -> _Reached:
         held = self._reached.get(kind.name)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from kg.arrays import RaggedArray
 from kg.history import InteractionHistory
+from recall.channels.base import item_likes
+from recall.channels.walk.config import WalkConfig
 from recall.contracts import Query
 from recall.index.top_k import BLOCK_SCORES
 
@@ -47,6 +50,11 @@ def blocks(rows: int, num_items: int) -> list[slice]:
     """Rows in pieces whose scores of all items may be held at once."""
     size = max(1, BLOCK_SCORES // max(num_items, 1))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def popularity_of(history: InteractionHistory, config: WalkConfig) -> npt.NDArray[np.float32]:
+    """likes^power of each item, float32 (items,)."""
+    return np.power(item_likes(history), config.popularity_power, dtype=np.float32)
 
 
 def _followed_by(first: RaggedArray, second: RaggedArray) -> RaggedArray:

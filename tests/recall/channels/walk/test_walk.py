@@ -22,6 +22,7 @@ from tests.recall.channels.making import encode, fit_data
 AGE = 0.8
 PLAIN = {
     "age_decay": AGE,
+    "popularity_power": 0.7,
     "user_start": 0.0,
     "user_middle": 1.0,
     "user_end": 0.0,
@@ -74,7 +75,7 @@ def loop_scores(graph, user, weights):
             if earlier == start:
                 scores[int(later)] += age * weights["^sequel_of"]
     for item in range(len(graph.items)):
-        scores[item] += weights["popularity"] * np.log(1 + likes[item])
+        scores[item] += weights["popularity"] * likes[item] ** 0.7
     return [scores[item] for item in range(len(graph.items))]
 
 
