@@ -277,7 +277,7 @@ class TestContract:
 
     @staticmethod
     def check_splits(pipeline, answer, splits):
-        for row, (source, split) in zip(answer, splits, strict=True):
+        for row, (source, split, _) in zip(answer, splits, strict=True):
             assert source == pipeline.name
             if isinstance(split, NoShares):
                 assert split.reason
