@@ -263,7 +263,7 @@ class TestContract:
             self.check_splits(pipeline, answer, splits)
             first_item = pipeline.history.first_item
             liked = [first_item + item for item in request.history[0].tolist()]
-            for _, split in splits:
+            for _, split, _ in splits:
                 if isinstance(split, Shares):
                     assert [share.node for share in split.history] == liked
                     assert len(names) > 1 or names == ["text"] or names == ["attributes"] or split.own == 0
