@@ -30,7 +30,6 @@ class ReadingContext:
             InvalidDataError: the share is above `quality.max_set_aside`, or anything was while `quality.strict` is on.
         """
         if self.quality.strict and account.set_aside:
-            raise InvalidDataError(
-                f"{account.name}: {account.set_aside} cannot be used and quality.strict is on: {account.reasons}"
-            )
+            problem = f"{account.name}: {account.set_aside} cannot be used and quality.strict is on"
+            raise InvalidDataError(f"{problem}: {account.reasons}", unquoted=f"{problem}: {account.kinds}")
         self.report.check_limit(account, self.quality.max_set_aside)

@@ -45,6 +45,11 @@ class SourceAccount:
         """Why rows were left out, for a message."""
         return "; ".join(f"{kind}: {count} ({example})" for kind, (count, example) in self._why.items())
 
+    @property
+    def kinds(self) -> str:
+        """Why rows were left out, without an example."""
+        return "; ".join(f"{kind}: {count}" for kind, (count, _) in self._why.items())
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for report.json."""
         lines = {} if self.lines is None else {"lines": self.lines, "empty": self.empty}
@@ -177,10 +182,11 @@ class QualityReport:
             InvalidDataError: the share is above `limit` (the key `quality.max_set_aside`).
         """
         if source.set_aside and source.set_aside > limit * source.read:
+            count = f"{source.set_aside} of {source.read} ({source.set_aside / source.read:.0%})"
+            problem = f"{source.name}: {count} cannot be used, more than quality.max_set_aside = {limit:g} allows"
+            advice = "Mend the source or raise the limit"
             raise InvalidDataError(
-                f"{source.name}: {source.set_aside} of {source.read} ({source.set_aside / source.read:.0%}) cannot "
-                f"be used, more than quality.max_set_aside = {limit:g} allows: {source.reasons}. Mend the source "
-                "or raise the limit"
+                f"{problem}: {source.reasons}. {advice}", unquoted=f"{problem}: {source.kinds}. {advice}"
             )
 
     def unquote(self, is_private: Callable[[str], bool]) -> None:

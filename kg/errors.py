@@ -8,7 +8,16 @@ class GraphRecallError(Exception):
 
 
 class InvalidDataError(GraphRecallError, ValueError):
-    """A source or a table cannot be used as it is; nothing was built from it."""
+    """A source or a table cannot be used as it is; nothing was built from it.
+
+    Attributes:
+        unquoted: the message without what it quotes of the source, for where users are not to be named; None: all of it
+            may be a quotation.
+    """
+
+    def __init__(self, message: str = "", *, unquoted: str | None = None) -> None:
+        super().__init__(message)
+        self.unquoted = unquoted
 
 
 class ConfigError(GraphRecallError, ValueError):

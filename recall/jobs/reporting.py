@@ -117,8 +117,10 @@ def reported_refresh(
 
 
 def _report(config: RefreshConfig, *, error: BaseException | None, **facts: Any) -> None:
-    message = _kept_message(config, error)
-    unexpected = None if error is None or isinstance(error, GraphRecallError | KeyboardInterrupt) else error
+    masked = _masks_users(config)
+    message = _kept_message(error, masked=masked)
+    # A traceback ends in the message.
+    unexpected = None if masked or isinstance(error, GraphRecallError | KeyboardInterrupt) else error
     summary: dict[str, Any] = {**facts, "started": facts["started"].isoformat(timespec="seconds"), "error": message}
     try:
         runs = RunsFolder(config.runs_folder)
@@ -134,16 +136,24 @@ def _report(config: RefreshConfig, *, error: BaseException | None, **facts: Any)
     _log.log(level, "refresh %s", summary["status"], extra={FIELDS: summary}, exc_info=unexpected)
 
 
-def _kept_message(config: RefreshConfig, error: BaseException | None) -> str | None:
-    """What the summary keeps of an error; where somebody was forgotten nothing that quotes the sources."""
+def _kept_message(error: BaseException | None, *, masked: bool) -> str | None:
+    """What the summary keeps of an error; where users are not to be named nothing that quotes the sources."""
     if error is None:
         return None
-    with suppress(ArtifactError, OSError):
-        if isinstance(error, InvalidDataError) and not Privacy.somebody_is_forgotten(config.runs_folder):
-            return str(error)
-    if isinstance(error, InvalidDataError):
-        return REDACTED
+    if masked and isinstance(error, InvalidDataError):
+        return error.unquoted or REDACTED
+    if masked and not isinstance(error, GraphRecallError):
+        return f"{type(error).__name__}: {REDACTED}"
     return str(error) or type(error).__name__
+
+
+def _masks_users(config: RefreshConfig) -> bool:
+    """Whether nothing that is kept may quote an id of a user: they go by pseudonyms, or somebody was forgotten."""
+    if config.privacy.pseudonyms:
+        return True
+    with suppress(ArtifactError, OSError):
+        return Privacy.somebody_is_forgotten(config.runs_folder)
+    return True
 
 
 def _serving(runs: RunsFolder) -> tuple[str | None, Report | None]:

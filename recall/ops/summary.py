@@ -26,7 +26,7 @@ GOOD = ("published", "unchanged")
 BAD = ("rejected", "failed")
 LOG = ".refreshes.jsonl"
 LOCK = ".refreshes.lock"
-REDACTED = "taken out when somebody was forgotten"
+REDACTED = "taken out, for it may name a user"
 STATUS = Path("/proc/self/status")
 LOCK_TIMEOUT = 10.0  # seconds to wait for another refresh that writes its line
 

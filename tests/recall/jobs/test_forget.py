@@ -698,6 +698,31 @@ def test_a_user_with_a_pseudonym_is_forgotten_by_the_id(masked: Path, tmp_path: 
     assert not any(places(runs.path, pseudonym).values())
 
 
+@pytest.mark.parametrize("pseudonyms", [True, False])
+def test_a_failed_refresh_writes_nothing_that_quotes_a_source(
+    masked: Path, small: Path, tmp_path: Path, command: Callable[..., tuple[int, str, str]], pseudonyms: bool
+) -> None:
+    if pseudonyms:
+        shutil.copytree(masked.parent, tmp_path / "masked", symlinks=True)
+        config = tmp_path / "masked" / masked.name
+    else:
+        config = small
+        add_ratings(config, f"{MALLORY},m1,5,2000000")
+        forget(runs_of(config), [MALLORY], config=load_config(config), force=True, patience=0.0)
+    ratings = config.parent / "ratings.csv"
+    good = ratings.read_text()
+    ratings.write_text(good + f"{MALLORY},m1\n" * 1000)
+    code, _, error = command("refresh", config)
+    assert code == 1
+    assert MALLORY in error, "the terminal says what is wrong"
+    runs = runs_of(config)
+    (line,) = [line for line in SummaryLog(runs.path).read() if line["status"] == "failed"]
+    assert "cannot be used, more than quality.max_set_aside = 0.1 allows: bad lines: 1000" in line["error"]
+    ratings.write_text(good + "u1,m2,4,3000000\n")
+    assert command("refresh", config, "--full")[0] in (0, 4)
+    assert not places(runs.path, {"id": MALLORY.encode()})["id"]
+
+
 def test_turning_pseudonyms_on_makes_a_full_run_and_what_is_kept_of_before_is_forgotten_by_the_same_id(
     small: Path,
 ) -> None:
