@@ -19,6 +19,7 @@ NAMES = {
     "paths": "how good the paths are that the demo run gives as reasons",
     "profile": "where a training step and an evaluation on gowalla spend their time",
     "rdf": "triples a second into the graph, beside rdflib",
+    "rdf_suites": "the W3C test suites of RDF formats: accepted, refused, wrong",
     "refresh": "what a refresh costs by the size of the change, and what an incremental one reaches",
     "text": "texts a second, beside sentence-transformers",
     "training": "seconds to train LightGCN, beside PyG's and RecBole's",
