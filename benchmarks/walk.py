@@ -404,6 +404,7 @@ def run(problems: Sequence[Problem], results: Results, *, trials: int, with_ease
         note, make = choose(choices, problem)
         results.add(problems, name, each(lambda part, make=make: make().fit(FitData.of(part.final))), chosen=note)
     results.add(problems, DEFAULTS, each(defaults))
+    results.write()
     if (weights := medians_of_others(problem, results.rows)) is not None:
         results.add(problems, OTHERS, each(lambda part, medians=weights: of_others(part, *medians)))
     for name, less, changed in ablations(config, walk.weights, problem):
