@@ -335,7 +335,8 @@ class Results:
         """Keep the row of one model: means over its seeds, and intervals over users of each user's mean."""
         users, problem = [each.test.user for each in problems], problems[0]
         mean = {metric: user_means(users, [of_seed[metric] for of_seed in values]) for metric in problem.metrics}
-        row: dict[str, Any] = {"data": problem.name, "model": model, "users": len(np.unique(np.concatenate(users)))}
+        count = len(np.unique(np.concatenate(users)))
+        row: dict[str, Any] = {"data": problem.name, "model": model, "k": problem.k, "users": count}
         for metric, per_user in mean.items():
             row[metric] = float(per_user.mean())
             row[f"{metric} interval"] = list(bootstrap_interval(per_user))
@@ -351,7 +352,7 @@ class Results:
             pair = [self.per_user.get((problem.name, name)) for name in (model, other)]
             if pair[0] is None or pair[1] is None or model == other:
                 continue
-            row: dict[str, Any] = {"data": problem.name, "model": f"{model} minus {other}"}
+            row: dict[str, Any] = {"data": problem.name, "model": f"{model} minus {other}", "k": problem.k}
             for metric in problem.metrics:
                 difference = pair[0][metric] - pair[1][metric]
                 row[metric] = float(difference.mean())
