@@ -40,7 +40,7 @@ airflow: setup .cache/airflow/ready
 	.cache/airflow/bin/pip install --quiet 'apache-airflow==3.3.2'
 	@touch $@
 
-# Run the notebooks and keep their outputs.
+# Run the notebooks and write their outputs into them.
 notebooks: setup
 	HF_HUB_OFFLINE=1 $(BIN)/python notebooks/run.py
 
