@@ -24,6 +24,7 @@ NAMES = {
     "text": "texts a second, beside sentence-transformers",
     "training": "seconds to train LightGCN, beside PyG's and RecBole's",
     "scaling": "memory and step time at 1, 10 and 50 million generated edges",
+    "walk_scaling": "time and memory of the walk at 1, 5 and 20 million generated interactions",
     "serving": "latency of recommend and explain on the demo run",
 }
 

@@ -172,7 +172,7 @@ class Search:
         return Chosen(config, best.weights, (first.ndcg, best.ndcg), trials)
 
     def _left_out(self, config: WalkConfig, best: _Judged) -> _Judged:
-        """The best without types of step that are no help: more types always fit likelier, not always in better order."""
+        """The best without types of step that are no help: more of them make choices likelier, not ranked better."""
         for name in sorted(best.weights):
             if name in (USERS, POPULARITY, DISLIKED) or name not in best.weights:
                 continue

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from kg.errors import InvalidDataError
@@ -90,11 +91,12 @@ def test_its_death_is_an_error(how: str, words: str, out_of_memory: bool) -> Non
 
 
 def test_who_takes_no_more_of_it_ends_it() -> None:
+    before = {child.pid for child in psutil.Process().children()}  # of other tests of this process
     parts = run_job(f"{HERE}:counts", {"up_to": 1_000_000})
     next(parts)
+    assert {child.pid for child in psutil.Process().children()} > before
     parts.close()  # type: ignore[attr-defined]
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert {child.pid for child in psutil.Process().children()} <= before
 
 
 def test_the_place_of_its_modules_is_that_of_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

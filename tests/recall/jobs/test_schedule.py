@@ -183,5 +183,5 @@ def test_a_wrong_schedule_is_told_before_anything_is_started(
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apscheduler.executors.pool", None)
-    with pytest.raises(ConfigError, match=r"pip install 'graphrecall\[schedule\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'apscheduler>=3\.11,<4'"):
         Schedule(["true"], timedelta(hours=1)).run()
