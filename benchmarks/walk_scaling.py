@@ -91,7 +91,6 @@ def measure(interactions: int, triples: int) -> dict[str, Any]:
     split = split_interactions(graph, SplitConfig(kind="leave_last_out"))
     view = split.view(graph, "train")
     data = FitData.of(view)
-    data.history.in_order(np.arange(2))
     facts: dict[str, Any] = {
         "model": f"{interactions:,} interactions, {triples:,} triples",
         "interactions": interactions,

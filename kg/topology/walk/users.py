@@ -82,6 +82,6 @@ class UserStep(Neighbours):
         start, middle, end = self._scales
         listed = np.flatnonzero(entries(self.lists, items, item) > 0)
         fans = self._fans.take(items[listed])
-        shared = np.isin(fans.values, self._fans[item], assume_unique=False) & (middle[fans.values] > 0)
+        shared = np.isin(fans.values, self._fans[item]) & (middle[fans.values] > 0)
         row, users = listed[fans.rows()[shared]], fans.values[shared]
         return WalkPaths(row, users[:, None], start[items[row]] * middle[users] * end[item])

@@ -113,10 +113,9 @@ class Walk(ClosedChannel):
             self.config = self.config.changed(age_decay=factory.usual_decay)
         types = factory.make(self.config, wanted=weights)
         worths = typical_worths(types, history, self.config)
-        defaults = default_weights(types, worths)
         self._check_names(weights, types)
         self._facts = facts
-        self._prepare(data.graph, history, types, dict(defaults if weights is None else weights), worths)
+        self._prepare(data.graph, history, types, weights, worths)
         self._history, self.encode = history, data.encode
         return self
 
@@ -134,16 +133,17 @@ class Walk(ClosedChannel):
         graph: KnowledgeGraph,
         history: InteractionHistory,
         types: list[StepType],
-        weights: dict[str, float],
+        weights: Mapping[str, float] | None,
         worths: Mapping[str, float],
     ) -> None:
         stated = default_weights(types, worths)
-        self.weights = {name: weight for name, weight in weights.items() if weight}
+        self.weights = {name: weight for name, weight in (stated if weights is None else weights).items() if weight}
         self.strengths = strengths(self.weights, worths)
         self._worths = dict(worths)
         self._types = types
         self._numbering = Numbering.of(graph)
         self._item_type = graph.schema.item_type
+        self._likes = item_likes(history)
         self._popular = popularity_of(history, self.config) * np.float32(self.weights.get(POPULARITY, 0.0))
         self._text_weight = max(self.weights.get(TEXT, 0.0), stated.get(TEXT, 0.0))
         self._steps = WeightedSteps(types, self.weights, num_items=history.num_items, stated=stated)
@@ -212,7 +212,7 @@ class Walk(ClosedChannel):
         similar = self._cosines(queries)
         if similar is None:
             return None
-        gain = (1.0 + item_likes(self.history)[similar.indices]) ** self.config.text_likes
+        gain = (1.0 + self._likes[similar.indices]) ** self.config.text_likes
         similar.data = similar.data**self.config.text_power * gain * np.float32(self._text_weight)
         return similar
 

@@ -14,7 +14,8 @@ from recall.channels.walk.steps import POPULARITY, USERS, StepType
 from recall.contracts import Query, StepKind
 
 _SAMPLE = 500  # users
-# Of a step through users, by what the best item of a user gets: the medians of what was found on five data sets.
+# Beside a step through users, by what the best item of a user gets. Set by hand: what the walk finds on other data sets
+# does better on one of four and worse on three (benchmarks/results/walk.json).
 _OF_KIND = {
     StepKind.USERS: 1.0,
     StepKind.NEXT: 0.5,

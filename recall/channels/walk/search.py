@@ -213,13 +213,13 @@ class Search:
         reached = {kind.name: self._reach(kind, config) for kind in kinds}
         disliked = reached.pop(DISLIKED, None)
         reached[POPULARITY] = self._popular(config)
-        liked = np.stack([one.liked for one in reached.values()], axis=1)
-        total = np.stack([one.total for one in reached.values()], axis=1)
-        found = best_weights(liked, total, self._truth.rows())
-        gives = found * total.sum(axis=0)
+        liked = np.stack([of_type.liked for of_type in reached.values()], axis=1)
+        total = np.stack([of_type.total for of_type in reached.values()], axis=1)
+        likeliest = best_weights(liked, total, self._truth.rows())
+        gives = likeliest * total.sum(axis=0)
         weights = {
             name: float(weight)
-            for name, weight, part in zip(reached, found, gives, strict=True)
+            for name, weight, part in zip(reached, likeliest, gives, strict=True)
             if part > _LEAST * gives.sum()
         }
         if disliked is not None and config.dislike:
@@ -228,13 +228,14 @@ class Search:
         return _Judged(self._ndcg(reached, weights, config), weights)
 
     def _ndcg(self, reached: Mapping[str, _Reached], weights: Mapping[str, float], config: WalkConfig) -> float:
+        popularity = popularity_of(self.history, config)
         ranked = []
         for rows in blocks(len(self.users), self.history.num_items):
             users = np.arange(len(self.users))[rows]
             scores = np.zeros((len(users), self.history.num_items), dtype=np.float32)
             for name, weight in weights.items():
                 if name == POPULARITY:
-                    scores += np.float32(weight) * popularity_of(self.history, config)
+                    scores += np.float32(weight) * popularity
                 else:
                     scores += reached[name].scores[rows] * np.float32(weight)
             mask_out(scores, self._seen.take(users))

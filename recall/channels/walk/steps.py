@@ -57,7 +57,7 @@ class StepTypes:
         """
         self.graph, self.history, self.similar = graph, history, similar
         self._made: dict[str, tuple[tuple[Any, ...], Step]] = {}
-        self._found_ways: dict[tuple[tuple[str, ...] | None, bool], list[Way]] = {}
+        self._ways_by_choice: dict[tuple[tuple[str, ...] | None, bool], list[Way]] = {}
 
     def make(
         self, config: WalkConfig, lists: Mapping[str, Any] | None = None, *, wanted: Collection[str] | None = None
@@ -101,7 +101,7 @@ class StepTypes:
     @cached_property
     def has_chains(self) -> bool:
         """Whether there are two relations in a row to walk through."""
-        return any(len(way.hops) > 1 for way in ways_from_items(self.graph, None, chains=True))
+        return any(len(way.hops) > 1 for way in self._ways(None, chains=True))
 
     @cached_property
     def ordered(self) -> bool:
@@ -167,9 +167,9 @@ class StepTypes:
 
     def _ways(self, chosen: tuple[str, ...] | None, chains: bool) -> list[Way]:
         key = (chosen, chains)
-        if key not in self._found_ways:
-            self._found_ways[key] = ways_from_items(self.graph, chosen, chains=chains)
-        return self._found_ways[key]
+        if key not in self._ways_by_choice:
+            self._ways_by_choice[key] = ways_from_items(self.graph, chosen, chains=chains)
+        return self._ways_by_choice[key]
 
     def _entities(self, way: Way, powers: Powers, rarity: float, likes: float) -> Step:
         hops = [incidence(self.graph, *hop) for hop in way.hops]
