@@ -13,10 +13,10 @@ from scipy.sparse import csr_matrix, diags
 
 from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.arrays import IntArray
-from kg.errors import ConfigError, InvalidDataError, UnknownIdError
+from kg.errors import ConfigError
 from kg.settings import Settings
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
-from recall.channels.base import item_likes, rows_with_attributes
+from recall.channels.base import check_attributes, item_likes, named_attributes, rows_with_attributes
 from recall.channels.neighbours import NeighbourChannel, cosine_neighbours
 from recall.channels.scores import FloatArray
 from recall.contracts import Capabilities, FitData, Query
@@ -134,12 +134,11 @@ class AttributeKNN(NeighbourChannel):
         """Unit attribute vectors of requests, CSR (n, columns); relations that the channel does not use add nothing."""
         rows, columns = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
         for row, chosen in enumerate(attributes):
-            for key, positions in _pairs(chosen):
+            for key, positions in named_attributes(chosen):
                 start, count = self._columns.get(key, (0, -1))
                 if count < 0:
                     continue
-                if len(positions) and (positions.min() < 0 or positions.max() >= count):
-                    raise UnknownIdError(f"attributes name positions outside the {count} nodes at the end of {key}")
+                check_attributes(positions, count, key)
                 rows.append(np.full(len(positions), row))
                 columns.append(positions + start)
         at, column = np.concatenate(rows), np.concatenate(columns)
@@ -164,13 +163,6 @@ class AttributeKNN(NeighbourChannel):
         self._idf = arrays["idf"]
         self._vectors, self._similar = unpack_csr(arrays, "vectors"), unpack_csr(arrays, "similar")
         self._columns = {RelationKey(*c["relation"]): (c["start"], c["count"]) for c in facts["columns"]}
-
-
-def _pairs(chosen: Mapping[RelationKey, IntArray]) -> Iterator[tuple[RelationKey, IntArray]]:
-    for key, positions in chosen.items():
-        if len(key) != 3:
-            raise InvalidDataError(f"attributes are named by relation (source, name, target), not {key!r}")
-        yield RelationKey(*key), np.asarray(positions, dtype=np.int64)
 
 
 def _unit_rows(matrix: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from kg import RaggedArray
+from kg import RaggedArray, RelationKey
 from kg.arrays import IntArray
-from kg.errors import ArtifactError, ConfigError, NotFittedError
+from kg.errors import ArtifactError, ConfigError, InvalidDataError, NotFittedError, UnknownIdError
 from kg.history import InteractionHistory
 from kg.io.files import read_json, write_json
 from recall.channels.scores import DeferredScores, DenseScores, FloatArray
@@ -231,6 +231,35 @@ def rows_with_text(queries: Query) -> IntArray:
 def rows_with_attributes(queries: Query) -> IntArray:
     """Rows whose request carries attributes, int64."""
     return np.array([row for row, attributes in enumerate(queries.attributes or ()) if attributes], dtype=np.int64)
+
+
+def named_attributes(chosen: Mapping[RelationKey, IntArray]) -> Iterator[tuple[RelationKey, IntArray]]:
+    """The relations of one request's attributes, and positions at their other ends, int64 (m,) each.
+
+    Raises:
+        InvalidDataError: a relation is not named as (source, name, target).
+    """
+    for key, positions in chosen.items():
+        if len(key) != 3:
+            raise InvalidDataError(f"attributes are named by relation (source, name, target), not {key!r}")
+        yield RelationKey(*key), np.asarray(positions, dtype=np.int64)
+
+
+def check_attributes(positions: IntArray, count: int, relation: RelationKey) -> None:
+    """Make sure that attributes name nodes that are there.
+
+    Raises:
+        UnknownIdError: a position lies outside the `count` nodes at the end of the relation.
+    """
+    if len(positions) and (positions.min() < 0 or positions.max() >= count):
+        raise UnknownIdError(f"attributes name positions outside the {count} nodes at the end of {relation}")
+
+
+def unit_rows(vectors: FloatArray) -> FloatArray:
+    """Rows of length 1, those of length 0 as they are, float32 (n, dim)."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    result: FloatArray = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return result
 
 
 def encode_texts(queries: Query, encode: TextEncode | None, channel: str) -> FloatArray | None:

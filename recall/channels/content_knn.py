@@ -16,7 +16,7 @@ from kg.errors import ConfigError
 from kg.settings import Settings
 from kg.topology.adjacency import Numbering
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
-from recall.channels.base import as_matrix, encode_texts, item_likes, rows_with_text
+from recall.channels.base import as_matrix, encode_texts, item_likes, rows_with_text, unit_rows
 from recall.channels.neighbours import NeighbourChannel, cosine_neighbours
 from recall.channels.scores import FloatArray
 from recall.contracts import Capabilities, FitData, Query
@@ -66,7 +66,7 @@ class ContentKNN(NeighbourChannel):
         if self.config.centre and len(rows):
             self._mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
         self._unit = np.zeros((data.history.num_items, features.dim), dtype=np.float32)
-        self._unit[rows] = _unit_rows(vectors - self._mean)
+        self._unit[rows] = unit_rows(vectors - self._mean)
         if self.config.neighbours is not None:
             super()._learn(data)
 
@@ -99,7 +99,7 @@ class ContentKNN(NeighbourChannel):
         text = encode_texts(queries, self.encode, self.name)
         if text is None:
             return None
-        unit: FloatArray = np.where(text.any(axis=1, keepdims=True), _unit_rows(text - self._mean), 0)
+        unit: FloatArray = np.where(text.any(axis=1, keepdims=True), unit_rows(text - self._mean), 0)
         return unit
 
     def _asked(self, queries: Query, items: IntArray) -> npt.NDArray[np.float64]:
@@ -126,9 +126,3 @@ class ContentKNN(NeighbourChannel):
         self._mean, self._unit = arrays["mean"], arrays["unit"]
         if self.config.neighbours is not None:
             self._similar = unpack_csr(arrays, "similar")
-
-
-def _unit_rows(vectors: FloatArray) -> FloatArray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: FloatArray = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-    return result

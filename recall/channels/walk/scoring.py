@@ -11,9 +11,9 @@ from scipy.sparse import csr_matrix, hstack, vstack
 
 from kg import RelationKey
 from kg.arrays import IntArray
-from kg.errors import InvalidDataError, UnknownIdError
 from kg.topology.adjacency import Numbering
 from kg.topology.walk import EntityStep, Neighbours, add_product
+from recall.channels.base import check_attributes, named_attributes
 from recall.channels.walk.start import Start
 from recall.channels.walk.steps import StepType
 from recall.contracts import StepKind, StepPaths
@@ -106,15 +106,9 @@ class WeightedSteps:
         """
         rows, columns, values = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
         for row, chosen in enumerate(attributes):
-            for name, positions in chosen.items():
-                if len(name) != 3:
-                    raise InvalidDataError(f"attributes are named by relation (source, name, target), not {name!r}")
-                for entities in self._entities.get(RelationKey(*name), ()):
-                    at = np.asarray(positions, dtype=np.int64)
-                    if len(at) and (at.min() < 0 or at.max() >= len(entities.worth)):
-                        raise UnknownIdError(
-                            f"attributes name positions outside the {len(entities.worth)} nodes at the end of {name}"
-                        )
+            for relation, at in named_attributes(chosen):
+                for entities in self._entities.get(relation, ()):
+                    check_attributes(at, len(entities.worth), relation)
                     rows.append(np.full(len(at), row))
                     columns.append(at + entities.first)
                     share = entities.weight * max(len(at), 1) ** -entities.power

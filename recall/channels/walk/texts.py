@@ -14,6 +14,7 @@ from kg import KnowledgeGraph
 from kg.arrays import IntArray
 from kg.topology.adjacency import Numbering
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
+from recall.channels.base import unit_rows
 from recall.index.item_index import ItemIndex
 from recall.index.settings import IndexConfig
 
@@ -51,7 +52,7 @@ class ItemTexts:
             if len(items)
             else np.zeros(features.dim, np.float32)
         )
-        index = ItemIndex.build(_unit_rows(vectors - mean), config)
+        index = ItemIndex.build(unit_rows(vectors - mean), config)
         count = graph.num_nodes(graph.schema.item_type)
         texts = cls(items, mean, index, csr_matrix((count, count), dtype=np.float32))
         texts.similar = texts._neighbours(n)
@@ -81,7 +82,7 @@ class ItemTexts:
     def of_texts(self, encoded: FloatArray, n: int) -> Any:
         """The same for encoded texts, (m, dim); a zero row is no text."""
         given = encoded.any(axis=1, keepdims=True)
-        return self.most_similar(np.where(given, _unit_rows(encoded - self.mean), 0).astype(np.float32), n)
+        return self.most_similar(np.where(given, unit_rows(encoded - self.mean), 0).astype(np.float32), n)
 
     def save(self, folder: Path) -> None:
         """Write the index and the arrays into a folder."""
@@ -98,9 +99,3 @@ class ItemTexts:
         arrays = load_arrays(folder / ARRAYS)
         index = ItemIndex.load(folder, verify=False)  # the run's checksums cover it
         return cls(arrays["items"], arrays["mean"], index, unpack_csr(arrays, "similar"))
-
-
-def _unit_rows(vectors: FloatArray) -> FloatArray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: FloatArray = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-    return result
