@@ -105,7 +105,8 @@ def gain_of_end(rule: Rule, number: str) -> str:
 def union(
     words: Words,
     parts: Sequence[Part],
-    part_text: Callable[[Rule, str, str], str],
+    makers: Sequence[tuple[type[Rule], Callable[..., str]]],
+    option: Any,
     popularity: Popularity,
     popularity_text: Callable[[str], str],
     **parameters: Any,
@@ -115,7 +116,9 @@ def union(
     Args:
         words: of the schema.
         parts: the types of step with their rows.
-        part_text: the query of a rule, from its number and the name of the parameter with its rows.
+        makers: by kind of rule, the first that fits: its query, from the rule, the words, its number, the name of the
+            parameter with its rows, and the option.
+        option: the same for all queries.
         popularity: what likes add.
         popularity_text: the query of popularity, from its number.
         **parameters: further values.
@@ -130,7 +133,8 @@ def union(
         if part.rows:
             number = str(at)  # the same for every pair, so that a database finds the plan again
             name = rows_of.setdefault(id(part.rows), f"rows{number}")
-            texts.append(part_text(part.rule, number, name))
+            make = next(make for kind, make in makers if isinstance(part.rule, kind))
+            texts.append(make(part.rule, words, number, name, option))
             values |= {name: _keyed(part.rule, part.rows, words)} | _rule_parameters(part.rule, number)
     if popularity.weight:
         number = str(len(parts))

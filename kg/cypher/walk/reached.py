@@ -60,15 +60,11 @@ def reached_parts_query(
     """
     words, left_out = Words(schema), list(seen)
     new = f"NOT {words.key('i', words.item)} IN $seen" if left_out else ""
-
-    def part_text(rule: Rule, number: str, rows: str) -> str:
-        make = next(make for kind, make in _MAKERS if isinstance(rule, kind))
-        return make(rule, words, number, rows, new)
-
     return union(
         words,
         parts,
-        part_text,
+        _MAKERS,
+        new,
         popularity,
         lambda number: _popularity(words, number, new),
         seen=[words.value(words.item, id) for id in left_out],

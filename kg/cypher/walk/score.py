@@ -52,15 +52,11 @@ def score_query(
         InvalidDataError: there is nothing to compute, or the schema has no interactions.
     """
     words = Words(schema)
-
-    def part_text(rule: Rule, number: str, rows: str) -> str:
-        make = next(make for kind, make in _MAKERS if isinstance(rule, kind))
-        return make(rule, words, number, rows, show_users)
-
     return union(
         words,
         parts,
-        part_text,
+        _MAKERS,
+        show_users,
         popularity,
         lambda number: _popularity(words, number),
         item_id=words.value(words.item, item_id),
