@@ -17,7 +17,7 @@ class WalkConfig(Settings):
     weights: dict[str, float] | None = Field(
         default=None,
         description="Weight of each type of step, by its name in the report; default: found on the validation part, "
-        "and without one the `default_*` weights.",
+        "and without one those that are usual for the graph.",
     )
     trials: int = Field(
         default=40,

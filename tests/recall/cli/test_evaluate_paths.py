@@ -18,13 +18,14 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def walking(deployment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that serves the walk alone."""
+    """A run that serves the walk alone, by stated weights: ratings drawn at random leave little for found ones."""
     folder = tmp_path_factory.mktemp("walking") / "copy"
     shutil.copytree(deployment.parent, folder, ignore=shutil.ignore_patterns("runs"))
     config = folder / deployment.name
     text = config.read_text(encoding="utf-8")
     assert ONE_CHANNEL in text
-    config.write_text(text.replace(ONE_CHANNEL, 'channels = ["walk"]'), encoding="utf-8")
+    weights = "[channels.walk]\nweights = {through_users = 1.0, director = 0.5, popularity = 0.1}\n"
+    config.write_text(text.replace(ONE_CHANNEL, 'channels = ["walk"]') + weights, encoding="utf-8")
     return refresh(load_config(config)).run.path
 
 
