@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
-
 from kg.io.files import write_text
+from recall.runs.lock import acquire
 from recall.runs.report import Report
 
 Status = Literal["published", "unchanged", "rejected", "failed", "locked", "interrupted"]
@@ -132,6 +131,7 @@ class SummaryLog:
         Raises:
             OSError: the file cannot be written.
             filelock.Timeout: another process holds it.
+            ConfigError: the file system has no locks.
         """
         with self._locked():
             before = self.read()
@@ -162,8 +162,11 @@ class SummaryLog:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with FileLock(self._lock, timeout=LOCK_TIMEOUT):
+        lock = acquire(self._lock, patience=LOCK_TIMEOUT)
+        try:
             yield
+        finally:
+            lock.release()
 
     def _write(self, lines: Collection[Mapping[str, Any]]) -> None:
         write_text(self.path, "".join(json_line(line) + "\n" for line in lines))

@@ -1,4 +1,8 @@
-"""The lock that one process at a time holds while it changes a runs folder."""
+"""Locks that one process at a time holds: while it changes a runs folder, and while it writes single files of it.
+
+Each is a `flock`, which ends with the process, however it ends. A file in its place would outlive a process that is
+killed, and refuse for ever, so a file system without `flock` is refused.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from kg.errors import ArtifactError, ConfigError, RefreshInProgressError
 from kg.io.files import read_json, write_json
+from recall.runs.hold import NO_LOCKS
 
 LOCK = ".refresh.lock"
 HOLDER = ".refresh.json"
@@ -23,18 +28,14 @@ HOLDER = ".refresh.json"
 def folder_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a runs folder, which is made where it is missing; the lock ends with the process.
 
-    It is a `flock`. On a file system without it filelock marks the lock by a file, which can outlive a process that
-    is killed: remove `.refresh.lock` by hand then.
-
     Raises:
         RefreshInProgressError: another process holds it.
-        ConfigError: the folder is a file, or cannot be written to.
+        ConfigError: the folder is a file, cannot be written to, or is on a file system without locks.
     """
-    lock = FileLock(folder / LOCK)
     holder = folder / HOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock = acquire(folder / LOCK)
     except Timeout as error:
         raise RefreshInProgressError(
             f"another refresh{_described(holder)} is writing to {folder}: wait for it, or give this one another "
@@ -58,6 +59,32 @@ def folder_lock(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             holder.unlink()
         lock.release()
+
+
+def acquire(file: Path, *, patience: float = 0.0) -> FileLock:
+    """Get a lock; release it by `release()`.
+
+    Args:
+        file: that stands for it, made where it is missing; its folder exists. It stays there and means nothing by that.
+        patience: seconds to wait for another process.
+
+    Raises:
+        filelock.Timeout: another process holds it.
+        ConfigError: the file system has no locks.
+        OSError: the file cannot be opened.
+    """
+    lock = FileLock(file, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=patience)
+    except OSError as error:  # a Timeout is one, too, without a number
+        if error.errno not in NO_LOCKS:
+            raise
+        raise ConfigError(
+            f"the file system of {file.parent} has no locks (flock: {error.strerror}), and without them two processes "
+            "would write to it at once: mount it with locks (NFS: without `nolock`, and with its lock service "
+            "running), or name a runs.folder on another disk"
+        ) from error
+    return lock
 
 
 def _described(holder: Path) -> str:

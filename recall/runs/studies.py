@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from kg.errors import ConfigError, TuneInProgressError
 from kg.io.removal import remove_trees
+from recall.runs.lock import acquire
 
 DATA, TRAINING = "data", "training"
 
@@ -55,14 +56,18 @@ def remove_leftovers_of_studies(studies: Path, *, but: Path, keep: Path | None) 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the studies of a runs folder; the lock ends with the process, however it ends."""
+    """Hold the studies of a runs folder; the lock ends with the process, however it ends.
+
+    Raises:
+        TuneInProgressError: another process holds it.
+        ConfigError: the runs folder is a file, or on a file system without locks.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise ConfigError(f"runs.folder is {folder.parent}, which is a file: name a folder") from error
-    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock = acquire(folder / ".lock")
     except Timeout as error:
         raise TuneInProgressError(
             f"another tuning is at work in {folder}: wait for it, or give this one another runs.folder"
