@@ -1,8 +1,9 @@
 """Text vectors on disk, so that no text is encoded twice.
 
-The key of a vector is the sha256 of its text and the fingerprint of its encoder. Shards are only added, each as a whole
-or not at all, under a name that contains the checksum of its content: damage is noticed, and processes that write at
-the same time never touch each other's files.
+The key of a vector is the sha256 of its text and the fingerprint of its encoder. A shard is added as a whole or not at
+all, under a name that contains the checksum of its content, and never changed: damage is noticed, and processes may
+write at the same time. Where small shards pile up they are merged: the new one is on disk before the old ones go, so
+that a kill costs no vector, and a process that looks for one that went finds the new one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.bytes_]
+
+MERGED_BYTES = 64 << 20  # of a merged shard, about; half of it is no small one any more
+SMALL_SHARDS = 8  # that may lie beside each other
 
 _KEY = "S32"  # NumPy ignores trailing zero bytes in comparisons, which changes nothing among strings of one length
 
@@ -99,6 +103,11 @@ class TextCache:
                 part = missing[start : start + self.shard_texts]
                 vectors[part] = encoder.encode([texts[row] for row in filled[first[part]]], progress=_Nested(task))
                 self.add(fingerprint, keys[part], vectors[part])
+        if len(missing):
+            try:
+                self.merge(fingerprint, dim=encoder.dim)
+            except OSError as error:  # it takes room for one more shard on the way
+                logger.warning("text cache: the shards in %s are not merged: %s", self.folder / fingerprint, error)
         result[filled] = vectors[inverse]
         return result
 
@@ -115,28 +124,68 @@ class TextCache:
         """
         vectors = np.zeros((len(keys), dim), dtype=np.float32)
         stored = np.zeros(len(keys), dtype=bool)
-        for path in sorted((self.folder / fingerprint).glob("shard-*.safetensors")):
-            if stored.all():
-                break
-            shard = _read(path, dim)
-            if shard is None:
-                continue
-            place = np.minimum(np.searchsorted(keys, shard[0]), len(keys) - 1)
-            hit = keys[place] == shard[0]
-            vectors[place[hit]] = shard[1][hit]
-            stored[place[hit]] = True
+        seen: set[Path] = set()
+        # A second look: another process may have merged some meanwhile.
+        while not stored.all() and (paths := sorted(set(self._shards(fingerprint)) - seen)):
+            seen.update(paths)
+            for path in paths:
+                if stored.all():
+                    break
+                shard = _read(path, dim)
+                if shard is None:
+                    continue
+                place = np.minimum(np.searchsorted(keys, shard[0]), len(keys) - 1)
+                hit = keys[place] == shard[0]
+                vectors[place[hit]] = shard[1][hit]
+                stored[place[hit]] = True
         return vectors, stored
 
-    def add(self, fingerprint: str, keys: Keys, vectors: FloatArray) -> None:
-        """Write one shard: keys (n,) and their vectors (n, dim)."""
+    def _shards(self, fingerprint: str) -> list[Path]:
+        return sorted((self.folder / fingerprint).glob("shard-*.safetensors"))
+
+    def add(self, fingerprint: str, keys: Keys, vectors: FloatArray) -> Path:
+        """Write one shard: keys (n,) and their vectors (n, dim); returns its file."""
         tensors: dict[str, Any] = {
             "keys": np.frombuffer(keys.astype(_KEY).tobytes(), dtype=np.uint8).reshape(-1, 32),
             "vectors": np.ascontiguousarray(vectors, dtype=np.float32),
         }
         content = save(tensors)
         digest = hashlib.sha256(content).hexdigest()[:32]
-        with atomic_path(self.folder / fingerprint / f"shard-{digest}.safetensors") as temporary:
+        target = self.folder / fingerprint / f"shard-{digest}.safetensors"
+        with atomic_path(target) as temporary:
             temporary.write_bytes(content)
+        return target
+
+    def merge(self, fingerprint: str, *, dim: int) -> None:
+        """Make a few large shards of a model out of many small ones, each text once.
+
+        Args:
+            fingerprint: of the encoder.
+            dim: columns.
+
+        Raises:
+            OSError: the disk is full; nothing is lost.
+        """
+        sizes = {path: size for path in self._shards(fingerprint) if (size := _size(path)) < MERGED_BYTES // 2}
+        if len(sizes) <= SMALL_SHARDS:
+            return
+        group: list[Path] = []
+        for path in sorted(sizes, key=lambda path: (sizes[path], path)):
+            group.append(path)
+            if sum(sizes[member] for member in group) >= MERGED_BYTES:
+                self._merge(fingerprint, group, dim)
+                group = []
+        self._merge(fingerprint, group, dim)
+
+    def _merge(self, fingerprint: str, group: Sequence[Path], dim: int) -> None:
+        shards = {path: shard for path in group if (shard := _read(path, dim)) is not None}
+        if len(shards) < 2:
+            return
+        keys, first = np.unique(np.concatenate([keys for keys, _ in shards.values()]), return_index=True)
+        merged = self.add(fingerprint, keys, np.concatenate([vectors for _, vectors in shards.values()])[first])
+        for path in shards:
+            if path != merged:  # the same content as one of them has its name
+                path.unlink(missing_ok=True)
 
     def keep_only(self, keys: Keys) -> int:
         """Remove the vectors of all other texts, of every model, and the shards set aside as damaged.
@@ -168,6 +217,13 @@ class TextCache:
 def text_keys(texts: Sequence[str]) -> Keys:
     """sha256 of each text, (n,)."""
     return np.frombuffer(b"".join(hashlib.sha256(text.encode()).digest() for text in texts), dtype=_KEY)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 when another process has moved it."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
 
 
 def _read(path: Path, dim: int | None) -> tuple[Keys, FloatArray] | None:

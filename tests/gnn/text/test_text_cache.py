@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gnn.text.cache import TextCache, text_keys
+from gnn.text import cache as text_cache
+from gnn.text.cache import SMALL_SHARDS, TextCache, text_keys
 from gnn.text.encoder import TextConfig, TextEncoder
 from kg.progress import SILENT, Progress
 
@@ -172,7 +174,8 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from gnn.text.cache import TextCache, text_keys
+from gnn.text import cache as text_cache
+from gnn.text.cache import SMALL_SHARDS, TextCache, text_keys
 
 folder, number = Path(sys.argv[1]), int(sys.argv[2])
 cache = TextCache(folder)
@@ -223,3 +226,104 @@ def test_only_the_texts_that_are_wanted_stay_in_any_model(tmp_path: Path) -> Non
     assert "shard-0000.safetensors" not in left
     assert cache.keep_only(text_keys([texts[number] for number in wanted])) == 0
     assert TextCache(tmp_path / "none").keep_only(keys) == 0
+
+
+def test_shards_of_many_refreshes_are_merged_and_nothing_is_encoded_again(tmp_path: Path, counting: Counting) -> None:
+    texts = [f"refresh {number}" for number in range(2 * SMALL_SHARDS + 3)]
+    for text in texts:
+        TextCache(tmp_path).encode([text], counting)
+    assert len(shards(tmp_path)) <= SMALL_SHARDS
+    counting.seen = []
+    vectors = TextCache(tmp_path).encode(texts, counting)
+    assert counting.seen == []
+    np.testing.assert_allclose(vectors, counting.encoder.encode(texts), atol=2e-6)
+
+
+def many_shards(cache: TextCache, count: int) -> tuple[Any, Any]:
+    """One shard a text, and one that has all of the first half once more; keys and vectors of all."""
+    keys = np.sort(text_keys([f"text {number}" for number in range(count)]))
+    vectors = np.random.default_rng(1).normal(size=(count, 3)).astype(np.float32)
+    for at in range(count):
+        cache.add("model", keys[at : at + 1], vectors[at : at + 1])
+    cache.add("model", keys[: count // 2], vectors[: count // 2])
+    return keys, vectors
+
+
+def test_each_text_is_once_in_the_merged_shards_and_large_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = TextCache(tmp_path)
+    keys, vectors = many_shards(cache, 40)
+    size = max(path.stat().st_size for path in shards(tmp_path))
+    monkeypatch.setattr(text_cache, "MERGED_BYTES", 2 * size)
+    large = [path for path in shards(tmp_path) if path.stat().st_size == size]
+    cache.merge("model", dim=3)
+    assert 1 < len(shards(tmp_path)) < 20
+    assert large[0] in shards(tmp_path)
+    monkeypatch.undo()
+    for _ in range(SMALL_SHARDS):  # the same content again: its name is that of what is there
+        cache.add("model", keys, vectors)
+        cache.merge("model", dim=3)
+    found, stored = cache.lookup("model", keys, dim=3)
+    assert stored.all()
+    np.testing.assert_array_equal(found, vectors)
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_merge_that_is_cut_off_loses_no_vector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    cache = TextCache(tmp_path)
+    keys, vectors = many_shards(cache, 20)
+    before = len(shards(tmp_path))
+    done = 0
+
+    def cut(real: Any) -> Any:
+        def call(*arguments: Any, **more: Any) -> Any:
+            nonlocal done
+            done += 1
+            if done > step:
+                raise KeyboardInterrupt
+            return real(*arguments, **more)
+
+        return call
+
+    with monkeypatch.context() as patch:  # the flush of the new shard, its name, and the ends of the old ones
+        patch.setattr(Path, "replace", cut(Path.replace))
+        patch.setattr(Path, "unlink", cut(Path.unlink))
+        with pytest.raises(KeyboardInterrupt):
+            cache.merge("model", dim=3)
+    found, stored = TextCache(tmp_path).lookup("model", keys, dim=3)
+    assert stored.all()
+    np.testing.assert_array_equal(found, vectors)
+    assert len(shards(tmp_path)) == before + (step > 0) - max(step - 2, 0)
+
+
+def test_shards_that_are_merged_while_they_are_read_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = TextCache(tmp_path)
+    keys, vectors = many_shards(cache, 20)
+    read, reads = text_cache._read, []
+
+    def merged_meanwhile(path: Path, dim: int | None) -> Any:
+        reads.append(path)
+        if len(reads) == 1:
+            TextCache(tmp_path).merge("model", dim=3)
+        return read(path, dim)
+
+    monkeypatch.setattr(text_cache, "_read", merged_meanwhile)
+    found, stored = cache.lookup("model", keys, dim=3)
+    assert stored.all()
+    np.testing.assert_array_equal(found, vectors)
+
+
+def test_a_disk_too_full_to_merge_stops_no_refresh(
+    tmp_path: Path, counting: Counting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = TextCache(tmp_path)
+    for number in range(SMALL_SHARDS):
+        cache.encode([f"text {number}"], counting)
+
+    def full(self: TextCache, fingerprint: str, group: Sequence[Path], dim: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(TextCache, "_merge", full)
+    assert cache.encode(["one more"], counting).any()
+    assert "are not merged: [Errno 28]" in caplog.text
