@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from typing import Protocol
 from ingest.builder import GraphBuilder
 from kg.errors import InvalidDataError
 from kg.io.files import checksum
+from kg.settings.secrets import masked_text
+
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class Source(Protocol):
@@ -60,10 +64,14 @@ def list_files(patterns: Iterable[str], base: Path) -> list[SourceFile]:
         base: folder of the configuration.
 
     Raises:
-        InvalidDataError: a pattern matches nothing.
+        InvalidDataError: a pattern matches nothing, or is the address of something on another machine.
     """
     result = []
     for pattern in patterns:
+        if ADDRESS.match(pattern):
+            raise InvalidDataError(
+                f"{masked_text(pattern)} is an address, and nothing is fetched: download it and name the file"
+            )
         if glob.has_magic(pattern) and not (base / pattern).exists():
             # Path.glob refuses absolute patterns; people write those too.
             names = sorted(glob.glob(pattern, root_dir=base))  # noqa: PTH207

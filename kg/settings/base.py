@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema
 
 from kg.errors import ConfigError
 from kg.settings.problems import beyond_int64, explain, own_first
+from kg.settings.secrets import secrets_in_addresses
 
 
 class Settings(BaseModel):
@@ -34,6 +35,7 @@ class Settings(BaseModel):
         problems: list[str] = []
         try:
             super().__init__(**values)
+            problems = list(secrets_in_addresses(values, self.section))
         except ValidationError as error:
             problems = explain(error, type(self), values, section=self.section)
         if problems:  # raised here, because the caught error shows every value, also one that is a password
@@ -84,9 +86,12 @@ def validate(kind: type[AnySettings], data: Mapping[str, Any], *, where: str = "
     try:
         # Through JSON, because only there strict validation still takes a list for a tuple and a string for a path,
         # while a number in quotes or a fraction for a count stays an error.
-        return kind.model_validate_json(json.dumps(data, default=str), strict=True)
+        settings = kind.model_validate_json(json.dumps(data, default=str), strict=True)
+        problems = list(secrets_in_addresses(data))
     except ValidationError as error:
         problems = explain(error, kind, data)
+    if not problems:
+        return settings
     raise refused(where, problems)  # raised here, because the caught error shows every value, also a password
 
 

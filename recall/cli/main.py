@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from kg.errors import GraphRecallError
+from kg.settings.secrets import masked_text
 from recall.cli import config
 from recall.cli.check import check
 from recall.cli.common import FAILED, USAGE, CommandError, error_data, exit_code_of
@@ -111,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _end(message: str, code: int, as_json: bool) -> NoReturn:
+    message = masked_text(message)
     error_screen().print(f"error: {message}")
     if as_json:
         print_json(error_data(message, code))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kg.errors import ArtifactError, GraphRecallError, InvalidDataError, RefreshInProgressError
 from kg.io.files import write_text
 from kg.progress import SILENT, Progress
+from kg.settings.secrets import masked_text
 from recall.config.deployment import RefreshConfig
 from recall.jobs.privacy import Privacy
 from recall.jobs.refresh import RefreshResult, refresh
@@ -137,14 +138,14 @@ def _report(config: RefreshConfig, *, error: BaseException | None, **facts: Any)
 
 
 def _kept_message(error: BaseException | None, *, masked: bool) -> str | None:
-    """What the summary keeps of an error; where users are not to be named nothing that quotes the sources."""
+    """What the summary keeps of an error: no secret, and no quotation of a source where users are not to be named."""
     if error is None:
         return None
     if masked and isinstance(error, InvalidDataError):
         return error.unquoted or REDACTED
     if masked and not isinstance(error, GraphRecallError):
         return f"{type(error).__name__}: {REDACTED}"
-    return str(error) or type(error).__name__
+    return masked_text(str(error)) or type(error).__name__
 
 
 def _masks_users(config: RefreshConfig) -> bool:

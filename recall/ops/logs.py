@@ -12,13 +12,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kg.progress import Progress, Task
+from kg.settings.secrets import masked_text
 
 _log = logging.getLogger(__name__)
 FIELDS = "facts"  # the attribute of a log record that holds further fields
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object: time (UTC), level, logger, message, the fields given with it, the traceback."""
+    """A record as one JSON object: time (UTC), level, logger, message, the fields given with it, the traceback.
+
+    Accounts and secrets in addresses are masked in all of them.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -31,6 +35,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             data["traceback"] = self.formatException(record.exc_info)
+        data = {name: masked_text(value) if isinstance(value, str) else value for name, value in data.items()}
         return json.dumps(data, ensure_ascii=False, default=str)
 
 
