@@ -50,6 +50,7 @@ FAULTS = (
         )
     ),
     Fault("disk full", "disk", "full"),
+    Fault("disk full while users are forgotten", "disk-forget", "full"),
     Fault("source gone, cut short or changed", "sources", "disturbed"),
     Fault("clock set back or forth", "clock", "setting"),
     Fault("two refreshes at once", "locks", "pair"),

@@ -27,7 +27,7 @@ def disk_full_explained(folder: Path, *, again: str) -> Iterator[None]:
             raise
         raise GraphRecallError(
             f"the disk is full: {free_bytes(folder) / 1e6:.0f} MB are left at {folder} now that the unfinished work is "
-            "removed. The run that serves is untouched. Make room and {again}"
+            f"removed. The run that serves is untouched. Make room and {again}"
         ) from error
 
 

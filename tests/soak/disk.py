@@ -1,6 +1,6 @@
-"""The disk of the runs folder fills up during a refresh, wherever that hits it.
+"""The disk of the runs folder fills up during a refresh or a forgetting, wherever that hits it.
 
-`unshare -rm python -m tests.soak.disk CONFIG STATE TIMES [SEED]` mounts a small tmpfs of its own on the runs folder.
+`unshare -rm python -m tests.soak.disk WORK CONFIG STATE TIMES SEED` mounts a small tmpfs of its own on the runs folder.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from kg.errors import ArtifactError
+from kg.io.graph_folder import load_graph
 from recall.runs.registry import folder_bytes
 from tests.soak.deployments import Deployment
 from tests.soak.journal import Journal
@@ -20,6 +22,7 @@ from tests.soak.kills import KilledRefreshes
 from tests.soak.launcher import Launcher
 
 FULL = "the disk is full"
+JOURNALS = {"refresh": "disk.jsonl", "forget": "disk-forget.jsonl"}
 
 
 def can_mount(folder: Path) -> bool:
@@ -33,18 +36,84 @@ def can_mount(folder: Path) -> bool:
 
 def fill_disks(deployment: Deployment, state: Path, *, times: int, seed: int = 0) -> Journal:
     """Refresh changed data on a disk with less and less room, so many times."""
+    return _on_small_disk("refresh", deployment, state, times, seed)
+
+
+def forget_on_full_disks(deployment: Deployment, state: Path, *, times: int, seed: int = 0) -> Journal:
+    """Forget users on a disk with less room than that takes, so many times."""
+    return _on_small_disk("forget", deployment, state, times, seed)
+
+
+def _on_small_disk(work: str, deployment: Deployment, state: Path, times: int, seed: int) -> Journal:
     deployment.runs.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tests.soak.disk", str(deployment.config), str(state), str(times), str(seed)]
-    done = subprocess.run(["unshare", "-rm", *command], capture_output=True, text=True)
+    arguments = [work, str(deployment.config), str(state), str(times), str(seed)]
+    command = ["unshare", "-rm", sys.executable, "-m", "tests.soak.disk", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return Journal(state / "disk.jsonl")
+    return Journal(state / JOURNALS[work])
+
+
+def _mount(runs: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", str(runs)], check=True)
+
+
+def _forget(config: Path, state: Path, times: int, seed: int) -> None:
+    deployment = Deployment(config)
+    runs = deployment.runs
+    _mount(runs)
+    journal = Journal(state / JOURNALS["forget"])
+    check = KilledRefreshes(deployment, state)
+    log, filler = state / "disk.log", runs / "filler"
+    with Launcher() as launcher:
+
+        def command(*arguments: str) -> tuple[int, str]:
+            """Exit code, and what was printed."""
+            child = launcher.start([*arguments], runs=runs, log=log)
+            while child.look(0.01):
+                pass
+            return int(child.code or 0), log.read_text()
+
+        code, printed = command("refresh", str(config))
+        assert code == 0, printed
+        while len(journal.of("full")) < times:
+            random = np.random.default_rng([seed, len(journal.lines)])
+            before = check.runs.current()
+            assert before is not None
+            ids = load_graph(before.graph).users.ids.to_pylist()
+            user = ids[int(random.integers(len(ids)))]
+            left = int(random.choice([0, 4096, *(1.1 * folder_bytes(before.path) * random.uniform(0, 1, 6))]))
+            _fill_up(filler, runs, left)
+            room = shutil.disk_usage(runs).free
+            code, printed = command("forget", str(config), "--user", user)
+            problems = [f"left behind: {path}" for path in runs.rglob("*.tmp*")]
+            problems += ["the staging is still there"] if check.runs.staging_root.exists() else []
+            if code == 1 and FULL in printed and "start the forgetting again" in printed:
+                problems += ["another run serves"] if check.runs.current() != before else []
+                # The list has got longer, and names the process that holds the lock no more.
+                problems += ["the disk stays full"] if shutil.disk_usage(runs).free < room - (64 << 10) else []
+            elif code != 0:
+                problems.append(f"exit code {code}: {printed[-1500:]}")
+            filler.unlink()
+            again, printed = command("forget", str(config), "--user", user)
+            problems += [f"then exit code {again}: {printed[-1500:]}"] if again else []
+            current = check.runs.current()
+            try:
+                assert current is not None
+                current.verify()
+                problems += ["the store is gone"] if not current.store.exists() else []
+                problems += (
+                    [f"{user} is still there"] if user in load_graph(current.graph).users.ids.to_pylist() else []
+                )
+            except (ArtifactError, AssertionError) as error:
+                problems.append(f"no whole run serves: {error}")
+            journal.add(kind="full" if code else "fits", left=left, problems=problems)
 
 
 def _fill(config: Path, state: Path, times: int, seed: int) -> None:
     deployment = Deployment(config)
     runs = deployment.runs
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", str(runs)], check=True)
-    journal = Journal(state / "disk.jsonl")
+    _mount(runs)
+    journal = Journal(state / JOURNALS["refresh"])
     check = KilledRefreshes(deployment, state)
     with Launcher() as launcher:
 
@@ -101,4 +170,5 @@ def _fill_up(filler: Path, disk: Path, left: int) -> None:
 
 
 if __name__ == "__main__":
-    _fill(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    work, config, state, times, seed = sys.argv[1:]
+    {"refresh": _fill, "forget": _forget}[work](Path(config), Path(state), int(times), int(seed))

@@ -16,7 +16,7 @@ from tests.soak.clock import library, set_clock
 from tests.soak.damage import flip_bytes
 from tests.soak.decisions import CASES, kill_decisions, steps
 from tests.soak.deployments import Deployment
-from tests.soak.disk import can_mount, fill_disks
+from tests.soak.disk import can_mount, fill_disks, forget_on_full_disks
 from tests.soak.journal import STATE, histogram
 from tests.soak.kills import REPORTING, SWITCHING, TIDYING, KilledRefreshes
 from tests.soak.locks import two_at_once
@@ -79,6 +79,14 @@ def test_forty_disks_fill_up() -> None:
     journal = fill_disks(deployment, STATE, times=40)
     assert journal.problems() == []
     assert len(journal.count("full", "stage")) >= 5
+
+
+def test_forty_forgettings_on_full_disks() -> None:
+    deployment = tiny("disk-forget")
+    if not can_mount(deployment.runs):
+        pytest.skip("this system lets no test mount a small disk (unshare -rm, mount -t tmpfs)")
+    journal = forget_on_full_disks(deployment, STATE, times=40)
+    assert journal.problems() == []
 
 
 def test_sources_disturbed_sixty_times() -> None:

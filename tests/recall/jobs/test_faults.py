@@ -15,7 +15,7 @@ from tests.soak.clock import library, set_clock
 from tests.soak.damage import flip_bytes
 from tests.soak.decisions import CASES, kill_decisions, steps
 from tests.soak.deployments import Deployment
-from tests.soak.disk import can_mount, fill_disks
+from tests.soak.disk import can_mount, fill_disks, forget_on_full_disks
 from tests.soak.kills import KilledRefreshes
 from tests.soak.launcher import Launcher
 from tests.soak.locks import two_at_once
@@ -98,6 +98,16 @@ def test_a_full_disk_is_told_and_nothing_of_the_work_stays_on_it(changing: Deplo
     journal = fill_disks(changing, tmp_path, times=2)
     assert journal.problems() == []
     assert len(journal.of("full")) == 2
+
+
+def test_a_forgetting_on_a_full_disk_frees_what_it_took_and_says_what_to_do(
+    changing: Deployment, tmp_path: Path
+) -> None:
+    if not can_mount(changing.runs):
+        pytest.skip("this system lets no test mount a small disk (unshare -rm, mount -t tmpfs)")
+    journal = forget_on_full_disks(changing, tmp_path, times=4)
+    assert journal.problems() == []
+    assert len(journal.of("full")) == 4
 
 
 def test_a_clock_that_is_set_back_loses_no_change_and_no_order(changing: Deployment, tmp_path: Path) -> None:
