@@ -29,7 +29,7 @@ import pyarrow as pa
 from ingest.report import MAX_EXAMPLES
 from ingest.settings import CsvForm
 from ingest.sources.bounded import LineTooLongError, check_columns, is_gzip, open_plain, read_whole
-from ingest.sources.tables.backslashes import double_quotes
+from ingest.sources.tables.backslashes import APART, double_quotes
 from ingest.sources.tables.csv_records import CsvRecords, find_records
 from ingest.sources.tables.lines import PIECE_BYTES, CellLines, LineAccount, LineCounter, count_lines, lines_in_cells
 from ingest.sources.tables.rows import Rows
@@ -91,7 +91,7 @@ def read_csv(path: Path, *, name: str, form: CsvForm) -> Rows:
     good = records()
     table = _parse_text(good, columns, form, name)
     lines = LineAccount(
-        total=good.total_lines,
+        total=counted.lines,
         header=good.header_lines,
         rows=table.num_rows,
         inside=good.inside_lines,
@@ -157,7 +157,7 @@ def _header(head: bytes, form: CsvForm) -> tuple[list[str], int]:
     """The names of the columns, and how many lines they take."""
     separator = form.separator or ","
     if form.quotes == "backslash":
-        head = double_quotes(head, separator)
+        head = double_quotes(head, separator).replace(APART, b"")
     text = head.decode("utf-8", errors="replace").lstrip("\r\n")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     return next(reader), reader.line_num

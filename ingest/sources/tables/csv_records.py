@@ -9,7 +9,6 @@ line with it. Of a record with the wrong number of cells every line is bad.
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.report import MAX_EXAMPLES
-from ingest.sources.tables.lines import count_lines
+from ingest.sources.tables.backslashes import APART
 from kg.arrays import IntArray, distinct
 
 NEWLINE, RETURN, QUOTE = b'\n\r"'
@@ -36,7 +35,6 @@ class CsvRecords:
         text: the good records, one after the other, without the header; each ends in a line feed.
         lines: the line on which each of them begins, counted from 1, int64 (records,).
         longest: bytes of the longest one.
-        total_lines: number of all lines, counted apart from the others.
         header_lines: number of lines of the header.
         inside_lines: number of further lines of the good records, in whose cells there are line breaks.
         bad_lines: number of lines that are in no good record, blank ones not counted.
@@ -47,7 +45,6 @@ class CsvRecords:
     text: bytes
     lines: IntArray
     longest: int
-    total_lines: int
     header_lines: int
     inside_lines: int
     bad_lines: int
@@ -59,7 +56,7 @@ def find_records(data: bytes, *, separator: str, width: int, header: bool) -> Cs
     """Find the good records of a text, and the lines that are in none.
 
     Args:
-        data: UTF-8 text without a byte order mark.
+        data: UTF-8 text without a byte order mark; `APART` in it is in no record.
         separator: between cells, one character.
         width: expected number of cells.
         header: whether the first record holds the names of the columns; it is left out.
@@ -104,7 +101,7 @@ def find_records(data: bytes, *, separator: str, width: int, header: bool) -> Cs
             reasons[quoted] = "a quote is not closed, or text follows it (does the key `quotes` fit the file?)"
     examples = [
         f"{number + 1}: {reasons.get(number, f'{cells[number]} cells where {width} are expected')}: "
-        + data[starts[number] : ends[number]][: 4 * SHOWN_CHARACTERS].decode(errors="replace")[:SHOWN_CHARACTERS]
+        + _shown(data[starts[number] : ends[number]])
         for number in np.flatnonzero(status == BAD)[:MAX_EXAMPLES].tolist()
     ]
     text, longest = _good_text(values, starts, ends, nexts, status)
@@ -112,13 +109,17 @@ def find_records(data: bytes, *, separator: str, width: int, header: bool) -> Cs
         text=text,
         lines=np.flatnonzero(status == GOOD) + 1,
         longest=longest,
-        total_lines=count_lines(io.BytesIO(data)).lines,
         header_lines=header_lines,
         inside_lines=int((status == CONTINUES_GOOD).sum()),
         bad_lines=int((status >= BAD).sum()),
         empty_lines=int((status == SKIPPED).sum()) - header_lines,
         examples=examples,
     )
+
+
+def _shown(line: bytes) -> str:
+    """The beginning of a line, for a message."""
+    return line[: 4 * SHOWN_CHARACTERS].replace(APART, b"").decode(errors="replace")[:SHOWN_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,5 +199,6 @@ def _good_text(
     values = values.copy()
     values[nexts[last] - 1] = NEWLINE
     kept[ends[last & (nexts - ends == 2)]] = False
+    kept &= values != APART[0]
     begins = np.append(starts[status == GOOD], nexts[good][-1])
     return values[kept].tobytes(), int(np.diff(begins).max())
