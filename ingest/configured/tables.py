@@ -30,7 +30,8 @@ class InteractionFiles(FileSource):
             for file in files:
                 with builder.progress.task(f"reading {file.name}"):
                     if settings.format == "lists":
-                        rows, columns = read_lists(file.path, name=file.name), InteractionColumns()
+                        rows = read_lists(file.path, name=file.name, encoding=settings.encoding)
+                        columns = InteractionColumns()
                     else:
                         rows = read_table(file.path, name=file.name, settings=settings)
                         columns = settings.columns

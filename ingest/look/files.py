@@ -17,7 +17,7 @@ from ingest.look.datasets import add_rule
 from ingest.look.proposal import Proposal
 from ingest.look.rdf import is_rdf, propose_rdf
 from ingest.look.tables import TableLook, is_scale, is_time, look_at_table
-from ingest.look.text_form import is_lists
+from ingest.look.text_form import doubt_of_encoding, find_encoding, is_lists
 from ingest.sources.tables import read_lists, to_floats
 from kg.errors import InvalidDataError
 from kg.schema import snake_case
@@ -75,7 +75,9 @@ def _holds_lists(path: Path) -> bool:
 
 def _lists(proposal: Proposal, files: Sequence[tuple[str, Path]]) -> Any:
     """A section of lists, split into parts where the names say so; returns the ids of the items."""
-    ids = pc.unique(pa.concat_tables([read_lists(path, name=name).table for name, path in files])["item_id"])
+    encodings = {path: find_encoding(path) for _, path in files}
+    lists = [read_lists(path, name=name, encoding=encodings[path]).table for name, path in files]
+    ids = pc.unique(pa.concat_tables(lists)["item_id"])
     parts = {
         part: [name for name, path in files if part in re.split(r"\W|_", path.name.lower())]
         for part in ("train", "valid", "test")
@@ -85,8 +87,13 @@ def _lists(proposal: Proposal, files: Sequence[tuple[str, Path]]) -> Any:
         keys |= {part: names for part, names in parts.items() if names}
     else:
         keys["files"] = [name for name, _ in files]
+    doubts = []
+    # Where only one of the files has accents, the others are ASCII, which fits any encoding.
+    if encoding := next((encoding for encoding in encodings.values() if encoding != "utf-8"), None):
+        keys["encoding"] = encoding
+        doubts.append(doubt_of_encoding(encoding))
     guess = "a line for each user: the user and then the items, in order"
-    proposal.add("sources.interactions", keys, guess, is_list=True)
+    proposal.add("sources.interactions", keys, guess, doubts, is_list=True)
     if "train" in keys:
         proposal.add("split", {"kind": "files"}, "the files are the parts", is_list=False)
     else:

@@ -30,7 +30,7 @@ def find_form(path: Path) -> tuple[dict[str, Any], list[str]]:
         OSError: it cannot be opened.
     """
     doubts: list[str] = []
-    encoding = _encoding(path)
+    encoding = find_encoding(path)
     with io.TextIOWrapper(open_plain(path), encoding=encoding, errors="replace", newline="") as file:
         head = str(file.read(HEAD_BYTES)).removeprefix("\ufeff")
     lines = [line for line in head.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:LINES] if line.strip()]
@@ -41,7 +41,7 @@ def find_form(path: Path) -> tuple[dict[str, Any], list[str]]:
     form: dict[str, Any] = {}
     if encoding != "utf-8":
         form["encoding"] = encoding
-        doubts.append(f"it is no UTF-8: {encoding} is a guess, look at its accents")
+        doubts.append(doubt_of_encoding(encoding))
     if separator != default:
         form["separator"] = separator
     if len(separator) > 1:
@@ -74,7 +74,7 @@ def read_found(path: Path, name: str, form: dict[str, Any]) -> tuple[Rows, dict[
 
 def is_lists(path: Path) -> bool:
     """Whether each line of a text file is a user and then the items, separated by blanks, as in many benchmarks."""
-    with io.TextIOWrapper(open_plain(path), encoding="utf-8", errors="replace") as file:
+    with io.TextIOWrapper(open_plain(path), encoding=find_encoding(path), errors="replace") as file:
         head = file.read(HEAD_BYTES)
     lines = [line.split() for line in head.splitlines()[:LINES] if line.strip()]
     if len(lines) == LINES or len(head) == HEAD_BYTES:
@@ -85,7 +85,8 @@ def is_lists(path: Path) -> bool:
     return plain and len(counts) > 1 and max(counts) > 2 and len(users) == len(lines)
 
 
-def _encoding(path: Path) -> str:
+def find_encoding(path: Path) -> str:
+    """UTF-8 if all of a file is, or UTF-16 by its mark; otherwise a guess, latin-1 or cp1252."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     with open_plain(path) as file:
         first = file.read(4)
@@ -102,6 +103,11 @@ def _encoding(path: Path) -> str:
                 except UnicodeDecodeError:
                     good = False
     return "utf-8" if good else ("cp1252" if windows else "latin-1")
+
+
+def doubt_of_encoding(encoding: str) -> str:
+    """What is doubtful about an encoding that is not UTF-8."""
+    return f"it is no UTF-8: {encoding} is a guess, look at its accents"
 
 
 def _separator(lines: list[str]) -> str:

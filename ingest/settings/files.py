@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
+import io
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -50,7 +50,7 @@ class CsvForm(Settings):
     @classmethod
     def _python_knows_it(cls, value: str) -> str:
         try:
-            codecs.lookup(value)
+            io.TextIOWrapper(io.BytesIO(), encoding=value)  # refuses what is no codec, and codecs of bytes such as hex
         except LookupError:
             raise ValueError(f"{value!r} is no encoding: write one such as utf-8, latin-1 or cp1252") from None
         return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import io
 import re
@@ -17,13 +16,12 @@ import pyarrow.parquet as pq
 
 from ingest.report import MAX_EXAMPLES, Finding
 from ingest.settings import CsvForm
-from ingest.sources.bounded import open_plain, read_whole
 from ingest.sources.tables.csv_file import read_csv
 from ingest.sources.tables.json_lines import is_json, read_json_lines
 from ingest.sources.tables.lines import LineAccount, count_lines
 from ingest.sources.tables.plain_file import read_plain
 from ingest.sources.tables.rows import Rows
-from ingest.sources.tables.text import UTF_8, utf8_copy
+from ingest.sources.tables.text import UTF_8, decoded, utf8_copy
 from kg.errors import InvalidDataError
 
 PLAIN = CsvForm()
@@ -88,22 +86,24 @@ def _read_csv(path: Path, name: str, form: CsvForm) -> Rows:
     return rows
 
 
-def read_lists(path: Path, *, name: str) -> Rows:
+def read_lists(path: Path, *, name: str, encoding: str = "utf-8") -> Rows:
     """Read a file of lists: a line a user, user id and then the ids of the items, separated by blanks.
+
+    Args:
+        path: of the file, .gz when it is compressed.
+        name: in messages.
+        encoding: of the file.
 
     Returns:
         Rows of `user_id`, `item_id` (strings), those of a user in the order of the file.
 
     Raises:
-        InvalidDataError: the file is missing, empty, damaged, or not UTF-8.
+        InvalidDataError: the file is missing, empty, damaged, or in another encoding.
     """
-    with _file_errors(path, name, "sources.interactions"), open_plain(path, name=name) as file:
-        data = read_whole(file, name).removeprefix(codecs.BOM_UTF8)
-    try:
-        # A line break of any kind ends a line, but not the other characters that `splitlines` takes for one.
-        lines = [line.split() for line in re.split("\r\n|\n|\r", data.decode())]
-    except UnicodeDecodeError as error:
-        raise InvalidDataError(f"{name} is damaged or not UTF-8 text: {error}") from error
+    with _file_errors(path, name, "sources.interactions"):
+        text = decoded(path, name=name, encodings=(encoding,))
+    # A line break of any kind ends a line, but not the other characters that `splitlines` takes for one.
+    lines = [line.split() for line in re.split("\r\n|\n|\r", text)]
     counts = np.array([max(len(line) - 1, 0) for line in lines], dtype=np.int64)
     if not counts.sum():
         raise InvalidDataError(f"{name} is empty: no line has a user and an item")
@@ -120,11 +120,11 @@ def read_lists(path: Path, *, name: str) -> Rows:
         [f"{name}:{at + 1}: {lines[at][0]}" for at in alone[:MAX_EXAMPLES]],
     )
     account = LineAccount(
-        total=count_lines(io.BytesIO(data)).lines,
+        total=count_lines(io.BytesIO(text.encode())).lines,
         rows=int((counts > 0).sum()),
         bad=len(alone),
         # What follows the last line break is no line when it is empty.
-        empty=sum(not line for line in lines) - data.endswith((b"\n", b"\r")),
+        empty=sum(not line for line in lines) - text.endswith(("\n", "\r")),
     )
     return Rows(
         table,

@@ -1,14 +1,16 @@
-"""JSON lines: an object a line, or one list of objects, as a table of texts and lists of texts.
+r"""JSON lines: an object a line, or one list of objects, as a table of texts and lists of texts.
 
 As with CSV every cell is text, and numbers are kept as they are written, so that an id of twenty digits stays one. An
 object inside is spread over columns named `outer.inner`; a list stays a list, of which nested ones become part. Objects
-in lists, and objects with more than `MAX_KEYS` different keys, are kept as JSON, for `sql` to take apart.
+in lists, and objects with more than `MAX_KEYS` different keys, are kept as JSON, for `sql` to take apart. A row
+with half of a character (a lone surrogate, `"\ud800"`), which is no text, is set aside like what is no JSON.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from kg.errors import InvalidDataError
 ENDINGS = (".json", ".jsonl", ".ndjson")
 MAX_KEYS = 50
 SHOWN_CHARACTERS = 120
+SURROGATE = re.compile(r"\\[uU](?:0000)?[dD][89a-fA-F]")
 
 
 def is_json(path: Path) -> bool:
@@ -84,7 +87,7 @@ def _values(text: str, name: str, *, literals: bool) -> Iterator[tuple[int, Any]
         except ValueError as error:
             raise InvalidDataError(f"{name} is neither JSON lines nor one JSON list: {error}") from error
         for number, entry in enumerate(entries, start=1):
-            yield number, entry if isinstance(entry, dict) else f"no object: {str(entry)[:SHOWN_CHARACTERS]}"
+            yield number, _row(entry, str(entry).encode(errors="backslashreplace").decode())
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -96,7 +99,25 @@ def _values(text: str, name: str, *, literals: bool) -> Iterator[tuple[int, Any]
             if value is None:
                 yield number, f"no JSON ({error}): {line[:SHOWN_CHARACTERS]}"
                 continue
-        yield number, value if isinstance(value, dict) else f"no object: {line[:SHOWN_CHARACTERS]}"
+        yield number, _row(value, line)
+
+
+def _row(value: Any, written: str) -> Any:
+    """The value if it is an object of texts, or why it is none."""
+    if not isinstance(value, dict):
+        return f"no object: {written[:SHOWN_CHARACTERS]}"
+    if SURROGATE.search(written) and not _is_text(value):
+        return f"half of a character, a lone surrogate, is in it: {written[:SHOWN_CHARACTERS]}"
+    return value
+
+
+def _is_text(value: Any) -> bool:
+    """Whether all texts of a JSON value are such as UTF-8 can write."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
 
 
 def _loads(text: str) -> Any:
@@ -107,9 +128,10 @@ def _loads(text: str) -> Any:
 
 
 def _literal(line: str) -> Any:
+    """A Python literal as the JSON value that it is like; None when it is like none."""
     try:
-        return ast.literal_eval(line.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return _loads(json.dumps(ast.literal_eval(line.strip())))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
 
 

@@ -23,21 +23,40 @@ def decoded(path: Path, *, name: str, encodings: Sequence[str]) -> str:
         encodings: the first one that fits is taken.
 
     Raises:
-        InvalidDataError: none of them fits.
+        InvalidDataError: none of them fits, or the text holds halves of characters.
         OSError, EOFError, zlib.error: it cannot be opened or decompressed.
     """
     with open_plain(path, name=name) as stream:
         data = read_whole(stream, name)
     for encoding in encodings:
         try:
-            return data.decode(encoding).removeprefix("\ufeff")
+            text = data.decode(encoding).removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             last = error
+            continue
+        if encoding.lower() not in UTF_8:
+            _check_characters(text, name, encoding)
+        return text
     line = data.count(b"\n", 0, last.start) + 1
     raise InvalidDataError(
         f"{name}:{line} is no text in {' or '.join(encodings)}: write the encoding of the file, such as "
         'encoding = "latin-1"'
     ) from last
+
+
+def _check_characters(text: str, name: str, encoding: str) -> None:
+    """Refuse halves of characters, which a few encodings let pass.
+
+    Raises:
+        InvalidDataError: there is a lone surrogate.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        raise InvalidDataError(
+            f"{name}:{line} holds half of a character, a lone surrogate, read as {encoding}: correct the encoding"
+        ) from error
 
 
 def utf8_copy(path: Path, *, name: str, encoding: str) -> tuple[TemporaryDirectory[str], Path]:

@@ -174,6 +174,14 @@ def test_open_quotes_are_told_from_quoted_cells(tmp_path: Path) -> None:
     assert sum(sizes(graph).values()) == 12
 
 
+def test_lists_of_items_that_are_no_utf_8(tmp_path: Path) -> None:
+    train, test = "ann the tea milk\nbob tea\n", "ann café\nzoë thé milk\n"
+    proposal, graph = proposed(tmp_path, {"a_train.txt": train, "a_test.txt": test.encode("latin-1")})
+    assert section(proposal, "sources.interactions")["encoding"] == "latin-1"
+    assert "latin-1 is a guess" in as_toml(proposal)
+    assert graph.vocabulary("user").ids.to_pylist() == ["ann", "bob", "zoë"]
+
+
 def test_parquet_with_lists(tmp_path: Path) -> None:
     files = write(tmp_path, {"ratings.csv": RATINGS})
     pq.write_table(

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import DataSettings, GraphBuilder, GraphSettings, QualityReport, QualitySettings, build_graph
-from ingest.settings import AttributesSource, EdgesSource, InteractionsSource
-from ingest.sources.tables import Rows, read_table
-from ingest.sources.tables.json_lines import MAX_KEYS
+from ingest.settings import AttributesSource, CsvForm, EdgesSource, InteractionsSource
+from ingest.sources.tables import Rows, read_lists, read_table
+from ingest.sources.tables.json_lines import MAX_KEYS, read_json_lines
 from ingest.sources.tables.relations import relation_name
 from kg import KnowledgeGraph, RelationKey
 from kg.errors import ConfigError, InvalidDataError
@@ -125,6 +125,64 @@ def test_json_lines(tmp_path: Path, name: str) -> None:
     assert rows.bad_examples[0].startswith(f"{name}:2: no JSON")
     assert rows.bad_examples[1].startswith(f"{name}:4: no object")
     assert rows.place(1) == f"{name}:5"
+
+
+HALVES = [
+    r'{"user_id": "u\ud800", "item_id": "a"}',
+    r'{"user_id": "u", "\uDFFF": "a"}',
+    r'{"user_id": "u", "item_id": "a", "tags": ["x", ["\udc00"]]}',
+    r'{"user_id": "u", "item_id": "a", "brand": {"name\ud83d": 1}}',
+    r'{"user_id": "u", "item_id": "a", "brand": {"name": [{"k": "\ud83d \ude00"}]}}',
+    r'{"user_id": "u", "item_id": "a", "extra": [{"\ud83d": "y"}]}',
+]
+
+
+@pytest.mark.parametrize("line", HALVES)
+@pytest.mark.parametrize("form", ["%s\n%s\n%s\n", "[%s,\n%s,\n%s]"])
+def test_a_row_of_json_with_half_of_a_character_is_set_aside(tmp_path: Path, line: str, form: str) -> None:
+    whole = r'{"user_id": "v", "item_id": "\ud83d\ude00", "path": "C:\\ud800"}'
+    path = tmp_path / "r.jsonl"
+    path.write_text(form % (whole, line, whole.replace("v", "w")), encoding="utf-8")
+    rows = read(path)
+    assert rows.table["item_id"].to_pylist() == ["\N{GRINNING FACE}"] * 2
+    assert rows.table["path"].to_pylist() == [r"C:\ud800"] * 2
+    assert (rows.bad_lines, len(rows.bad_examples)) == (1, 1)
+    assert rows.bad_examples[0].startswith("r.jsonl:2: half of a character, a lone surrogate, is in it: {")
+    assert rows.bad_examples[0].isascii()
+    with pytest.raises(InvalidDataError, match=r"1 of 3 .*r\.jsonl:2: half of a character"):
+        GraphBuilder(GraphSettings()).add_interactions(path)
+    quality = QualitySettings(max_set_aside=0.5)
+    _, report = GraphBuilder(GraphSettings(), quality=quality).add_interactions(path).build()
+    assert report.to_json()["sources"][0]["set_aside"] == 1
+
+
+def test_python_literals_that_are_like_no_json_are_bad_lines(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    lines = ["{'id': 1, 'x': (1, 2.50)}", "{'id': {1}}", "{'id': b'a'}", r"{'id': '\ud800'}", "{2: 'b', 'id': True}"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    rows = read_json_lines(path, name="r.json", literals=True)
+    assert rows.table.to_pylist() == [{"id": "1", "x": ["1", "2.5"], "2": None}, {"id": "true", "x": None, "2": "b"}]
+    assert [example.split(":")[1] for example in rows.bad_examples] == ["2", "3", "4"]
+
+
+def test_halves_of_characters_that_an_encoding_lets_pass_are_refused(tmp_path: Path) -> None:
+    for name, quotes in (("r.csv", "doubled"), ("r.csv", "none"), ("r.jsonl", "doubled")):
+        (tmp_path / name).write_bytes(rb'{"id": "a",\n"x": "\ud800"}')
+        with pytest.raises(InvalidDataError, match=r"unicode_escape.*correct the encoding|unicode_escape: correct"):
+            read(tmp_path / name, encoding="unicode_escape", quotes=quotes)
+    with pytest.raises(ConfigError, match="'hex' is no encoding"):
+        CsvForm(encoding="hex")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-8-sig"])
+def test_lists_of_items_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "likes.txt").write_text("zoë café thé\r\nann thé\r\n", encoding=encoding, newline="")
+    source = InteractionsSource(files=["likes.txt"], format="lists", encoding=encoding)
+    graph, _ = build(tmp_path, interactions=[source])
+    assert sorted(edges(graph, RATED)) == [("ann", "thé"), ("zoë", "café"), ("zoë", "thé")]
+    if encoding != "utf-8-sig":
+        with pytest.raises(InvalidDataError, match=r"likes\.txt:1 is no text in utf-8: write the encoding"):
+            read_lists(tmp_path / "likes.txt", name="likes.txt")
 
 
 def test_one_json_list_is_a_table_too(tmp_path: Path) -> None:
