@@ -386,13 +386,8 @@ def on_test(data: Gowalla, full: KnowledgeGraph, model: Embeddings, device: str)
     popularity = np.bincount(interactions.item[interactions.positive], minlength=len(full.items))
     tables = (model.query_vectors(model.users[group.user]), model.index_vectors)
     vectors = [torch.from_numpy(table).to(device) for table in tables]
-    return evaluate(
-        lambda asked, k: top_items(vectors[0], vectors[1], k, seen=asked.seen),
-        group,
-        ks=(K,),
-        popularity=popularity,
-        num_users=len(full.users),
-    )
+    ranked = top_items(vectors[0], vectors[1], K, seen=group.seen)
+    return evaluate(ranked, group, ks=(K,), popularity=popularity, num_users=len(full.users))
 
 
 def main(argv: Sequence[str]) -> None:

@@ -189,6 +189,43 @@ class Pipeline:
         popular = CandidateBatch.of(top, names, fused=self.fused, fallback=True)
         return CandidateBatch.concat([batch, replace(popular, row=left[popular.row])])
 
+    def rankings(self, queries: Query, *, k: int, candidates: IntArray | None = None) -> dict[str, IntArray]:
+        """The best k items of what serves, and of each of its channels alone, from one pass over their scores.
+
+        What a request has seen is left out, and the fallback answers nobody.
+
+        Args:
+            queries: the batch.
+            k: items wanted, at least 1; more than `depth` take as many of each channel.
+            candidates: positions of the only items allowed, or None for all.
+
+        Returns:
+            `Pipeline.name` and, of a fusion, the names of the channels that have a weight -> positions, best first, -1
+            where there are fewer, int64 (n, k).
+
+        Raises:
+            ConfigError, UnknownIdError, InvalidDataError: see `recommend`.
+        """
+        check_k(k)
+        check_queries(queries, self.history)
+        only = None if candidates is None else check_positions(candidates, self.history.num_items, "candidates")
+        names = [*([FUSION] if self.fused else []), *self._weights]
+        ranked = {name: np.full((len(queries), k), -1, dtype=np.int64) for name in names}
+        at_most = min(k, self.history.num_items)
+        for rows, block in queries.blocks(self._block_size(k, only)):
+            scores, seen = self._scores(block), seen_items(block, self.history)
+            if self.fused:
+                fused = self._fuse(scores, seen)
+                lists = [
+                    fused.top(at_most, exclude=seen, only=only).items,
+                    *fused.best(at_most, exclude=seen, only=only),
+                ]
+            else:
+                lists = [scores[0].top(at_most, exclude=seen, only=only).items]
+            for name, items in zip(names, lists, strict=True):
+                ranked[name][rows, :at_most] = items[:, :at_most]
+        return ranked
+
     def score(self, queries: Query) -> Scores:
         """The scores that `recommend` ranks by, of all items, for a block of requests.
 

@@ -225,7 +225,7 @@ class Task:
         """How good lists for the group's users are."""
         interactions = self.graph.interactions
         popularity = np.bincount(interactions.item, minlength=len(self.graph.items))
-        return evaluate(lambda _, k: ranked[:, :k], self.group, ks=(K,), popularity=popularity, num_users=len(ranked))
+        return evaluate(ranked, self.group, ks=(K,), popularity=popularity, num_users=len(ranked))
 
 
 def known_part(graph: KnowledgeGraph, split: Split) -> KnowledgeGraph:

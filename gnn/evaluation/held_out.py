@@ -1,13 +1,14 @@
 """Evaluation on held-out interactions, in groups of users.
 
-All items are ranked, never a sample. A group has for each of its users the history that may be used, the items that are
-left out of the ranking, and the items to find: the masks belong to the group, not to any model.
+All items are ranked, never a sample; of many users a sample may be asked, whose size the group says. A group has for
+each of its users the history that may be used, the items that are left out of the ranking, and the items to find: the
+masks belong to the group, not to any model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,11 @@ from kg import KnowledgeGraph, RaggedArray, Split
 from kg.arrays import IntArray, places
 from kg.errors import InvalidDataError
 from kg.splits import PartName
+from kg.vocabulary import stable_hash
 
 NEW_USER_HISTORY = 5  # interactions of a new user that the model may use
 FEW = 5
-
-Ranker = Callable[["Group", int], IntArray]
+SAMPLE_SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,9 @@ class Group:
         seen: items left out of the ranking, (n,) lists.
         truth: items to find, (n,) lists, none empty.
         candidates: positions of the only items ranked, or None for all.
+        drawn_from: how many users the group would have without a sample; None: these are all.
+        part_of: a group with the same items ranked in the same way that has all these users, and their rows in it,
+            int64 (n,); who has its lists need not rank again. None: there is none.
     """
 
     name: str
@@ -45,9 +49,30 @@ class Group:
     seen: RaggedArray
     truth: RaggedArray
     candidates: IntArray | None = None
+    drawn_from: int | None = None
+    part_of: tuple[Group, IntArray] | None = None
 
     def __len__(self) -> int:
         return len(self.user)
+
+    def part(self, name: str, rows: IntArray, *, drawn_from: int | None = None) -> Group:
+        """Some of the users as a group of its own.
+
+        Args:
+            name: of the new group.
+            rows: which of the users, int64 (m,).
+            drawn_from: see the class.
+        """
+        return replace(
+            self,
+            name=name,
+            user=self.user[rows],
+            history=self.history.take(rows),
+            seen=self.seen.take(rows),
+            truth=self.truth.take(rows),
+            drawn_from=drawn_from,
+            part_of=(self, rows),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +84,14 @@ class Evaluation:
         user: positions of the users, int64 (n,).
         values: "recall@20" -> float64 (n,).
         lists: "coverage@20", "novelty@20", "long_tail@20" -> one number.
+        drawn_from: how many users the group would have without a sample; None: these are all.
     """
 
     group: str
     user: IntArray
     values: Mapping[str, Values]
     lists: Mapping[str, float]
+    drawn_from: int | None = None
 
     def mean(self, metric: str) -> float:
         """Mean over the group's users."""
@@ -77,16 +104,18 @@ class Evaluation:
     def summary(self) -> dict[str, Any]:
         """Means and list metrics, plain numbers for a report."""
         means = {name: float(value.mean()) for name, value in self.values.items()}
-        return {"group": self.group, "users": len(self.user), **means, **self.lists}
+        sample = {} if self.drawn_from is None else {"drawn_from": self.drawn_from}
+        return {"group": self.group, "users": len(self.user), **sample, **means, **self.lists}
 
 
 def evaluate(
-    rank: Ranker, group: Group, *, ks: Sequence[int] = (20,), popularity: IntArray, num_users: int
+    ranked: IntArray, group: Group, *, ks: Sequence[int] = (20,), popularity: IntArray, num_users: int
 ) -> Evaluation:
-    """Rank all items for a group and measure the lists.
+    """Measure the lists of a group.
 
     Args:
-        rank: returns the best `k` items for each user of a group, int64 (n, k), -1 where there are fewer.
+        ranked: the best items for each user of the group, as many as the largest k, -1 where there are fewer, int64
+            (n, k).
         group: the users, and the items to find.
         ks: cut-offs.
         popularity: users who liked each item in training, int64 (items,).
@@ -97,7 +126,6 @@ def evaluate(
     """
     if not len(group):
         raise InvalidDataError(f"the group {group.name!r} has no users to evaluate")
-    ranked = rank(group, max(ks))
     values: dict[str, Values] = {}
     lists: dict[str, float] = {}
     for k in ks:
@@ -105,7 +133,7 @@ def evaluate(
         lists |= {
             f"{name}@{k}": value for name, value in list_metrics(ranked, popularity, num_users=num_users, k=k).items()
         }
-    return Evaluation(group=group.name, user=group.user, values=values, lists=lists)
+    return Evaluation(group=group.name, user=group.user, values=values, lists=lists, drawn_from=group.drawn_from)
 
 
 def user_groups(
@@ -114,6 +142,7 @@ def user_groups(
     *,
     part: PartName = "test",
     seen_parts: Sequence[PartName] = ("train", "valid"),
+    sample: int | None = None,
 ) -> list[Group]:
     """The groups of a split that are not empty.
 
@@ -128,19 +157,40 @@ def user_groups(
         part: the interactions to find.
         seen_parts: parts whose items are left out of the ranking. A test leaves out validation items, too, also for
             models trained on "train" alone.
+        sample: warm users and new users at most, each drawn by a seeded hash of their ids, so that another run asks the
+            same users again; those with few likes are those among the drawn ones. None: all.
     """
     likes = split.positives(graph, "train")
     seen = split.seen(graph, *seen_parts)
     truth = split.positives(graph, part)
-    has_truth = truth.counts > 0
+    warm = np.flatnonzero((truth.counts > 0) & (likes.counts > 0))
+    few = likes.counts[warm] <= FEW
+    asked, of_warm = sampled(graph, warm, sample)
+    warm_users = replace(warm_group("warm users", asked, seen, truth), drawn_from=of_warm)
+    rows = np.flatnonzero(likes.counts[asked] <= FEW)
     groups = [
-        warm_group("warm users", np.flatnonzero(has_truth & (likes.counts > 0)), seen, truth),
-        warm_group(
-            "users with few likes", np.flatnonzero(has_truth & (likes.counts > 0) & (likes.counts <= FEW)), seen, truth
-        ),
-        _new_users(graph, split, part=part, likes=likes, seen=seen),
+        warm_users,
+        warm_users.part("users with few likes", rows, drawn_from=None if of_warm is None else int(few.sum())),
+        _new_users(graph, split, part=part, likes=likes, seen=seen, sample=sample),
     ]
     return [group for group in groups if len(group)]
+
+
+def sampled(graph: KnowledgeGraph, users: IntArray, most: int | None) -> tuple[IntArray, int | None]:
+    """At most so many users, drawn by a seeded hash of their ids.
+
+    Args:
+        graph: it names them.
+        users: positions, ascending, int64 (n,).
+        most: how many at most; None: all.
+
+    Returns:
+        Positions, ascending, int64 (at most n,); and n, or None where these are all.
+    """
+    if most is None or len(users) <= most:
+        return users, None
+    order = np.argsort(stable_hash(graph.users.take(users), SAMPLE_SEED), kind="stable")
+    return np.sort(users[order[:most]]), len(users)
 
 
 def cold_item_groups(graph: KnowledgeGraph, split: Split) -> list[Group]:
@@ -182,7 +232,15 @@ def warm_group(
     )
 
 
-def _new_users(graph: KnowledgeGraph, split: Split, *, part: PartName, likes: RaggedArray, seen: RaggedArray) -> Group:
+def _new_users(
+    graph: KnowledgeGraph,
+    split: Split,
+    *,
+    part: PartName,
+    likes: RaggedArray,
+    seen: RaggedArray,
+    sample: int | None,
+) -> Group:
     interactions = graph.interactions
     new = likes.counts == 0
     rows = np.flatnonzero(split.mask(part) & new[interactions.user])
@@ -202,7 +260,7 @@ def _new_users(graph: KnowledgeGraph, split: Split, *, part: PartName, likes: Ra
         np.concatenate([seen.values, interactions.item[used]]),
         num_rows=len(graph.users),
     )
-    users = np.flatnonzero((truth.counts > 0) & (history.counts > 0))
+    users, drawn_from = sampled(graph, np.flatnonzero((truth.counts > 0) & (history.counts > 0)), sample)
     return Group(
         name="new users",
         user=users,
@@ -210,4 +268,5 @@ def _new_users(graph: KnowledgeGraph, split: Split, *, part: PartName, likes: Ra
         history=history.take(users),
         seen=shown.take(users),
         truth=truth.take(users),
+        drawn_from=drawn_from,
     )

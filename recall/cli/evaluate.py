@@ -16,6 +16,10 @@ def evaluate(
     run: RunPath,
     k: Annotated[list[int] | None, typer.Option("-k", min=1, max=1000, help="May be repeated.")] = None,
     baselines: Annotated[bool, typer.Option(help="Also fit and measure the baselines.")] = True,
+    sample_users: Annotated[
+        int | None,
+        typer.Option(min=0, help="Users ranked for, at most; 0: all. Default: evaluation.sample_users of the run."),
+    ] = None,
     explanations: Annotated[
         bool, typer.Option("--explanations", help="Measure the paths behind what the run serves, instead.")
     ] = False,
@@ -44,7 +48,7 @@ def evaluate(
         raise typer.BadParameter("draws the measures of --explanations", param_hint="--plot")
     with shown_progress(quiet=as_json) as progress:
         folder = RunLayout.open(run)
-        result = evaluate_run(folder, ks=k, baselines=baselines, progress=progress)
+        result = evaluate_run(folder, ks=k, baselines=baselines, sample_users=sample_users, progress=progress)
     if as_json:
         print_json({"run": folder.name, **result.to_json()})
     else:

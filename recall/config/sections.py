@@ -91,6 +91,18 @@ class EvaluationSettings(Settings):
         default=("popularity", "item_knn", "content_knn", "spectral"),
         description="Channels that are measured beside what serves.",
     )
+    sample_users: int = Field(
+        default=10_000,
+        ge=0,
+        description="Users that are ranked for, at most, of those with something to find: of more a sample is drawn by "
+        "a seeded hash of their ids, every ranker is measured on the same ones, and the report says how many of how "
+        "many. All items are ranked for each. 0: all users.",
+    )
+
+    @property
+    def sample(self) -> int | None:
+        """Users at most; None for all."""
+        return self.sample_users or None
 
 
 class RunsSettings(Settings):

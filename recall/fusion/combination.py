@@ -104,12 +104,15 @@ class FusedScores:
         self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None
     ) -> tuple[IntArray, list[RaggedArray]]:
         """The items that any channel lists: positions ascending, then -1, int64 (n, m); and each channel's list."""
-        if k <= self._depth and only is None and exclude is self.seen:
-            best = self._best
-        else:
-            depth = max(k, self._depth)
-            best = [channel.top(depth, exclude=exclude, only=only).items for channel in self._channels]
+        best = self.best(k, exclude=exclude, only=only)
         return _merged(best), [_lists(items) for items in best]
+
+    def best(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> list[IntArray]:
+        """The best items of each channel alone, at least k of them where there are so many, int64 (n, m) each."""
+        if k <= self._depth and only is None and exclude is self.seen:
+            return self._best
+        depth = max(k, self._depth)
+        return [channel.top(depth, exclude=exclude, only=only).items for channel in self._channels]
 
     def parts(self, items: IntArray) -> Values:
         """Each channel's part of the scores of given items, float64 (channels, n, m)."""

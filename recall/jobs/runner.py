@@ -13,9 +13,11 @@ from kg.errors import ArtifactError
 from kg.io.files import checksum, fsync, fsync_tree, read_json, write_json
 from kg.io.removal import remove_trees
 from kg.progress import Progress, Task
+from recall.ops.logs import FIELDS
 from recall.runs.layout import RunLayout
 
 _log = logging.getLogger(__name__)
+STAGE_DONE = "stage done"  # the event of the log entry at the end of each stage
 
 
 class Stages:
@@ -55,15 +57,17 @@ class Stages:
             remove_trees([makes], inside=self.folder)
             makes.parent.mkdir(parents=True, exist_ok=True)
             start = time.monotonic()
-            facts = work()
+            result = work()
             if makes.is_dir():
                 fsync_tree(makes)
             fsync(makes.parent)
-            done = {"facts": facts, "seconds": time.monotonic() - start, "files": _checksums(makes)}
+            done = {"facts": result, "seconds": time.monotonic() - start, "files": _checksums(makes)}
             write_json(self._mark(name), done)
+            facts = {"event": STAGE_DONE, "stage": name, "seconds": round(done["seconds"], 3)}
+            _log.info("%s: %s", STAGE_DONE, name, extra={FIELDS: facts})
         self.timings[name] = round(float(done["seconds"]), 3)
-        result: dict[str, Any] = done["facts"]
-        return result
+        kept: dict[str, Any] = done["facts"]
+        return kept
 
     def _mark(self, name: str) -> Path:
         return self.folder / "done" / f"{name}.json"

@@ -194,6 +194,7 @@ class RunMaker(RunInTheMaking):
             baselines=config.evaluation.baselines if self.base is None else (),
             channels=config.channels,
             features=self.prepared.features,
+            sample=config.evaluation.sample,
             progress=self.progress,
         )
         check_finite(evaluation)

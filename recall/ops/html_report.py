@@ -17,7 +17,7 @@ from markupsafe import Markup
 from kg.io.files import write_text
 from recall.ops.legend import METRICS, NOTHING_HELD_OUT, behind_popularity, gate_rows
 from recall.ops.report_plots import UNPRINTABLE, rankers_plot, runs_plot, times_plot, training_plot
-from recall.ops.words import duration, moment
+from recall.ops.words import duration, moment, users_asked
 from recall.runs.layout import RunLayout
 from recall.runs.report import ChangeCounts, Changes, EvaluationReport, Report
 
@@ -142,7 +142,7 @@ def _groups(evaluation: EvaluationReport, before: Mapping[str, Mapping[str, floa
         groups.append(
             {
                 "name": group,
-                "users": rows[0].users,
+                "users": users_asked(rows[0].users, rows[0].drawn_from),
                 "names": names,
                 "rows": [
                     {

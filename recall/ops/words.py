@@ -26,6 +26,11 @@ def size(count: int) -> str:
     return f"{value:.1f} TB"
 
 
+def users_asked(users: int, drawn_from: int | None) -> str:
+    """`812 users`, or of a sample `sample of 10,000 of 300,000 users`."""
+    return f"{users:,} users" if drawn_from is None else f"sample of {users:,} of {drawn_from:,} users"
+
+
 def moment(text: Any, shape: str = "%Y-%m-%d %H:%M UTC") -> str:
     """A time in ISO 8601 as UTC in another format; what is no time, as it is."""
     try:

@@ -23,13 +23,12 @@ from recall.config.sections import EvaluationSettings
 from recall.contracts import Channel, FitData, LoadData
 from recall.index.settings import IndexConfig
 from recall.pipeline import Pipeline
-from recall.quality.measure import measure
+from recall.quality.measure import measure_channels
 from recall.runs.config import read_section
 from recall.runs.layout import RunLayout
 from recall.runs.report import EvaluationReport, MetricsRow
 from recall.serve.loading import channel_kinds, load_evaluation_pipeline
 
-FUSED = "fusion"
 INTERVALS = ("recall", "ndcg")
 
 
@@ -43,6 +42,7 @@ def assess(
     baselines: Iterable[str] = (),
     channels: ChannelsConfig | None = None,
     features: TextFeatures | None = None,
+    sample: int | None = None,
     progress: Progress = SILENT,
 ) -> EvaluationReport:
     """Measure a fitted channel, and baselines fitted here, on every group of users of the test part.
@@ -60,6 +60,7 @@ def assess(
         baselines: names of channels to fit and measure too (recall.channels.settings).
         channels: their hyper-parameters.
         features: text vectors of the graph's nodes; the content kNN needs them, and is left out where there are none.
+        sample: users at most, the same for every ranker; None: all. See `gnn.evaluation.held_out.user_groups`.
         progress: listener.
 
     Returns:
@@ -67,35 +68,36 @@ def assess(
     """
     cutoffs = sorted(set(ks))
     view = split.view(graph, "train")
-    groups = user_groups(graph, split)
+    groups = user_groups(graph, split, sample=sample)
     settings = channels or ChannelsConfig()
     history = pipeline.history
-    fitted: dict[str, Pipeline] = {FUSED: pipeline} if pipeline.fused else {}
-    fitted |= {name: Pipeline([channel], history) for name, channel in pipeline.channels.items()}
-    serves = next(iter(fitted))
-    detailed = {serves, *(name for name, channel in pipeline.channels.items() if channel.capabilities.trained)}
+    detailed = {pipeline.name, *(name for name, channel in pipeline.channels.items() if channel.capabilities.trained)}
     data = FitData(graph=view, history=history, features=features)
     textless = features is not None and not len(features.vectors)
     usable = [name for name in baselines if not (textless and channel_class(name).capabilities.needs_text)]
-    names = list(dict.fromkeys([*fitted, *usable]))
-    rows: list[MetricsRow] = []
+    names = list(dict.fromkeys([pipeline.name, *pipeline.channels, *usable]))
+    measured: dict[str, list[Evaluation]] = {}
     with progress.task("measuring on test", total=len(names)) as task:
         for name in names:
             task.note(name)
-            ranker = fitted.get(name)
-            if ranker is None:
-                ranker = Pipeline([make_channel(settings, name).fit(data)], history)
-            rows += [
-                MetricsRow.model_validate(
-                    {"ranker": name, **one.summary(), **(_intervals(one, cutoffs) if name in detailed else {})}
-                )
-                for one in measure(ranker, groups, trained_on=view, ks=cutoffs)
-            ]
+            if name not in measured:
+                ranker = pipeline
+                if name != pipeline.name:
+                    channel = pipeline.channels.get(name) or make_channel(settings, name).fit(data)
+                    ranker = Pipeline([channel], history)
+                measured |= measure_channels(ranker, groups, trained_on=view, ks=cutoffs)
             task.advance()
+    rows = [
+        MetricsRow.model_validate(
+            {"ranker": name, **one.summary(), **(_intervals(one, cutoffs) if name in detailed else {})}
+        )
+        for name in names
+        for one in measured.get(name, [])
+    ]
     order = {group.name: number for number, group in enumerate(groups)}
     rows.sort(key=lambda row: order[row.group])
     parts: dict[str, int | str] = {"kind": kind, **split.counts(), "tie_break": TIE_BREAK}
-    return EvaluationReport(k=tuple(cutoffs), split=parts, serves=serves, metrics=tuple(rows))
+    return EvaluationReport(k=tuple(cutoffs), split=parts, serves=pipeline.name, metrics=tuple(rows))
 
 
 def _intervals(evaluation: Evaluation, ks: Sequence[int]) -> dict[str, Any]:
@@ -127,7 +129,12 @@ def exact_pipeline(embeddings: Embeddings, trained_on: KnowledgeGraph) -> Pipeli
 
 
 def evaluate_run(
-    run: RunLayout, *, ks: Sequence[int] | None = None, baselines: bool = True, progress: Progress = SILENT
+    run: RunLayout,
+    *,
+    ks: Sequence[int] | None = None,
+    baselines: bool = True,
+    sample_users: int | None = None,
+    progress: Progress = SILENT,
 ) -> EvaluationReport:
     """Measure the channels of a published run that learned from the training part alone.
 
@@ -135,6 +142,7 @@ def evaluate_run(
         run: its checksums are compared first.
         ks: cut-offs; None: those of its configuration.
         baselines: also fit and measure the baselines that its configuration names.
+        sample_users: users ranked for, at most; 0: all; None: as its configuration says.
         progress: listener.
 
     Raises:
@@ -153,6 +161,7 @@ def evaluate_run(
         view = split.view(graph, "train")
         pipeline = load_evaluation_pipeline(run, view)
         chosen = settings.baselines if baselines else ()
+        sample = settings.sample if sample_users is None else sample_users or None
         return assess(
             graph,
             split,
@@ -162,6 +171,7 @@ def evaluate_run(
             baselines=chosen,
             channels=read_section(run, "channels", ChannelsConfig),
             features=TextFeatures.load(run.features),
+            sample=sample,
             progress=progress,
         )
 

@@ -184,7 +184,10 @@ class MetricsRow(ReportPart):
 
     ranker: str = Field(description="name of a channel or of a baseline")
     group: str = Field(description="of users or items")
-    users: int = Field(default=0, description="users in the group")
+    users: int = Field(default=0, description="users in the group that were asked")
+    drawn_from: int | None = Field(
+        default=None, description="users in the group, where those that were asked are a sample of them; else None"
+    )
     intervals: dict[str, tuple[float, float]] = Field(default={}, description="95% bootstrap intervals by metric")
 
     @property

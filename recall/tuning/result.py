@@ -56,6 +56,7 @@ class TuneResult:
     Attributes:
         metric: "ndcg@20".
         users: how many users of the validation part the metric is the mean over.
+        drawn_from: how many there are, where those are a sample of them; None: those are all.
         searches: one for each channel.
         study: folder of the studies.
         out: file of the configuration with the best values.
@@ -63,6 +64,7 @@ class TuneResult:
 
     metric: str
     users: int
+    drawn_from: int | None
     searches: tuple[Search, ...]
     study: Path
     out: Path
@@ -76,6 +78,7 @@ class TuneResult:
         return {
             "metric": self.metric,
             "users": self.users,
+            "drawn_from": self.drawn_from,
             "out": str(self.out),
             "study": str(self.study),
             "searches": {

@@ -60,4 +60,5 @@ def fingerprint(config: RefreshConfig, name: str, space: Mapping[str, Range]) ->
         parameter: values if isinstance(values, list) else values.model_dump(mode="json")
         for parameter, values in space.items()
     }
-    return digest({"sections": sections, "space": ranges, "metric": config.tune.metric, "k": config.tune.k})
+    measured = {"metric": config.tune.metric, "k": config.tune.k, "sample_users": config.evaluation.sample_users}
+    return digest({"sections": sections, "space": ranges, **measured})

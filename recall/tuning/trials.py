@@ -107,7 +107,9 @@ class _TrialProgress:
 def _validation_part(config: RefreshConfig, prepared: Prepared) -> tuple[Group, Validation]:
     """The users that trials are measured on, who have a training part; for early stopping all, as in a refresh."""
     validation = prepared.validation()
-    groups = user_groups(prepared.graph, prepared.split, part="valid", seen_parts=("train",))
+    groups = user_groups(
+        prepared.graph, prepared.split, part="valid", seen_parts=("train",), sample=config.evaluation.sample
+    )
     group = next((group for group in groups if group.in_training), None)
     if validation is None or group is None:
         raise InvalidDataError(

@@ -116,6 +116,7 @@ def tune(
     return TuneResult(
         metric=metric_name,
         users=len(runner.group),
+        drawn_from=runner.group.drawn_from,
         searches=tuple(searches),
         study=folder,
         out=target,

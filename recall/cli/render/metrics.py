@@ -9,6 +9,7 @@ from rich.text import Text
 
 from recall.cli.render.tables import table
 from recall.ops.legend import METRICS, NOTHING_HELD_OUT, behind_popularity
+from recall.ops.words import users_asked
 
 if TYPE_CHECKING:
     from recall.runs.report import EvaluationReport
@@ -25,7 +26,8 @@ def print_metrics(evaluation: EvaluationReport, *, console: Console) -> None:
         rows = [row for row in evaluation.metrics if row.group == group]
         for k in evaluation.k:
             names = [f"{name}@{k}" for name in SHOWN]
-            title = f"{group}, {rows[0].users:,} of them, {evaluation.split['kind']} split, test; each metric @{k}"
+            users = users_asked(rows[0].users, rows[0].drawn_from)
+            title = f"{group}, {users}, {evaluation.split['kind']} split, test; each metric @{k}"
             rankers = table("ranker", *SHOWN, right=SHOWN, title=title)
             for row in rows:
                 style = "bold" if row.ranker == evaluation.serves else None

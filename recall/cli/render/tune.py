@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from recall.cli.render.tables import labelled, labelled_line, near, table
-from recall.ops.words import duration
+from recall.ops.words import duration, users_asked
 
 if TYPE_CHECKING:
     from recall.tuning.result import Search, TuneResult
@@ -38,7 +38,7 @@ def _print_search(search: Search, result: TuneResult, *, console: Console) -> No
         "changed",
         right=["trial", *columns],
         wrap=["changed"],
-        title=f"{search.name}: the best trials on validation, {result.users:,} users",
+        title=f"{search.name}: the best trials on validation, {users_asked(result.users, result.drawn_from)}",
     )
     for trial in ranked[:TOP_TRIALS]:
         changed = [

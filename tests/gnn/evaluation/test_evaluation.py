@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gnn.evaluation.held_out import Group, cold_item_groups, evaluate, user_groups
+from gnn.evaluation.held_out import FEW, cold_item_groups, evaluate, user_groups
 from kg import KnowledgeGraph, SplitConfig, hide_items, split_interactions
 from kg.errors import InvalidDataError
 
@@ -43,20 +43,55 @@ def test_a_perfect_ranker_scores_one_and_a_blind_one_zero(toy_graph: KnowledgeGr
     group = user_groups(toy_graph, split)[0]
     popularity = np.bincount(toy_graph.interactions.item, minlength=len(toy_graph.items))
 
-    def perfect(group: Group, k: int) -> np.ndarray:
-        return np.stack(
-            [
-                np.pad(group.truth[row][:k], (0, k - len(group.truth[row][:k])), constant_values=-1)
-                for row in range(len(group))
-            ]
-        )
-
+    perfect = np.stack(
+        [
+            np.pad(group.truth[row][:20], (0, 20 - len(group.truth[row][:20])), constant_values=-1)
+            for row in range(len(group))
+        ]
+    )
     result = evaluate(perfect, group, ks=(10, 20), popularity=popularity, num_users=30)
     assert result.mean("ndcg@10") == pytest.approx(1)
     assert result.mean("recall@20") == pytest.approx(1)
-    blind = evaluate(lambda g, k: np.full((len(g), k), -1), group, popularity=popularity, num_users=30)
+    blind = evaluate(np.full((len(group), 20), -1), group, popularity=popularity, num_users=30)
     assert blind.mean("recall@20") == 0
     assert set(result.summary()) >= {"users", "map@10", "mrr@20", "coverage@20", "novelty@20", "long_tail@10"}
+
+
+def test_of_many_users_a_sample_is_asked_the_same_one_when_others_come(toy_graph: KnowledgeGraph) -> None:
+    split = split_interactions(toy_graph, SplitConfig())
+    everybody = {group.name: group for group in user_groups(toy_graph, split)}
+    whole = everybody["warm users"]
+    asked = {group.name: group for group in user_groups(toy_graph, split, sample=7)}
+    warm = asked["warm users"]
+    assert (len(warm), warm.drawn_from) == (7, len(whole))
+    assert (whole.drawn_from, everybody["users with few likes"].drawn_from) == (None, None)
+    place = np.searchsorted(whole.user, warm.user)
+    assert np.array_equal(whole.user[place], warm.user)
+    for drawn, of_all in ((warm.truth, whole.truth), (warm.seen, whole.seen)):
+        assert [list(drawn[row]) for row in range(7)] == [list(of_all[row]) for row in place]
+    # Who is drawn depends on the own id alone: one user more in the sample leaves the others in it.
+    assert set(warm.user) < set(user_groups(toy_graph, split, sample=8)[0].user)
+    assert user_groups(toy_graph, split, sample=len(whole))[0].drawn_from is None
+
+
+def test_users_with_few_likes_are_those_of_the_sample(toy_graph: KnowledgeGraph) -> None:
+    interactions = toy_graph.interactions
+    kept = np.where(interactions.user % 2 == 0, 0, -1)  # of every other user only the first five are in training
+    first = np.arange(len(interactions)) - np.searchsorted(interactions.user, interactions.user) < 5
+    test = np.arange(len(interactions)) - np.searchsorted(interactions.user, interactions.user, side="right") == -1
+    part = np.where(test, 2, np.where(first, 0, kept)).astype(np.int8)
+    split = type(split_interactions(toy_graph, SplitConfig(kind="random")))(part=part, temporal=None)
+    likes = split.positives(toy_graph, "train").counts
+    everybody = {group.name: group for group in user_groups(toy_graph, split)}
+    sample = {group.name: group for group in user_groups(toy_graph, split, sample=12)}
+    few = sample["users with few likes"]
+    assert (
+        few.drawn_from == len(everybody["users with few likes"]) == (likes[everybody["warm users"].user] <= FEW).sum()
+    )
+    assert list(few.user) == [user for user in sample["warm users"].user if likes[user] <= FEW]
+    whole, rows = few.part_of
+    assert whole is sample["warm users"]
+    assert np.array_equal(whole.user[rows], few.user)
 
 
 def test_cold_items_are_ranked_among_all_and_among_themselves(toy_graph: KnowledgeGraph) -> None:

@@ -266,6 +266,14 @@ def test_where_popularity_is_ahead_the_page_says_so(refreshed: RefreshResult) ->
     assert first in harmless(render(refreshed.report.changed(evaluation=evaluation), [])).text
 
 
+def test_a_sample_of_users_is_called_one(refreshed: RefreshResult) -> None:
+    evaluation = refreshed.report.evaluation
+    assert "sample of" not in Page(render(refreshed.report, [])).text
+    rows = tuple(row.model_copy(update={"drawn_from": 300_000}) for row in evaluation.metrics)
+    page = Page(render(refreshed.report.changed(evaluation=evaluation.model_copy(update={"metrics": rows})), []))
+    assert f"sample of {rows[0].users:,} of 300,000 users" in page.text
+
+
 def test_a_phone_scrolls_tables_and_plots_in_place_of_shrinking_them(refreshed: RefreshResult) -> None:
     page = render(refreshed.report, [])
     assert "@media (max-width: 45rem)" in page
