@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -137,7 +138,7 @@ class ItemIndex:
             raise InvalidDataError(f"queries of shape {queries.shape} do not fit an index of {self.dim} columns")
         if only is not None:
             only = check_positions(only, len(self), "candidates")
-        if not len(self) or (only is not None and (self.kind == "flat" or len(only) <= _SUBSET)):
+        if not len(self) or (only is not None and self._exact_is_faster(len(only), k + _SLACK)):
             return self._exact(queries, k, exclude, only)
         need = np.full(len(queries), k + _SLACK) if exclude is None else exclude.counts + (k + _SLACK)
         # Rows that need similar numbers of hits are searched together: a heavy user does not slow the others down.
@@ -150,11 +151,40 @@ class ItemIndex:
             for start in range(0, len(rows), step):
                 block = rows[start : start + step]
                 left_out = None if exclude is None else exclude.take(block)
-                if fetch > _MOST_FETCHED:
+                if fetch <= _MOST_FETCHED:
+                    top = self._indexed(queries[block], k, int(fetch), left_out, only)
+                elif self.kind == "flat" or left_out is None or k + _SLACK > _MOST_FETCHED:
                     top = self._exact(queries[block], k, left_out, only)
                 else:
-                    top = self._indexed(queries[block], k, int(fetch), left_out, only)
+                    top = self._one_by_one(queries[block], k, left_out, only)
                 items[block], scores[block] = top.items, top.scores
+        return TopK(items, scores)
+
+    def _exact_is_faster(self, allowed: int, fetch: int) -> bool:
+        """Whether scoring all allowed items takes less than searching the index for them."""
+        if self.kind == "flat" or allowed <= _SUBSET:
+            return True
+        # The search of a graph passes through what is left out, and compares `links` neighbours a step.
+        return self.kind == "hnsw" and self._ef(fetch, allowed / len(self)) * self.parameters["links"] > allowed
+
+    def _one_by_one(self, queries: FloatArray, k: int, exclude: RaggedArray, only: IntArray | None) -> TopK:
+        """Searches that leave out so much that the index has to skip it, each with a selector of its own."""
+        items = np.empty((len(queries), k), dtype=np.int64)
+        scores = np.empty((len(queries), k), dtype=np.float32)
+        nothing = RaggedArray.empty(1)
+        for row in range(len(queries)):
+            allowed = np.ones(len(self), dtype=bool)
+            if only is not None:
+                allowed[:] = False
+                allowed[only] = True
+            allowed[exclude[row]] = False
+            left = np.flatnonzero(allowed)
+            one = queries[[row]]
+            if self._exact_is_faster(len(left), k + _SLACK):
+                top = self._exact(one, k, None, left)
+            else:
+                top = self._indexed(one, k, k + _SLACK, nothing, left)
+            items[row], scores[row] = top.items[0], top.scores[0]
         return TopK(items, scores)
 
     def _indexed(
@@ -202,15 +232,22 @@ class ItemIndex:
 
     def _exact(self, queries: FloatArray, k: int, exclude: RaggedArray | None, only: IntArray | None) -> TopK:
         """Score all allowed items; those that rounding could bring into the top k are scored again in float64."""
-        vectors = self.vectors if only is None else self.vectors[only]
         items = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        barred: npt.NDArray[np.bool_] | None = None
+        if only is not None and 2 * len(only) > len(self):  # a copy of most vectors costs more than their scores
+            barred = np.ones(len(self), dtype=bool)
+            barred[only] = False
+            only = None
+        vectors = self.vectors if only is None else self.vectors[only]
         if not len(vectors):
             return TopK(items, scores)
         step = max(1, BLOCK_SCORES // len(vectors))
         for start in range(0, len(queries), step):
             block = queries[start : start + step]
             rough = block @ vectors.T
+            if barred is not None:
+                rough[:, barred] = -np.inf
             if exclude is not None:
                 mask_out(rough, exclude.take(np.arange(start, start + len(block))), only)
             edge = np.full(len(block), -np.inf)
@@ -232,16 +269,23 @@ class ItemIndex:
         result: npt.NDArray[np.float64] = _ROUNDING * self._longest * np.linalg.norm(queries, axis=1).astype(np.float64)
         return result
 
+    def _ef(self, fetch: int, share: float) -> int:
+        """Candidates that a search of the graph keeps, where only a share of the items may be given out."""
+        return math.ceil(max(self.parameters["ef"], fetch) / max(share, 1 / len(self)))
+
     def _search_parameters(self, fetch: int, only: IntArray | None) -> Any:
-        selector = {}
+        selector, share = {}, 1.0
         if only is not None:
             allowed = np.zeros(len(self), dtype=np.uint8)
             allowed[only] = 1
             selector = {"sel": faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))}
+            share = len(only) / len(self)
+        # What is allowed lies as deep among all items as it is rare: the search goes so much further.
         if self.kind == "ivf":
-            return faiss.SearchParametersIVF(nprobe=self.parameters["probes"], **selector)
+            probes = math.ceil(self.parameters["probes"] / max(share, 1 / len(self)))
+            return faiss.SearchParametersIVF(nprobe=min(probes, self.parameters["lists"]), **selector)
         if self.kind == "hnsw":
-            return faiss.SearchParametersHNSW(efSearch=max(self.parameters["ef"], fetch), **selector)
+            return faiss.SearchParametersHNSW(efSearch=self._ef(fetch, share), **selector)
         return faiss.SearchParameters(**selector) if selector else None
 
     def _measure(self, sample: FloatArray, k: int, truth: FloatArray) -> float:

@@ -22,6 +22,7 @@ __all__ = [
     "check_positions",
     "first_of_rows",
     "is_crowded",
+    "is_narrow",
     "mask_out",
     "top_k",
     "top_k_sparse",
@@ -29,6 +30,7 @@ __all__ = [
 
 BLOCK_SCORES = 2**24  # scores held at once, 64 MiB: a dense user x item matrix never exists
 
+_NARROW = 0.25  # share of the items above which choosing columns of what a channel learned costs more than it saves
 _DENSE = 0.02  # share of stored entries from which on a sparse matrix is ranked as a dense one
 
 
@@ -63,10 +65,17 @@ def check_positions(positions: IntArray, count: int, what: str) -> IntArray:
     Raises:
         InvalidDataError: one lies outside.
     """
-    result = distinct(np.asarray(positions, dtype=np.int64))
+    result = np.asarray(positions, dtype=np.int64)
+    if result.ndim != 1 or not (result[1:] > result[:-1]).all():
+        result = distinct(result)
     if len(result) and (result[0] < 0 or result[-1] >= count):
         raise InvalidDataError(f"{what} name positions {result[0]} to {result[-1]}, but there are {count} items")
     return result
+
+
+def is_narrow(only: IntArray | None, count: int) -> bool:
+    """Whether so few of `count` items are allowed that scores are computed for these alone."""
+    return only is not None and len(only) < _NARROW * count
 
 
 def mask_out(scores: npt.NDArray[np.float32], lists: RaggedArray, columns: IntArray | None = None) -> None:

@@ -282,3 +282,81 @@ class TestDamage:
         vectors = np.arange(12, dtype=np.float32)
         digests = {vectors_fingerprint(vectors.reshape(shape)) for shape in ((3, 4), (4, 3))}
         assert len(digests | {vectors_fingerprint(np.zeros((3, 4), dtype=np.float32))}) == 3
+
+
+class TestSelectivity:
+    """Filters act inside the search of the index; a tight one is searched exactly."""
+
+    @pytest.fixture(autouse=True)
+    def _small(self, monkeypatch):
+        # As for millions of items: what is small there is small here.
+        monkeypatch.setattr(recall.index.item_index, "_SUBSET", 300)
+        monkeypatch.setattr(recall.index.item_index, "_MOST_FETCHED", 64)
+
+    @staticmethod
+    def share_found(items, truth):
+        return np.mean(
+            [len(set(mine) & set(best[best >= 0])) / (best >= 0).sum() for mine, best in zip(items, truth, strict=True)]
+        )
+
+    @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9, 0.999])
+    @pytest.mark.parametrize("by", ["only", "exclude", "both"])
+    def test_nothing_is_missing(self, each_kind, share, by):
+        index, vectors, queries = each_kind
+        rng = np.random.default_rng(int(share * 1000))
+        count = round(share * len(vectors))
+        left_out = [np.sort(rng.permutation(len(vectors))[:count]) for _ in queries]
+        only = exclude = None
+        if by != "exclude":
+            only = np.setdiff1d(np.arange(len(vectors)), left_out[0])
+        if by != "only":
+            exclude = RaggedArray.from_lists(left_out)
+        top = index.search(queries, 20, exclude=exclude, only=only)
+        truth = brute_force(vectors, queries, 20, exclude, only)
+        if index.kind == "flat" or share == 0.999:
+            np.testing.assert_array_equal(top.items, truth)
+        else:
+            assert self.share_found(top.items, truth) >= 0.9
+            assert ((top.items >= 0).sum(axis=1) == (truth >= 0).sum(axis=1)).all()
+        for row, items in enumerate(top.items):
+            assert exclude is None or not set(items) & set(left_out[row])
+            assert only is None or set(items[items >= 0]) <= set(only)
+
+    def test_the_index_skips_what_is_left_out(self, each_kind, monkeypatch):
+        index, vectors, queries = each_kind
+        if index.kind == "flat":
+            pytest.skip("searched exactly")
+        exact = []
+        monkeypatch.setattr(type(index), "_exact", lambda *given: exact.append(given))
+        exclude = RaggedArray.from_lists([np.arange(0, len(vectors), 2)] * len(queries))
+        assert (index.search(queries, 20, exclude=exclude).items % 2 == 1).all()
+        assert (index.search(queries, 20, only=np.arange(1, len(vectors), 2)).items % 2 == 1).all()
+        assert exact == []
+
+    def test_the_rarer_what_is_allowed_the_further_the_search_goes(self, each_kind):
+        index, vectors, _ = each_kind
+        if index.kind == "flat":
+            pytest.skip("searched exactly")
+        half = index._search_parameters(20, np.arange(0, len(vectors), 2))
+        every = index._search_parameters(20, None)
+        if index.kind == "ivf":
+            assert half.nprobe == min(2 * every.nprobe, index.parameters["lists"])
+        else:
+            assert half.efSearch == 2 * every.efSearch
+
+
+def test_a_wide_choice_of_an_exact_index_copies_no_vectors():
+    rng = np.random.default_rng(0)
+    vectors, queries = rng.normal(size=(500, 8)).astype("f4"), rng.normal(size=(4, 8)).astype("f4")
+    only = np.sort(rng.permutation(500)[:400])
+    index = ItemIndex.build(vectors)
+
+    class Counted(np.ndarray):
+        def __getitem__(self, key):
+            assert not (isinstance(key, np.ndarray) and len(key) == len(only))
+            return super().__getitem__(key)
+
+    index.vectors = index.vectors.view(Counted)
+    np.testing.assert_array_equal(
+        index.search(queries, 9, only=only).items, brute_force(vectors, queries, 9, None, only)
+    )
