@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kg import KnowledgeGraph
-from kg.arrays import IntArray, RaggedArray
+from kg.arrays import IntArray, RaggedArray, distinct
 from kg.cypher.query import CypherQuery
 from kg.errors import ConfigError, InvalidDataError
 from kg.history import InteractionHistory
@@ -35,7 +35,7 @@ from recall.fusion.combination import FusedScores
 from recall.fusion.settings import FusionConfig
 from recall.fusion.shares import fuse_shares, scale_shares
 from recall.fusion.weights import fit_weights
-from recall.index.top_k import BLOCK_SCORES, check_k, check_positions
+from recall.index.top_k import BLOCK_SCORES, check_k, check_positions, is_narrow
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -141,36 +141,54 @@ class Pipeline:
     def recommend(
         self, queries: Query, *, k: int, exclude_seen: bool = True, candidates: IntArray | None = None
     ) -> CandidateBatch:
-        """The best k items for each request, a block of requests at a time.
+        """The best k items for each request, a block of requests at a time; the same alone and among others.
 
         Args:
-            queries: the batch.
+            queries: the batch; `exclude`, `candidates` and `k` of a request are kept as well.
             k: items wanted, at least 1; in a fusion each channel lists `depth` items, or k where that is more.
             exclude_seen: leave out what the user has seen.
-            candidates: positions of the only items allowed, or None for all.
+            candidates: positions of the only items allowed for all requests, or None for all.
 
         Raises:
             ConfigError: k is below 1, or a channel cannot read what a request carries.
             UnknownIdError, InvalidDataError: a user, an item or an attribute is not there.
         """
         check_k(k)
-        k = min(k, self.history.num_items)
         check_queries(queries, self.history)
         only = None if candidates is None else check_positions(candidates, self.history.num_items, "candidates")
         batches = []
-        for rows, block in queries.blocks(self._block_size(k, only)):
-            batch = self._ranked(block, k, exclude_seen, only)
-            batches.append(replace(batch, row=batch.row + rows.start) if rows.start else batch)
+        for rows, k_of_rows, allowed in self._limits(queries, k, only):
+            count = min(k_of_rows, self.history.num_items)
+            alike = queries if len(rows) == len(queries) else queries.take(rows)
+            for part, block in alike.blocks(self._block_size(count, allowed)):
+                batch = self._ranked(block, count, exclude_seen, allowed)
+                batches.append(replace(batch, row=rows[batch.row + part.start]))
         if not batches:
-            nothing = TopK(np.zeros((0, k), dtype=np.int64), np.zeros((0, k), dtype=np.float32))
+            nothing = TopK(np.zeros((0, 1), dtype=np.int64), np.zeros((0, 1), dtype=np.float32))
             return CandidateBatch.of(nothing, list(self._weights), fused=self.fused)
         return CandidateBatch.concat(batches)
+
+    @staticmethod
+    def _limits(queries: Query, k: int, only: IntArray | None) -> Iterator[tuple[IntArray, int, IntArray | None]]:
+        """Requests that can be searched together: their rows, k, and positions of the only items allowed."""
+        if queries.candidates is not None:
+            for row in range(len(queries)):
+                allowed = distinct(queries.candidates[row])
+                allowed = allowed if only is None else np.intersect1d(allowed, only, assume_unique=True)
+                yield np.array([row]), k if queries.k is None else int(queries.k[row]), allowed
+        elif queries.k is not None:
+            for wanted in distinct(queries.k).tolist():
+                yield np.flatnonzero(queries.k == wanted), wanted, only
+        else:
+            yield np.arange(len(queries)), k, only
 
     def _ranked(self, queries: Query, k: int, exclude_seen: bool, only: IntArray | None) -> CandidateBatch:
         """Candidates of one block."""
         names = list(self._weights)
         seen = seen_items(queries, self.history)
         exclude = seen if exclude_seen else None
+        if queries.exclude is not None:
+            exclude = queries.exclude if exclude is None else exclude.union(queries.exclude)
         if self.fused:
             ranked = self._fuse(self._scores(queries), seen).ranked(k, exclude=exclude, only=only)
             batch = CandidateBatch.of(
@@ -360,6 +378,7 @@ class Pipeline:
     def _block_size(self, k: int, only: IntArray | None) -> int:
         """Requests at a time, so few that every channel may hold its scores of all of them at once."""
         dense = sum(self.channels[name].capabilities.dense for name in self._weights)
-        items = self.history.num_items if only is None or self.fused else len(only)
+        narrow = only is not None and not self.fused and is_narrow(only, self.history.num_items)
+        items = len(only) if narrow and only is not None else self.history.num_items
         listed = max(k, self.fusion.depth) * len(self._weights) if self.fused else k
         return max(1, BLOCK_SCORES // max(items * dense + listed, 1))

@@ -129,7 +129,8 @@ class HistoryChannel(ClosedChannel):
         rows = self._answerable(queries, history)
         asked, liked = queries.take(rows), history.take(rows)
         return DeferredScores(
-            lambda columns: DenseScores(self._scores(asked, liked, columns), rows, len(queries), columns)
+            lambda columns: DenseScores(self._scores(asked, liked, columns), rows, len(queries), columns),
+            self.history.num_items,
         )
 
     def attribute(self, queries: Query, items: IntArray) -> list[Shares | NoShares]:

@@ -55,11 +55,12 @@ class NeighbourChannel(HistoryChannel):
         if self._asks_more(queries):
             return super().score(queries)
         history = liked_items(queries, self.history)
-        return DeferredScores(lambda columns: hold(self._sums(history, columns), columns))
+        return DeferredScores(lambda columns: hold(self._sums(history, columns), columns), self.history.num_items)
 
     def _sums(self, history: RaggedArray, columns: IntArray | None) -> Any:
-        similar = self._similar if columns is None else self._similar[:, columns]
-        return as_matrix(history, self.history.num_items) @ similar
+        # The lists of the liked items are few: they are added up first, and of the sums the columns are taken.
+        sums = as_matrix(history, self.history.num_items) @ self._similar
+        return sums if columns is None else sums[:, columns]
 
     def _scores(self, queries: Query, history: RaggedArray, columns: IntArray | None) -> FloatArray:
         scores: FloatArray = self._sums(history, columns).toarray()

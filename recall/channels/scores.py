@@ -13,7 +13,7 @@ from kg import RaggedArray
 from kg.arrays import IntArray, PairIndex
 from recall.contracts import Scores, TopK
 from recall.index.item_index import ItemIndex
-from recall.index.top_k import BLOCK_SCORES, is_crowded, mask_out, top_k, top_k_sparse
+from recall.index.top_k import BLOCK_SCORES, is_crowded, is_narrow, mask_out, top_k, top_k_sparse
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -21,9 +21,10 @@ FloatArray = npt.NDArray[np.float32]
 class DeferredScores:
     """Scores that are computed when they are first needed; a narrow choice of items before that costs only these."""
 
-    def __init__(self, compute: Callable[[IntArray | None], Scores]) -> None:
-        """Hold the computation: positions of the only items, or None for all -> scores of these."""
+    def __init__(self, compute: Callable[[IntArray | None], Scores], num_items: int) -> None:
+        """Hold the computation: positions of the only items, or None for all `num_items` -> scores of these."""
         self._compute = compute
+        self._num_items = num_items
 
     @cached_property
     def _all(self) -> Scores:
@@ -31,7 +32,7 @@ class DeferredScores:
 
     def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
         """See `recall.contracts.Scores`."""
-        if only is not None and "_all" not in vars(self):
+        if is_narrow(only, self._num_items) and "_all" not in vars(self):
             return self._compute(only).top(k, exclude=exclude)
         return self._all.top(k, exclude=exclude, only=only)
 
@@ -132,7 +133,7 @@ class SharedScores:
         # Nobody needs more than the first k items and as many as are left out.
         need = k + (0 if exclude is None else int(exclude.counts.max(initial=0)))
         scores = self._scores if only is None else self._scores[only]
-        columns = np.sort(np.argsort(-scores, kind="stable")[:need])
+        columns = np.sort(top_k(scores[None], min(need, len(scores))).items[0])
         if only is not None:
             columns = only[columns]
         items = np.full((self._count, k), -1, dtype=np.int64)

@@ -139,6 +139,7 @@ class CandidateBatch:
         *,
         titles: Callable[[IntArray], Sequence[str]] | None = None,
         channel_scores: bool = False,
+        context: Any | None = None,
     ) -> Any:
         """The batch as an Arrow table with external ids.
 
@@ -147,6 +148,7 @@ class CandidateBatch:
             items: ids of the items.
             titles: names of items for people, by position; None: no column `title`.
             channel_scores: add a column for each channel, by its name.
+            context: columns of the requests to add, an Arrow table with a row for each.
 
         Returns:
             Columns `user_id, item_id, score, rank, source`, and what was asked for.
@@ -162,13 +164,15 @@ class CandidateBatch:
             columns["title"] = pa.array(titles(self.item), type=pa.string())
         if channel_scores:
             columns |= {name: pa.array(self.channel_scores[:, at]) for at, name in enumerate(self.channels)}
+        if context is not None:
+            columns |= {name: context[name].take(pa.array(self.row)) for name in context.column_names}
         return pa.table(columns)
 
 
 class Candidates(Answer):
     """The answer to a batch: one Arrow table `user_id, item_id, score, rank, source`, rank from 1.
 
-    Columns that were asked for, `title` and one for each channel, come after these.
+    Columns that were asked for, `title`, one for each channel and the context of the requests, come after these.
     """
 
     schema: ClassVar[Any] = CANDIDATE_SCHEMA

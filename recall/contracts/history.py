@@ -9,6 +9,7 @@ from kg.arrays import IntArray
 from kg.errors import InvalidDataError, UnknownIdError
 from kg.history import InteractionHistory
 from recall.contracts.query import Query
+from recall.index.top_k import check_k
 
 
 def check_queries(queries: Query, history: InteractionHistory) -> None:
@@ -16,12 +17,15 @@ def check_queries(queries: Query, history: InteractionHistory) -> None:
 
     Raises:
         UnknownIdError: a position lies outside.
+        ConfigError: the k of a request is below 1.
     """
     if len(queries.user) and queries.user.max() >= history.num_users:
         raise UnknownIdError(f"user {queries.user.max()} was asked for, but there are {history.num_users} users")
-    for lists in (queries.history, queries.seen):
+    for lists in (queries.history, queries.seen, queries.exclude, queries.candidates):
         if lists is not None and len(lists.values) and lists.values.max() >= history.num_items:
             raise UnknownIdError(f"item {lists.values.max()} was named, but there are {history.num_items} items")
+    for k in () if queries.k is None else np.unique(queries.k).tolist():
+        check_k(k)
 
 
 def check_pairs(queries: Query, items: IntArray, history: InteractionHistory) -> None:

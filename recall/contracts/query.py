@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from kg import RaggedArray, RelationKey, Vocabulary
 from kg.arrays import IntArray
@@ -21,16 +23,24 @@ class Query:
         history: liked items that come with the request, (n,) lists of positions; a user's own history comes from the
             graph the channels were fitted on, and rows with `user >= 0` are normally empty here.
         seen: items to leave out, in place of the user's own and the request's history; None: those.
+        exclude: items to leave out on top of what is seen, (n,) lists; None: none.
+        candidates: the only items allowed, (n,) lists, an empty one allows none; None: all.
+        k: items wanted, int64 (n,); None: what the call says.
         text: a text that describes an unknown person, or what they look for; None or (n,).
         attributes: for an unknown person: relation of the item type -> positions of its other ends; None or (n,).
+        context: columns that the answer carries for each request, such as the page or the hour; a table of n rows.
     """
 
     key: Sequence[str]
     user: IntArray
     history: RaggedArray
     seen: RaggedArray | None = None
+    exclude: RaggedArray | None = None
+    candidates: RaggedArray | None = None
+    k: IntArray | None = None
     text: Sequence[str | None] | None = None
     attributes: Sequence[Mapping[RelationKey, IntArray]] | None = None
+    context: Any | None = None
 
     @classmethod
     def of_users(cls, users: IntArray, vocabulary: Vocabulary, *, seen: RaggedArray | None = None) -> Query:
@@ -52,19 +62,13 @@ class Query:
 
     def take(self, rows: IntArray) -> Query:
         """Some of the rows, in that order."""
-        return Query(
-            key=[self.key[row] for row in rows],
-            user=self.user[rows],
-            history=self.history.take(rows),
-            seen=None if self.seen is None else self.seen.take(rows),
-            text=None if self.text is None else [self.text[row] for row in rows],
-            attributes=None if self.attributes is None else [self.attributes[row] for row in rows],
-        )
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: _rows(column, rows) for name, column in columns.items() if column is not None})
 
     def distinct(self) -> tuple[Query, IntArray]:
         """Each user of the graph once, where nothing but the user is given, and the row of every request in that."""
         plain = (self.user >= 0) & (self.history.counts == 0)
-        plain &= self.seen is None and self.text is None and self.attributes is None
+        plain &= all(getattr(self, field.name) is None for field in fields(self) if field.default is None)
         codes = np.where(plain, self.user, -1 - np.arange(len(self)))
         _, first, row_of = np.unique(codes, return_index=True, return_inverse=True)
         return self.take(first), row_of
@@ -77,3 +81,12 @@ class Query:
         for start in range(0, len(self), size):
             stop = min(start + size, len(self))
             yield slice(start, stop), self.take(np.arange(start, stop))
+
+
+def _rows(column: Any, rows: IntArray) -> Any:
+    """Some rows of a column of requests, whatever holds it."""
+    if isinstance(column, np.ndarray):
+        return column[rows]
+    if isinstance(column, RaggedArray | pa.Table):
+        return column.take(rows)
+    return [column[row] for row in rows]

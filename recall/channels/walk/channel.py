@@ -27,14 +27,14 @@ from recall.channels.base import (
     rows_with_attributes,
     rows_with_text,
 )
-from recall.channels.scores import DeferredScores, DenseScores
+from recall.channels.scores import DeferredScores, DenseScores, FloatArray
 from recall.channels.walk.attribution import step_paths
 from recall.channels.walk.config import WalkConfig
 from recall.channels.walk.cypher import Person, WalkCypher
 from recall.channels.walk.defaults import default_weights, strengths, typical_worths
 from recall.channels.walk.scoring import WeightedSteps
 from recall.channels.walk.search import Search
-from recall.channels.walk.start import Start, popularity_of, start_of
+from recall.channels.walk.start import Start, blocks, popularity_of, start_of
 from recall.channels.walk.steps import NEXT, POPULARITY, TEXT, USERS, StepType, StepTypes
 from recall.channels.walk.texts import ItemTexts
 from recall.contracts import (
@@ -190,17 +190,23 @@ class Walk(ClosedChannel):
         rows = np.flatnonzero(given)
 
         def compute(columns: IntArray | None) -> Scores:
-            scores = np.tile(self._popular, (len(rows), 1))
-            of_rows = Start(start.liked[rows], start.disliked[rows])
-            self._steps.add_reached(scores, of_rows, None if profile is None else profile[rows])
+            # Few columns are asked for many rows at once, whose scores of all items would not fit in memory.
+            parts = blocks(len(rows), self.history.num_items) or [slice(0)]
+            scores = [scored(rows[part], columns) for part in parts]
+            return DenseScores(np.concatenate(scores) if len(parts) > 1 else scores[0], rows, len(queries), columns)
+
+        def scored(part: IntArray, columns: IntArray | None) -> FloatArray:
+            scores = np.tile(self._popular, (len(part), 1))
+            of_part = Start(start.liked[part], start.disliked[part])
+            self._steps.add_reached(scores, of_part, None if profile is None else profile[part])
             if texts is not None:
-                scores += texts[rows].toarray()
+                scores += texts[part].toarray()
             if columns is not None:
                 scores = scores[:, columns]
             scores[scores == 0] = -np.inf  # no evidence
-            return DenseScores(scores, rows, len(queries), columns)
+            return scores
 
-        return DeferredScores(compute)
+        return DeferredScores(compute, self.history.num_items)
 
     def _profile(self, queries: Query) -> Any | None:
         if queries.attributes is None or not len(rows_with_attributes(queries)):
