@@ -6,16 +6,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recall.config.deployment import load_config
     from recall.contracts import Candidates, Channel, Query, Ranker
+    from recall.control.filters import where
     from recall.jobs.fit import fit
     from recall.jobs.refresh import refresh
     from recall.pipeline import Pipeline
+    from recall.serve.ids import ItemSet
     from recall.serve.recommender import Recommender
 
-__all__ = ["Candidates", "Channel", "Pipeline", "Query", "Ranker", "Recommender", "fit", "load_config", "refresh"]
+__all__ = [
+    "Candidates",
+    "Channel",
+    "ItemSet",
+    "Pipeline",
+    "Query",
+    "Ranker",
+    "Recommender",
+    "fit",
+    "load_config",
+    "refresh",
+    "where",
+]
 
 _MODULES = {
     "Candidates": "recall.contracts",
     "Channel": "recall.contracts",
+    "ItemSet": "recall.serve.ids",
     "Pipeline": "recall.pipeline",
     "Query": "recall.contracts",
     "Ranker": "recall.contracts",
@@ -23,6 +38,7 @@ _MODULES = {
     "fit": "recall.jobs.fit",
     "load_config": "recall.config.deployment",
     "refresh": "recall.jobs.refresh",
+    "where": "recall.control.filters",
 }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,12 @@ from kg.errors import ConfigError
 from kg.io.table_file import check_table_file, write_blocks
 from kg.progress import SILENT, Progress
 from recall.contracts import CANDIDATE_SCHEMA, Candidates, Channel, Query, SimilarItems
+from recall.control.filters import Filter
 from recall.index.top_k import check_k
 from recall.pipeline import Pipeline
+from recall.serve.limits import Limits
 from recall.serve.nearest import NearestItems, reached_from
-from recall.serve.requests import Attributes, OnUnknown, Requests
+from recall.serve.requests import Attributes, Items, OnUnknown, Requests
 
 _BLOCK_USERS = 4096
 
@@ -46,16 +48,20 @@ class Answers:
         self.graph = graph
         self.pipeline = pipeline
         self._requests = Requests(graph)
+        self._limits = Limits(self._requests)
         self._item_vectors = pipeline.item_vectors if item_vectors is None else item_vectors
 
     def recommend(
         self,
         user_ids: Iterable[str],
         *,
-        k: int = 20,
+        k: int | Mapping[str, int] = 20,
         on_unknown: OnUnknown = "raise",
         exclude_seen: bool = True,
-        candidates: Iterable[str] | None = None,
+        exclude: Items | Mapping[str, Items] | None = None,
+        candidates: Items | Mapping[str, Items] | None = None,
+        filter: str | Filter | None = None,
+        context: Any = None,
         titles: bool = False,
     ) -> Candidates:
         """The best items for users.
@@ -65,23 +71,29 @@ class Answers:
 
         Args:
             user_ids: external ids; one that comes twice is answered once.
-            k: items a user.
+            k: items a user, or user id -> items.
             on_unknown: for ids that the graph does not hold: "raise", "skip", or "popular", which answers unknown users
-                with the most liked items; with either of these two unknown candidates are left out.
+                with the most liked items; with either of these two unknown items and names are left out.
             exclude_seen: leave out every item the user has touched.
-            candidates: external ids of the only items allowed; None for all.
+            exclude: external ids of items to leave out on top of these, or user id -> ids. An `ItemSet` is looked up
+                once for all calls.
+            candidates: external ids of the only items allowed, or user id -> ids; None for all.
+            filter: which items are allowed, `year >= 1990 and genre in ["Drama"]`; see
+                `recall.control.filters.parse_filter`. Candidates, exclusions and filters act inside the search.
+            context: columns with a value for each user id, which the answer carries: a mapping, a table, a data frame.
             titles: add the column `title`.
 
         Returns:
             Rows in the order of the users, best first.
 
         Raises:
-            UnknownIdError: a user or a candidate is not in the graph, and `on_unknown` is "raise".
-            ConfigError: k is below 1, ids are no list of strings, or `on_unknown` is none of the three.
+            UnknownIdError: a user, an item or a name in the filter is not in the graph, and `on_unknown` is "raise".
+            ConfigError: k is below 1, ids are no list of strings, `on_unknown` is none of the three, or the filter is
+                not understood.
         """
-        queries = self._requests.users(user_ids, on_unknown)
-        only = self._requests.candidates(candidates, on_unknown)
-        return self._answer(queries, k=k, exclude_seen=exclude_seen, only=only, titles=titles)
+        queries = self._requests.users(user_ids, on_unknown, context)
+        limits: dict[str, Any] = {"k": k, "candidates": candidates, "exclude": exclude, "filter": filter}
+        return self._limited(queries, limits, on_unknown, exclude_seen=exclude_seen, titles=titles)
 
     @overload
     def recommend_all(
@@ -90,7 +102,9 @@ class Answers:
         k: int = ...,
         out: None = ...,
         exclude_seen: bool = ...,
-        candidates: Iterable[str] | None = ...,
+        exclude: Items | None = ...,
+        candidates: Items | None = ...,
+        filter: str | Filter | None = ...,
         on_unknown: Literal["raise", "skip"] = ...,
         titles: bool = ...,
         progress: Progress = ...,
@@ -103,7 +117,9 @@ class Answers:
         k: int = ...,
         out: Path | str,
         exclude_seen: bool = ...,
-        candidates: Iterable[str] | None = ...,
+        exclude: Items | None = ...,
+        candidates: Items | None = ...,
+        filter: str | Filter | None = ...,
         on_unknown: Literal["raise", "skip"] = ...,
         titles: bool = ...,
         progress: Progress = ...,
@@ -115,7 +131,9 @@ class Answers:
         k: int = 100,
         out: Path | str | None = None,
         exclude_seen: bool = True,
-        candidates: Iterable[str] | None = None,
+        exclude: Items | None = None,
+        candidates: Items | None = None,
+        filter: str | Filter | None = None,
         on_unknown: Literal["raise", "skip"] = "raise",
         titles: bool = False,
         progress: Progress = SILENT,
@@ -127,8 +145,10 @@ class Answers:
             out: file to write to, CSV, TSV, JSON lines or Parquet by its ending; it appears whole or not at all. None:
                 keep the answer in memory.
             exclude_seen: leave out every item the user has touched.
+            exclude: external ids of items to leave out for everybody.
             candidates: external ids of the only items allowed; None for all.
-            on_unknown: for candidates that the graph does not hold: "raise" or "skip".
+            filter: see `recommend`.
+            on_unknown: for items and names in the filter that the graph does not hold: "raise" or "skip".
             titles: add the column `title`.
             progress: shows finished users.
 
@@ -137,7 +157,7 @@ class Answers:
         """
         if out is not None:
             check_table_file(out)
-        only = self._requests.candidates(candidates, on_unknown)
+        only = self._limits.shared(candidates=candidates, exclude=exclude, filter=filter, on_unknown=on_unknown)
         check_k(k)
 
         users = self.graph.users
@@ -161,10 +181,13 @@ class Answers:
         history: Sequence[str] | Sequence[Sequence[str]] | None = None,
         text: str | Sequence[str | None] | None = None,
         attributes: Attributes | Sequence[Attributes] | None = None,
-        k: int = 20,
+        k: int | Sequence[int] = 20,
         on_unknown: Literal["raise", "skip"] = "raise",
         exclude_seen: bool = True,
-        candidates: Iterable[str] | None = None,
+        exclude: Items | Sequence[Sequence[str]] | None = None,
+        candidates: Items | Sequence[Sequence[str]] | None = None,
+        filter: str | Filter | None = None,
+        context: Any = None,
         titles: bool = False,
     ) -> Candidates:
         """The best items for people who are not in the graph, one or many.
@@ -176,10 +199,13 @@ class Answers:
             text: what the person looks for, or is like.
             attributes: relation of the items -> external ids of its other ends, {"director": ["p7"]}. A name that
                 several relations have is given as `RelationKey`.
-            k: items a person.
-            on_unknown: for ids in histories, attributes and candidates that the graph does not hold: "raise" or "skip".
+            k: items a person, or a number for each.
+            on_unknown: for ids and names that the graph does not hold: "raise" or "skip".
             exclude_seen: leave out the history.
-            candidates: external ids of the only items allowed; None for all.
+            exclude: external ids of items to leave out on top of it, or a list for each person.
+            candidates: external ids of the only items allowed, or a list for each person; None for all.
+            filter: see `recommend`.
+            context: see `recommend`, with a value for each person.
             titles: add the column `title`.
 
         Returns:
@@ -189,9 +215,9 @@ class Answers:
             UnknownIdError: an item or an attribute is not in the graph; the message names it.
             ConfigError: all three are missing, lengths differ, or a relation is not there.
         """
-        queries = self._requests.people(history, text, attributes, on_unknown)
-        only = self._requests.candidates(candidates, on_unknown)
-        return self._answer(queries, k=k, exclude_seen=exclude_seen, only=only, titles=titles)
+        queries = self._requests.people(history, text, attributes, on_unknown, context)
+        limits: dict[str, Any] = {"k": k, "candidates": candidates, "exclude": exclude, "filter": filter}
+        return self._limited(queries, limits, on_unknown, exclude_seen=exclude_seen, titles=titles)
 
     def similar(
         self,
@@ -256,6 +282,13 @@ class Answers:
     def _titles(self, items: IntArray) -> list[str]:
         return self.graph.titles(self.graph.schema.item_type, items)
 
+    def _limited(
+        self, queries: Query, limits: Mapping[str, Any], on_unknown: OnUnknown, *, exclude_seen: bool, titles: bool
+    ) -> Candidates:
+        queries, k, only = self._limits.apply(queries, **limits, on_unknown=on_unknown)
+        return self._answer(queries, k=k, exclude_seen=exclude_seen, only=only, titles=titles)
+
     def _answer(self, queries: Query, *, k: int, exclude_seen: bool, only: IntArray | None, titles: bool) -> Candidates:
         batch = self.pipeline.recommend(queries, k=k, exclude_seen=exclude_seen, candidates=only)
-        return Candidates(batch.to_arrow(queries.key, self.graph.items, titles=self._titles if titles else None))
+        shown = self._titles if titles else None
+        return Candidates(batch.to_arrow(queries.key, self.graph.items, titles=shown, context=queries.context))

@@ -8,7 +8,6 @@ written is looked for without them, too; answers have it as the graph does.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -18,11 +17,12 @@ import pyarrow as pa
 from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.arrays import IntArray
 from kg.errors import ConfigError, UnknownIdError
-from recall.contracts import Query
+from recall.contracts import CANDIDATE_SCHEMA, Query
+from recall.serve.ids import ItemSet, strings, whole_characters
 
-SURROGATE = re.compile("[\ud800-\udfff]")
 OnUnknown = Literal["raise", "popular", "skip"]
 Attributes = Mapping[str | RelationKey, Sequence[str]]
+Items = Iterable[str] | ItemSet
 
 
 class Requests:
@@ -30,11 +30,14 @@ class Requests:
 
     def __init__(self, graph: KnowledgeGraph) -> None:
         self.graph = graph
+        self._item_type = graph.schema.item_type
 
-    def users(self, user_ids: Iterable[str], on_unknown: OnUnknown) -> Query:
-        """A row for each user, an id that comes twice once; see `Recommender.recommend`."""
+    def users(self, user_ids: Iterable[str], on_unknown: OnUnknown, context: Any = None) -> Query:
+        """A row for each user, an id that comes twice once, with its first context; see `Recommender.recommend`."""
         _check_rule(on_unknown, ("raise", "popular", "skip"))
-        asked = list(dict.fromkeys(strings(user_ids, "user_ids")))
+        given = strings(user_ids, "user_ids")
+        first = {name: row for row, name in reversed(list(enumerate(given)))}
+        asked = list(dict.fromkeys(given))
         position = self._positions(
             self.graph.schema.user_type, asked, on_unknown, others='on_unknown="popular" or "skip" goes on without'
         )
@@ -43,15 +46,20 @@ class Requests:
         row_of = {name or ids: row for row, (name, ids) in enumerate(zip(names, asked, strict=True))}
         kept = np.array([row for row in row_of.values() if position[row] >= 0 or on_unknown != "skip"], dtype=np.int64)
         ids, position = [names[row] or asked[row] for row in kept], position[kept]
-        return Query(key=ids, user=position, history=RaggedArray.empty(len(ids)))
+        columns = context_columns(context, len(given))
+        if columns is not None:
+            columns = columns.take(np.array([first[asked[row]] for row in kept], dtype=np.int64))
+        return Query(key=ids, user=position, history=RaggedArray.empty(len(ids)), context=columns)
 
-    def people(self, history: Any, text: Any, attributes: Any, on_unknown: Literal["raise", "skip"]) -> Query:
+    def people(
+        self, history: Any, text: Any, attributes: Any, on_unknown: Literal["raise", "skip"], context: Any = None
+    ) -> Query:
         """A row for each unknown person; see `Recommender.recommend_for`."""
         _check_rule(on_unknown, ("raise", "skip"))
         histories, texts, described = _as_many(history, text, attributes)
         count = len(histories)
         rows = np.repeat(np.arange(count), [len(ids) for ids in histories])
-        items = self._positions(self.graph.schema.item_type, [name for ids in histories for name in ids], on_unknown)
+        items = self._positions(self._item_type, [name for ids in histories for name in ids], on_unknown)
         there = items >= 0
         return Query(
             key=[str(row) for row in range(count)],
@@ -59,19 +67,24 @@ class Requests:
             history=RaggedArray.from_pairs(rows[there], items[there], num_rows=count),
             text=texts,
             attributes=None if described is None else [self._attributes(person, on_unknown) for person in described],
+            context=context_columns(context, count),
         )
 
-    def candidates(self, candidates: Iterable[str] | None, on_unknown: OnUnknown = "raise") -> IntArray | None:
-        """Positions of the only items allowed, None for all; unknown ones are left out unless the rule is "raise"."""
-        if candidates is None:
-            return None
-        positions = self._positions(self.graph.schema.item_type, strings(candidates, "candidates"), on_unknown)
+    def item_set(self, ids: Items, on_unknown: OnUnknown, what: str) -> IntArray:
+        """Positions of items that limit a request; unknown ones are left out unless the rule is "raise"."""
+        if isinstance(ids, ItemSet):
+            positions = ids.positions(self.graph.items, lambda names: self._positions(self._item_type, names, "skip"))
+            unknown = np.flatnonzero(positions < 0)
+            if on_unknown == "raise" and len(unknown):
+                self._positions(self._item_type, [ids.ids[row] for row in unknown[:1].tolist()], on_unknown)
+        else:
+            positions = self._positions(self._item_type, strings(ids, what), on_unknown)
         return positions[positions >= 0]
 
     def items(self, item_ids: Iterable[str], on_unknown: Literal["raise", "skip"] = "raise") -> list[str]:
         """Ids of items as the graph has them, each once."""
         _check_rule(on_unknown, ("raise", "skip"))
-        positions = self._positions(self.graph.schema.item_type, strings(item_ids, "item_ids"), on_unknown)
+        positions = self._positions(self._item_type, strings(item_ids, "item_ids"), on_unknown)
         ids: list[str] = self.graph.items.take(positions[positions >= 0]).to_pylist()
         return list(dict.fromkeys(ids))
 
@@ -81,14 +94,14 @@ class Requests:
             raise ConfigError(f"pairs = {pairs!r}: write a list of user ids and item ids, [('u1', 'm1')]")
         ends = [_pair(pair) for pair in pairs]
         users = self._positions(self.graph.schema.user_type, [user for user, _ in ends], "raise", others=None)
-        items = self._positions(self.graph.schema.item_type, [item for _, item in ends], "raise", others=None)
+        items = self._positions(self._item_type, [item for _, item in ends], "raise", others=None)
         return list(
             zip(self.graph.users.take(users).to_pylist(), self.graph.items.take(items).to_pylist(), strict=True)
         )
 
     def item_positions(self, item_ids: Iterable[str]) -> IntArray:
         """The position of each item, in order."""
-        return self._positions(self.graph.schema.item_type, strings(item_ids, "item_ids"), "raise", others=None)
+        return self._positions(self._item_type, strings(item_ids, "item_ids"), "raise", others=None)
 
     def _positions(
         self,
@@ -142,25 +155,30 @@ def _check_rule(on_unknown: str, allowed: Sequence[str]) -> None:
         raise ConfigError(f"on_unknown = {on_unknown!r} must be {choice}")
 
 
-def strings(ids: Iterable[str], what: str) -> list[str]:
-    """Ids as a list; a lone string would be taken apart into its letters."""
-    if isinstance(ids, str):
-        raise ConfigError(f"{what} = {ids!r} must be a list of ids: write [{ids!r}]")
-    if not isinstance(ids, Iterable):
-        raise ConfigError(f"{what} = {ids!r} must be a list of ids")
-    result = ids.to_pylist() if isinstance(ids, pa.Array | pa.ChunkedArray) else list(ids)
-    if wrong := [entry for entry in result if not isinstance(entry, str)]:
-        raise ConfigError(f"{what} holds {wrong[0]!r}, ids are strings: write {str(wrong[0])!r}")
-    if broken := [entry for entry in result if SURROGATE.search(entry)]:
-        raise ConfigError(f"{what} holds {broken[0]!r}, which is no text: half of a character of UTF-16 is in it")
-    return result
+def context_columns(context: Any, count: int) -> Any | None:
+    """Columns that come with requests as an Arrow table of `count` rows, None for none.
 
+    Args:
+        context: name -> a value for each request, a list of mappings, an Arrow table or a data frame.
+        count: requests.
 
-def whole_characters(text: str | None) -> str | None:
-    """A text whose pairs of surrogates are characters, and whose lone ones are replaced by U+FFFD."""
-    if text is None or not SURROGATE.search(text):
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    Raises:
+        ConfigError: it is none of these, has another number of rows, or a name that answers have already.
+    """
+    if context is None:
+        return None
+    try:
+        table = pa.Table.from_pylist(context) if isinstance(context, list | tuple) else pa.table(context)
+    except (TypeError, ValueError, AttributeError, pa.ArrowException) as error:
+        raise ConfigError(
+            f"context must be columns with a value for each request, {{'page': ['home']}}, not "
+            f"{str(context)[:80]!r}: {error}"
+        ) from error
+    if table.num_rows != count:
+        raise ConfigError(f"context has {table.num_rows} rows for {count} requests: give one for each")
+    if taken := [name for name in table.column_names if name in (*CANDIDATE_SCHEMA.names, "title")]:
+        raise ConfigError(f"context has a column {taken[0]!r}, which answers have already: give it another name")
+    return table
 
 
 def _people(history: Any) -> list[Any] | None:

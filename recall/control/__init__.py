@@ -1,0 +1,1 @@
+"""Rules about which candidates may be given out."""
