@@ -290,6 +290,7 @@ class GraphBuilder:
                             timestamp=entry.timestamp,
                             weight=entry.weight,
                         ),
+                        unit=entry.unit,
                     )
                 else:
                     facts.interactions.setdefault(tables.relations[place], []).extend(tables.interactions[place])
@@ -317,6 +318,7 @@ class GraphBuilder:
                     relation=edges.relation,
                     target=edges.target,
                     columns=EdgeColumns(**optional),
+                    unit=edges.unit,
                 )
 
     def build(self) -> tuple[KnowledgeGraph, QualityReport]:

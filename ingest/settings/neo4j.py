@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from ingest.settings.files import TimeUnit
 from ingest.settings.graph import Name
 from kg.settings import Settings
 
@@ -14,6 +15,10 @@ Text = Annotated[str, Field(min_length=1)]
 _WHERE = (
     "Property of the relationship (with `through`: of the node in between, or of the relationship to the item), or "
     "column of `query`. Default: the one named {name!r}, where there is one."
+)
+_UNIT = (
+    'What whole numbers that are times count since 1970: "s", "ms", "us" or "ns"; default: guessed by their size, '
+    "which the report says. Neo4j's own dates and times need none."
 )
 _OPTIONAL = "Its property with the {name}. Default: the one named {name!r}, where there is one."
 
@@ -40,6 +45,7 @@ class Neo4jInteractions(Settings):
     rating: str | None = Field(default=None, description=_WHERE.format(name="rating"))
     timestamp: str | None = Field(default=None, description=_WHERE.format(name="timestamp"))
     weight: str | None = Field(default=None, description=_WHERE.format(name="weight"))
+    unit: TimeUnit | None = Field(default=None, description=_UNIT)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -59,6 +65,7 @@ class Neo4jEvents(Settings):
     user: Text = Field(description="Its property that holds the user's id.")
     timestamp: str | None = Field(default=None, description=_OPTIONAL.format(name="timestamp"))
     weight: str | None = Field(default=None, description=_OPTIONAL.format(name="weight"))
+    unit: TimeUnit | None = Field(default=None, description=_UNIT)
 
 
 class Neo4jNodes(Settings):
@@ -77,6 +84,7 @@ class Neo4jEdges(Settings):
     query: Text = Field(
         description="Cypher that returns the columns `source` and `target` (ids), and perhaps `weight` and `timestamp`."
     )
+    unit: TimeUnit | None = Field(default=None, description=_UNIT)
 
 
 class Neo4jSource(Settings):

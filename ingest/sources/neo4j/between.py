@@ -84,7 +84,7 @@ def map_nodes_between(
         return shown_node(label, table, int(item_node[row[interaction]]))
 
     result.relations[place] = entry.relation or "rated"
-    result.interactions[place] = [clean_roles(pa.table(columns), account, shown, reading.context)]
+    result.interactions[place] = [clean_roles(pa.table(columns), account, shown, reading.context, unit=entry.unit)]
     reading.context.report.add(
         "interactions from nodes in between",
         len(row),

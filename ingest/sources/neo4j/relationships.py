@@ -187,7 +187,8 @@ def _cleaned(
         source, target = (nodes.id[int(positions[row])].as_py() for positions in (links.src, links.dst))
         return f"({links.source} {source})-[:{links.type}]->({links.target} {target})"
 
-    return clean_roles(pa.table(columns), links.account, place, reading.context), properties
+    unit = None if entry is None else entry.unit
+    return clean_roles(pa.table(columns), links.account, place, reading.context, unit=unit), properties
 
 
 def _report_left_out(reading: SnapshotReading, type: str, used: set[str]) -> None:

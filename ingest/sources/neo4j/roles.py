@@ -46,8 +46,26 @@ def _single(column: Any) -> Any:
     return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
-def clean_roles(table: Any, account: SourceAccount, place: Callable[[int], str], context: ReadingContext) -> Any:
-    """The rows that can be used, with numbers and times made of the properties."""
+def clean_roles(
+    table: Any,
+    account: SourceAccount,
+    place: Callable[[int], str],
+    context: ReadingContext,
+    *,
+    unit: str | None = None,
+) -> Any:
+    """The rows that can be used, with numbers and times made of the properties.
+
+    Args:
+        table: ids, and a column for each role.
+        account: of the part of the database.
+        place: of a row, for messages.
+        context: report and limits.
+        unit: what numbers that are times count: "s", "ms", "us" or "ns"; None: it is guessed.
+
+    Raises:
+        InvalidDataError: too many rows cannot be used.
+    """
     for role in ROLES:
         if role in table.column_names:
             table = table.set_column(table.column_names.index(role), role, _single(table[role]))
@@ -58,7 +76,7 @@ def clean_roles(table: Any, account: SourceAccount, place: Callable[[int], str],
         if pa.types.is_nested(table.schema.field(column).type):
             raise InvalidDataError(f"{account.name}: {column} is a list, and one value is needed")
         if column == "timestamp":
-            cleaner.seconds_or_null(column, now=context.now)
+            cleaner.seconds_or_null(column, now=context.now, unit=unit)
         elif column in ROLES:
             cleaner.numbers_or_null(column)
         elif column == "user" and "item" not in table.column_names:

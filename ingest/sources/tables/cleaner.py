@@ -11,7 +11,7 @@ import pyarrow as pa
 from ingest.report import MAX_EXAMPLES, QualityReport, SourceAccount
 from ingest.sources.tables.rows import Rows
 from ingest.sources.tables.units import NAMES, TICKS, guess_unit
-from ingest.sources.tables.values import BoolArray, FloatArray, to_floats, to_ids, to_seconds
+from ingest.sources.tables.values import BoolArray, FloatArray, are_numbers, to_floats, to_ids, to_seconds
 from kg.arrays import IntArray
 
 
@@ -81,9 +81,9 @@ class Cleaner:
         self.set_aside(missing, "missing timestamps", "rows without a time", column)
         self._replace(column, pa.array(values))
 
-    def seconds_or_null(self, column: str, *, now: int) -> None:
-        """Make a column of UTC seconds between 1970 and now, null where there is no time."""
-        values, missing = self._seconds(column, now, None)
+    def seconds_or_null(self, column: str, *, now: int, unit: str | None = None) -> None:
+        """Make a column of UTC seconds between 1970 and now as `seconds` does, null where there is no time."""
+        values, missing = self._seconds(column, now, unit)
         self._replace(column, pa.array(values, mask=missing))
 
     def _numbers(self, column: str) -> tuple[FloatArray, BoolArray]:
@@ -93,15 +93,17 @@ class Cleaner:
 
     def _seconds(self, column: str, now: int, unit: str | None) -> tuple[IntArray, BoolArray]:
         values, missing, bad = to_seconds(self.table[column], per_second=TICKS[unit or "s"])
-        guessed = guess_unit(values[~missing & ~bad], now=now) if unit is None else "s"
+        # Dates beside the numbers have a unit of their own, and say nothing of that of the numbers.
+        numbers = are_numbers(self.table[column]) & ~missing
+        guessed = guess_unit(values[numbers], now=now) if unit is None else "s"
         if guessed != "s":
-            examples = self._example_of_time(column, values, ~missing & ~bad, TICKS[guessed])
+            examples = self._example_of_time(column, values, numbers, TICKS[guessed])
             values, missing, bad = to_seconds(self.table[column], per_second=TICKS[guessed])
             self._report.add(
                 f"timestamps in {NAMES[guessed]}",
-                int((~missing & ~bad).sum()),
-                "taken as those, because as seconds they would lie in the future; of a file, unit = "
-                f'"{guessed}" says so for good',
+                int(numbers.sum()),
+                "taken as those, because as seconds they would lie in the future; "
+                f'unit = "{guessed}" in the section of the source says so for good',
                 examples,
             )
         self.set_aside(bad, "unparsable cells", "no numbers or dates", column)

@@ -84,11 +84,21 @@ def to_floats(values: Any) -> tuple[FloatArray, BoolArray, BoolArray]:
     return floats, ~np.isfinite(floats) & ~bad, bad
 
 
+def are_numbers(values: Any) -> BoolArray:
+    """Which cells are numbers, or texts that show one; (n,)."""
+    array = _plain(values)
+    if pa.types.is_string(array.type):
+        return _mask(pc.match_substring_regex(array, NUMBER))
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        return _mask(array.is_valid())
+    return np.zeros(len(array), dtype=bool)
+
+
 def to_seconds(values: Any, *, per_second: int = 1) -> tuple[IntArray, BoolArray, BoolArray]:
     """UTC seconds, which are missing, and which cells are no time; each (n,). Missing and bad ones are 0.
 
     Args:
-        values: numbers, text (numbers or ISO 8601), dates or timestamps.
+        values: numbers, text (numbers or ISO 8601, perhaps with the name of the zone in brackets), dates or timestamps.
         per_second: how many of what numbers count make a second; timestamps and dates have a unit of their own.
     """
     array = _plain(values)
@@ -112,6 +122,8 @@ def to_seconds(values: Any, *, per_second: int = 1) -> tuple[IntArray, BoolArray
     texts = array.is_valid().to_numpy(zero_copy_only=False) & ~number
     bad = texts.copy()
     missing = missing & ~texts
+    # Java and Neo4j write the name of the zone after its offset (RFC 9557), which alone counts.
+    array = pc.replace_substring_regex(array, r"(\dZ|[+-]\d\d:?\d\d)\[[^\]]+\]$", r"\1")
     zoned = _mask(pc.match_substring_regex(array, r"[T ]\d\d.*(Z|[+-]\d\d:?\d\d)$"))
     for chosen, zone in ((texts & zoned, "UTC"), (texts & ~zoned, None)):
         rows = np.flatnonzero(chosen)

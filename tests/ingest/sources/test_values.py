@@ -63,6 +63,13 @@ def test_timestamps_become_utc_seconds(values: Any, expected: list[int]) -> None
     assert not bad.any()
 
 
+def test_the_name_of_a_zone_may_follow_its_offset() -> None:
+    texts = ["2020-03-01T13:00+01:00[Europe/Paris]", "2020-03-01T12:00:00.5Z[Etc/UTC]", "2020-03-01[x]", "12Z[UTC]"]
+    seconds, _, bad = to_seconds(pa.array(texts))
+    assert seconds[:2].tolist() == [NOON, NOON]
+    assert bad.tolist() == [False, False, True, True]
+
+
 def test_times_that_are_none_are_told_from_those_that_are_wrong() -> None:
     seconds, missing, bad = to_seconds(pa.array([None, "", "NaT", "soon", "2001-02-30", "2020-03-01", "1e999"]))
     assert missing.tolist() == [True, True, True, False, False, False, True]

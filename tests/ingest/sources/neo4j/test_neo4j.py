@@ -439,6 +439,37 @@ class TestReading:
         with pytest.raises(InvalidDataError, match=r"unparsable cells.*yesterday"):
             read(neo4j_store, {"interactions": [{"type": "WORD", "timestamp": "timestamp"}]})
 
+    def test_units_of_times_by_type_node_in_between_event_and_query(self, neo4j_store: Neo4jStore) -> None:
+        write(
+            neo4j_store,
+            "CREATE (u:User {id: 'u'}), (m:Movie {id: 'm'}), (n:Movie {id: 'n'}), (t:Tag {id: 't'}), "
+            "(u)-[:RATED {timestamp: 60000}]->(m), "
+            "(u)-[:RATED {timestamp: datetime('1970-01-01T01:01:01.123456789+01:00[Europe/Paris]')}]->(n), "
+            "(u)<-[:BY]-(:Order {id: 1, at: 62000000})-[:OF]->(m), "
+            "(u)<-[:BY]-(:Order {id: 2, at: localdatetime('1970-01-01T00:01:03')})-[:OF]->(n), "
+            "(m)-[:TAGGED {by: 'u', timestamp: 64000000000}]->(t), "
+            "(m)-[:SEQUEL {made: 65000, seen: 66}]->(n)",
+        )
+        orders = {"through": "Order", "user_type": "BY", "item_type": "OF", "relation": "bought", "timestamp": "at"}
+        watched = "MATCH (u:User)-[:RATED]->(m:Movie {id: 'm'}) RETURN u.id AS user, m.id AS item, 67000 AS timestamp"
+        made = "MATCH (m:Movie)-[e:SEQUEL]->(n) RETURN m.id AS source, n.id AS target, e.made AS timestamp"
+        fields = {
+            "interactions": [
+                {"type": "RATED", "unit": "ms"},
+                {**orders, "unit": "us"},
+                {"query": watched, "relation": "watched", "timestamp": "timestamp", "unit": "ms"},
+            ],
+            "events": [{"type": "TAGGED", "user": "by", "unit": "ns"}],
+            "edges": [{"source": "movie", "relation": "made", "target": "movie", "query": made, "unit": "ms"}],
+        }
+        graph, _ = read(neo4j_store, fields)
+        assert edges(graph, RATED) == [("u", "m", 60), ("u", "n", 61)]
+        assert edges(graph, RelationKey("user", "bought", "movie")) == [("u", "m", 62), ("u", "n", 63)]
+        assert edges(graph, RelationKey("user", "watched", "movie")) == [("u", "m", 67)]
+        tagged = graph.edges[RelationKey("movie", "tagged", "tag")]
+        assert tagged["timestamp"].to_pylist() == [64]
+        assert edges(graph, RelationKey("movie", "made", "movie")) == [("m", "n", 65)]
+
     def test_one_value_of_another_type_costs_its_relationship_and_no_other(self, neo4j_store: Neo4jStore) -> None:
         write(
             neo4j_store,
