@@ -6,6 +6,8 @@ splitmix64 (Steele, Lea and Flood, 2014) over a counter.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 import numpy as np
@@ -31,6 +33,7 @@ class Stream(IntEnum):
     COLD_DROPOUT = 7
     VALIDATION = 8
     LAYERS = 9
+    KNOWLEDGE_START = 10
 
 
 def uniform(index: Tensor, *, seed: int, step: int, stream: Stream) -> Tensor:
@@ -59,6 +62,21 @@ def normal(rows: Tensor, columns: Tensor, *, seed: int, stream: Stream) -> Tenso
 def permutation(numbers: Tensor, *, seed: int, step: int, stream: Stream) -> Tensor:
     """A random order of numbered entries, int64 (entries,); those of one number stay together, in their order."""
     return torch.argsort(_bits(numbers, seed, step, stream), stable=True)
+
+
+@contextmanager
+def seeded(device: torch.device, *, seed: int, step: int, stream: Stream) -> Iterator[None]:
+    """Within it torch's own generators, which draw for its layers, give numbers that depend on these alone.
+
+    Args:
+        device: whose generator is meant, beside that of the CPU; afterwards both go on as if nothing had been drawn.
+        seed: of the run.
+        step: of the training.
+        stream: the purpose.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(_key(seed, step, stream) >> 1)  # torch takes 63 bits
+        yield
 
 
 class Batches:
@@ -123,9 +141,12 @@ class NegativeSampler:
         return torch.searchsorted(self._ends, draw, right=True).clamp(max=self._last)
 
 
+def _key(seed: int, step: int, stream: Stream) -> int:
+    return _mix(_mix(_mix(seed & _MASK) + step & _MASK) + int(stream) & _MASK)
+
+
 def _bits(index: Tensor, seed: int, step: int, stream: Stream) -> Tensor:
-    key = _mix(_mix(_mix(seed & _MASK) + step & _MASK) + int(stream) & _MASK)
-    x = index * _signed(_GOLDEN) + _signed(key)
+    x = index * _signed(_GOLDEN) + _signed(_key(seed, step, stream))
     x = (x ^ _shift(x, 30)) * _signed(_FIRST)
     x = (x ^ _shift(x, 27)) * _signed(_SECOND)
     return x ^ _shift(x, 31)

@@ -6,7 +6,8 @@ whole refresh that finds nothing changed.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -175,6 +176,24 @@ class TrainingConfig(Settings):
         ge=1,
         description="Users that a validation during training ranks for, at most; a seeded choice.",
     )
+
+    def continued(self, *, max_steps: int, learning_rate: float, recipe: Mapping[str, Any]) -> Self:
+        """The settings of a training that goes on from an earlier one for a few steps.
+
+        How popularity enters the score stays as it was: what is best after a few steps changes with every draw.
+
+        Args:
+            max_steps: steps to take.
+            learning_rate: at which rate.
+            recipe: what the earlier training chose: `beta` and `prior`, the popularity exponent and weight.
+        """
+        prior, beta = recipe.get("prior", 0.0), recipe.get("beta", 0.0)
+        return self.changed(
+            max_steps=max_steps,
+            learning_rate=learning_rate,
+            betas=() if prior else (beta,),
+            priors=(prior,) if prior else (),
+        )
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Self:

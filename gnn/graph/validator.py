@@ -13,12 +13,10 @@ from gnn.evaluation.ranking import top_items_under
 from gnn.evaluation.validation import VALIDATION_K, Validation
 from gnn.graph.embeddings import item_prior, item_scale
 from gnn.graph.lightgcn import to_numpy
-from gnn.sampling import Stream, uniform
 from gnn.settings import TrainingConfig
 from gnn.training.task import Measured
+from gnn.training.validation import validation_users
 from kg import KnowledgeGraph
-from kg.arrays import IntArray
-from kg.errors import InvalidDataError
 
 METRIC, RECALL = f"ndcg@{VALIDATION_K}", f"recall@{VALIDATION_K}"
 
@@ -40,18 +38,7 @@ class Validator:
         device: torch.device,
         ranks: Ranks,
     ) -> None:
-        for name in ("truth", "seen"):
-            if len(getattr(validation, name)) != len(graph.users):
-                raise InvalidDataError(
-                    f"validation.{name} has {len(getattr(validation, name))} rows, the graph {len(graph.users)} "
-                    "users: it needs a list for every user, empty where there is nothing"
-                )
-        chosen: IntArray = np.flatnonzero(validation.truth.counts)
-        if not len(chosen):
-            raise InvalidDataError("no user has anything to find in the validation part: give it a larger share")
-        if len(chosen) > training.validation_users:
-            draw = uniform(torch.from_numpy(chosen), seed=seed, step=0, stream=Stream.VALIDATION)
-            chosen = np.sort(chosen[torch.argsort(draw, stable=True)[: training.validation_users].numpy()])
+        chosen = validation_users(validation, len(graph.users), limit=training.validation_users, seed=seed)
         self.users = torch.from_numpy(chosen).to(device)
         self._ranks = ranks
         self._mine = ranks.share(len(chosen))

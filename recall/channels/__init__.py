@@ -5,11 +5,13 @@ from recall.channels.cheby import ChebyCF, ChebyCFConfig
 from recall.channels.content_knn import ContentKNN, ContentKNNConfig
 from recall.channels.ease import EASE, EASEConfig
 from recall.channels.gcn import GCNChannel, GCNChannelConfig
+from recall.channels.gru4rec import GRU4RecChannel, GRU4RecChannelConfig
 from recall.channels.item_knn import ItemKNN, ItemKNNConfig
 from recall.channels.lightgcn import LightGCNChannel, LightGCNChannelConfig
 from recall.channels.popularity import Popularity, PopularityConfig
 from recall.channels.registry import channel_class, register, registered
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
+from recall.channels.sasrec import SASRecChannel, SASRecChannelConfig
 from recall.channels.spectral import Spectral, SpectralConfig
 from recall.channels.walk import Walk, WalkConfig
 
@@ -24,6 +26,8 @@ __all__ = [
     "EASEConfig",
     "GCNChannel",
     "GCNChannelConfig",
+    "GRU4RecChannel",
+    "GRU4RecChannelConfig",
     "ItemKNN",
     "ItemKNNConfig",
     "LightGCNChannel",
@@ -32,6 +36,8 @@ __all__ = [
     "PopularityConfig",
     "RP3Beta",
     "RP3BetaConfig",
+    "SASRecChannel",
+    "SASRecChannelConfig",
     "Spectral",
     "SpectralConfig",
     "Walk",

@@ -19,10 +19,12 @@ from recall.channels.cheby import ChebyCF
 from recall.channels.content_knn import ContentKNN
 from recall.channels.ease import EASE
 from recall.channels.gcn import GCNChannel
+from recall.channels.gru4rec import GRU4RecChannel
 from recall.channels.item_knn import ItemKNN
 from recall.channels.lightgcn import LightGCNChannel
 from recall.channels.popularity import Popularity
 from recall.channels.rp3beta import RP3Beta
+from recall.channels.sasrec import SASRecChannel
 from recall.channels.spectral import Spectral
 from recall.channels.walk import Walk
 from recall.contracts import Channel
@@ -32,6 +34,8 @@ OWN = "graphrecall"
 BUILT_IN: tuple[type[Channel], ...] = (
     LightGCNChannel,
     GCNChannel,
+    SASRecChannel,
+    GRU4RecChannel,
     EASE,
     ItemKNN,
     RP3Beta,

@@ -149,11 +149,10 @@ class VectorChannel:
     @property
     def facts(self) -> Mapping[str, Any]:
         """The training, and the index; see `recall.contracts.Channel`."""
-        index = self.index
         configs = ("model_config", "training_config")  # they are in the configuration of the run already
         return {
             "training": {name: value for name, value in self.embeddings.facts.items() if name not in configs},
-            "index": {"kind": index.kind, "parameters": index.parameters, "recall": index.recall, "items": len(index)},
+            "index": self.index.facts,
         }
 
     @property

@@ -195,6 +195,19 @@ def _schema(kind: type[Settings]) -> dict[str, Any]:
 
 # Around what did well on the sets of the benchmarks. The weight and share of simulated cold start are not in here:
 # validation is nearly all about warm items and would always turn it off.
+_SEQUENCE: dict[str, Any] = {
+    "dim": [32, 64, 128],
+    "max_length": [20, 50, 100],
+    "item_parts": [["id"], ["id", "text"], ["id", "knowledge"], ["id", "text", "knowledge"]],
+    "dropout": {"low": 0.0, "high": 0.5},
+    "training": {
+        "loss": ["softmax", "gbce", "bpr_max"],
+        "negatives": [256, 1024, 4096],
+        "sampling": ["uniform", "popularity"],
+        "batch_size": [64, 128, 256],
+        "learning_rate": {"low": 0.0003, "high": 0.01, "log": True},
+    },
+}
 _BUILT_IN: dict[str, Any] = {
     "lightgcn": {
         "dim": [32, 64, 128],
@@ -213,6 +226,12 @@ _BUILT_IN: dict[str, Any] = {
             "drop_batch_edges": [False, True],
         },
     },
+    "sasrec": {
+        **_SEQUENCE,
+        "blocks": [1, 2, 3],
+        "heads": [1, 2, 4],
+    },
+    "gru4rec": {**_SEQUENCE, "layers": [1, 2]},
     "attribute_knn": {"neighbours": {"low": 5, "high": 500, "log": True}},
     "cheby": {
         "degree": {"low": 2, "high": 12},

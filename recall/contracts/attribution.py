@@ -154,6 +154,21 @@ class _Hops:
         return tuple(Share(node, relations[kind], value) for node, kind, value in hops)
 
 
+@dataclass(frozen=True, slots=True)
+class LeaveOneOut(NoShares):
+    """The answer of a channel whose score does not split: what the score loses without each item of the history.
+
+    Each of these is exact, a difference of two scores of the channel; they are no parts of the score, and do not add up
+    to it. Attention weights are none of these: they say what a model reads, not what its score depends on.
+
+    Attributes:
+        effects: one for each item of the history that the score was read from, in the unit of the score; the value is
+            the score minus the score of the same history without that item.
+    """
+
+    effects: tuple[Share, ...]
+
+
 class Part(NamedTuple):
     """What one channel adds to a fused score.
 
@@ -202,6 +217,7 @@ __all__ = [
     "REQUEST_TEXT",
     "Attribution",
     "FusedShares",
+    "LeaveOneOut",
     "NoShares",
     "Part",
     "PathShares",

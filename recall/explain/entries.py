@@ -169,6 +169,7 @@ class ChannelPart:
         reason: why the channel does not split its part, or None when it does.
         history, neighbours: the part split over the first hops of either side, as in `Explanation`; each adds up to it.
         by_paths: the part as a sum over paths; None where the channel's scores are no such sums.
+        left_out: what a part that does not split loses without each item of the history; no parts of the part.
     """
 
     channel: str
@@ -179,6 +180,7 @@ class ChannelPart:
     history: tuple[Reason, ...]
     neighbours: tuple[Reason, ...]
     by_paths: PathReasons | None = None
+    left_out: tuple[Reason, ...] = ()
 
     @property
     def text(self) -> str:

@@ -30,7 +30,7 @@ from recall.explain.explanation import Explanation
 from recall.explain.linked import linked_share
 from recall.explain.pair import NOBODY, Pair
 from recall.explain.path_reasons import reasons_by_paths
-from recall.explain.reasons import channel_parts, sides
+from recall.explain.reasons import channel_parts, left_out, sides
 from recall.explain.wording import clean
 from recall.pipeline import Pipeline
 
@@ -187,6 +187,7 @@ class Explainer:
             score_queries=score_queries,
             parts=channel_parts(pair, shares, limit),
             by_paths=reasons_by_paths(pair, shares, limit) if isinstance(shares, PathShares) else None,
+            left_out=left_out(pair, shares),
             in_graph=pair.in_graph,
         )
 

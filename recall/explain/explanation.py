@@ -8,7 +8,7 @@ from typing import Any
 
 from kg.cypher.query import CypherQuery
 from recall.explain.entries import ChannelPart, Connection, Hop, Node, PathReason, PathReasons, Reason
-from recall.explain.text import PART_TOP, negative_note, part_lines, path_lines, shown_of, side_lines
+from recall.explain.text import PART_TOP, left_out_lines, negative_note, part_lines, path_lines, shown_of, side_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,8 @@ class Explanation:
             several of them count has the sum in `history` and `neighbours`.
         by_paths: the score as a sum over paths, which then are the reasons; None where it is no such sum. In a fusion
             it is with the parts.
+        left_out: what a score that is not split loses without each item of the history (leave-one-out), largest first.
+            They are no parts of the score. In a fusion they are with the parts.
         in_graph: whether the user is one of the graph; otherwise `user` is somebody new, by the number in the request.
     """
 
@@ -58,6 +60,7 @@ class Explanation:
     score_queries: Mapping[str, CypherQuery] = field(default_factory=dict)
     parts: tuple[ChannelPart, ...] = ()
     by_paths: PathReasons | None = None
+    left_out: tuple[Reason, ...] = ()
     in_graph: bool = True
 
     @property
@@ -137,9 +140,12 @@ class Explanation:
         lines = []
         if self.parts:
             lines.append("From the channels (their parts add up to the score):")
-            lines += [f"  - {part.line}" for part in self.parts]
+            for part in self.parts:
+                lines.append(f"  - {part.line}")
+                lines += left_out_lines(part.left_out, min(top, PART_TOP), indent="    ")
         if self.reason is not None:
             lines.append(f"No shares: {self.reason}.")
+            lines += left_out_lines(self.left_out, top)
         else:
             lines.append("Because of, from the user's side (the shares add up to the score):")
             lines += side_lines(self.history, top)
@@ -180,6 +186,7 @@ class Explanation:
             "parts": _plain(self.parts),
             "shares": shares,
             "by_paths": _plain(self.by_paths),
+            "left_out": _plain(self.left_out),
             "paths": _plain(self.paths),
             "paths_found": self.paths_found,
             "query": _plain(self.query),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kg.schema import RelationKey
-from recall.contracts import FusedShares, NoShares, PathShares, Share, Shares
+from recall.contracts import FusedShares, LeaveOneOut, NoShares, PathShares, Share, Shares
 from recall.explain.entries import ChannelPart, Reason
 from recall.explain.pair import Pair
 from recall.explain.path_reasons import reasons_by_paths
@@ -39,6 +39,13 @@ def sides(pair: Pair, shares: Shares) -> tuple[tuple[Reason, ...], tuple[Reason,
     )
 
 
+def left_out(pair: Pair, shares: Shares | NoShares) -> tuple[Reason, ...]:
+    """What a score that does not split loses without each item of the history, largest first; see `LeaveOneOut`."""
+    if not isinstance(shares, LeaveOneOut):
+        return ()
+    return tuple(_first_hops(pair, shares.effects, pair.user, ()))
+
+
 def channel_parts(pair: Pair, shares: Shares | NoShares, limit: int) -> tuple[ChannelPart, ...]:
     """What each channel of a fused score adds, largest first; nothing for the score of one channel.
 
@@ -60,6 +67,7 @@ def channel_parts(pair: Pair, shares: Shares | NoShares, limit: int) -> tuple[Ch
                 history=history,
                 neighbours=neighbours,
                 by_paths=reasons_by_paths(pair, part, limit) if isinstance(part, PathShares) else None,
+                left_out=left_out(pair, part),
             )
         )
     return tuple(sorted(parts, key=lambda part: -part.share))

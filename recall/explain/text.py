@@ -50,7 +50,10 @@ def part_lines(part: ChannelPart, top: int) -> list[str]:
     if part.by_paths is not None:
         return [f"  - {part.channel}: {share}, which is the sum of", *path_lines(part.by_paths, top, indent="    ")]
     if part.reason is not None:
-        return [f"  - {part.channel}: {share}; {part.reason}"]
+        return [
+            f"  - {part.channel}: {share}; {part.reason}",
+            *left_out_lines(part.left_out, min(top, PART_TOP), indent="    "),
+        ]
     lines = [f"  - {part.channel}: {share}"]
     for side, name in zip(
         part_sides(part), ("the user's side", "the item's side; the same part, split again"), strict=False
@@ -63,6 +66,18 @@ def part_lines(part: ChannelPart, top: int) -> list[str]:
 def part_sides(part: ChannelPart) -> list[Sequence[Reason]]:
     """The user's side of a channel's part and, where the channel splits it over first hops of the item, the item's."""
     return [part.history, part.neighbours] if len(part.neighbours) > 1 else [part.history]
+
+
+def left_out_lines(reasons: Sequence[Reason], top: int, *, indent: str = "") -> list[str]:
+    """What a score that does not split loses without single items of the history, the largest effects first."""
+    if not reasons:
+        return []
+    shown = sorted(reasons, key=lambda reason: -abs(reason.share))[:top]
+    lines = [f"{indent}Leave-one-out (what it loses without that alone; these do not add up to it):"]
+    lines += [f"{indent}  - {reason.text}: {amount(reason.share, reason.fraction)}" for reason in shown]
+    if len(reasons) > len(shown):
+        lines.append(f"{indent}  - and {len(reasons) - len(shown)} more with smaller effects")
+    return lines
 
 
 def side_lines(reasons: Sequence[Reason], top: int) -> list[str]:

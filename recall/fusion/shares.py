@@ -11,16 +11,19 @@ from scipy.sparse import csr_array, issparse
 
 from kg import RelationKey
 from kg.arrays import IntArray
-from recall.contracts import FusedShares, NoShares, Part, PathShares, Share, Shares
+from recall.contracts import FusedShares, LeaveOneOut, NoShares, Part, PathShares, Share, Shares
 
 
 def scale_shares(answer: Shares | NoShares, factor: float) -> Shares | NoShares:
     """The same split of the score times a factor."""
-    if isinstance(answer, NoShares):
-        return NoShares(answer.score * factor, answer.reason)
 
     def scaled(shares: Iterable[Share]) -> tuple[Share, ...]:
         return tuple(share._replace(value=share.value * factor) for share in shares)
+
+    if isinstance(answer, LeaveOneOut):
+        return replace(answer, score=answer.score * factor, effects=scaled(answer.effects))
+    if isinstance(answer, NoShares):
+        return NoShares(answer.score * factor, answer.reason)
 
     own, neighbours, both = answer.cross
     more: dict[str, Any] = {}

@@ -114,6 +114,11 @@ class ItemIndex:
         """Columns of every vector."""
         return int(self.vectors.shape[1])
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a report says of it, plain data."""
+        return {"kind": self.kind, "parameters": self.parameters, "recall": self.recall, "items": len(self)}
+
     def search(
         self, queries: FloatArray, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None
     ) -> TopK:

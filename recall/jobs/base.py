@@ -59,21 +59,17 @@ class Base:
 def continued_config(config: Any, settings: RefreshSettings, plan: Plan, name: str, recipe: dict[str, Any]) -> Any:
     """The hyper-parameters of a trained channel for an incremental run: a few steps at a lower rate.
 
-    How popularity enters the score stays as it is in the base: what is best after a few steps changes with every draw.
-
     Args:
-        config: of the channel, with a section `training`.
+        config: of the channel, with a section `training` (see `gnn.settings.TrainingConfig.continued`).
         settings: of the section `refresh`.
         plan: says how many steps.
         name: of the channel.
-        recipe: of the base: `beta` and `prior`, the popularity exponent and weight.
+        recipe: of the base: what its training chose.
     """
-    prior, beta = recipe.get("prior", 0.0), recipe.get("beta", 0.0)
-    training = config.training.changed(
+    training = config.training.continued(
         max_steps=plan.steps(settings, name),
         learning_rate=settings.warm_rate * config.training.learning_rate,
-        betas=() if prior else (beta,),
-        priors=(prior,) if prior else (),
+        recipe=recipe,
     )
     return config.changed(training=training)
 

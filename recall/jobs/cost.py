@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from gnn.sequence.settings import SequenceTraining
 from kg.graph import KnowledgeGraph
 from recall.config.deployment import RefreshConfig
 
@@ -13,6 +14,7 @@ from recall.config.deployment import RefreshConfig
 PER_TOKEN = 0.0007
 PER_EDGE_AND_COLUMN = 3.4e-9
 PER_SCORE_AND_COLUMN = 4.9e-11
+PER_PLACE_AND_COLUMN = 8e-7  # of the histories that a sequence model reads in a step
 CHARACTERS_A_TOKEN = 4
 # Bytes: a process with torch and the text model, an edge in tables and matrices, copies of a vector in training.
 BASE = 900_000_000
@@ -53,9 +55,14 @@ def estimate(graph: KnowledgeGraph, config: RefreshConfig) -> Cost:
         training = getattr(settings, "training", None)
         if settings is None or training is None:
             continue
-        negatives = training.negatives or len(graph.items)
-        step = PER_EDGE_AND_COLUMN * edges * settings.dim
-        step += PER_SCORE_AND_COLUMN * training.batch_size * negatives * settings.dim
+        if isinstance(training, SequenceTraining):
+            likes = len(graph.interactions) / max(len(graph.users), 1)
+            answers = training.batch_size * min(likes, settings.max_length)
+            step = PER_PLACE_AND_COLUMN * answers * settings.dim
+        else:
+            answers = training.batch_size
+            step = PER_EDGE_AND_COLUMN * edges * settings.dim
+        step += PER_SCORE_AND_COLUMN * answers * (training.negatives or len(graph.items)) * settings.dim
         seconds += 2 * training.max_steps * step  # once to measure, once with everything to serve
         width = max(width, settings.dim)
     return Cost(

@@ -195,7 +195,7 @@ class Answers:
         Each of the three is given once for one person, or as a list for many, all of the same length.
 
         Args:
-            history: external ids of liked items.
+            history: external ids of liked items, oldest first.
             text: what the person looks for, or is like.
             attributes: relation of the items -> external ids of its other ends, {"director": ["p7"]}. A name that
                 several relations have is given as `RelationKey`.

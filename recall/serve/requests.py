@@ -64,7 +64,7 @@ class Requests:
         return Query(
             key=[str(row) for row in range(count)],
             user=np.full(count, -1, dtype=np.int64),
-            history=RaggedArray.from_pairs(rows[there], items[there], num_rows=count),
+            history=_in_order(rows[there], items[there], count),
             text=texts,
             attributes=None if described is None else [self._attributes(person, on_unknown) for person in described],
             context=context_columns(context, count),
@@ -179,6 +179,14 @@ def context_columns(context: Any, count: int) -> Any | None:
     if taken := [name for name in table.column_names if name in (*CANDIDATE_SCHEMA.names, "title")]:
         raise ConfigError(f"context has a column {taken[0]!r}, which answers have already: give it another name")
     return table
+
+
+def _in_order(rows: IntArray, items: IntArray, count: int) -> RaggedArray:
+    """The items of each row as the request lists them; one that comes twice stands at its last place."""
+    width = items.max(initial=0) + 1
+    _, from_end = np.unique((rows * width + items)[::-1], return_index=True)
+    last = np.sort(len(rows) - 1 - from_end)
+    return RaggedArray.from_grouped(rows[last], items[last], num_rows=count)
 
 
 def _people(history: Any) -> list[Any] | None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from recall.cli.render.bars import Bar, print_bars
 from recall.explain.entries import amount, shortened
-from recall.explain.text import PART_TOP, negative_note, part_sides, path_heading, row_text
+from recall.explain.text import PART_TOP, left_out_lines, negative_note, part_sides, path_heading, row_text
 
 if TYPE_CHECKING:
     from recall.explain.entries import ChannelPart, Connection, PathReason, PathReasons, Reason
@@ -43,8 +43,11 @@ def _print_sides(explanation: Explanation, console: Console) -> None:
     """A score that is no sum over paths, and the paths that connect the two ends."""
     if explanation.parts:
         _print_parts(explanation.parts, console)
+        for part in explanation.parts:
+            _print_left_out(part.left_out, console, PART_TOP)
     if explanation.reason is not None:
         console.print(Text(f"no shares: {explanation.reason}"))
+        _print_left_out(explanation.left_out, console)
     else:
         _print_reasons("because of, from the user's side; the shares add up to the score", explanation.history, console)
         _print_reasons("because of, from the item's side; the same score, split again", explanation.neighbours, console)
@@ -71,13 +74,20 @@ def _print_part(part: ChannelPart, console: Console) -> None:
     if part.by_paths is not None:
         console.print(Text(f"{carried}, on paths of the graph", style="bold"))
         _print_paths(part.by_paths, console)
-    elif part.reason is None:
+    elif part.reason is not None:
+        _print_left_out(part.left_out, console, PART_TOP)
+    else:
         headings = (
             f"{carried}, from the user's side",
             f"{part.channel}, from the item's side; the same part, split again",
         )
         for side, heading in zip(part_sides(part), headings, strict=False):
             _print_reasons(heading, side, console, PART_TOP)
+
+
+def _print_left_out(reasons: Sequence[Reason], console: Console, top: int = TOP_REASONS) -> None:
+    for line in left_out_lines(reasons, top):
+        console.print(Text(line))
 
 
 def _print_paths(split: PathReasons, console: Console) -> None:

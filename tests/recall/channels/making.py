@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from gnn.sequence.settings import SequenceTraining
 from gnn.settings import TrainingConfig
 from gnn.text.features import TextFeatures
 from kg import KnowledgeGraph, RaggedArray
@@ -21,6 +22,8 @@ from recall.channels import (
     EASEConfig,
     GCNChannel,
     GCNChannelConfig,
+    GRU4RecChannel,
+    GRU4RecChannelConfig,
     ItemKNN,
     ItemKNNConfig,
     LightGCNChannel,
@@ -28,6 +31,8 @@ from recall.channels import (
     Popularity,
     RP3Beta,
     RP3BetaConfig,
+    SASRecChannel,
+    SASRecChannelConfig,
     Spectral,
     SpectralConfig,
     Walk,
@@ -61,6 +66,7 @@ def encode(texts):
 
 
 TRAINING = TrainingConfig(max_steps=4, batch_size=64, negatives=16)
+SEQUENCE_TRAINING = SequenceTraining(max_steps=4, batch_size=16, negatives=16)
 
 CASES = {
     "popularity": Popularity,
@@ -75,6 +81,8 @@ CASES = {
     "walk": lambda: Walk(WalkConfig(neighbours=20, text_neighbours=6, age_decay=0.9, dislike=-0.2)),
     "lightgcn": lambda: LightGCNChannel(LightGCNChannelConfig(dim=8, training=TRAINING)),
     "gcn": lambda: GCNChannel(GCNChannelConfig(dim=8, training=TRAINING)),
+    "sasrec": lambda: SASRecChannel(SASRecChannelConfig(dim=8, training=SEQUENCE_TRAINING)),
+    "gru4rec": lambda: GRU4RecChannel(GRU4RecChannelConfig(dim=8, training=SEQUENCE_TRAINING)),
 }
 FUSED = {"lightgcn": 1.0, "spectral": 0.5, "item_knn": 0.3}
 

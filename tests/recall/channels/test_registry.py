@@ -18,6 +18,8 @@ PLUGINS = Path(__file__).parent / "plugin"
 BUILT_IN = [
     "lightgcn",
     "gcn",
+    "sasrec",
+    "gru4rec",
     "ease",
     "item_knn",
     "rp3beta",

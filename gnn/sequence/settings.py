@@ -1,0 +1,116 @@
+"""Hyper-parameters of the sequence models; they are apart from what uses them, so that no torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from kg.settings import Settings
+
+ItemPart = Literal["id", "text", "knowledge"]
+
+
+class SequenceConfig(Settings):
+    """What all sequence models have."""
+
+    dim: int = Field(default=64, ge=1, description="Columns of every vector.")
+    max_length: int = Field(
+        default=50, ge=1, description="Items of a history that are read: the latest ones. Older ones are left out."
+    )
+    item_parts: tuple[ItemPart, ...] = Field(
+        default=("id", "text", "knowledge"),
+        min_length=1,
+        description='What the vector of an item is the sum of: "id", an embedding of its own; "text", its projected '
+        'text vector; "knowledge", embeddings of the nodes it is joined to. An item that no training has seen has a '
+        "vector by the last two.",
+    )
+    relations: tuple[str, ...] | None = Field(
+        default=None,
+        description='Names of the relations that "knowledge" reads, from items to nodes that are neither items nor '
+        "users. Default: all of these.",
+    )
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of the values left out at random in training.")
+    init_scale: float = Field(default=0.02, gt=0, description="Standard deviation of the embeddings at the start.")
+
+    @model_validator(mode="after")
+    def _each_part_once(self) -> Self:
+        if twice := [part for part in self.item_parts if self.item_parts.count(part) > 1]:
+            raise ValueError(f"item_parts names {twice[0]!r} twice")
+        return self
+
+
+class SASRecConfig(SequenceConfig):
+    """Hyper-parameters of SASRec."""
+
+    section: ClassVar[str] = "channels.sasrec"
+
+    blocks: int = Field(default=2, ge=1, description="Transformer blocks.")
+    heads: int = Field(default=1, ge=1, description="Attention heads of each block; they share its columns.")
+
+    @model_validator(mode="after")
+    def _heads_share_the_columns(self) -> Self:
+        if self.dim % self.heads:
+            raise ValueError(f"dim = {self.dim} cannot be divided among heads = {self.heads}: choose a multiple of it")
+        return self
+
+
+class GRU4RecConfig(SequenceConfig):
+    """Hyper-parameters of GRU4Rec."""
+
+    section: ClassVar[str] = "channels.gru4rec"
+
+    layers: int = Field(default=1, ge=1, description="GRU layers, one upon the other.")
+
+
+class SequenceTraining(Settings):
+    """How a sequence model is trained."""
+
+    section: ClassVar[str] = "training"
+
+    loss: Literal["softmax", "gbce", "bpr", "bpr_max"] = Field(
+        default="softmax",
+        description="Loss of a step: softmax (cross-entropy), gBCE (calibrated binary cross-entropy), BPR, or BPR-max.",
+    )
+    negatives: int = Field(
+        default=1024,
+        ge=0,
+        description="Items that the targets of a step are compared with, shared by the batch. 0: all items of the "
+        "training, or all targets of the batch.",
+    )
+    sampling: Literal["uniform", "popularity", "in_batch"] = Field(
+        default="uniform",
+        description="Where they are drawn from: all items of the training alike, by popularity, or the other targets "
+        "of the batch.",
+    )
+    log_q: bool = Field(
+        default=True, description="Correct the softmax for the distribution that the negatives are drawn from."
+    )
+    temperature: float = Field(default=1.0, gt=0, description="Divisor of the scores in the softmax.")
+    gbce_calibration: float = Field(
+        default=0.75,
+        ge=0,
+        le=1,
+        description="gBCE: 0 is plain binary cross-entropy, 1 undoes all of the overconfidence that sampling causes.",
+    )
+    bpr_max_penalty: float = Field(
+        default=1.0, ge=0, description="BPR-max: weight of the squared scores of the negatives."
+    )
+    batch_size: int = Field(default=128, ge=1, description="Users a step, each with the latest items.")
+    learning_rate: float = Field(default=0.001, gt=0, description="Learning rate of Adam.")
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="Decoupled weight decay (AdamW): a step shrinks by learning_rate * weight_decay."
+    )
+    max_steps: int = Field(default=10_000, ge=1, description="Steps at most.")
+    eval_every: int = Field(default=200, ge=1, description="Steps between two validations, each with a checkpoint.")
+    patience: int = Field(default=10, ge=1, description="Validations without a better one before training stops.")
+    validation_users: int = Field(
+        default=10_000,
+        ge=1,
+        description="Users that a validation during training ranks for, at most; a seeded choice.",
+    )
+
+    def continued(self, *, max_steps: int, learning_rate: float, recipe: Mapping[str, Any]) -> Self:
+        """The settings of a training that goes on from an earlier one; see `gnn.settings.TrainingConfig.continued`."""
+        return self.changed(max_steps=max_steps, learning_rate=learning_rate)

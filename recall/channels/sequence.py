@@ -1,0 +1,218 @@
+"""Models of what comes next behind a nearest-neighbour index: what the channels of sequence models share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from kg import RaggedArray
+from kg.arrays import IntArray, offsets_of
+from kg.errors import ArtifactError, ConfigError, GateError
+from kg.history import InteractionHistory
+from recall.channels.base import HEADER, not_fitted, read_header, write_header
+from recall.channels.scores import FloatArray, IndexScores
+from recall.contracts import Capabilities, FitData, LeaveOneOut, LoadData, NoShares, Query, Scores, Share, Shares, TopK
+from recall.contracts.history import rows_with
+from recall.index.item_index import ItemIndex, vectors_fingerprint
+
+if TYPE_CHECKING:
+    from gnn.sequence.model import SequenceModel
+
+_SAMPLED_USERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    model: SequenceModel
+    index: ItemIndex
+    history: InteractionHistory
+
+
+class SequenceChannel:
+    """score(history, i) = state(history) . v_i, searched by inner product.
+
+    A history is what the graph has of a user, and after it what comes with the request: everybody is answered by what
+    they did, in order, with nothing trained anew. Items without a vector (nobody has touched them, and they have
+    neither text nor knowledge) are never candidates, and are passed over in histories.
+
+    Attributes:
+        config: hyper-parameters of the model and its training.
+    """
+
+    name: ClassVar[str]
+    config_type: ClassVar[type[Any]]
+    capabilities: ClassVar[Capabilities] = Capabilities(trained=True, item_vectors=True, dense=False)
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = self.config_type() if config is None else config
+        self._parts: _Fitted | None = None
+
+    def fit(self, data: FitData) -> Self:
+        """Train on the histories of a graph and index its items; returns itself.
+
+        Raises:
+            GateError: vectors hold values that are no numbers.
+        """
+        from gnn.sequence.fit import fit  # torch is imported where a model is trained or asked
+        from gnn.sequence.model import SequenceModel
+
+        start = data.start
+        model = fit(
+            data.graph,
+            data.history,
+            self.config.model,
+            self.config.training,
+            features=data.features,
+            validation=data.validation,
+            steps=data.recipe.get("steps"),
+            start=None if start is None else SequenceModel.load(start.folder, start.graph).weights,
+            context=data.context,
+        )
+        users = rows_with(data.history.liked)
+        chosen = np.sort(np.random.default_rng(0).permutation(users)[:_SAMPLED_USERS])
+        states = model.encode(_liked(data.history, chosen))
+        bad = int((~np.isfinite(model.vectors)).sum() + (~np.isfinite(states)).sum())
+        if bad:  # finite parameters can be too large for their sums
+            raise GateError(
+                f"{bad:,} values of the vectors of {self.name} are no numbers: lower "
+                f"channels.{self.name}.training.learning_rate"
+            )
+        index = ItemIndex.build(model.vectors, data.index, queries=states if len(states) else None)
+        self._parts = _Fitted(model, index, data.history)
+        return self
+
+    def _fitted(self) -> _Fitted:
+        if self._parts is None:
+            raise not_fitted(self.name)
+        return self._parts
+
+    @property
+    def model(self) -> SequenceModel:
+        """The trained model."""
+        return self._fitted().model
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """How many steps; see `recall.contracts.Channel`."""
+        return {"steps": self.model.facts["steps"]}
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The training, and the index; see `recall.contracts.Channel`."""
+        fitted = self._fitted()
+        return {"training": dict(fitted.model.facts), "index": fitted.index.facts}
+
+    @property
+    def item_vectors(self) -> FloatArray | None:
+        """The vectors of the items, float32 (items, dim); zero for those that have none."""
+        return self.model.vectors
+
+    # --------------------------------------------------------------------------------------------------------- scoring
+
+    def score(self, queries: Query) -> Scores:
+        """See `recall.contracts.Channel`."""
+        fitted = self._fitted()
+        scores = IndexScores(fitted.index, fitted.model.encode(self._histories(queries)))
+        return scores if fitted.model.described.all() else _Described(scores, fitted.model.described)
+
+    def _histories(self, queries: Query) -> RaggedArray:
+        """What the people of requests liked, oldest first."""
+        own = _liked(self._fitted().history, queries.user)
+        rows = np.concatenate([own.rows(), queries.history.rows()])
+        items = np.concatenate([own.values, queries.history.values])
+        return RaggedArray.from_grouped(rows, items, num_rows=len(queries))
+
+    # ------------------------------------------------------------------------------------------------------- explaining
+
+    def attribute(self, queries: Query, items: IntArray) -> list[Shares | NoShares]:
+        """What each score loses without each item of the history; see `recall.contracts.LeaveOneOut`.
+
+        An item that the history has several times is left out everywhere at once.
+        """
+        model = self.model
+        histories = model.readable(self._histories(queries))
+        left_out: list[IntArray] = []
+        shorter: list[IntArray] = []
+        for row in range(len(histories)):
+            history = histories[row]
+            left_out.append(np.unique(history[-model.config.max_length :]))
+            shorter += [history[history != item] for item in left_out[-1]]
+        states, without = model.encode(histories), model.encode(RaggedArray.from_lists(shorter))
+        bounds = offsets_of(np.array([len(each) for each in left_out], dtype=np.int64))
+        return [
+            self._effects(states[row], each, without[bounds[row] : bounds[row + 1]], int(items[row]))
+            for row, each in enumerate(left_out)
+        ]
+
+    def _effects(self, state: FloatArray, left_out: IntArray, without: FloatArray, item: int) -> NoShares:
+        """The effects of one pair, from the states with everything and without each of the items."""
+        history = self._fitted().history
+        if not len(left_out):
+            return NoShares(0.0, "there is no liked item that the model knows")
+        if not self.model.described[item]:
+            return NoShares(0.0, "the model knows nothing of the item")
+        vector = self.model.vectors[item].astype(np.float64)
+        score = float(state.astype(np.float64) @ vector)
+        lost = score - without.astype(np.float64) @ vector
+        nodes = (left_out + history.first_item).tolist()
+        effects = zip(nodes, lost.tolist(), strict=True)
+        reason = "the model reads the history as a whole, so its score does not split over it"
+        return LeaveOneOut(score, reason, tuple(Share(node, history.interaction, value) for node, value in effects))
+
+    # ------------------------------------------------------------------------------------------------------------ files
+
+    def save(self, folder: Path) -> None:
+        """Write model and index into a folder."""
+        fitted = self._fitted()
+        folder.mkdir(parents=True, exist_ok=True)
+        fitted.model.save(folder)
+        fitted.index.save(folder / "index")
+        write_header(folder, self.name, {"training": self.config.training.model_dump(mode="json")})
+
+    @classmethod
+    def load(cls, folder: Path, data: LoadData) -> Self:
+        """Read a saved channel.
+
+        Raises:
+            ArtifactError: it is damaged, or of another channel, format or graph.
+        """
+        from gnn.sequence.model import SequenceModel
+
+        facts = read_header(folder, cls.name)
+        model = SequenceModel.load(folder, data.graph)
+        index = ItemIndex.load(folder / "index", verify=False)
+        if data.verify and index.fingerprint != vectors_fingerprint(model.vectors):
+            raise ArtifactError(f"the index in {folder} was built from other item vectors than the model has")
+        try:
+            channel = cls(cls.config_type(**model.config.model_dump(), training=facts["training"]))
+        except (ConfigError, KeyError) as error:
+            raise ArtifactError(f"{folder / HEADER} is damaged: {error}; fit the channel again") from error
+        channel._parts = _Fitted(model, index, data.history)
+        return channel
+
+
+class _Described:
+    """Scores of the items that have a vector; the others are not scored."""
+
+    def __init__(self, scores: IndexScores, described: npt.NDArray[np.bool_]) -> None:
+        self._scores, self._items = scores, np.flatnonzero(described)
+
+    def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
+        """See `recall.contracts.Scores`."""
+        only = self._items if only is None else np.intersect1d(only, self._items, assume_unique=True)
+        return self._scores.top(k, exclude=exclude, only=only)
+
+    def at(self, items: IntArray) -> FloatArray:
+        """See `recall.contracts.Scores`."""
+        return self._scores.at(items)
+
+
+def _liked(history: InteractionHistory, users: IntArray) -> RaggedArray:
+    from gnn.sequence.preparation import liked_sequences
+
+    return liked_sequences(history, users)
