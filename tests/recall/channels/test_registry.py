@@ -67,7 +67,7 @@ def test_the_channels_that_are_built_in() -> None:
 
 def test_a_name_that_nothing_has_lists_what_there_is() -> None:
     with pytest.raises(
-        ConfigError, match=r"there is no channel 'stroll'; there are lightgcn, gcn, ease, .*popularity$"
+        ConfigError, match=r"there is no channel 'stroll'; there are lightgcn, gcn, sasrec, .*popularity$"
     ):
         channel_class("stroll")
 
