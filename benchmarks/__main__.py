@@ -23,7 +23,7 @@ NAMES = {
     "refresh": "what a refresh costs by the size of the change, and what an incremental one reaches",
     "text": "texts a second, beside sentence-transformers",
     "training": "seconds to train LightGCN, beside PyG's and RecBole's",
-    "scaling": "memory and step time at 1, 10 and 50 million generated edges",
+    "scaling": "time and memory of a refresh, stage by stage, at 1, 10 and 50 million generated interactions",
     "walk_scaling": "time and memory of the walk at 1, 5 and 20 million generated interactions",
     "serving": "latency of recommend and explain on the demo run",
 }

@@ -1,215 +1,262 @@
-"""Memory and time over the size of the graph: generated power-law interactions, each phase in a process of its own.
+"""Time and memory of a refresh over the size of the data, stage by stage: generated power-law interactions and triples.
 
-    python -m benchmarks scaling [--edges 1000000 10000000 50000000] [--memory 24]
+    python -m benchmarks scaling [--interactions 1000000 10000000 50000000] [--memory 14] [--minutes 25]
 
-Build: from a Parquet file of string ids to a saved `KnowledgeGraph`. Train: load it, train a few steps, save
-the vectors. Serve: load graph and vectors, build the adjacency and the index, recommend for a thousand users. The peak
-of a phase is all that its process ever held (VmHWM) less what it held after its imports. A step has always the same
-number of pairs, so that what grows is the propagation over the graph; its slope is that of the logarithm of the step's
-seconds over that of the edges, between neighbouring sizes. Seconds of a step are those of the processor, on one thread:
-they do not depend on what else the machine does.
+There are as many triples as interactions at the first size, half as many at the others. They are read from N-Triples
+and Parquet, and `refresh` makes a run with the usual settings but for `STEPS` steps of training, so that a training of
+more steps takes `step_seconds` times these. Each size is a process of its own on one thread, which ends when it needs
+more memory or processor time than it may: its row then says in which stage. Seconds are those of the processor, which
+do not depend on what else the machine does; the embedded store is built in a process of its own, whose time is not in
+them. The peak of a stage is all that the process ever held in it (VmHWM), libraries included.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
+import logging
 import os
-import resource
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.generated import (
+    INTERACTIONS_A_USER,
+    INTERACTIONS_AN_ITEM,
+    RELATIONS,
+    entities,
+    power_law_pairs,
+    power_law_triples,
+)
 from benchmarks.results import record
+from kg.io.files import read_json, write_json
+from kg.processes.job import JobDiedError, run_job
+from kg.processes.limits import limit_seconds
+from kg.progress import SILENT, Progress, Task
+from recall.jobs import runner
+from recall.ops.logs import FIELDS
 from recall.ops.summary import peak_memory
 
-EDGES_A_USER, EDGES_AN_ITEM = 25, 100
-DIM, LAYERS, STEPS = 64, 2, 6
-ASKED = 1000
+STEPS = 20
+LINES = 1 << 20
+TYPE = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#type>"
+HOME = "https://example.org/"
+CONFIG = f"""\
+[graph]
+user = "user"
+item = "item"
+
+[graph.nodes.item]
+rdf_class = "{HOME}Item"
+key = "{HOME}item/{{id}}"
+
+[[sources.rdf]]
+files = ["triples.nt"]
+
+[[sources.interactions]]
+relation = "liked"
+files = ["interactions.parquet"]
+columns = {{ user = "user", item = "item", timestamp = "timestamp" }}
+
+[channels.lightgcn.training]
+max_steps = {STEPS}
+
+[runs]
+folder = "runs"
+"""
+CLEAR, RESET_PEAK = Path("/proc/self/clear_refs"), "5"
+MEASURED = "measured.json"
+PUBLISH = "check and publish"
+TRAINING_TASK = "training lightgcn for {}"
+SERVING = "train lightgcn for serving"
+PARTS = {
+    "lightgcn": ("train lightgcn for evaluation", SERVING),
+    "walk": ("fit channels for evaluation", "fit channels for serving"),
+    "weigh": ("weigh channels",),
+    "evaluate": ("evaluate",),
+    "publish": (PUBLISH,),
+}
 
 
-def generate(folder: Path, edges: int) -> None:
-    """Distinct pairs whose ends follow power laws: few users and items have most of the interactions."""
-    random = np.random.default_rng(0)
-    users, items = edges // EDGES_A_USER, edges // EDGES_AN_ITEM
-    keys = np.zeros(0, dtype=np.int64)
-    while len(keys) < edges:
-        missing = (edges - len(keys)) * 5 // 4
-        user = (users * random.random(missing) ** 1.5).astype(np.int64)
-        item = (items * random.random(missing) ** 2).astype(np.int64)
-        keys = np.unique(np.concatenate([keys, user * items + item]))
-    keys = keys[np.sort(random.permutation(len(keys))[:edges])]
-    schema = pa.schema([("user", pa.string()), ("item", pa.string())])
-    with pq.ParquetWriter(folder / "edges.parquet", schema) as writer:
-        for start in range(0, edges, 1 << 20):
-            part = keys[start : start + (1 << 20)]
-            columns = [pa.array(part // items).cast(pa.string()), pa.array(part % items).cast(pa.string())]
-            writer.write_table(pa.table(columns, schema=schema))
+def write_sources(folder: str, interactions: int, triples: int, progress: Progress = SILENT) -> Iterator[bytes]:
+    """Write configuration, interactions and triples; yields the number of users and items as JSON."""
+    users, items = interactions // INTERACTIONS_A_USER, interactions // INTERACTIONS_AN_ITEM
+    place = Path(folder)
+    (place / "config.toml").write_text(CONFIG, encoding="utf-8")
+    user, item = power_law_pairs(interactions, users, items)
+    time_of = np.random.default_rng(2).permutation(interactions)
+    schema = pa.schema([("user", pa.string()), ("item", pa.string()), ("timestamp", pa.int64())])
+    with pq.ParquetWriter(place / "interactions.parquet", schema) as writer:
+        for rows in _blocks(interactions):
+            columns = [pa.array(ends[rows]).cast(pa.string()) for ends in (user, item)]
+            writer.write_table(pa.table([*columns, time_of[rows]], schema=schema))
+    with (place / "triples.nt").open("wb") as out:
+        _write_types(out, "item", "Item", items)
+        for name, (source, target) in power_law_triples(triples, items).items():
+            _write_types(out, name, name.title(), entities(items, RELATIONS[name]))
+            for rows in _blocks(len(source)):
+                ends = [pa.array(part[rows]).cast(pa.string()) for part in (source, target)]
+                lines = pc.binary_join_element_wise(
+                    f"<{HOME}item/", ends[0], f"> <{HOME}{name}> <{HOME}{name}/", ends[1], "> .\n", ""
+                )
+                out.write("".join(lines.to_pylist()).encode())
+    yield json.dumps({"users": users, "items": items}).encode()
 
 
-def build(folder: Path, _: int) -> dict[str, float]:
-    from ingest import GraphBuilder, GraphSettings
-    from kg.io.graph_folder import save_graph
-
-    def work() -> dict[str, float]:
-        builder = GraphBuilder(GraphSettings(user="user", item="item"))
-        builder.add_interactions(folder / "edges.parquet", columns={"user": "user", "item": "item"})
-        graph, _ = builder.build()
-        save_graph(graph, folder / "graph")
-        return {}
-
-    return measured(work)
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(start, min(start + LINES, count)) for start in range(0, count, LINES))
 
 
-class Clock:
-    """Records when each step ends: wall-clock time, and processor time."""
+def _write_types(out: Any, name: str, kind: str, count: int) -> None:
+    for rows in _blocks(count):
+        numbers = range(rows.start, rows.stop)
+        out.write("".join(f"<{HOME}{name}/{number}> {TYPE} <{HOME}{kind}> .\n" for number in numbers).encode())
 
-    def __init__(self) -> None:
-        self.times: list[float] = []
-        self.cpu: list[float] = []
 
-    def task(self, description: str, *, total: int | None = None) -> Clock:
-        return self
+class Stopwatch(logging.Handler):
+    """Notes of each stage and each task of a refresh what it took, in a file that is there whatever becomes of it.
 
-    def __enter__(self) -> Clock:
-        return self
+    A stage ends where the runner of the stages logs it; a task is one of the listener's.
+    """
 
-    def __exit__(self, *_: object) -> None:
-        pass
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._stage = (time.process_time(), time.perf_counter())
+        self._peak = 0
+        self.measured: dict[str, Any] = {"stages": {}, "tasks": {}, "steps": [], "at": "", "peak": 0}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        facts = getattr(record, FIELDS, {})
+        if facts.get("event") == runner.STAGE_DONE:
+            self.end_stage(facts["stage"])
+
+    def end_stage(self, name: str) -> None:
+        """Note a stage that began where the one before ended."""
+        cpu, wall = time.process_time(), time.perf_counter()
+        peak = max(self._peak, peak_memory())
+        self.measured["stages"][name] = {"seconds": cpu - self._stage[0], "wall": wall - self._stage[1], "peak": peak}
+        self.measured["peak"] = max(self.measured["peak"], peak)
+        self._stage, self._peak = (cpu, wall), 0
+        CLEAR.write_text(RESET_PEAK)
+        self._write()
+
+    @contextmanager
+    def task(self, description: str, *, total: int | None = None) -> Iterator[Task]:
+        """See `kg.progress.Progress`."""
+        began = time.process_time()
+        self.measured["at"] = description
+        self._write()
+        try:
+            yield _Steps(self.measured["steps"] if description == TRAINING_TASK.format("evaluation") else [])
+        finally:
+            tasks = self.measured["tasks"]
+            tasks[description] = tasks.get(description, 0.0) + time.process_time() - began
+
+    def _write(self) -> None:
+        write_json(self._path, self.measured)
+
+
+class _Steps:
+    """Notes when each step of a training ended."""
+
+    def __init__(self, ends: list[float]) -> None:
+        self._ends = ends
 
     def advance(self, steps: int = 1) -> None:
         if steps:
-            self.times.append(time.perf_counter())
-            self.cpu.append(time.process_time())
+            self._ends.append(time.process_time())
 
     def note(self, text: str) -> None:
         pass
 
 
-def train(folder: Path, _: int) -> dict[str, float]:
-    from gnn.graph.fit import fit
-    from gnn.graph.lightgcn import LightGCNConfig
-    from gnn.settings import TrainingConfig
-    from gnn.training.context import RunContext
-    from kg.io.graph_folder import load_graph
+def make_run(folder: str, minutes: float, progress: Progress = SILENT) -> Iterator[bytes]:
+    """Refresh the deployment of a folder; yields nothing, what was measured is in a file there."""
+    from recall.config.deployment import load_config
+    from recall.jobs.refresh import refresh
 
-    def work() -> dict[str, float]:
-        clock = Clock()
-        embeddings = fit(
-            load_graph(folder / "graph"),
-            LightGCNConfig(dim=DIM, layers=LAYERS, relations=()),
-            TrainingConfig(batch_size=8192, negatives=1024),
-            steps=STEPS,
-            context=RunContext(device="cpu", progress=clock),
+    limit_seconds(60 * minutes)
+    watch = Stopwatch(Path(folder) / MEASURED)
+    log = logging.getLogger(runner.__name__)
+    log.setLevel(logging.INFO)
+    log.addHandler(watch)
+    refresh(load_config(Path(folder) / "config.toml"), progress=watch)
+    watch.end_stage(PUBLISH)
+    yield b""
+
+
+def summary(measured: dict[str, Any]) -> dict[str, Any]:
+    """Seconds and peaks of a refresh, as far as it came."""
+    stages, tasks = measured["stages"], measured["tasks"]
+    seconds = {name: stage["seconds"] for name, stage in stages.items()}
+    parts = {"read": sum(taken for name, taken in tasks.items() if name.startswith("reading "))}
+    if "build" in seconds:
+        parts["map"] = seconds["build"] - parts["read"]
+    for part, names in PARTS.items():
+        if ended := [seconds[name] for name in names if name in seconds]:
+            parts[part] = sum(ended)
+    if (whole := seconds.get(SERVING)) is not None:
+        # What is left beside the training: the vectors of all nodes, the index, the files.
+        parts["index"] = whole - tasks[TRAINING_TASK.format("serving")]
+    steps = np.diff(measured["steps"])
+    row = {f"{part}_seconds": round(taken, 1) for part, taken in parts.items()}
+    if len(steps):
+        row["step_seconds"] = round(float(np.median(steps)), 3)
+    return row | {
+        "processor_seconds": round(sum(seconds.values()), 1),
+        "wall_seconds": round(sum(stage["wall"] for stage in stages.values()), 1),
+        "peak_gib": round(measured["peak"] / 2**30, 2),
+        "stages": {
+            name: {"seconds": round(stage["seconds"], 1), "peak_gib": round(stage["peak"] / 2**30, 2)}
+            for name, stage in stages.items()
+        },
+    }
+
+
+def run(interactions: int, triples: int, memory: float, minutes: float) -> dict[str, Any]:
+    """Measure one size."""
+    row: dict[str, Any] = {
+        "model": f"{interactions:,} interactions, {triples:,} triples",
+        "interactions": interactions,
+        "triples": triples,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        (counts,) = run_job(
+            f"{__name__}:write_sources", {"folder": folder, "interactions": interactions, "triples": triples}
         )
-        embeddings.save(folder / "model")
-        # The first step also builds what the others reuse.
-        return {"step_seconds": float(np.median(np.diff(clock.cpu)))}
-
-    return measured(work)
-
-
-def serve(folder: Path, _: int) -> dict[str, float]:
-    from gnn.graph.embeddings import Embeddings
-    from kg.io.graph_folder import load_graph
-    from recall.contracts import Query
-    from recall.quality.assess import exact_pipeline
-
-    def work() -> dict[str, float]:
-        graph = load_graph(folder / "graph")
-        # Vectors of so few steps have no clusters yet, so that no approximate index would reach its target.
-        pipeline = exact_pipeline(Embeddings.load(folder / "model"), graph)
-        users = np.arange(0, len(graph.users), len(graph.users) // ASKED)[:ASKED]
-        start = time.perf_counter()
-        batch = pipeline.recommend(Query.of_users(users, graph.users), k=20)
-        if len(batch) != 20 * ASKED:
-            raise SystemExit(f"{len(batch)} candidates for {ASKED} users")
-        return {"ms_a_user": 1e3 * (time.perf_counter() - start) / ASKED}
-
-    return measured(work)
-
-
-PHASES = {"build": build, "train": train, "serve": serve}
-
-
-def measured(work: Any) -> dict[str, float]:
-    """Seconds, and the peak of this process over what it holds now, in bytes."""
-    before = peak_memory()
-    start = time.perf_counter()
-    facts: dict[str, float] = work()
-    return {"seconds": time.perf_counter() - start, "bytes": peak_memory() - before, **facts}
-
-
-def child(phase: str, folder: Path, edges: int, memory: float) -> dict[str, Any]:
-    """A phase in a process of its own, which dies rather than take more memory than it may."""
-    command = [sys.executable, "-m", "benchmarks.scaling", "--phase", phase, "--folder", str(folder)]
-    done = subprocess.run(
-        [*command, "--edges", str(edges), "--memory", str(memory)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).resolve().parents[1],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    if done.returncode:
-        raise SystemExit(f"{phase} of {edges:,} edges failed: {done.stderr.strip().splitlines()[-1:]}")
-    return json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {}
-
-
-def run(sizes: Sequence[int], memory: float) -> list[dict[str, Any]]:
-    """Measure all sizes; a row each."""
-    rows: list[dict[str, Any]] = []
-    for edges in sizes:
-        row: dict[str, Any] = {"model": f"{edges:,} edges", "edges": edges}
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            child("generate", folder, edges, memory)
-            for phase in PHASES:
-                measured = child(phase, folder, edges, memory)
-                row |= {
-                    f"{phase}_bytes_an_edge": round(measured["bytes"] / edges, 1),
-                    f"{phase}_gib": round(measured["bytes"] / 2**30, 2),
-                    f"{phase}_seconds": round(measured["seconds"], 1),
-                }
-                row |= {key: round(measured[key], 4) for key in ("step_seconds", "ms_a_user") if key in measured}
-                print(f"{edges:,} edges, {phase}: {measured}", flush=True)
-        if rows:
-            before = rows[-1]
-            row["step_slope"] = round(
-                math.log(row["step_seconds"] / before["step_seconds"]) / math.log(edges / before["edges"]), 3
-            )
-        rows.append(row)
-    return rows
+        row |= json.loads(counts)
+        try:
+            list(run_job(f"{__name__}:make_run", {"folder": folder, "minutes": minutes}, memory=int(memory * 2**30)))
+            row["ended"] = "published"
+        except JobDiedError as error:
+            row["ended"] = str(error)
+        measured = read_json(Path(folder) / MEASURED)
+    if row["ended"] != "published":
+        row["in"] = measured["at"]  # the task that it was in
+    return row | summary(measured)
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the benchmark and keep its result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks scaling", description=__doc__.splitlines()[0])
-    parser.add_argument("--edges", type=int, nargs="+", default=[1_000_000, 10_000_000, 50_000_000])
-    parser.add_argument("--memory", type=float, default=24, help="GiB that no process may exceed")
-    parser.add_argument("--phase", choices=["generate", *PHASES], help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--interactions", type=int, nargs="+", default=[1_000_000, 10_000_000, 50_000_000])
+    parser.add_argument("--memory", type=float, default=14, help="GiB that no refresh may exceed")
+    parser.add_argument("--minutes", type=float, default=25, help="of the processor that no refresh may exceed")
     arguments = parser.parse_args(argv)
-    if arguments.phase is None:
-        rows = run(arguments.edges, arguments.memory)
-        record("scaling", rows, dim=DIM, layers=LAYERS, batch_size=8192, negatives=1024, memory_gib=arguments.memory)
-        return
-    # Heap and mapped data together; the address space is larger, of libraries.
-    resource.setrlimit(resource.RLIMIT_DATA, (int(arguments.memory * 2**30),) * 2)
-    if arguments.phase == "generate":
-        generate(arguments.folder, arguments.edges[0])
-    else:
-        print(json.dumps(PHASES[arguments.phase](arguments.folder, arguments.edges[0])))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    os.environ["OMP_NUM_THREADS"] = "1"
+    rows: list[dict[str, Any]] = []
+    for number, interactions in enumerate(arguments.interactions):
+        triples = interactions // (2 if number else 1)
+        rows.append(run(interactions, triples, arguments.memory, arguments.minutes))
+        print(rows[-1], flush=True)
+        record("scaling", rows, steps=STEPS, memory_gib=arguments.memory, processor_minutes=arguments.minutes)
