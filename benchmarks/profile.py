@@ -24,6 +24,7 @@ from benchmarks.recipes import GOWALLA
 from benchmarks.results import record
 from gnn.evaluation.ranking import top_items
 from gnn.evaluation.validation import Validation
+from gnn.graph.encoder import WholeEncoded
 from gnn.graph.fit import schedule_of
 from gnn.graph.job import TrainingJob
 from gnn.graph.tasks import make_task
@@ -61,7 +62,7 @@ def profile(graph: KnowledgeGraph, parts: Split, name: str, training: TrainingCo
         users, items = task.pair_users[edges].long(), task.pair_items[edges].long()
         encoded, ms["products"] = cpu_ms(lambda: task.encoder())
         final = encoded.final.detach().requires_grad_()
-        passed = type(encoded)(final, encoded.base.detach())
+        passed = WholeEncoded(final, encoded.base.detach())
         loss, ms["loss"] = cpu_ms(
             lambda passed=passed, users=users, items=items, step=step: task.objective(
                 passed, users, items, cold=task.cold, step=step, stream=Stream.NEGATIVES

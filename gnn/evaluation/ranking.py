@@ -17,6 +17,8 @@ from kg.arrays import IntArray
 # Scores in memory at a time: what fits a CPU's cache, and what keeps a GPU busy.
 CPU_SCORES = 1 << 22
 GPU_SCORES = 1 << 27
+# Of more items than these a CPU scores some at a time, so that many users share the reading of their vectors.
+CPU_ITEMS = 1 << 15
 
 
 def top_items(
@@ -72,29 +74,63 @@ def top_items_under(
     """
     ranked: list[list[IntArray]] = [[np.zeros((0, k), dtype=np.int64)] for _ in ways]
     lengths = users.norm(dim=1, keepdim=True)
-    for rows, scores, place in _blocks(users, items, seen, None):
-        for (scale, added), parts in zip(ways, ranked, strict=True):
-            scaled = scores * scale
-            if added is not None:
-                scaled.addcmul_(lengths[rows], added)
-            scaled[place] = -torch.inf
-            parts.append(rank(scaled, k))
-    return [np.concatenate(parts) for parts in ranked]
+    width = len(items) if items.device.type != "cpu" else min(len(items), CPU_ITEMS)
+    spans = [slice(start, start + width) for start in range(0, len(items), max(width, 1))] or [slice(0, 0)]
+    for rows in _row_blocks(len(users), max(width, 1), items.device):
+        parts: list[list[tuple[IntArray, npt.NDArray[Any]]]] = [[] for _ in ways]
+        for span in spans:
+            scores = users[rows] @ items[span].T
+            place = _places(seen, rows, span, items.device)
+            # One array for all ways: a fresh one costs more, page by page, than what is computed in it.
+            scaled = torch.empty_like(scores)
+            for (scale, added), of_way in zip(ways, parts, strict=True):
+                torch.mul(scores, scale[span], out=scaled)
+                if added is not None:
+                    scaled.addcmul_(lengths[rows], added[span])
+                scaled[place] = -torch.inf
+                if len(spans) == 1:
+                    of_way.append((rank(scaled, k), np.zeros(0)))
+                else:
+                    best, values = top_k(scaled.numpy(), k)
+                    of_way.append((np.where(best < 0, -1, best + span.start), values))
+        for of_way, lists in zip(parts, ranked, strict=True):
+            lists.append(of_way[0][0] if len(spans) == 1 else _best_of(of_way, k))
+    return [np.concatenate(lists) for lists in ranked]
+
+
+def _best_of(parts: Sequence[tuple[IntArray, npt.NDArray[Any]]], k: int) -> IntArray:
+    """The best k among the best of each span: spans ascend, and so do equal scores in one, which breaks ties."""
+    positions = np.concatenate([positions for positions, _ in parts], axis=1)
+    place = top_k(np.concatenate([values for _, values in parts], axis=1), k)[0]
+    chosen = np.take_along_axis(positions, np.maximum(place, 0), axis=1)
+    result: IntArray = np.where(place < 0, -1, chosen)
+    return result
 
 
 def _blocks(
     users: Tensor, items: Tensor, seen: RaggedArray | None, block: int | None
 ) -> Iterator[tuple[slice, Tensor, tuple[Tensor, Tensor]]]:
     """Rows, their scores, and where in these are those of seen items."""
-    size = block or max((CPU_SCORES if items.device.type == "cpu" else GPU_SCORES) // max(len(items), 1), 1)
-    none = torch.zeros(0, dtype=torch.int64, device=items.device)
-    for start in range(0, len(users), size):
-        rows = slice(start, min(start + size, len(users)))
-        place = none, none
-        if seen is not None:
-            lists = seen.take(np.arange(rows.start, rows.stop))
-            place = torch.from_numpy(lists.rows()).to(items.device), torch.from_numpy(lists.values).to(items.device)
-        yield rows, users[rows] @ items.T, place
+    for rows in _row_blocks(len(users), max(len(items), 1), items.device, block):
+        yield rows, users[rows] @ items.T, _places(seen, rows, slice(0, len(items)), items.device)
+
+
+def _row_blocks(count: int, width: int, device: torch.device, block: int | None = None) -> Iterator[slice]:
+    """Rows whose scores of so many items suit the device, or `block` at a time."""
+    size = block or max((CPU_SCORES if device.type == "cpu" else GPU_SCORES) // width, 1)
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def _places(seen: RaggedArray | None, rows: slice, span: slice, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where the seen items are among the scores of some rows and a span of the items."""
+    if seen is None:
+        none = torch.zeros(0, dtype=torch.int64, device=device)
+        return none, none
+    lists = seen.take(np.arange(rows.start, rows.stop))
+    inside = (lists.values >= span.start) & (lists.values < span.stop)
+    row, item = lists.rows()[inside], lists.values[inside] - span.start
+    return torch.from_numpy(row).to(device), torch.from_numpy(item).to(device)
 
 
 def rank(scores: Tensor, k: int) -> IntArray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gnn.distributed import Ranks
 from gnn.graph.embeddings import LinearParts
@@ -14,20 +15,45 @@ from gnn.graph.layer0 import LayerZero
 from gnn.graph.propagation import Mask, Propagation
 
 
-@dataclass(frozen=True)
-class Encoded:
+class Encoded(Protocol):
     """One pass over the graph.
 
     Attributes:
-        final: Z, (nodes, dim), rows by global node number.
-        base: E, layer 0, (nodes, dim).
-        tail, tail2: the inner sums h and g of `gnn.graph.embeddings.LinearParts`; None where the model is not linear.
+        base: E, layer 0, (nodes, dim), rows by global node number.
     """
+
+    base: Tensor
+
+    @property
+    def final(self) -> Tensor:
+        """Z, (nodes, dim)."""
+
+    def rows(self, *nodes: Tensor) -> list[Tensor]:
+        """Z of some nodes.
+
+        Args:
+            nodes: global numbers, int64, of any shape, also repeated; one call for all that a step needs.
+
+        Returns:
+            For each, of its shape, and dim.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class WholeEncoded:
+    """Z of all nodes; see `Encoded`."""
 
     final: Tensor
     base: Tensor
-    tail: Tensor | None = None
-    tail2: Tensor | None = None
+
+    def rows(self, *nodes: Tensor) -> list[Tensor]:
+        """See `Encoded`."""
+        return [rows_of(self.final, some) for some in nodes]
+
+
+def rows_of(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of a table; unlike plain indexing its gradient adds up in a fixed order on CUDA too."""
+    return functional.embedding(index, table)
 
 
 class GraphEncoder(Protocol):

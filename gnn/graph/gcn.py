@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gnn.distributed import ALONE, Ranks
-from gnn.graph.encoder import Encoded
+from gnn.graph.encoder import WholeEncoded
 from gnn.graph.layer0 import LayerZero, TextVectors
 from gnn.graph.lightgcn import chosen_relations
 from gnn.graph.propagation import NOTHING, Mask, Propagation
@@ -57,7 +57,7 @@ class GCN(nn.Module):
             )
         self.to(device, dtype)
 
-    def forward(self, mask: Mask = NOTHING, dropped: Tensor | None = None) -> Encoded:
+    def forward(self, mask: Mask = NOTHING, dropped: Tensor | None = None) -> WholeEncoded:
         """Convolve; see `gnn.graph.encoder.GraphEncoder`."""
         base = self.layer0(mask.cold, dropped)
         ends = self.propagation.edge_indices(mask)
@@ -67,7 +67,7 @@ class GCN(nn.Module):
         x = base
         for number, convolution in enumerate(self.convolutions):
             x = convolution({NODE: x if number == 0 else x.relu()}, edges)[NODE]
-        return Encoded(x, base)
+        return WholeEncoded(x, base)
 
     def linear_parts(self, ranks: Ranks = ALONE) -> None:
         """A GCN has none: its scores do not split over neighbours."""

@@ -6,18 +6,23 @@ relation alone, w = 1, no texts and alpha_l = 1 / (L + 1) this is LightGCN as pu
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gnn.distributed import ALONE, Ranks
 from gnn.graph.embeddings import FloatArray, LinearParts
-from gnn.graph.encoder import Encoded
+from gnn.graph.encoder import rows_of
+from gnn.graph.hop import Hop
 from gnn.graph.layer0 import EVERY, LayerZero, TextVectors
-from gnn.graph.propagation import NOTHING, Mask, Propagation, horner
+from gnn.graph.propagation import NOTHING, Mask, Propagation, inner_sums
 from gnn.settings import LightGCNConfig
 from kg import KnowledgeGraph, RelationKey
 from kg.errors import ConfigError
+
+FEW_EDGES = 0.3  # of all: up to this share the last hop of some nodes alone costs less than that of all
 
 
 def chosen_relations(graph: KnowledgeGraph, names: tuple[str, ...] | None) -> tuple[RelationKey, ...]:
@@ -34,6 +39,44 @@ def chosen_relations(graph: KnowledgeGraph, names: tuple[str, ...] | None) -> tu
             f"relations names {', '.join(map(repr, unknown))}; the relations are {', '.join(sorted(possible))}"
         )
     return tuple(key for key in graph.edges if key.name in names or key == graph.schema.interaction_key)
+
+
+class LinearEncoded:
+    """One pass over the graph, with a last hop for the nodes that are asked for; see `gnn.graph.encoder.Encoded`.
+
+    Attributes:
+        base: E, (nodes, dim).
+        tail, tail2: the inner sums h and g of `gnn.graph.embeddings.LinearParts`, (nodes, dim) each.
+    """
+
+    def __init__(self, hop: Hop, base: Tensor, alphas: Tensor) -> None:
+        """Propagate up to the last hop.
+
+        Args:
+            hop: A.
+            base: E.
+            alphas: layer weights, (layers + 1,).
+        """
+        self._hop, self._alphas = hop, alphas
+        self.base = base
+        self.tail, self.tail2 = inner_sums(hop, base, alphas)
+
+    @cached_property
+    def final(self) -> Tensor:
+        """Z, (nodes, dim)."""
+        return torch.addcmul(self._hop(self.tail), self.base, self._alphas[0])
+
+    def rows(self, *nodes: Tensor) -> list[Tensor]:
+        """Z of some nodes; on a CPU nothing is done for the others, unless these have a large part of all edges."""
+        if nodes[0].device.type == "cpu":  # choosing would wait for a GPU
+            numbers = torch.cat([some.flatten() for some in nodes])
+            distinct, place = numbers.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+            if self._hop.share(distinct) <= FEW_EDGES:
+                hop = self._hop.rows(self.tail, distinct)
+                last = torch.addcmul(hop, rows_of(self.base, distinct), self._alphas[0])
+                parts = place.split([some.numel() for some in nodes])
+                return [rows_of(last, part.view_as(some)) for part, some in zip(parts, nodes, strict=True)]
+        return [rows_of(self.final, some) for some in nodes]
 
 
 class LightGCN(nn.Module):
@@ -86,11 +129,10 @@ class LightGCN(nn.Module):
         """Layer weights, on the simplex, (layers + 1,)."""
         return self.layer_logits.softmax(0)
 
-    def forward(self, mask: Mask = NOTHING, dropped: Tensor | None = None) -> Encoded:
+    def forward(self, mask: Mask = NOTHING, dropped: Tensor | None = None) -> LinearEncoded:
         """Propagate; see `gnn.graph.encoder.GraphEncoder`."""
         base = self.layer0(mask.cold, dropped)
-        final, tail, tail2 = horner(self.propagation.operator(mask), base, self.weights, self.alphas)
-        return Encoded(final, base, tail, tail2)
+        return LinearEncoded(self.propagation.operator(mask).bind(self.weights), base, self.alphas)
 
     @torch.no_grad()
     def linear_parts(self, ranks: Ranks = ALONE) -> LinearParts | None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gnn.distributed import Ranks
-from gnn.graph.encoder import Encoded
+from gnn.graph.encoder import Encoded, rows_of
 from gnn.sampling import NegativeSampler, Stream
 from gnn.settings import TrainingConfig
 from gnn.training.losses import bpr, sampled_softmax, squared_norm
@@ -106,7 +106,7 @@ class Objective(nn.Module):
         ends = [users + self._users.start, items + self._items.start]
         if training.loss == "bpr":
             ends.append(self._bpr_negatives(users, step, stream) + self._items.start)
-            rows = ranks.all_to_all(_rows(encoded.final, torch.stack(ends, dim=1)))
+            rows = ranks.all_to_all(encoded.rows(torch.stack(ends, dim=1))[0])
             loss = bpr(rows[:, 0], rows[:, 1], rows[:, 2], total=batch)
         else:
             full = training.negatives == 0
@@ -114,8 +114,8 @@ class Objective(nn.Module):
                 chosen = self._competing
             else:
                 chosen = self._sampler(training.negatives, seed=self._seed, step=step, stream=stream)
-            rows = ranks.all_to_all(_rows(encoded.final, torch.stack(ends, dim=1)))
-            negatives = ranks.all_gather(_rows(encoded.final, chosen + self._items.start))
+            of_pairs, of_chosen = encoded.rows(torch.stack(ends, dim=1), chosen + self._items.start)
+            rows, negatives = ranks.all_to_all(of_pairs), ranks.all_gather(of_chosen)
             _, counts = users[mine].unique_consecutive(return_counts=True)  # type: ignore[no-untyped-call]
             left, right = rows[:, 0].index_select(0, counts.cumsum(0) - counts), rows[:, 1]
             if training.similarity == "cosine":
@@ -136,7 +136,7 @@ class Objective(nn.Module):
                 total=batch,
             )
         if training.l2:
-            loss = loss + training.l2 * squared_norm(*(_rows(encoded.base, end) for end in ends))
+            loss = loss + training.l2 * squared_norm(*(rows_of(encoded.base, end) for end in ends))
         return loss
 
     def _bpr_negatives(self, users: Tensor, step: int, stream: Stream) -> Tensor:
@@ -149,8 +149,3 @@ class Objective(nn.Module):
             place = torch.searchsorted(self._pair_keys, keys).clamp(max=len(self._pair_keys) - 1)
             chosen = torch.where(self._pair_keys[place] == keys, other, chosen)
         return chosen
-
-
-def _rows(table: Tensor, index: Tensor) -> Tensor:
-    """Rows of a table; unlike plain indexing its gradient adds up in a fixed order on CUDA too."""
-    return functional.embedding(index, table)

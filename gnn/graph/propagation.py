@@ -9,15 +9,14 @@ direction costs several times as much: most relations touch few rows of the dens
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from gnn.graph.hop import Hop
 from kg import KnowledgeGraph, RelationKey
 from kg.arrays import IntArray
 from kg.topology.adjacency import Numbering
@@ -162,11 +161,6 @@ class _Layout:
             values.mul_(scale[span.target_degrees].index_select(0, self.target[span.edges]))
         return result
 
-    def matrix(self, values: Tensor) -> Tensor:
-        """A of the given entries, (nodes, nodes)."""
-        nodes = len(self.offsets) - 1
-        return torch.sparse_csr_tensor(self.offsets, self.columns, values, size=(nodes, nodes), check_invariants=False)
-
 
 class Operator:
     """A without what a mask leaves out, for any relation weights."""
@@ -175,51 +169,18 @@ class Operator:
         self._layout = layout
         self._values = normalised.index_select(0, layout.edge)
 
-    def bind(self, weights: Tensor) -> Callable[[Tensor], Tensor]:
+    def bind(self, weights: Tensor) -> Hop:
         """A as a function of x, for several products.
 
         Args:
             weights: w_r, (relations,).
-
-        Returns:
-            x -> A x, both (nodes, dim), rows by global node number; differentiable by x and the weights.
         """
-        if len(weights) == 1:
-            values = self._values * weights
-        else:
-            # Unlike plain indexing, the gradient of an embedding adds up in a fixed order on CUDA too.
-            values = self._values * functional.embedding(self._layout.relation, weights[:, None])[:, 0]
-
-        def apply(x: Tensor) -> Tensor:
-            result: Tensor = _Product.apply(x, values, self._layout)
-            return result
-
-        return apply
+        layout = self._layout
+        return Hop(layout.offsets, layout.columns, normalised=self._values, relation=layout.relation, weights=weights)
 
     def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
         """A x, (nodes, dim)."""
         return self.bind(weights)(x)
-
-
-class _Product(torch.autograd.Function):
-    """A x for a symmetric A in compressed form."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, values: Tensor, layout: _Layout) -> Tensor:
-        matrix = layout.matrix(values)
-        ctx.save_for_backward(x)
-        ctx.matrix = matrix
-        return matrix @ x
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        (x,) = ctx.saved_tensors
-        gradient = gradients[0].contiguous()
-        for_values = None
-        if ctx.needs_input_grad[1]:
-            # The gradient of entry (i, j) is g_i . x_j, needed at the entries of A alone.
-            for_values = torch.sparse.sampled_addmm(ctx.matrix, gradient, x.T, beta=0.0).values()
-        return ctx.matrix @ gradient, for_values, None
 
 
 class Propagation:
@@ -303,22 +264,35 @@ class Propagation:
         return kept
 
 
+def inner_sums(hop: Hop, base: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor]:
+    """The inner sums of Horner's rule for Z = sum_l alpha_l A^l E = alpha_0 E + A h, with h = alpha_1 E + A g.
+
+    Args:
+        hop: A.
+        base: E, (nodes, dim).
+        alphas: layer weights, (layers + 1,), of at least one layer.
+
+    Returns:
+        h and g, each (nodes, dim); g is zero with a single layer.
+    """
+    sums = [alphas[-1] * base]
+    for alpha in reversed(alphas[1:-1].unbind()):
+        sums.append(torch.addcmul(hop(sums[-1]), base, alpha))
+    return sums[-1], sums[-2] if len(sums) > 1 else torch.zeros_like(base)
+
+
 def horner(operator: Operator, base: Tensor, weights: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Z = sum_l alpha_l A^l E by Horner's rule, with the two inner sums that fold-in and explanations need.
+    """Z = sum_l alpha_l A^l E, with the two inner sums that fold-in and explanations need.
 
     Args:
         operator: A.
         base: E, (nodes, dim).
         weights: w_r, (relations,).
-        alphas: layer weights, (layers + 1,).
+        alphas: layer weights, (layers + 1,), of at least one layer.
 
     Returns:
-        Z = alpha_0 E + A h, h = alpha_1 E + A g, and g, each (nodes, dim); g (and h) are zero where there are no such
-        layers.
+        Z, h and g of `inner_sums`, each (nodes, dim).
     """
     hop = operator.bind(weights)
-    sums = [alphas[-1] * base]
-    for alpha in reversed(alphas[:-1].unbind()):
-        sums.append(torch.addcmul(hop(sums[-1]), base, alpha))
-    zero = torch.zeros_like(base)
-    return sums[-1], sums[-2] if len(sums) > 1 else zero, sums[-3] if len(sums) > 2 else zero
+    h, g = inner_sums(hop, base, alphas)
+    return torch.addcmul(hop(h), base, alphas[0]), h, g

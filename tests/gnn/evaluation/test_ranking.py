@@ -39,9 +39,11 @@ def way(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def on_gpu(scores: np.ndarray, k: int) -> tuple[np.ndarray, None]:
+def on_gpu(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     place = ranking._largest(torch.from_numpy(scores), min(k, scores.shape[1])).numpy()
-    return np.pad(place, ((0, 0), (0, k - place.shape[1])), constant_values=-1), None
+    place = np.pad(place, ((0, 0), (0, k - place.shape[1])), constant_values=-1)
+    values = np.pad(scores, ((0, 0), (0, 1)), constant_values=-np.inf)  # the last column is that of -1
+    return place, np.take_along_axis(values, np.where(place < 0, scores.shape[1], place), axis=1)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -84,9 +86,14 @@ def test_many_columns_are_ranked_as_by_a_sort_also_where_most_are_equal_or_seen(
         assert top_items(users, items, k, seen=lists).tolist() == naive(users, items, k, seen).tolist()
 
 
-@pytest.mark.parametrize("scores_a_block", [1 << 24, 150, 1])
-def test_several_scales_rank_as_each_alone(scores_a_block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranking, "CPU_SCORES", scores_a_block)  # all users, three, or one at a time
+@pytest.mark.parametrize(
+    ("scores_a_block", "items_a_block"), [(1 << 24, 50), (150, 50), (1, 50), (70, 7), (1 << 24, 49), (1, 1)]
+)
+def test_several_scales_rank_as_each_alone(
+    scores_a_block: int, items_a_block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "CPU_SCORES", scores_a_block)  # all users, some, or one at a time
+    monkeypatch.setattr(ranking, "CPU_ITEMS", items_a_block)
     random = np.random.default_rng(1)
     users, items = random.integers(-3, 4, (9, 3)).astype(np.float32), random.integers(-2, 3, (50, 3)).astype(np.float32)
     # A scale of 0 must not make a number of the minus infinity of a seen item.

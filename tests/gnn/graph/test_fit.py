@@ -378,3 +378,16 @@ def test_arguments_that_contradict_are_refused() -> None:
     bare = graph.keep_edges({LIKED: np.zeros(len(graph.interactions), dtype=bool)})
     with pytest.raises(InvalidDataError, match="no positive interaction"):
         fit(bare, LightGCNConfig(), QUICK, context=CPU)
+
+
+def test_a_training_is_the_same_whether_the_last_hop_is_done_for_all_nodes_or_for_those_of_the_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = planted()
+    training = QUICK.changed(batch_size=8, negatives=4, cold_weight=0.5)
+    vectors = []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr("gnn.graph.lightgcn.FEW_EDGES", share)
+        context = replace(CPU, precision="float64")
+        vectors.append(fit(graph, LightGCNConfig(dim=8), training, steps=12, context=context).final)
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)

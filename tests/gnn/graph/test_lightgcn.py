@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from gnn.graph import lightgcn
 from gnn.graph.lightgcn import LightGCN, LightGCNConfig
 from gnn.graph.propagation import Mask
 from kg import KnowledgeGraph
@@ -159,3 +160,27 @@ def test_knowledge_reaches_as_far_as_its_degree(toy_graph: KnowledgeGraph) -> No
     assert owns[numbering.span("genre")].tolist() == pytest.approx(np.where(counts >= 15, np.sqrt(counts), 0))
     assert not owns[numbering.span("person")].any()
     assert set(owns[numbering.span("user")].tolist()) == {1.0}
+
+
+def test_the_last_hop_of_a_few_nodes_gives_the_rows_of_the_whole_and_their_gradients(
+    toy_graph: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nodes are repeated and some have no edge; above the share of edges the whole is taken."""
+    nodes = torch.tensor([[5, 0, 5], [33, 2, 40]]), torch.tensor([2, 17])
+    gradients = []
+    for share in (0.0, 1.0):  # the whole, or the rows alone
+        monkeypatch.setattr(lightgcn, "FEW_EDGES", share)
+        model = LightGCN(toy_graph, LightGCNConfig(dim=6, layers=2), features=features(toy_graph), dtype=torch.float64)
+        encoded = model()
+        rows = encoded.rows(*nodes)
+        assert ("final" in vars(encoded)) == (share == 0.0)
+        (rows[0].pow(3).sum() + rows[1].pow(2).sum()).backward()
+        whole = model().final
+        for values, some in zip(rows, nodes, strict=True):
+            torch.testing.assert_close(values, whole[some])
+        gradients.append(
+            {name: parameter.grad for name, parameter in model.named_parameters() if parameter.requires_grad}
+        )
+    assert set(gradients[0]) >= {"layer0.free", "relation_logits"}
+    for name, expected in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], expected)

@@ -135,6 +135,31 @@ def test_horner_gives_the_polynomial_and_its_inner_sums(toy_graph: KnowledgeGrap
     torch.testing.assert_close(final, alphas[0] * base + operator(tail, weights))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize("masked", [False, True])
+def test_rows_of_a_product_are_those_of_the_whole_with_the_same_gradients(
+    toy_graph: KnowledgeGraph, share: float, masked: bool
+) -> None:
+    base, weights = inputs(toy_graph)
+    random = np.random.default_rng(7)
+    nodes = torch.from_numpy(np.flatnonzero(random.random(len(base)) < share))
+    cold = torch.from_numpy(random.random(len(toy_graph.items)) < 0.3)
+    operator = Propagation.of(toy_graph).to(CPU, torch.float64).operator(Mask(cold=cold) if masked else Mask())
+    factors = torch.from_numpy(random.normal(size=(len(nodes), base.shape[1])))
+    results = []
+    for whole in (True, False):
+        x, w = base.clone().requires_grad_(), weights.clone().requires_grad_()
+        hop = operator.bind(w)
+        rows = hop(x)[nodes] if whole else hop.rows(x, nodes)
+        (rows * factors).sum().backward()
+        results.append((rows.detach(), x.grad, w.grad))
+    for expected, value in zip(*results, strict=True):
+        torch.testing.assert_close(value, expected)
+    assert operator.bind(weights).share(torch.arange(len(base))) == 1
+    # Sums are taken in the same order: not even the last digit differs.
+    assert torch.equal(results[0][0], results[1][0])
+
+
 def small(**tables: list[tuple[str, str]]) -> KnowledgeGraph:
     """Two users, three items, and an item-to-item relation."""
     keys = {"liked": RelationKey("user", "liked", "item"), "next": RelationKey("item", "next", "item")}
