@@ -213,7 +213,7 @@ class Pipeline:
         What a request has seen is left out, and the fallback answers nobody.
 
         Args:
-            queries: the batch.
+            queries: the batch; no request has a `k` or candidates of its own.
             k: items wanted, at least 1; more than `depth` take as many of each channel.
             candidates: positions of the only items allowed, or None for all.
 
