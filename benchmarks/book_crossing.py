@@ -34,11 +34,12 @@ import numpy.typing as npt
 from benchmarks.ablations import shuffled
 from benchmarks.book_crossing_data import FOLDER, Pairs, around_items, book_crossing, checksums
 from benchmarks.calibration import Logistic
-from benchmarks.fusing import chosen_weights, told
+from benchmarks.fusing import chosen_weights, slug, told, weighed_walk
 from benchmarks.pair_metrics import auc, auc_draws, f1_score, user_means
 from benchmarks.results import record
 from gnn.evaluation.held_out import Group, warm_group
 from gnn.evaluation.metrics import Values, bootstrap_interval
+from gnn.evaluation.validation import Validation
 from gnn.graph.embeddings import Embeddings
 from gnn.graph.fit import fit
 from gnn.graph.lightgcn import LightGCNConfig
@@ -76,7 +77,9 @@ WITH, WITHOUT, ALL = "users with history", "users without history", "all users"
 COUNTS = "labels left (no item)"
 COLD, COLD_AMONG = "cold items", "cold items among themselves"
 FULL = "heterogeneous"
-FUSED = "fused"  # of the model, RP3beta, attribute kNN and popularity
+WALK = "typed walk"
+FUSED = "fused"
+FUSED_OF = (FULL, WALK, "RP3beta", "attribute kNN", "popularity")
 POPULARITY = (0.0, 0.05, 0.1, 0.15, 0.2)
 UNLIKED = 1 / 3  # likes that an item without any counts as, under a logarithm
 
@@ -141,6 +144,7 @@ class Part:
     groups: Sequence[Group]
     nobody: Group
     pairs: Pairs
+    chosen_on: Validation
 
     @cached_property
     def data(self) -> LoadData:
@@ -173,6 +177,7 @@ class Part:
             ),
             nobody=_group(WITHOUT, ~with_history, seen, test),
             pairs=pairs,
+            chosen_on=Validation(truth=valid, seen=likes),
         )
 
 
@@ -267,6 +272,18 @@ def choose(options: Sequence[tuple[str, Make]], part: Part) -> tuple[str, Make]:
         return options[0]
     reached = [_ndcg([make().fit(part.fit_data)], part) for _, make in options]
     return options[int(np.argmax(reached))]
+
+
+def fitted_baseline(option: tuple[str, Make], part: Part) -> tuple[str, Channel]:
+    """A baseline under the setting that validation chose."""
+    note, make = option
+    return note, make().fit(part.fit_data)
+
+
+def walked(part: Part) -> tuple[str, Channel]:
+    """The typed walk, its weights found on the second part."""
+    walk = weighed_walk("book-crossing", part.graph, part.chosen_on)
+    return told(walk.strengths), walk
 
 
 def train(recipe: Recipe, part: Part, *, seed: int) -> Embeddings:
@@ -413,35 +430,22 @@ def run(data: Path, seeds: int, keep: Callable[[Table], Any]) -> Table:
     for seed in range(seeds):
         part = Part.of(near.graph, *near.split(seed=seed))
         judge_counts(table, part)
-        fitted: dict[str, Channel] = {}
         for name, options in baselines().items():
             if name not in chosen:
                 chosen[name] = choose(options, part)
-            note, make = chosen[name]
+        ways: dict[str, Callable[[], tuple[str, Channel]]] = {
+            **{name: partial(fitted_baseline, chosen[name], part) for name in baselines()},
+            WALK: partial(walked, part),
+            **{name: partial(served, recipe, part, seed=seed) for name, recipe in MODELS.items()},
+        }
+        fitted: dict[str, Channel] = {}
+        for name, fit_channel in ways.items():
             start = time.perf_counter()
-            fitted[name] = make().fit(part.fit_data)
-            judge(
-                table,
-                name,
-                Pipeline([fitted[name]], part.data.history),
-                part,
-                seconds=time.perf_counter() - start,
-                note=note,
-            )
-        for name, recipe in MODELS.items():
-            start = time.perf_counter()
-            note, fitted[name] = served(recipe, part, seed=seed)
-            judge(
-                table,
-                name,
-                Pipeline([fitted[name]], part.data.history),
-                part,
-                seconds=time.perf_counter() - start,
-                note=note,
-            )
+            note, fitted[name] = fit_channel()
+            seconds = time.perf_counter() - start
+            judge(table, name, Pipeline([fitted[name]], part.data.history), part, seconds=seconds, note=note)
         start = time.perf_counter()
-        named = {"heterogeneous": FULL, "rp3beta": "RP3beta", "attributes": "attribute kNN", "popularity": "popularity"}
-        note, pipeline = fused({short: fitted[name] for short, name in named.items()}, part)
+        note, pipeline = fused({slug(name): fitted[name] for name in FUSED_OF}, part)
         judge(table, FUSED, pipeline, part, seconds=time.perf_counter() - start, note=note)
         keep(table)
     return table

@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from benchmarks import gowalla_data
-from benchmarks.fusing import chosen_weights, slug, told
+from benchmarks.fusing import chosen_weights, slug, told, weighed_walk
 from benchmarks.recipes import GOWALLA
 from benchmarks.results import FOLDER, commit, record
 from gnn.evaluation.held_out import Evaluation, Group, user_groups
@@ -46,6 +46,7 @@ from recall.channels import (
     Spectral,
     SpectralConfig,
 )
+from recall.channels.walk import Walk
 from recall.contracts import Channel, FitData, LoadData
 from recall.fusion import FusionConfig
 from recall.pipeline import Pipeline
@@ -345,17 +346,25 @@ def main(argv: Sequence[str]) -> None:
             chosen=f"{steps} steps, beta {beta:g}, prior {prior:g}",
         )
     if FUSED in arguments.only:
+        validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
+        walk = weighed_walk("gowalla", split.view(graph, "train"), validation)
         cheby = {note: partial(ChebyCF, config) for note, config in cheby_options().items()}
         others: dict[str, dict[str, Make]] = {**baselines(), CHEBY: dict(cheby)}
         parts = {name: results.chosen(name, others[name]) for name in PARTS}
         small = gowalla_data.split(graph, WEIGHTS_SHARE)
         weighing = Task.valid("weights", graph, small, WEIGHTS_USERS)
         model, _ = trained(weighing, 0, steps=steps, beta=beta, prior=prior)
-        run_fused(results, weighing, test, model, trainings, parts)
+        run_fused(results, weighing, test, model, trainings, walk, parts)
 
 
 def run_fused(
-    results: Results, weighing: Task, test: Task, model: Channel, models: Sequence[Channel], parts: dict[str, Chosen]
+    results: Results,
+    weighing: Task,
+    test: Task,
+    model: Channel,
+    models: Sequence[Channel],
+    walk: Walk,
+    parts: dict[str, Chosen],
 ) -> None:
     """Fuse the trained model with other channels, under weights that validation chose.
 
@@ -365,13 +374,18 @@ def run_fused(
         test: what is measured.
         model: trained on the graph of `weighing`.
         models: trained on the test graph, one a seed.
+        walk: with the weights that it found on validation.
         parts: the other channels, by name.
     """
 
     def channels(task: Task, trained: Channel) -> dict[str, Channel]:
         others = {slug(name): fitted(task, name, chosen.make)[0] for name, chosen in parts.items()}
-        return {"lightgcn": trained, **others}
+        return {"lightgcn": trained, "walk": walks[task.name], **others}
 
+    walks = {
+        task.name: Walk(walk.config).fit(FitData(graph=task.graph, history=task.data.history, recipe=walk.recipe))
+        for task in (weighing, test)
+    }
     weights = chosen_weights(channels(weighing, model), weighing.graph, weighing.group, k=K)
     on_validation = means(weighing.measure(channels(weighing, model), weights))
     note = told(weights)

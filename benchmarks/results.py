@@ -52,9 +52,9 @@ def record(
 
 
 def show(title: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print rows as a table, a column for each key that occurs."""
+    """Print rows as a table, a column for each key that occurs; what has parts of its own is left to the file."""
     rows = list(rows)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns = list(dict.fromkeys(key for row in rows for key, value in row.items() if not isinstance(value, Mapping)))
     table = Table(title=title)
     for column in columns:
         table.add_column(column, justify="left" if column in ("model", "group", "system", "fault") else "right")

@@ -28,6 +28,7 @@ from benchmarks.gowalla_data import VISITED
 from benchmarks.neo4j.run import Context
 from gnn.evaluation.held_out import Evaluation, Group, evaluate, user_groups
 from gnn.evaluation.ranking import top_items
+from gnn.evaluation.validation import Validation
 from ingest import GraphBuilder, GraphSettings
 from kg import KnowledgeGraph, RaggedArray, Split
 from kg.arrays import IntArray
@@ -36,6 +37,7 @@ from kg.stores.neo4j.write.load import load_into
 from recall.channels.base import as_matrix
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
+from recall.channels.walk import Walk
 from recall.contracts import FitData
 from recall.index.top_k import top_k_sparse
 from recall.pipeline import Pipeline
@@ -333,6 +335,14 @@ def tune_rp3beta(task: Task) -> Tuning:
     return tuning
 
 
+def tune_walk(task: Task, validation: Validation) -> Tuning:
+    """Powers and weights, as the walk finds them by itself."""
+    tuning = Tuning("graphrecall typed walk")
+    walk = Walk().fit(FitData.of(task.graph, validation=validation))
+    tuning.add(walk.config.changed(weights=walk.weights), task.measure(candidates(walk, task)))
+    return tuning
+
+
 def read_graph(store: Neo4jStore) -> KnowledgeGraph:
     """The database as graphrecall reads it."""
     builder = GraphBuilder(GraphSettings(user="user", item="item"))
@@ -400,7 +410,12 @@ def run(context: Context) -> list[dict[str, Any]]:
         keep("GDS FastRP", tuned, clock, test.measure(ranked))
 
         read_graph(store)  # the server has seen the queries before, as it has those of the peer from its tuning
-        channels: list[tuple[Tuning, Any]] = [(tune_rp3beta(tuning), RP3Beta), (tune_spectral(tuning), Spectral)]
+        validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
+        channels: list[tuple[Tuning, Any]] = [
+            (tune_rp3beta(tuning), RP3Beta),
+            (tune_walk(tuning, validation), Walk),
+            (tune_spectral(tuning), Spectral),
+        ]
         for tuned, make in channels:
             clock = Clock.start()
             read = read_graph(store)
