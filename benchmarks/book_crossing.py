@@ -14,14 +14,14 @@ so that the labels in the first part tell something of those in the third, whate
 Users without a positive in the first part are ranked by popularity alone, whatever the model, and reported apart; CKAN
 drops their pairs. The sampled negatives of the first part train nothing.
 
-    python -m benchmarks book_crossing --data DIR [--seeds 3]
+    python -m benchmarks book_crossing --data DIR [--only MODEL ...] [--seeds 3]
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import product
@@ -36,6 +36,7 @@ from benchmarks.book_crossing_data import FOLDER, Pairs, around_items, book_cros
 from benchmarks.calibration import Logistic
 from benchmarks.fusing import chosen_weights, slug, told, weighed_walk
 from benchmarks.pair_metrics import auc, auc_draws, f1_score, user_means
+from benchmarks.results import FOLDER as RESULTS
 from benchmarks.results import record
 from gnn.evaluation.held_out import Group, warm_group
 from gnn.evaluation.metrics import Values, bootstrap_interval
@@ -47,6 +48,7 @@ from gnn.settings import TrainingConfig
 from gnn.training.context import RunContext
 from kg import KnowledgeGraph, RaggedArray, Split
 from kg.arrays import IntArray
+from kg.io.files import read_json
 from kg.splits import TEST, TRAIN, VALID
 from recall.channels import (
     EASE,
@@ -274,6 +276,9 @@ def choose(options: Sequence[tuple[str, Make]], part: Part) -> tuple[str, Make]:
     return options[int(np.argmax(reached))]
 
 
+NAMES = (*baselines(), WALK, *MODELS, FUSED)
+
+
 def fitted_baseline(option: tuple[str, Make], part: Part) -> tuple[str, Channel]:
     """A baseline under the setting that validation chose."""
     note, make = option
@@ -421,8 +426,9 @@ def judge_counts(table: Table, part: Part) -> None:
         scores.draws.setdefault(LABELLED[0], []).append(auc_draws(users, labels, probability[mask], draws=DRAWS))
 
 
-def run(data: Path, seeds: int, keep: Callable[[Table], Any]) -> Table:
-    """Measure everything, seed by seed; `keep` is called with the table after each."""
+def run(data: Path, seeds: int, only: Collection[str], keep: Callable[[Table], Any]) -> Table:
+    """Measure some of `NAMES`, seed by seed; `keep` is called with the table after each."""
+    wanted = {*only, *FUSED_OF} if FUSED in only else {*only}
     source = book_crossing(data / FOLDER)
     near = replace(source, graph=around_items(source.graph))
     table = Table()
@@ -431,22 +437,25 @@ def run(data: Path, seeds: int, keep: Callable[[Table], Any]) -> Table:
         part = Part.of(near.graph, *near.split(seed=seed))
         judge_counts(table, part)
         for name, options in baselines().items():
-            if name not in chosen:
+            if name in wanted and name not in chosen:
                 chosen[name] = choose(options, part)
         ways: dict[str, Callable[[], tuple[str, Channel]]] = {
-            **{name: partial(fitted_baseline, chosen[name], part) for name in baselines()},
+            **{name: partial(fitted_baseline, option, part) for name, option in chosen.items()},
             WALK: partial(walked, part),
             **{name: partial(served, recipe, part, seed=seed) for name, recipe in MODELS.items()},
         }
         fitted: dict[str, Channel] = {}
         for name, fit_channel in ways.items():
+            if name not in wanted:
+                continue
             start = time.perf_counter()
             note, fitted[name] = fit_channel()
             seconds = time.perf_counter() - start
             judge(table, name, Pipeline([fitted[name]], part.data.history), part, seconds=seconds, note=note)
-        start = time.perf_counter()
-        note, pipeline = fused({slug(name): fitted[name] for name in FUSED_OF}, part)
-        judge(table, FUSED, pipeline, part, seconds=time.perf_counter() - start, note=note)
+        if FUSED in wanted:
+            start = time.perf_counter()
+            note, pipeline = fused({slug(name): fitted[name] for name in FUSED_OF}, part)
+            judge(table, FUSED, pipeline, part, seconds=time.perf_counter() - start, note=note)
         keep(table)
     return table
 
@@ -456,13 +465,26 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks book_crossing", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder that holds book-crossing/")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), help="the rows of others are kept")
     arguments = parser.parse_args(argv)
     sums = checksums(arguments.data / FOLDER)
+    file = RESULTS / "book_crossing.json"
+    before = read_json(file)["rows"] if file.exists() else []
 
     def keep(table: Table) -> None:
-        record("book_crossing", [*table.rows(), *table.against(FULL)], data=sums, notes=NOTES)
+        rows = [*table.rows(), *table.against(FULL)]
+        new = {(row["group"], row["model"]) for row in rows}
+        kept = [row for row in before if (row["group"], row["model"]) not in new]
+        rows = sorted([*kept, *rows], key=lambda row: place(row["model"]))
+        record("book_crossing", rows, data=sums, notes=NOTES)
 
-    run(arguments.data, arguments.seeds, keep)
+    run(arguments.data, arguments.seeds, arguments.only, keep)
+
+
+def place(model: str) -> int:
+    """Where a model stands in the table; differences come last."""
+    names = [COUNTS, *NAMES]
+    return names.index(model) if model in names else len(names)
 
 
 NOTES = (__doc__ or "").strip()
