@@ -15,6 +15,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.ablations import shuffled
-from benchmarks.fusing import chosen_weights, slug, told
+from benchmarks.fusing import chosen_weights, slug, told, weighed_walk
 from benchmarks.movies_data import bundled, checksums, rich
 from benchmarks.pair_metrics import user_means
 from benchmarks.recipes import COLD, GLOBAL, MAIN, PER_USER, RECIPES, Recipe
@@ -41,6 +42,7 @@ from gnn.text.features import TextFeatures, encode_graph
 from gnn.training.context import RunContext
 from kg import KnowledgeGraph, RelationKey, Split, SplitConfig, hide_items, split_interactions
 from kg.arrays import IntArray
+from kg.history import InteractionHistory
 from kg.topology.adjacency import Adjacency
 from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
 from recall.channels.content_knn import ContentKNN, ContentKNNConfig
@@ -49,7 +51,9 @@ from recall.channels.item_knn import ItemKNN, ItemKNNConfig
 from recall.channels.popularity import Popularity
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.spectral import Spectral, SpectralConfig
-from recall.contracts import Channel, FitData, LoadData
+from recall.channels.walk import Walk
+from recall.config.sections import FusionSettings
+from recall.contracts import Channel, FitData, LoadData, Query
 from recall.fusion import FusionConfig
 from recall.pipeline import Pipeline
 from recall.quality.assess import exact_channel, exact_pipeline, single
@@ -227,6 +231,7 @@ PLACERS: tuple[tuple[str, bool, tuple[str, ...] | None, bool], ...] = (
 CHOSEN = f"LightGCN, {PLACERS[0][0]}"
 PLAIN = "LightGCN"
 FUSED = "fused"
+WALK, WITH_WALK = "typed walk", "fused with the typed walk"
 FUSED_WITH = ("EASE", "item-kNN", "RP3beta", "spectral filter (GF-CF)", "attribute kNN")
 
 
@@ -291,8 +296,23 @@ def added_later(
     return replace(embeddings, final=final, cold=cold).with_cold_scale(scale)
 
 
-def chosen_factors(graph: KnowledgeGraph, split: Split, features: TextFeatures) -> dict[str, float]:
-    """What cold items are multiplied with, for each way of placing them: what the validation part can bear."""
+@dataclass
+class Chosen:
+    """What the validation part of the per-user split chose for cold items.
+
+    Attributes:
+        scales: what they are multiplied with, for each way of placing them: what the validation part can bear.
+        walk: the typed walk, with its weights.
+        fusion: of LightGCN with its cold items placed, and the walk.
+    """
+
+    scales: dict[str, float]
+    walk: Walk
+    fusion: FusionConfig
+
+
+def chosen_for_cold_items(graph: KnowledgeGraph, split: Split, features: TextFeatures) -> Chosen:
+    """See `Chosen`."""
     view = split.view(graph, "train")
     validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
     plain = bare(train(view, MAIN, features, seed=0))
@@ -300,7 +320,15 @@ def chosen_factors(graph: KnowledgeGraph, split: Split, features: TextFeatures) 
         placer[0]: placed(plain, view, features, placer, seed=0, validation=validation) for placer in PLACERS
     }
     show("factors of cold items", [{"model": name, **each.facts["cold_items"]} for name, each in cold_scales.items()])
-    return {name: each.cold_scale for name, each in cold_scales.items()}
+    walk = weighed_walk("movies", view, validation, features)
+    history = InteractionHistory.of(view)
+    (tuning, *_) = user_groups(graph, split, part="valid", seen_parts=("train",))
+    queries = Query.of_users(tuning.user, view.users, seen=tuning.seen)
+    lightgcn = exact_channel(cold_scales[PLACERS[0][0]], LoadData.of(view))
+    fusion = Pipeline({"lightgcn": lightgcn, "walk": walk}, history).fit_fusion(
+        queries, tuning.truth, k=K, cold_cost=FusionSettings().cold_cost
+    )
+    return Chosen({name: each.cold_scale for name, each in cold_scales.items()}, walk, fusion)
 
 
 def run_split(
@@ -310,7 +338,7 @@ def run_split(
     features: TextFeatures,
     *,
     seeds: int,
-    scales: dict[str, float],
+    chosen_before: Callable[[], Chosen],
     keep: Callable[[Table], Any],
 ) -> Table:
     """Baselines and models on the test part of a split; the per-user one chooses the factors of cold items."""
@@ -318,8 +346,7 @@ def run_split(
     train_view, full_view = split.view(graph, "train"), split.view(graph, "train", "valid")
     tuning = user_groups(graph, split, part="valid", seen_parts=("train",))
     groups = user_groups(graph, split)
-    if not scales:
-        scales |= chosen_factors(graph, split, features)
+    scales = chosen_before().scales
     models: list[Channel] = []
     full = LoadData.of(full_view)
     learned = FitData(graph=full_view, history=full.history, features=features)
@@ -386,7 +413,7 @@ def run_cold_items(
     features: TextFeatures,
     *,
     seeds: int,
-    scales: dict[str, float],
+    chosen_before: Callable[[], Chosen],
     keep: Callable[[Table], Any],
 ) -> Table:
     """A tenth of the rated items hidden from training, tags and all other traces too; a new mask for each seed.
@@ -394,7 +421,8 @@ def run_cold_items(
     Baselines choose on a second mask, inside what the first one leaves; the models' steps, exponent and factor of cold
     items are those of the per-user split's validation part.
     """
-    table = Table("cold_items")
+    table, before = Table("cold_items"), chosen_before()
+    scales = before.scales
     for seed in range(seeds):
         hidden = hide_items(graph, fraction=0.1, seed=seed)
         view = hidden.view(graph, "train")
@@ -412,6 +440,18 @@ def run_cold_items(
         for name, embeddings, note in models:
             evaluations = measure(exact_pipeline(embeddings, view), groups, trained_on=view, ks=(K,))
             table.add(name, evaluations, seconds=seconds, note=note)
+        data = FitData.of(view, features=features, recipe=before.walk.recipe)
+        walk = Walk(before.walk.config).fit(data)
+        table.add(WALK, measure(Pipeline([walk], data.history), groups, trained_on=view, ks=(K,)), seconds=0.0, note="")
+        lightgcn = exact_channel(next(each for name, each, _ in models if name == CHOSEN), LoadData.of(view))
+        both = Pipeline({"lightgcn": lightgcn, "walk": walk}, data.history, fusion=before.fusion)
+        note = f"{told(before.fusion.weights)}, untouched items times {before.fusion.untouched:g}"
+        table.add(WITH_WALK, measure(both, groups, trained_on=view, ks=(K,)), seconds=0.0, note=note)
+        even = Pipeline(both.channels, data.history, fusion=before.fusion.changed(untouched=1.0))
+        note = told(before.fusion.weights)
+        table.add(
+            f"{WITH_WALK}, without the factor", measure(even, groups, trained_on=view, ks=(K,)), seconds=0.0, note=note
+        )
         for name, options in baselines(COLD).items():
             note, make = choose(options, tuning, inner_view, features)
             start = time.perf_counter()
@@ -488,12 +528,13 @@ def main(argv: Sequence[str]) -> None:
     if arguments.data is not None:
         graphs["rich"] = rich(arguments.data)[0]
     encoder = TextEncoder(TextConfig())
-    # The per-user split chooses the factors of cold items for all sections.
-    scales: dict[str, dict[str, float]] = {name: {} for name in graphs}
+    choices: dict[str, Callable[[], Chosen]] = {}
     for section in sorted(arguments.only, key=SECTIONS.index):
         done: list[dict[str, Any]] = []
         for name, graph in graphs.items():
             features = encode_graph(graph, encoder, cache=TextCache(CACHE))
+            if name not in choices:
+                choices[name] = cache(partial(chosen_for_cold_items, graph, split_of(graph), features))
 
             def keep(rows: list[dict[str, Any]], name: str = name, section: str = section) -> list[dict[str, Any]]:
                 everything = [*done, *({"graph": name, **row} for row in rows)]  # noqa: B023
@@ -501,7 +542,12 @@ def main(argv: Sequence[str]) -> None:
                 record(f"movies_{section}", everything, data=checksums(root, arguments.data), seeds=seeds)
                 return everything
 
-            done = keep(run(section, graph, features, seeds=arguments.seeds, scales=scales[name], keep=keep))
+            done = keep(run(section, graph, features, seeds=arguments.seeds, chosen_before=choices[name], keep=keep))
+
+
+def split_of(graph: KnowledgeGraph) -> Split:
+    """Per-user time; its validation part chooses for all sections."""
+    return split_interactions(graph, SplitConfig(kind="per_user_time"))
 
 
 def run(
@@ -510,7 +556,7 @@ def run(
     features: TextFeatures,
     *,
     seeds: int,
-    scales: dict[str, float],
+    chosen_before: Callable[[], Chosen],
     keep: Callable[[list[dict[str, Any]]], Any],
 ) -> list[dict[str, Any]]:
     """The rows of one section; those that are there are kept after every model, so that a long run can be cut off."""
@@ -518,14 +564,13 @@ def run(
     def rows_of(table: Table) -> list[dict[str, Any]]:
         return [*table.rows(), *table.against(CHOSEN), *table.against(FUSED)]
 
-    per_user = split_interactions(graph, SplitConfig(kind="per_user_time"))
+    per_user = split_of(graph)
     if section == "canary":
         return run_canary(graph, per_user, features)
-    if not scales and section != PER_USER:
-        scales |= chosen_factors(graph, per_user, features)
+    more: dict[str, Any] = {"seeds": seeds, "chosen_before": chosen_before, "keep": lambda table: keep(rows_of(table))}
     if section == COLD:
-        table = run_cold_items(graph, features, seeds=seeds, scales=scales, keep=lambda t: keep(rows_of(t)))
+        table = run_cold_items(graph, features, **more)
     else:
         split = per_user if section == PER_USER else split_interactions(graph, SplitConfig(kind="global_time"))
-        table = run_split(section, graph, split, features, seeds=seeds, scales=scales, keep=lambda t: keep(rows_of(t)))
+        table = run_split(section, graph, split, features, **more)
     return rows_of(table)

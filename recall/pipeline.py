@@ -14,6 +14,7 @@ from kg.arrays import IntArray, RaggedArray, distinct
 from kg.cypher.query import CypherQuery
 from kg.errors import ConfigError, InvalidDataError
 from kg.history import InteractionHistory
+from recall.channels.base import item_likes
 from recall.channels.popularity import Popularity
 from recall.contracts import (
     FALLBACK,
@@ -34,7 +35,7 @@ from recall.contracts.history import check_pairs, check_queries, seen_items
 from recall.fusion.combination import FusedScores
 from recall.fusion.settings import FusionConfig
 from recall.fusion.shares import fuse_shares, scale_shares
-from recall.fusion.weights import fit_weights
+from recall.fusion.weights import Candidates, fit_untouched, fit_weights
 from recall.index.top_k import BLOCK_SCORES, check_k, check_positions, is_narrow
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -94,6 +95,7 @@ class Pipeline:
         self.fusion = fusion
         self.fallback = fallback
         self._weights = {name: fusion.weights[name] for name in channels if fusion.weights[name] > 0}
+        self._item_factors = None if fusion.untouched == 1 else np.where(self._untouched, fusion.untouched, 1.0)
 
     @classmethod
     def of(
@@ -120,6 +122,12 @@ class Pipeline:
         """The same fitted channels under other weights."""
         fusion = self.fusion.changed(weights=dict(weights))
         return Pipeline(self.channels, self.history, fusion=fusion, fallback=self.fallback)
+
+    @property
+    def _untouched(self) -> npt.NDArray[np.bool_]:
+        """The items that nobody likes, (items,)."""
+        untouched: npt.NDArray[np.bool_] = item_likes(self.history) == 0
+        return untouched
 
     @property
     def fused(self) -> bool:
@@ -279,8 +287,11 @@ class Pipeline:
                 factors[:, rows] = self._fuse(scores, seen_items(block, self.history)).factors
         by_channels = answered[row_of]
         own, others = np.flatnonzero(by_channels), np.flatnonzero(~by_channels)
-        answers = self._attribute(queries.take(own), items[own], factors[:, row_of[own]])
-        own_factors = (dict(zip(self._weights, column, strict=True)) for column in factors[:, row_of[own]].T.tolist())
+        of_pairs = factors[:, row_of[own]]
+        if self.fused and self._item_factors is not None:
+            of_pairs = of_pairs * self._item_factors[items[own]]
+        answers = self._attribute(queries.take(own), items[own], of_pairs)
+        own_factors = (dict(zip(self._weights, column, strict=True)) for column in of_pairs.T.tolist())
         split = zip(answers, own_factors, strict=True)
         own_answers = (Attribution(self.name, shares, by_channel) for shares, by_channel in split)
         popular: Iterator[Attribution] = iter(())
@@ -331,19 +342,30 @@ class Pipeline:
             for at in range(len(queries))
         ]
 
-    def fit_weights(
-        self, queries: Query, truth: RaggedArray, *, k: int = 20, exclude_seen: bool = True
-    ) -> dict[str, float]:
-        """The weights with the best NDCG@k for some users; see `recall.fusion.weights`.
+    def fit_fusion(
+        self,
+        queries: Query,
+        truth: RaggedArray,
+        *,
+        k: int = 20,
+        exclude_seen: bool = True,
+        weights: Mapping[str, float] | None = None,
+        cold_cost: float = 0.0,
+    ) -> FusionConfig:
+        """The weights with the best NDCG@k for some users, and the factor of untouched items.
+
+        See `recall.fusion.weights`.
 
         Args:
             queries: validation users, (n,); the channels must not have learned from what they are to find.
             truth: what they liked in the validation part, (n,) lists, none empty.
             k: cut-off of the metric.
             exclude_seen: leave out what they have seen.
+            weights: given ones, of each channel; None: the best are searched.
+            cold_cost: share of the recall@k that items which nobody likes may cost.
 
         Returns:
-            Name -> weight; they add up to 1.
+            The fusion; weights that were searched add up to 1.
 
         Raises:
             InvalidDataError: there are no users, or another number of lists than users.
@@ -355,14 +377,13 @@ class Pipeline:
             )
         check_queries(queries, self.history)
         equal = self.with_weights(dict.fromkeys(self.channels, 1.0))
-        weights = fit_weights(
-            equal._fused_blocks(queries, k),
-            truth,
-            k=k,
-            exclude_seen=exclude_seen,
-            preferred=[channel.capabilities.paths for channel in self.channels.values()],
-        )
-        return {name: round(float(weight), 4) for name, weight in zip(self.channels, weights, strict=True)}
+        candidates = Candidates(equal._fused_blocks(queries, k), truth, k=k, exclude_seen=exclude_seen)
+        if weights is None:
+            best = fit_weights(candidates, preferred=[channel.capabilities.paths for channel in self.channels.values()])
+            weights = {name: round(float(weight), 4) for name, weight in zip(self.channels, best, strict=True)}
+        in_order = np.array([weights[name] for name in self.channels])
+        untouched = fit_untouched(candidates, in_order, self._untouched, cost=cold_cost)
+        return self.fusion.changed(weights=dict(weights), untouched=untouched)
 
     def _fused_blocks(self, queries: Query, k: int) -> Iterator[tuple[slice, FusedScores]]:
         for rows, block in queries.blocks(self._block_size(k, None)):
@@ -373,7 +394,8 @@ class Pipeline:
 
     def _fuse(self, scores: Sequence[Scores], seen: RaggedArray) -> FusedScores:
         depth = min(self.fusion.depth, self.history.num_items)
-        return FusedScores(scores, list(self._weights.values()), seen=seen, depth=depth)
+        weights = list(self._weights.values())
+        return FusedScores(scores, weights, seen=seen, depth=depth, item_factors=self._item_factors)
 
     def _block_size(self, k: int, only: IntArray | None) -> int:
         """Requests at a time, so few that every channel may hold its scores of all of them at once."""

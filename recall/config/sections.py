@@ -71,6 +71,13 @@ class FusionSettings(Settings):
     validation_users: int = Field(
         default=10_000, ge=1, description="Users that the weights are chosen with, at most; a seeded choice."
     )
+    cold_cost: float = Field(
+        default=0.0075,
+        ge=0,
+        le=1,
+        description="Share of the recall@20 on validation that items which nobody likes yet may cost. It sets the "
+        "factor of their fused scores: channels that learn from likes say nothing of them.",
+    )
 
     @model_validator(mode="after")
     def _weights_are_not_all_0(self) -> Self:

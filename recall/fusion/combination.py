@@ -1,6 +1,9 @@
 """The scores of several channels as one: each channel's standardised for the request, their weighted sum.
 
-score(u, i) = sum over channels c of w_c * s_c(u, i) / spread_c(u)
+score(u, i) = f(i) * sum over channels c of w_c * s_c(u, i) / spread_c(u)
+
+f(i) is 1 but for items that nobody likes: channels that learn from likes say nothing of these, so that they need a
+factor to stand beside others (recall.fusion.weights finds it).
 
 The spread is the standard deviation of the channel's best `depth` scores for the request, among items that were not
 seen. It depends on the request alone, so an item's score is the same whatever k, whatever the filters, and the whole
@@ -56,7 +59,15 @@ class FusedScores:
             channel without evidence for the request.
     """
 
-    def __init__(self, channels: Sequence[Scores], weights: Sequence[float], *, seen: RaggedArray, depth: int) -> None:
+    def __init__(
+        self,
+        channels: Sequence[Scores],
+        weights: Sequence[float],
+        *,
+        seen: RaggedArray,
+        depth: int,
+        item_factors: Values | None = None,
+    ) -> None:
         """Search each channel's best items.
 
         Args:
@@ -64,8 +75,9 @@ class FusedScores:
             weights: one for each channel, above 0.
             seen: what the spreads leave out, whatever is asked for later, (n,) lists.
             depth: items that the spreads are taken over.
+            item_factors: f, float64 (items,); None: 1.
         """
-        self._channels = channels
+        self._channels, self._item_factors = channels, item_factors
         self.seen = seen
         self._depth = depth
         best = [channel.top(depth, exclude=seen) for channel in channels]
@@ -82,7 +94,7 @@ class FusedScores:
         """
         items, lists = self.union(k, exclude=exclude, only=only)
         scores = np.stack([channel.at(items) for channel in self._channels])
-        top, place = best_of_union(items, self._sum(scores), k)
+        top, place = best_of_union(items, self._sum(scores, items), k)
         kept = np.zeros((len(scores), *top.items.shape), dtype=np.float32)
         if items.shape[1]:
             kept[:] = np.take_along_axis(scores, place[None], axis=2)
@@ -98,7 +110,7 @@ class FusedScores:
 
     def at(self, items: IntArray) -> npt.NDArray[np.float32]:
         """See `recall.contracts.Scores`."""
-        return self._sum(np.stack([channel.at(items) for channel in self._channels])).astype(np.float32)
+        return self._sum(np.stack([channel.at(items) for channel in self._channels]), items).astype(np.float32)
 
     def union(
         self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None
@@ -115,16 +127,16 @@ class FusedScores:
         return [channel.top(depth, exclude=exclude, only=only).items for channel in self._channels]
 
     def parts(self, items: IntArray) -> Values:
-        """Each channel's part of the scores of given items, float64 (channels, n, m)."""
+        """Each channel's part of the scores of given items but for f, float64 (channels, n, m)."""
         return np.stack(
             [channel.at(items) * factor[:, None] for channel, factor in zip(self._channels, self.factors, strict=True)]
         )
 
-    def _sum(self, scores: npt.NDArray[np.float32]) -> Values:
+    def _sum(self, scores: npt.NDArray[np.float32], items: IntArray) -> Values:
         total = np.zeros(scores.shape[1:])
         for values, factor in zip(scores, self.factors, strict=True):
             total += values * factor[:, None]
-        return total
+        return total if self._item_factors is None else total * self._item_factors[items]
 
 
 def spread(scores: npt.NDArray[np.float32]) -> Values:

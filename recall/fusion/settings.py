@@ -19,6 +19,12 @@ class FusionConfig(Settings):
         description="Weight of each channel, by name; a channel of weight 0 is not asked. Only the ratios of the "
         "weights matter to the ranking.",
     )
+    untouched: float = Field(
+        default=1.0,
+        ge=1,
+        description="Factor of the score of an item that nobody likes: channels that learn from likes add nothing to "
+        "it, so that it would stand behind all others.",
+    )
     depth: int = Field(
         default=200,
         ge=2,

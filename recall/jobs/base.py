@@ -14,6 +14,7 @@ from kg.lineage import Lineage
 from recall.config.deployment import RefreshConfig
 from recall.config.refresh import RefreshSettings
 from recall.contracts import Start
+from recall.fusion import FusionConfig
 from recall.jobs.plan import Plan
 from recall.runs.layout import RunLayout
 from recall.runs.pipeline_file import SavedPipeline
@@ -42,9 +43,10 @@ class Base:
         return Lineage.load(self.run.lineage)
 
     @property
-    def weights(self) -> dict[str, float] | None:
-        """Of its fusion, which the new run keeps; None where it has none."""
-        return self.pipeline.weights or None
+    def fusion(self) -> FusionConfig | None:
+        """Its fusion, whose weights the new run keeps; None where it has none."""
+        saved = self.pipeline
+        return FusionConfig(weights=saved.weights, untouched=saved.untouched) if saved.weights else None
 
     def recipe(self, name: str) -> dict[str, Any]:
         """What the fit of a channel chose on the validation part."""

@@ -34,7 +34,7 @@ from recall.jobs.plan import Plan
 from recall.jobs.prepare import build, encode
 from recall.jobs.runner import Renamed, Stages
 from recall.jobs.state import FIRST, FITTED, RunInTheMaking
-from recall.jobs.weights import best_weights, check_finite
+from recall.jobs.weights import best_fusion, check_finite
 from recall.jobs.writing import write_report
 from recall.quality.assess import assess, write_split
 from recall.runs.layout import RunLayout
@@ -176,10 +176,10 @@ class RunMaker(RunInTheMaking):
 
     def weigh(self) -> dict[str, Any]:
         """Choose the weights of the channels: of the base, of the configuration, or the best on the validation part."""
-        weights = (self.base.weights if self.base is not None else None) or self.config.fusion.weights
-        if not weights:
-            weights = best_weights(self.evaluation_pipeline(), self.validated, self.config.fusion.validation_users)
-        return {"weights": {name: weights[name] for name in self.channels}}
+        fusion = self.base.fusion if self.base is not None else None
+        if fusion is None:
+            fusion = best_fusion(self.evaluation_pipeline(), self.validated, self.config.fusion)
+        return {"weights": {name: fusion.weights[name] for name in self.channels}, "untouched": fusion.untouched}
 
     def evaluate(self) -> dict[str, Any]:
         """Measure the channels that were fitted on the training part, and the baselines of a full run."""

@@ -127,15 +127,14 @@ class RunInTheMaking:
         return dict(closed["recipes"].get(name, {}))
 
     @property
-    def weights(self) -> dict[str, float]:
-        """Of the fusion; empty for a single channel."""
-        return dict(self.facts.get("weigh channels", {}).get("weights", {}))
+    def fusion(self) -> FusionConfig:
+        """How the channels are combined; without weights for a single channel."""
+        return FusionConfig(**self.facts.get("weigh channels", {}), depth=self.config.fusion.depth)
 
     def evaluation_pipeline(self) -> Pipeline:
         """What would serve if the training part were all there is."""
         data = self.fit_data(evaluation=True)
         kinds = {name: channel_class(name) for name in self.channels}
         load = LoadData(graph=data.graph, history=data.history, adjacency=Adjacency.of(data.graph))
-        fusion = FusionConfig(weights=self.weights, depth=self.config.fusion.depth)
         channels = load_channels(self.run, kinds, load, evaluation=True)
-        return Pipeline.of(data.graph, channels, fusion=fusion, history=load.history)
+        return Pipeline.of(data.graph, channels, fusion=self.fusion, history=load.history)

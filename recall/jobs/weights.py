@@ -1,4 +1,4 @@
-"""What the channels of a new run must answer: the weights of a fusion, and metrics that are finite."""
+"""What the channels of a new run must answer: how they are fused, and metrics that are finite."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ import math
 import numpy as np
 
 from kg.errors import GateError
+from recall.config.sections import FusionSettings
 from recall.contracts import Query
+from recall.fusion import FusionConfig
 from recall.jobs.prepare import Prepared
 from recall.pipeline import Pipeline
 from recall.runs.report import EvaluationReport
 
 
-def best_weights(pipeline: Pipeline, prepared: Prepared, limit: int) -> dict[str, float]:
-    """The weights with the best NDCG on the validation part; equal ones where it has nothing to find.
+def best_fusion(pipeline: Pipeline, prepared: Prepared, settings: FusionSettings) -> FusionConfig:
+    """The weights with the best NDCG on the validation part, and what untouched items need beside them.
+
+    Weights that the settings give stay; where the validation part has nothing to find, others are equal.
 
     Args:
         pipeline: of channels fitted on the training part.
         prepared: graph and split.
-        limit: users, at most; a seeded choice.
+        settings: of the fusion.
     """
     validation = prepared.validation()
     if validation is None:
-        return dict.fromkeys(pipeline.channels, 1 / len(pipeline.channels))
+        equal = dict.fromkeys(pipeline.channels, 1 / len(pipeline.channels))
+        return pipeline.fusion.changed(weights=settings.weights or equal)
     users = np.flatnonzero(validation.truth.counts)
-    users = np.sort(np.random.default_rng(0).permutation(users)[:limit])
+    users = np.sort(np.random.default_rng(0).permutation(users)[: settings.validation_users])
     queries = Query.of_users(users, prepared.graph.users, seen=validation.seen.take(users))
-    return pipeline.fit_weights(queries, validation.truth.take(users))
+    truth = validation.truth.take(users)
+    return pipeline.fit_fusion(queries, truth, weights=settings.weights, cold_cost=settings.cold_cost)
 
 
 def check_finite(evaluation: EvaluationReport) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from gnn.device import resolve_device
 from kg.io.files import write_json
-from recall.fusion import FusionConfig
 from recall.jobs.state import FITTED, RunInTheMaking
 from recall.runs.report import Reference, Report
 from recall.runs.versions import library_versions
@@ -18,7 +17,7 @@ def write_report(maker: RunInTheMaking) -> Report:
     """Write configuration, pipeline and report of what is finished."""
     config, facts = maker.config, maker.facts
     write_json(maker.run.config, maker.inputs.kept_config(config))
-    fusion = FusionConfig(weights=maker.weights, depth=config.fusion.depth)
+    fusion = maker.fusion
     saved_pipeline(maker.channels, fusion, {name: maker.recipe(name) for name in maker.channels}).save(maker.run)
     training: dict[str, dict[str, Any]] = {}
     for name in maker.trained:
@@ -55,7 +54,7 @@ def write_report(maker: RunInTheMaking) -> Report:
             "texts": facts["encode"],
             "training": training,
             "fitted": fitted,
-            "fusion": {"weights": maker.weights} if maker.weights else None,
+            "fusion": {"weights": fusion.weights, "untouched": fusion.untouched} if fusion.weights else None,
             "evaluation": facts.get("evaluate", measured),
             "timings": maker.runner.timings,
             "seed": config.seed,

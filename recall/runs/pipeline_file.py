@@ -28,6 +28,7 @@ class SavedPipeline(ReportPart):
 
     channels: dict[str, SavedChannel] = Field(min_length=1, description="by name, in their order")
     weights: dict[str, float] = Field(default={}, description="of a fusion; empty for a single channel")
+    untouched: float = Field(default=1.0, description="of a fusion, see recall.fusion")
     depth: int = Field(default=200, description="of a fusion, see recall.fusion")
 
     @classmethod

@@ -175,6 +175,7 @@ class FusionReport(ReportPart):
     """How channels were combined."""
 
     weights: dict[str, float] = Field(description="channel -> weight, with the sum 1")
+    untouched: float = Field(default=1.0, description="factor of the scores of items that nobody likes")
 
 
 class MetricsRow(ReportPart):

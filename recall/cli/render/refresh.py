@@ -50,6 +50,8 @@ def print_refresh(result: RefreshResult, *, console: Console) -> None:
     print_metrics(report.evaluation, console=console)
     if report.fusion is not None:
         weights = ", ".join(f"{name} {weight:g}" for name, weight in report.fusion.weights.items())
+        if report.fusion.untouched > 1:
+            weights += f"; items that nobody likes times {report.fusion.untouched:g}"
         console.print(labelled("fusion", weights))
     times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in report.timings.items())
     console.print(labelled("times", times))

@@ -15,11 +15,12 @@ from kg import SplitConfig, split_interactions
 from kg.errors import ArtifactError, ConfigError
 from recall.channels import ItemKNN, ItemKNNConfig, Popularity, Spectral, SpectralConfig, channel_class
 from recall.config.deployment import load_config
+from recall.config.sections import FusionSettings
 from recall.contracts import FitData, LoadData, Query
 from recall.fusion import FusionConfig
 from recall.jobs.prepare import Prepared
 from recall.jobs.refresh import RefreshResult, refresh
-from recall.jobs.weights import best_weights
+from recall.jobs.weights import best_fusion
 from recall.pipeline import Pipeline
 from recall.quality.assess import evaluate_run, exact_channel, read_split
 from recall.runs.layout import RunLayout
@@ -215,8 +216,8 @@ def test_without_anything_to_find_all_weigh_the_same(published, recommender) -> 
         split=split,
         view=split.view(graph, "train"),
     )
-    weights = best_weights(recommender.pipeline, prepared, 10)
-    assert weights == dict.fromkeys(recommender.pipeline.channels, 0.25)
+    fusion = best_fusion(recommender.pipeline, prepared, FusionSettings())
+    assert fusion.weights == dict.fromkeys(recommender.pipeline.channels, 0.25)
 
 
 class TestDamage:

@@ -40,7 +40,7 @@ class TestWeights:
 
     def test_no_single_channel_and_no_change_of_one_weight_is_better(self, held):
         graph, fusion, queries, truth = held
-        weights = fusion.fit_weights(queries, truth, k=5)
+        weights = fusion.fit_fusion(queries, truth, k=5).weights
         assert set(weights) == set(fusion.channels)
         assert sum(weights.values()) == pytest.approx(1, abs=1e-3)
         best = self.ndcg(fusion.with_weights(weights), graph, queries, truth, 5)
@@ -52,29 +52,29 @@ class TestWeights:
 
     def test_it_is_the_same_twice(self, held):
         _, fusion, queries, truth = held
-        assert fusion.fit_weights(queries, truth, k=5) == fusion.fit_weights(queries, truth, k=5)
+        assert fusion.fit_fusion(queries, truth, k=5) == fusion.fit_fusion(queries, truth, k=5)
 
     def test_its_own_weights_do_not_count(self, held):
         _, fusion, queries, truth = held
         other = fusion.with_weights({"spectral": 0.0, "rp3beta": 0.0, "popularity": 7.0})
-        assert other.fit_weights(queries, truth, k=5) == fusion.fit_weights(queries, truth, k=5)
+        assert other.fit_fusion(queries, truth, k=5).weights == fusion.fit_fusion(queries, truth, k=5).weights
 
     def test_a_channel_that_adds_nothing_is_left_out(self, held):
         _, fusion, queries, truth = held
         twins = {"spectral": fusion.channels["spectral"], "twin": fusion.channels["spectral"]}
         doubled = Pipeline(twins, fusion.history)
-        assert sorted(doubled.fit_weights(queries, truth, k=5).values()) == [0.0, 1.0]
+        assert sorted(doubled.fit_fusion(queries, truth, k=5).weights.values()) == [0.0, 1.0]
 
     def test_a_channel_whose_score_is_paths_carries_what_costs_no_ranking(self, held):
         graph, fusion, queries, truth = held
-        plain = fusion.fit_weights(queries, truth, k=5)
+        plain = fusion.fit_fusion(queries, truth, k=5).weights
 
         class Explained(RP3Beta):
             capabilities = Capabilities(paths=True)
 
         walked = Explained().fit(FitData(graph=graph, history=fusion.history))
         other = Pipeline({**fusion.channels, "rp3beta": walked}, fusion.history)
-        weights = other.fit_weights(queries, truth, k=5)
+        weights = other.fit_fusion(queries, truth, k=5).weights
         assert plain["rp3beta"] > 0
         assert weights["rp3beta"] >= plain["rp3beta"]
         reached, best = (
@@ -93,12 +93,12 @@ class TestWeights:
                 return DenseScores(scores.astype(np.float32), np.arange(len(queries)), len(queries))
 
         noisy = Pipeline({"spectral": fusion.channels["spectral"], "noise": Noise()}, fusion.history)
-        assert noisy.fit_weights(queries, truth, k=5) == {"spectral": 1.0, "noise": 0.0}
+        assert noisy.fit_fusion(queries, truth, k=5).weights == {"spectral": 1.0, "noise": 0.0}
 
     def test_without_anything_to_find_it_says_so(self, held):
         _, fusion, queries, truth = held
         nobody = np.zeros(0, dtype=np.int64)
         with pytest.raises(InvalidDataError, match="validation part"):
-            fusion.fit_weights(queries.take(nobody), truth.take(nobody))
+            fusion.fit_fusion(queries.take(nobody), truth.take(nobody))
         with pytest.raises(InvalidDataError, match="truths"):
-            fusion.fit_weights(queries, truth.take(nobody))
+            fusion.fit_fusion(queries, truth.take(nobody))
