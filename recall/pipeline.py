@@ -95,7 +95,7 @@ class Pipeline:
         self.fusion = fusion
         self.fallback = fallback
         self._weights = {name: fusion.weights[name] for name in channels if fusion.weights[name] > 0}
-        self._item_factors = None if fusion.untouched == 1 else np.where(self._untouched, fusion.untouched, 1.0)
+        self._item_factors = None if fusion.untouched == 1 else np.where(item_likes(history), 1.0, fusion.untouched)
 
     @classmethod
     def of(
@@ -122,12 +122,6 @@ class Pipeline:
         """The same fitted channels under other weights."""
         fusion = self.fusion.changed(weights=dict(weights))
         return Pipeline(self.channels, self.history, fusion=fusion, fallback=self.fallback)
-
-    @property
-    def _untouched(self) -> npt.NDArray[np.bool_]:
-        """The items that nobody likes, (items,)."""
-        untouched: npt.NDArray[np.bool_] = item_likes(self.history) == 0
-        return untouched
 
     @property
     def fused(self) -> bool:
@@ -382,7 +376,7 @@ class Pipeline:
             best = fit_weights(candidates, preferred=[channel.capabilities.paths for channel in self.channels.values()])
             weights = {name: round(float(weight), 4) for name, weight in zip(self.channels, best, strict=True)}
         in_order = np.array([weights[name] for name in self.channels])
-        untouched = fit_untouched(candidates, in_order, self._untouched, cost=cold_cost)
+        untouched = fit_untouched(candidates, in_order, item_likes(self.history) == 0, cost=cold_cost)
         return self.fusion.changed(weights=dict(weights), untouched=untouched)
 
     def _fused_blocks(self, queries: Query, k: int) -> Iterator[tuple[slice, FusedScores]]:
