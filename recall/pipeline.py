@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -186,8 +187,7 @@ class Pipeline:
 
     def _ranked(self, queries: Query, k: int, exclude_seen: bool, only: IntArray | None) -> CandidateBatch:
         """Candidates of one block."""
-        names = list(self._weights)
-        seen = seen_items(queries, self.history)
+        names, seen = list(self._weights), seen_items(queries, self.history)
         exclude = seen if exclude_seen else None
         if queries.exclude is not None:
             exclude = queries.exclude if exclude is None else exclude.union(queries.exclude)
@@ -256,6 +256,18 @@ class Pipeline:
         scores = self._scores(queries)
         return self._fuse(scores, seen_items(queries, self.history)) if self.fused else scores[0]
 
+    def scored_blocks(self, queries: Query) -> Iterator[tuple[slice, Query, list[Scores], Scores]]:
+        """The scores of all items, a block of requests at a time: of each channel of `asked`, and those that count."""
+        check_queries(queries, self.history)
+        for rows, block in queries.blocks(self._block_size(1, None)):
+            scores = self._scores(block)
+            yield rows, block, scores, self._fuse(scores, seen_items(block, self.history)) if self.fused else scores[0]
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Names of the channels whose scores count: those with a weight above 0."""
+        return tuple(self._weights)
+
     def attribute(self, queries: Query, items: IntArray) -> list[Attribution]:
         """Split the scores that requests give items, and say which channel answers them.
 
@@ -274,11 +286,10 @@ class Pipeline:
         people, row_of = queries.distinct()
         answered = np.full(len(people), self.fallback is None)
         factors = np.ones((len(self._weights), len(people)))
-        for rows, block in people.blocks(self._block_size(1, None)):
-            scores = self._scores(block)
-            answered[rows] |= np.any([channel.top(1).items[:, 0] >= 0 for channel in scores], axis=0)
-            if self.fused:
-                factors[:, rows] = self._fuse(scores, seen_items(block, self.history)).factors
+        for rows, _, scores, whole in self.scored_blocks(people):
+            answered[rows] |= is_answered(scores)
+            if isinstance(whole, FusedScores):
+                factors[:, rows] = whole.factors
         by_channels = answered[row_of]
         own, others = np.flatnonzero(by_channels), np.flatnonzero(~by_channels)
         of_pairs = factors[:, row_of[own]]
@@ -398,3 +409,8 @@ class Pipeline:
         items = len(only) if narrow and only is not None else self.history.num_items
         listed = max(k, self.fusion.depth) * len(self._weights) if self.fused else k
         return max(1, BLOCK_SCORES // max(items * dense + listed, 1))
+
+
+def is_answered(scores: Sequence[Scores]) -> Any:
+    """Whether any channel has evidence for a request, for the channels' scores of n requests, bool (n,)."""
+    return np.logical_or.reduce([channel.top(1).items[:, 0] >= 0 for channel in scores])

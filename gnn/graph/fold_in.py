@@ -49,6 +49,8 @@ def fold_in_users(
     text: FloatArray | None = None,
     attributes: Attributes | None = None,
     interaction: RelationKey | None = None,
+    against: RaggedArray | None = None,
+    against_weight: float = -1.0,
 ) -> FloatArray:
     """Vectors of users that training did not have.
 
@@ -67,6 +69,8 @@ def fold_in_users(
         attributes: for each row relation of the item type -> positions of its other ends, (n,). Relations of the graph
             that the model does not propagate along add nothing.
         interaction: the relation that the history stands for; None: the model's only one from users to items.
+        against: disliked items by position, (n,) lists, which act as a history of their own times a weight.
+        against_weight: that weight, below 0.
 
     Returns:
         Vectors like those of `embeddings.users`, float32 (n, dim); zero for a row without any evidence.
@@ -80,8 +84,16 @@ def fold_in_users(
         if text is not None or attributes is not None:
             raise ConfigError("this model is not linear, so text and attributes place nobody: give a history")
         _check_histories(embeddings, histories)
-        return _mean_of_items(embeddings, histories)
+        mean = _mean_of_items(embeddings, histories)
+        if against is not None:
+            _check_histories(embeddings, against)
+            mean += np.float32(against_weight) * _mean_of_items(embeddings, against)
+        return mean
     terms = _terms(embeddings, adjacency, embeddings.linear, histories, text, attributes, interaction)
+    if against is not None:
+        terms = terms.beside(
+            _terms(embeddings, adjacency, embeddings.linear, against, None, None, interaction), against_weight
+        )
     result = _receive(terms.row, terms.node, terms.coefficient, embeddings.linear.tail, len(histories))
     result[terms.described] += terms.description
     return result.astype(np.float32)
@@ -96,6 +108,8 @@ def split_fold_in(
     text: FloatArray | None = None,
     attributes: Attributes | None = None,
     interaction: RelationKey | None = None,
+    against: RaggedArray | None = None,
+    against_weight: float = -1.0,
 ) -> list[Shares | NoShares]:
     """Split the scores of users that training did not have, over their histories and the first hops of the items.
 
@@ -109,6 +123,8 @@ def split_fold_in(
         text: as for `fold_in_users`.
         attributes: as for `fold_in_users`.
         interaction: as for `fold_in_users`.
+        against: as for `fold_in_users`.
+        against_weight: as for `fold_in_users`.
 
     Returns:
         One split for each user; `NoShares` for a model that is not linear.
@@ -118,16 +134,20 @@ def split_fold_in(
     """
     given: dict[str, Any] = {"text": text, "attributes": attributes, "interaction": interaction}
     if embeddings.linear is None:
-        vectors = fold_in_users(embeddings, adjacency, histories=histories, **given)
+        disliked: dict[str, Any] = {"against": against, "against_weight": against_weight}
+        vectors = fold_in_users(embeddings, adjacency, histories=histories, **given, **disliked)
         return [unsplit(embeddings, vector, item) for vector, item in zip(vectors, items.tolist(), strict=True)]
     linear = embeddings.linear
     terms = _terms(embeddings, adjacency, linear, histories, **given)
+    if against is not None:
+        terms = terms.beside(_terms(embeddings, adjacency, linear, against, None, None, interaction), against_weight)
+    starts = np.searchsorted(terms.row, np.arange(len(histories) + 1)).tolist()
     owns = np.zeros((len(histories), embeddings.dim))
     owns[terms.described] = terms.description
     halves = Halves(embeddings, adjacency)
     result: list[Shares | NoShares] = []
     for row, item in enumerate(items.tolist()):
-        at = slice(int(histories.offsets[row]), int(histories.offsets[row + 1]))
+        at = slice(starts[row], starts[row + 1])
         node = terms.node[at]
         hops = terms.coefficient[at, None] * linear.tail[node].astype(np.float64)
         user = Half(owns[row], hops, node, [terms.relation] * len(node))
@@ -139,7 +159,7 @@ class _Terms(NamedTuple):
     """The vectors of new users in their terms.
 
     Attributes:
-        row, node, coefficient: user, global item number and A_vj of each item of the histories, (total,) each.
+        row, node, coefficient: user, global item number and A_vj of each item of the histories, by user, (total,) each.
         relation: that the histories stand for.
         described: users whom text or attributes describe, (m,).
         description: what these add to their vectors, (m, dim).
@@ -151,6 +171,16 @@ class _Terms(NamedTuple):
     relation: RelationKey
     described: IntArray
     description: npt.NDArray[np.float64]
+
+    def beside(self, others: _Terms, weight: float) -> _Terms:
+        """With the items of the others, times a weight."""
+        row = np.concatenate([self.row, others.row])
+        order = np.argsort(row, kind="stable")
+        return self._replace(
+            row=row[order],
+            node=np.concatenate([self.node, others.node])[order],
+            coefficient=np.concatenate([self.coefficient, weight * others.coefficient])[order],
+        )
 
 
 def _terms(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,7 +19,7 @@ from kg.history import InteractionHistory
 from kg.io.files import read_json, write_json
 from recall.channels.scores import DeferredScores, DenseScores, FloatArray
 from recall.contracts import Capabilities, FitData, LoadData, NoShares, Query, Scores, Share, Shares, TextEncode
-from recall.contracts.history import liked_items, rows_with
+from recall.contracts.history import DISLIKED, disliked_items, liked_items, rows_with
 
 HEADER = "channel.json"
 _FORMAT = 2
@@ -129,30 +130,43 @@ class HistoryChannel(ClosedChannel):
         rows = self._answerable(queries, history)
         asked, liked = queries.take(rows), history.take(rows)
         return DeferredScores(
-            lambda columns: DenseScores(self._scores(asked, liked, columns), rows, len(queries), columns),
+            lambda columns: DenseScores(self._weighed(asked, liked, columns), rows, len(queries), columns),
             self.history.num_items,
         )
+
+    def _weighed(self, queries: Query, liked: RaggedArray, columns: IntArray | None) -> FloatArray:
+        """The scores of the liked items and of what is asked for, and against them those of the disliked examples."""
+        scores = self._scores(queries, liked, columns)
+        disliked = disliked_items(queries)
+        if not len(disliked.values):
+            return scores
+        against = self._scores(replace(queries, text=None, attributes=None), disliked, columns)
+        either = (scores > -np.inf) | (against > -np.inf)
+        total = np.where(scores > -np.inf, scores, 0) + np.float32(DISLIKED) * np.where(against > -np.inf, against, 0)
+        return np.where(either, total, np.float32(-np.inf)).astype(np.float32, copy=False)
 
     def attribute(self, queries: Query, items: IntArray) -> list[Shares | NoShares]:
         """Split each score over the history: score(u, i) is a sum over the liked items, and what the request adds.
 
-        The item's side is not split: `item_own` is the whole score.
+        Disliked examples have their parts below it. The item's side is not split: `item_own` is the whole score.
         """
-        liked = liked_items(queries, self.history)
+        liked, disliked = liked_items(queries, self.history), disliked_items(queries)
         asked = self._asked(queries, items)
         answered = np.zeros(len(queries), dtype=bool)
         answered[self._answerable(queries, liked)] = True
         return [
-            self._split(liked[row], int(items[row]), float(asked[row]))
+            self._split(liked[row], disliked[row], int(items[row]), float(asked[row]))
             if answered[row]
             else NoShares(0.0, "there is no liked item to split the score over")
             for row in range(len(queries))
         ]
 
-    def _split(self, liked: IntArray, item: int, asked: float) -> Shares:
+    def _split(self, liked: IntArray, disliked: IntArray, item: int, asked: float) -> Shares:
         values = self._parts(liked, item)
+        if len(disliked):
+            values = np.concatenate([values, DISLIKED * self._parts(disliked, item)])
         both = float(values.sum())
-        nodes = (liked + self.history.first_item).tolist()
+        nodes = (np.concatenate([liked, disliked]) + self.history.first_item).tolist()
         return Shares(
             score=both + asked,
             own=asked,
@@ -161,7 +175,7 @@ class HistoryChannel(ClosedChannel):
             ),
             item_own=both + asked,
             neighbours=(),
-            pairs=np.zeros((len(liked), 0)),
+            pairs=np.zeros((len(nodes), 0)),
             cross=(asked, 0.0, both),
         )
 

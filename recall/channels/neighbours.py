@@ -18,7 +18,7 @@ from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_cs
 from recall.channels.base import HistoryChannel, as_matrix
 from recall.channels.scores import DeferredScores, FloatArray, hold
 from recall.contracts import FitData, Query, Scores
-from recall.contracts.history import liked_items
+from recall.contracts.history import disliked_items, liked_items
 
 
 class NeighbourChannel(HistoryChannel):
@@ -52,7 +52,7 @@ class NeighbourChannel(HistoryChannel):
 
     def score(self, queries: Query) -> Scores:
         """See `recall.contracts.Channel`."""
-        if self._asks_more(queries):
+        if self._asks_more(queries) or len(disliked_items(queries).values):
             return super().score(queries)
         history = liked_items(queries, self.history)
         return DeferredScores(lambda columns: hold(self._sums(history, columns), columns), self.history.num_items)

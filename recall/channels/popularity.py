@@ -29,7 +29,7 @@ class Popularity(HistoryChannel):
 
     name: ClassVar[str] = "popularity"
     config_type: ClassVar[type[Any]] = PopularityConfig
-    capabilities: ClassVar[Capabilities] = Capabilities(everybody=True, dense=False)
+    capabilities: ClassVar[Capabilities] = Capabilities(dislikes=False, everybody=True, dense=False)
 
     def __init__(self, config: PopularityConfig | None = None) -> None:
         super().__init__(config)

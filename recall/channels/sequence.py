@@ -46,7 +46,7 @@ class SequenceChannel:
 
     name: ClassVar[str]
     config_type: ClassVar[type[Any]]
-    capabilities: ClassVar[Capabilities] = Capabilities(trained=True, item_vectors=True, dense=False)
+    capabilities: ClassVar[Capabilities] = Capabilities(dislikes=False, trained=True, item_vectors=True, dense=False)
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.config_type() if config is None else config

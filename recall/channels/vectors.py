@@ -28,7 +28,7 @@ from recall.channels.base import (
 )
 from recall.channels.scores import FloatArray, IndexScores
 from recall.contracts import Capabilities, FitData, LoadData, NoShares, Query, Scores, Shares, TextEncode
-from recall.contracts.history import rows_with
+from recall.contracts.history import DISLIKED, rows_with
 from recall.index.item_index import ItemIndex, vectors_fingerprint
 from recall.index.settings import IndexConfig
 
@@ -211,16 +211,18 @@ class VectorChannel:
         return result
 
     def _evidence(self, queries: Query) -> dict[str, Any]:
-        """What `gnn.graph.fold_in` places people by."""
+        """What `gnn.graph.fold_in` places people by, or away from."""
         fitted = self._fitted()
         linear = fitted.embeddings.linear
         if len(rows_with_text(queries)) and linear is not None and linear.text_projection is None:
             raise ConfigError("this model was trained without text features, so a text places nobody: ask without one")
         return {
             "histories": queries.history,
+            "against": queries.disliked,
             "text": encode_texts(queries, self.encode, self.name),
             "attributes": queries.attributes if len(rows_with_attributes(queries)) else None,
             "interaction": fitted.history.interaction,
+            "against_weight": DISLIKED,
         }
 
     def attribute(self, queries: Query, items: IntArray) -> list[Shares | NoShares]:

@@ -13,7 +13,15 @@ from recall.contracts.attribution import (
     StepKind,
     StepPaths,
 )
-from recall.contracts.candidates import CANDIDATE_SCHEMA, FALLBACK, FUSION, CandidateBatch, Candidates
+from recall.contracts.candidates import (
+    CANDIDATE_SCHEMA,
+    FALLBACK,
+    FUSION,
+    SCORE_SCHEMA,
+    CandidateBatch,
+    Candidates,
+    PairScores,
+)
 from recall.contracts.channel import (
     Capabilities,
     Channel,
@@ -34,6 +42,7 @@ __all__ = [
     "FALLBACK",
     "FUSION",
     "REQUEST_TEXT",
+    "SCORE_SCHEMA",
     "SIMILAR_SCHEMA",
     "Attribution",
     "CandidateBatch",
@@ -45,6 +54,7 @@ __all__ = [
     "LeaveOneOut",
     "LoadData",
     "NoShares",
+    "PairScores",
     "Part",
     "PathShares",
     "Query",

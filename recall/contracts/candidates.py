@@ -186,3 +186,32 @@ class Candidates(Answer):
             for r in self.table.slice(0, 10).to_pylist()
         ]
         return "\n".join(lines + (["  ..."] if len(self) > 10 else []))
+
+
+SCORE_SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("score", pa.float32()),
+        ("source", pa.string()),
+    ]
+)
+
+
+class PairScores(Answer):
+    """The scores of given pairs: one Arrow table `user_id, item_id, score, source`, in the order of the pairs.
+
+    Then a column for each channel, by its name: its own score before the fusion, 0 where it has no evidence; and
+    `title` where it was asked for.
+    """
+
+    schema: ClassVar[Any] = SCORE_SCHEMA
+    of_whom: ClassVar[str] = "user_id"
+
+    def __repr__(self) -> str:
+        lines = [f"PairScores({len(self)} rows)"]
+        lines += [
+            f"  {r['user_id']}  {r['item_id']}  {r['score']:.4f}  {r['source']}"
+            for r in self.table.slice(0, 10).to_pylist()
+        ]
+        return "\n".join(lines + (["  ..."] if len(self) > 10 else []))

@@ -37,6 +37,7 @@ class Capabilities:
         unknown_people: it scores people whom the graph does not hold, by their history.
         text: it also reads the text of a request.
         attributes: it also reads the attributes of a request.
+        dislikes: the disliked examples of a request lower its scores; otherwise they are only left out.
         everybody: it answers requests without any evidence, too.
         needs_text: it is fitted on text vectors, and useless without any.
         trained: it has weights: a fit takes long, reports a training, and can go on from an earlier one.
@@ -49,6 +50,7 @@ class Capabilities:
     unknown_people: bool = True
     text: bool = False
     attributes: bool = False
+    dislikes: bool = True
     everybody: bool = False
     needs_text: bool = False
     trained: bool = False

@@ -11,6 +11,13 @@ from kg.history import InteractionHistory
 from recall.contracts.query import Query
 from recall.index.top_k import check_k
 
+DISLIKED = -0.5
+"""What a disliked example of a request counts, where a liked one counts 1.
+
+Relevance feedback takes a third to a half of the weight of liked examples since Rocchio (Salton and Buckley,
+"Improving Retrieval Performance by Relevance Feedback", JASIS 1990).
+"""
+
 
 def check_queries(queries: Query, history: InteractionHistory) -> None:
     """Make sure that requests name users and items that are there.
@@ -21,7 +28,7 @@ def check_queries(queries: Query, history: InteractionHistory) -> None:
     """
     if len(queries.user) and queries.user.max() >= history.num_users:
         raise UnknownIdError(f"user {queries.user.max()} was asked for, but there are {history.num_users} users")
-    for lists in (queries.history, queries.seen, queries.exclude, queries.candidates):
+    for lists in (queries.history, queries.disliked, queries.seen, queries.exclude, queries.candidates):
         if lists is not None and len(lists.values) and lists.values.max() >= history.num_items:
             raise UnknownIdError(f"item {lists.values.max()} was named, but there are {history.num_items} items")
     for k in () if queries.k is None else np.unique(queries.k).tolist():
@@ -51,10 +58,16 @@ def liked_items(queries: Query, history: InteractionHistory) -> RaggedArray:
 
 
 def seen_items(queries: Query, history: InteractionHistory) -> RaggedArray:
-    """What each row has seen: what the request says, else what the user has touched and its history, (n,) lists."""
+    """What each row has seen, (n,) lists: what the request says, else what the user has touched and its examples."""
     if queries.seen is not None:
         return queries.seen
-    return history.seen.take(queries.user).union(queries.history)
+    seen = history.seen.take(queries.user).union(queries.history)
+    return seen if queries.disliked is None else seen.union(queries.disliked)
+
+
+def disliked_items(queries: Query) -> RaggedArray:
+    """The disliked examples of each row, (n,) lists."""
+    return RaggedArray.empty(len(queries)) if queries.disliked is None else queries.disliked
 
 
 def rows_with(lists: RaggedArray) -> IntArray:

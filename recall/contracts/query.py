@@ -22,6 +22,7 @@ class Query:
         user: position of a user of the graph, -1 for an unknown person, int64 (n,).
         history: liked items that come with the request, (n,) lists of positions; a user's own history comes from the
             graph the channels were fitted on, and rows with `user >= 0` are normally empty here.
+        disliked: items that come with the request as examples of what is not wanted, (n,) lists; None: none.
         seen: items to leave out, in place of the user's own and the request's history; None: those.
         exclude: items to leave out on top of what is seen, (n,) lists; None: none.
         candidates: the only items allowed, (n,) lists, an empty one allows none; None: all.
@@ -34,6 +35,7 @@ class Query:
     key: Sequence[str]
     user: IntArray
     history: RaggedArray
+    disliked: RaggedArray | None = None
     seen: RaggedArray | None = None
     exclude: RaggedArray | None = None
     candidates: RaggedArray | None = None

@@ -10,7 +10,7 @@ graph joins at all: it is often small.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -24,6 +24,7 @@ from kg.topology.adjacency import Adjacency
 from kg.topology.paths import PathArrays
 from kg.topology.search import PathFinder
 from recall.contracts import FusedShares, NoShares, PathShares, Query, Shares
+from recall.contracts.history import disliked_items
 from recall.explain.connections import OuterHopShares, path_connections, query_of, shared_user_connections
 from recall.explain.entries import Node, Reason
 from recall.explain.explanation import Explanation
@@ -116,9 +117,10 @@ class Explainer:
         finder = self._finder(max_hops)
         attributions = self.pipeline.attribute(queries, items)
         score_queries = self.pipeline.score_queries(queries, items, attributions, show_users=show_users)
+        disliked = disliked_items(queries)
         return [
             self._explanation(
-                self.pair(int(queries.user[row]), int(items[row]), shares.score, show_users),
+                self.pair(int(queries.user[row]), int(items[row]), shares.score, show_users, disliked[row].tolist()),
                 queries.take(np.array([row])),
                 source,
                 shares,
@@ -129,17 +131,22 @@ class Explainer:
             for row, (source, shares, _) in enumerate(attributions)
         ]
 
-    def pair(self, user: int, item: int, score: float, show_users: bool = False) -> Pair:
-        """A user, -1 for somebody new, and an item by position, with the score that is explained."""
+    def pair(self, user: int, item: int, score: float, show_users: bool = False, disliked: Sequence[int] = ()) -> Pair:
+        """A user, -1 for somebody new, and an item by position, with the score that is explained.
+
+        `disliked` are the positions of the examples of the request that are not wanted.
+        """
         schema, numbering = self.graph.schema, self.adjacency.numbering
+        first = numbering.span(schema.item_type).start
         return Pair(
             graph=self.graph,
             adjacency=self.adjacency,
             user=numbering.span(schema.user_type).start + user if user >= 0 else NOBODY,
-            item=numbering.span(schema.item_type).start + item,
+            item=first + item,
             score=score,
             node_of=self._node_of,
             show_users=show_users,
+            disliked=frozenset(first + position for position in disliked),
         )
 
     def _explanation(

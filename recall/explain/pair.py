@@ -26,6 +26,7 @@ class Pair:
         score: what the channel gives the pair.
         node_of: title, type and id of a node number.
         show_users: whether other users are named; otherwise they are only counted.
+        disliked: node numbers of the items that the request gives as examples of what is not wanted.
         users: the node numbers of all users.
     """
 
@@ -36,6 +37,7 @@ class Pair:
     score: float
     node_of: Callable[[int], Node]
     show_users: bool
+    disliked: frozenset[int] = frozenset()
     users: slice = field(init=False)
 
     def __post_init__(self) -> None:

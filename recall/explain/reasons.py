@@ -91,8 +91,11 @@ def _first_hops(pair: Pair, shares: Sequence[Share], center: int, common: Sequen
         groups.setdefault((relation, outgoing), []).append(value)
     reasons = [reason for reason in common if reason.share]
     for (node, relation), value in single.items():
-        forward = pair.is_outgoing(center, node, relation)
-        text = clause(pair, center, node, relation, forward=forward, center=center)
+        if center == pair.user and node in pair.disliked:
+            text = f"you did not like {pair.node_of(node).title}"
+        else:
+            forward = pair.is_outgoing(center, node, relation)
+            text = clause(pair, center, node, relation, forward=forward, center=center)
         reasons.append(_reason(pair, value, text, relation=relation, node=pair.node_of(node)))
     for (relation, outgoing), values in groups.items():
         text = group_clause(pair, len(values), relation, outgoing=outgoing, center=center)

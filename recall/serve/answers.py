@@ -16,13 +16,15 @@ from kg.arrays import IntArray
 from kg.errors import ConfigError
 from kg.io.table_file import check_table_file, write_blocks
 from kg.progress import SILENT, Progress
-from recall.contracts import CANDIDATE_SCHEMA, Candidates, Channel, Query, SimilarItems
+from recall.contracts import CANDIDATE_SCHEMA, FALLBACK, Candidates, Channel, PairScores, Query, SimilarItems
 from recall.control.filters import Filter
 from recall.index.top_k import check_k
 from recall.pipeline import Pipeline
 from recall.serve.limits import Limits
 from recall.serve.nearest import NearestItems, reached_from
-from recall.serve.requests import Attributes, Items, OnUnknown, Requests
+from recall.serve.pair_scores import score_pairs
+from recall.serve.people import Attributes, History, People
+from recall.serve.requests import Items, OnUnknown, Requests
 
 _BLOCK_USERS = 4096
 
@@ -178,7 +180,9 @@ class Answers:
     def recommend_for(
         self,
         *,
-        history: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        history: History | Sequence[History] | None = None,
+        liked: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        disliked: Sequence[str] | Sequence[Sequence[str]] | None = None,
         text: str | Sequence[str | None] | None = None,
         attributes: Attributes | Sequence[Attributes] | None = None,
         k: int | Sequence[int] = 20,
@@ -192,16 +196,20 @@ class Answers:
     ) -> Candidates:
         """The best items for people who are not in the graph, one or many.
 
-        Each of the three is given once for one person, or as a list for many, all of the same length.
+        Each of the first five is given once for one person, or as a list for many, all of the same length.
 
         Args:
-            history: external ids of liked items, oldest first.
+            history: external ids of what somebody liked, oldest first, in place of a user id; with times in any order,
+                `[("m1", 1700000000), ("m2", date(2024, 5, 1))]` or `{"m1": "2024-05-01"}`.
+            liked: external ids of examples, more like these; they count as the newest of the history.
+            disliked: external ids of examples, less like these: each counts against what it is like by half of what a
+                liked one counts for it, and is left out itself. Without anything else they place nobody.
             text: what the person looks for, or is like.
             attributes: relation of the items -> external ids of its other ends, {"director": ["p7"]}. A name that
                 several relations have is given as `RelationKey`.
             k: items a person, or a number for each.
             on_unknown: for ids and names that the graph does not hold: "raise" or "skip".
-            exclude_seen: leave out the history.
+            exclude_seen: leave out the history and all examples.
             exclude: external ids of items to leave out on top of it, or a list for each person.
             candidates: external ids of the only items allowed, or a list for each person; None for all.
             filter: see `recommend`.
@@ -213,11 +221,44 @@ class Answers:
 
         Raises:
             UnknownIdError: an item or an attribute is not in the graph; the message names it.
-            ConfigError: all three are missing, lengths differ, or a relation is not there.
+            ConfigError: all five are missing, lengths differ, an item is liked and disliked, or a relation is unknown.
         """
-        queries = self._requests.people(history, text, attributes, on_unknown, context)
+        people = People.of(history=history, liked=liked, disliked=disliked, text=text, attributes=attributes)
+        queries = self._requests.people(people, on_unknown, context)
         limits: dict[str, Any] = {"k": k, "candidates": candidates, "exclude": exclude, "filter": filter}
         return self._limited(queries, limits, on_unknown, exclude_seen=exclude_seen, titles=titles)
+
+    def score(
+        self, pairs: Iterable[tuple[str, str]], *, on_unknown: Literal["raise", "skip"] = "raise", titles: bool = False
+    ) -> PairScores:
+        """The scores of given pairs, in all and by channel.
+
+        Args:
+            pairs: (user id, item id), also items that the user has seen.
+            on_unknown: for ids that the graph does not hold: "raise" or "skip", which leaves the pair out.
+            titles: add the column `title`.
+
+        Returns:
+            A row for each pair, in their order; `score` is what `recommend` ranks by and `explain` splits. An item for
+            which no channel has evidence scores 0.
+
+        Raises:
+            UnknownIdError: an id is not in the graph, and `on_unknown` is "raise".
+            ConfigError: the argument holds no pairs.
+        """
+        users, items = self._requests.pair_positions(pairs, on_unknown)
+        values = score_pairs(self.pipeline, Query.of_positions(users), items)
+        source = np.where(values.fallback, FALLBACK, self.pipeline.name)
+        columns = {
+            "user_id": self.graph.users.take(users),
+            "item_id": self.graph.items.take(items),
+            "score": pa.array(values.score),
+            "source": pa.array(source, type=pa.string()),
+        }
+        columns |= {name: pa.array(values.channel_scores[:, at]) for at, name in enumerate(self.pipeline.asked)}
+        if titles:
+            columns["title"] = pa.array(self._titles(items), type=pa.string())
+        return PairScores(pa.table(columns))
 
     def similar(
         self,

@@ -26,7 +26,7 @@ from recall.serve import forks  # noqa: F401 (from here on forked processes can 
 from recall.serve.answers import Answers
 from recall.serve.loading import load_run
 from recall.serve.opened import OpenedRun, copy_run
-from recall.serve.requests import Attributes
+from recall.serve.people import Attributes, History, People
 from recall.serve.store import RunStore
 
 
@@ -190,7 +190,9 @@ class Recommender(Answers):
         self,
         item_ids: Iterable[str],
         *,
-        history: Sequence[str] | None = None,
+        history: History | None = None,
+        liked: Sequence[str] | None = None,
+        disliked: Sequence[str] | None = None,
         text: str | None = None,
         attributes: Attributes | None = None,
         on_unknown: Literal["raise", "skip"] = "raise",
@@ -203,6 +205,8 @@ class Recommender(Answers):
         Args:
             item_ids: external ids of the items to explain, such as those that `recommend_for` gave.
             history: as for `recommend_for`, of one person.
+            liked: as for `recommend_for`.
+            disliked: as for `recommend_for`.
             text: as for `recommend_for`.
             attributes: as for `recommend_for`.
             on_unknown: as for `recommend_for`.
@@ -217,7 +221,8 @@ class Recommender(Answers):
             UnknownIdError: an item or an attribute is not in the graph; the message names it.
             ConfigError: see `explain` and `recommend_for`, or there are several people.
         """
-        person = self._requests.people(history, text, attributes, on_unknown)
+        people = People.of(history=history, liked=liked, disliked=disliked, text=text, attributes=attributes)
+        person = self._requests.people(people, on_unknown)
         if len(person) != 1:
             raise ConfigError(f"explain_for was given {len(person)} people: explain the items of one at a time")
         items = self._requests.item_positions(item_ids)

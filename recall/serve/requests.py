@@ -8,7 +8,7 @@ written is looked for without them, too; answers have it as the graph does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -18,11 +18,12 @@ from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.arrays import IntArray
 from kg.errors import ConfigError, UnknownIdError
 from recall.contracts import CANDIDATE_SCHEMA, Query
-from recall.serve.ids import ItemSet, strings, whole_characters
+from recall.serve.ids import ItemSet, strings
+from recall.serve.people import Attributes, People, is_list
 
 OnUnknown = Literal["raise", "popular", "skip"]
-Attributes = Mapping[str | RelationKey, Sequence[str]]
 Items = Iterable[str] | ItemSet
+SKIP = 'on_unknown="skip" goes on without'
 
 
 class Requests:
@@ -51,24 +52,36 @@ class Requests:
             columns = columns.take(np.array([first[asked[row]] for row in kept], dtype=np.int64))
         return Query(key=ids, user=position, history=RaggedArray.empty(len(ids)), context=columns)
 
-    def people(
-        self, history: Any, text: Any, attributes: Any, on_unknown: Literal["raise", "skip"], context: Any = None
-    ) -> Query:
+    def people(self, people: People, on_unknown: Literal["raise", "skip"], context: Any = None) -> Query:
         """A row for each unknown person; see `Recommender.recommend_for`."""
         _check_rule(on_unknown, ("raise", "skip"))
-        histories, texts, described = _as_many(history, text, attributes)
-        count = len(histories)
-        rows = np.repeat(np.arange(count), [len(ids) for ids in histories])
-        items = self._positions(self._item_type, [name for ids in histories for name in ids], on_unknown)
-        there = items >= 0
+        count = len(people)
+        described = people.attributes
+        liked = self._lists(people.liked, on_unknown)
+        disliked = self._lists(people.disliked, on_unknown)
+        if len(both := np.flatnonzero(liked.counts - liked.without(disliked).counts)):
+            item = int(np.intersect1d(liked[int(both[0])], disliked[int(both[0])])[0])
+            raise ConfigError(
+                f"{self.graph.items.ids[item].as_py()!r} is liked and disliked at once: leave one of them out"
+            )
         return Query(
             key=[str(row) for row in range(count)],
             user=np.full(count, -1, dtype=np.int64),
-            history=_in_order(rows[there], items[there], count),
-            text=texts,
+            history=liked,
+            disliked=disliked if len(disliked.values) else None,
+            text=people.texts,
             attributes=None if described is None else [self._attributes(person, on_unknown) for person in described],
             context=context_columns(context, count),
         )
+
+    def _lists(self, lists: Sequence[Sequence[str]], on_unknown: OnUnknown) -> RaggedArray:
+        """Positions of each person's items in their order, each where it stands last."""
+        rows = np.repeat(np.arange(len(lists)), [len(ids) for ids in lists])
+        items = self._positions(self._item_type, [name for ids in lists for name in ids], on_unknown)
+        rows, items = rows[items >= 0], items[items >= 0]
+        _, from_end = np.unique((rows * np.int64(len(self.graph.items)) + items)[::-1], return_index=True)
+        last = np.sort(len(items) - 1 - from_end)
+        return RaggedArray.from_grouped(rows[last], items[last], num_rows=len(lists))
 
     def item_set(self, ids: Items, on_unknown: OnUnknown, what: str) -> IntArray:
         """Positions of items that limit a request; unknown ones are left out unless the rule is "raise"."""
@@ -90,14 +103,23 @@ class Requests:
 
     def pairs(self, pairs: Any) -> list[tuple[str, str]]:
         """User and item ids that are to be explained, as the graph has them."""
-        if isinstance(pairs, str) or not isinstance(pairs, Iterable):
-            raise ConfigError(f"pairs = {pairs!r}: write a list of user ids and item ids, [('u1', 'm1')]")
-        ends = [_pair(pair) for pair in pairs]
-        users = self._positions(self.graph.schema.user_type, [user for user, _ in ends], "raise", others=None)
-        items = self._positions(self._item_type, [item for _, item in ends], "raise", others=None)
+        users, items = self.pair_positions(pairs, "raise", others=None)
         return list(
             zip(self.graph.users.take(users).to_pylist(), self.graph.items.take(items).to_pylist(), strict=True)
         )
+
+    def pair_positions(
+        self, pairs: Any, on_unknown: Literal["raise", "skip"], *, others: str | None = SKIP
+    ) -> tuple[IntArray, IntArray]:
+        """Positions of the users and items of pairs, without those with an unknown end where the rule is "skip"."""
+        _check_rule(on_unknown, ("raise", "skip"))
+        if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+            raise ConfigError(f"pairs = {pairs!r}: write a list of user ids and item ids, [('u1', 'm1')]")
+        ends = [_pair(pair) for pair in pairs]
+        users = self._positions(self.graph.schema.user_type, [user for user, _ in ends], on_unknown, others=others)
+        items = self._positions(self._item_type, [item for _, item in ends], on_unknown, others=others)
+        kept = (users >= 0) & (items >= 0)
+        return users[kept], items[kept]
 
     def item_positions(self, item_ids: Iterable[str]) -> IntArray:
         """The position of each item, in order."""
@@ -109,7 +131,7 @@ class Requests:
         ids: Sequence[str],
         on_unknown: OnUnknown,
         *,
-        others: str | None = 'on_unknown="skip" goes on without',
+        others: str | None = SKIP,
     ) -> IntArray:
         """Positions of ids, int64, -1 for unknown ones where the rule allows any."""
         vocabulary = self.graph.vocabulary(node_type)
@@ -181,74 +203,11 @@ def context_columns(context: Any, count: int) -> Any | None:
     return table
 
 
-def _in_order(rows: IntArray, items: IntArray, count: int) -> RaggedArray:
-    """The items of each row as the request lists them; one that comes twice stands at its last place."""
-    width = items.max(initial=0) + 1
-    _, from_end = np.unique((rows * width + items)[::-1], return_index=True)
-    last = np.sort(len(rows) - 1 - from_end)
-    return RaggedArray.from_grouped(rows[last], items[last], num_rows=count)
-
-
-def _people(history: Any) -> list[Any] | None:
-    if history is None:
-        return None
-    if isinstance(history, str) or not isinstance(history, Iterable):
-        raise ConfigError(f"history = {history!r} must be a list of ids: write [{str(history)!r}]")
-    return history.to_pylist() if isinstance(history, pa.Array | pa.ChunkedArray) else list(history)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes)
-
-
 def _pair(pair: Any) -> tuple[str, str]:
     """The two ids of a pair that is to be explained."""
-    if _is_list(pair) and len(ends := list(pair)) == 2:
+    if is_list(pair) and len(ends := list(pair)) == 2:
         user, item = ends
         if isinstance(user, str) and isinstance(item, str):
             strings(ends, "pairs")
             return user, item
     raise ConfigError(f"pairs holds {pair!r}: write a user id and an item id, [('u1', 'm1')]")
-
-
-def _as_many(
-    history: Any, text: Any, attributes: Any
-) -> tuple[list[list[str]], list[str | None] | None, list[Attributes] | None]:
-    """Histories, texts and attributes of the same number of people, from the arguments for one person or for many."""
-    if history is None and text is None and attributes is None:
-        raise ConfigError("recommend_for needs a history, a text or attributes")
-    for name, value in (("text", text), ("attributes", attributes)):
-        if value is not None and not isinstance(value, Iterable):
-            raise ConfigError(f"{name} = {value!r}: give one person's, or a list with one entry a person")
-    histories = _people(history)
-    # Numbers among them are a mistake that `strings` reports, not a person's history.
-    flat = histories is not None and not any(_is_list(entry) for entry in histories)
-    single = {
-        "history": flat and (bool(histories) or (text is None and attributes is None)),
-        "text": isinstance(text, str),
-        "attributes": isinstance(attributes, Mapping),
-    }
-    if any(single.values()):
-        histories = None if histories is None else [histories] if flat else histories
-        text = [text] if single["text"] else text
-        attributes = [attributes] if single["attributes"] else attributes
-    many = {
-        name: list(values)
-        for name, values in (("history", histories), ("text", text), ("attributes", attributes))
-        if values is not None
-    }
-    if len({len(values) for values in many.values()}) > 1:
-        lengths = ", ".join(f"{name} for {len(values)}" for name, values in many.items())
-        raise ConfigError(f"recommend_for was given {lengths}: give all of them for the same people")
-    count = len(next(iter(many.values())))
-    for entry in many.get("text", []):
-        if entry is not None and not isinstance(entry, str):
-            raise ConfigError(f"text holds {entry!r}: write a string, or None for a person without one")
-    for entry in many.get("attributes", []):
-        if not isinstance(entry, Mapping):
-            raise ConfigError(f"attributes holds {entry!r}: write a relation and ids, {{'director': ['p7']}}")
-    return (
-        [strings(ids, "history") for ids in many.get("history", [[]] * count)],
-        None if "text" not in many else [whole_characters(entry) for entry in many["text"]],
-        many.get("attributes"),
-    )

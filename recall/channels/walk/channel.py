@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -183,7 +184,7 @@ class Walk(ClosedChannel):
         start = start_of(queries, self.history, decay=self.config.decay)
         profile = self._profile(queries)
         texts = self._request_texts(queries)
-        given = np.diff(start.liked.indptr) > 0
+        given = np.diff((start.liked > 0).indptr) > 0
         given[rows_with_attributes(queries)] = True
         if texts is not None:
             given |= np.diff(texts.indptr) > 0
@@ -240,21 +241,28 @@ class Walk(ClosedChannel):
         return [self._split(start, row, int(item), profile, texts) for row, item in enumerate(items.tolist())]
 
     def _split(self, start: Start, row: int, item: int, profile: Any | None, texts: Any | None) -> Shares | NoShares:
-        liked, disliked = _row(start.liked, row), _row(start.disliked, row)
+        (items, ages), disliked = _row(start.liked, row), _row(start.disliked, row)
+        liked, examples = (items[ages > 0], ages[ages > 0]), (items[ages < 0], ages[ages < 0])
         stated = self._stated_paths(row, item, profile, texts)
         if not len(liked[0]) and not stated:
             return NoShares(0.0, "there is no history, attribute or text that a path could start at")
+        walked = [(kind, disliked if kind.kind is StepKind.DISLIKE else liked) for kind, _ in self._steps.weighted]
+        weights = [weight for _, weight in self._steps.weighted]
+        if len(examples[0]):
+            against = [(kind, weight) for kind, weight in self._steps.weighted if kind.kind is not StepKind.DISLIKE]
+            walked += [(replace(kind, kind=StepKind.DISLIKE), examples) for kind, _ in against]
+            weights += [weight for _, weight in against]
         bundles = [
             step_paths(
                 kind,
-                *(disliked if kind.kind is StepKind.DISLIKE else liked),
+                *starts,
                 item,
                 weight=weight,
                 strength=self.strengths[kind.name],
                 numbering=self._numbering,
                 item_type=self._item_type,
             )
-            for kind, weight in self._steps.weighted
+            for (kind, starts), weight in zip(walked, weights, strict=True)
         ]
         steps = tuple(bundle for bundle in (*bundles, *stated) if bundle is not None)
         return PathShares.of(steps, prior=float(self._popular[item]), interaction=self.history.interaction)

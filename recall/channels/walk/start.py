@@ -10,9 +10,10 @@ from scipy.sparse import csr_matrix
 
 from kg.arrays import RaggedArray
 from kg.history import InteractionHistory
-from recall.channels.base import item_likes
+from recall.channels.base import as_matrix, item_likes
 from recall.channels.walk.config import WalkConfig
 from recall.contracts import Query
+from recall.contracts.history import DISLIKED, disliked_items
 from recall.index.top_k import BLOCK_SCORES
 
 _FORGOTTEN = 1e-5  # an item that counts less than this part of the newest one is left out
@@ -22,7 +23,7 @@ class Start(NamedTuple):
     """The items that the walks of some requests start at.
 
     Attributes:
-        liked: how much each item counts, CSR (n, items), float32.
+        liked: how much each item counts, below 0 for a disliked example of the request, CSR (n, items), float32.
         disliked: the same of the items that a user interacted with and does not like.
     """
 
@@ -40,10 +41,11 @@ def start_of(queries: Query, history: InteractionHistory, *, decay: float) -> St
     """
     liked = history.in_order(queries.user)
     disliked = history.in_order(queries.user, liked=False)
-    return Start(
-        _aged(_followed_by(liked, queries.history), history.num_items, decay),
-        _aged(disliked, history.num_items, decay),
-    )
+    counted = _aged(_followed_by(liked, queries.history), history.num_items, decay)
+    examples = disliked_items(queries)
+    if len(examples.values):
+        counted = (counted + as_matrix(examples, history.num_items) * np.float32(DISLIKED)).tocsr()
+    return Start(counted, _aged(disliked, history.num_items, decay))
 
 
 def blocks(rows: int, num_items: int) -> list[slice]:

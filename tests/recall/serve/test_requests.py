@@ -11,6 +11,7 @@ from kg.errors import ConfigError, UnknownIdError
 from recall.channels import ItemKNN, LightGCNChannel
 from recall.contracts import FitData, LoadData, Query
 from recall.pipeline import Pipeline
+from recall.serve.people import People
 from recall.serve.recommender import Recommender
 from tests.recall.serve.making import RATED, items
 
@@ -100,7 +101,7 @@ class TestSomebodyUnknown:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
-            ({}, "needs a history, a text or attributes"),
+            ({}, "needs a history, liked items, a text or attributes"),
             ({"history": "m1"}, r"write \['m1'\]"),
             ({"history": [["m1"], ["m2"]], "attributes": [{"genre": ["drama"]}]}, "history for 2, attributes for 1"),
             ({"history": [["m1"], ["m2"]], "text": "space"}, "history for 2, text for 1"),
@@ -187,5 +188,6 @@ def test_queries_keep_their_meaning_when_taken():
     ],
 )
 def test_halves_of_characters_in_a_text_are_joined_or_replaced(recommender, text, whole):
-    asked = recommender._requests.people(None, [text, "other"], None, "raise")
+    people = People.of(history=None, liked=None, disliked=None, text=[text, "other"], attributes=None)
+    asked = recommender._requests.people(people, "raise")
     assert asked.text == [whole, "other"]

@@ -273,3 +273,25 @@ def test_a_walk_that_starts_nowhere_has_no_query(graph: KnowledgeGraph, channel:
     stranger = Query.of_histories(["0"], RaggedArray.empty(1))
     assert channel.score_queries(stranger, np.array([3])) == [None]
     assert channel.reached_queries(stranger, k=3, seen=RaggedArray.empty(1)) == [None]
+
+
+def test_disliked_examples_of_a_request_count_below_zero(
+    graph: KnowledgeGraph, channel: Walk, requests: tuple[Query, np.ndarray], tmp_path: Path
+) -> None:
+    rows = np.arange(PAIRS - 6, PAIRS)
+    query, items = requests[0].take(rows), requests[1][rows]
+    disliked = [np.setdiff1d([2, 11, 17], query.history[row]) for row in range(6)]
+    query = replace(query, disliked=RaggedArray.from_lists(disliked))
+    write_store(graph, tmp_path / "graph.lbug")
+    below = 0
+    with EmbeddedStore(tmp_path / "graph.lbug") as embedded:
+        answers = zip(channel.score_queries(query, items), channel.attribute(query, items), strict=True)
+        for row, (cypher, split) in enumerate(answers):
+            assert cypher is not None
+            shares = [found["share"] for found in embedded.query(cypher)]
+            score = channel.score(query.take(np.array([row]))).at(items[row].reshape(1, 1))[0, 0]
+            assert sum(shares) == pytest.approx(split.score, rel=1e-6, abs=1e-6)
+            assert sum(shares) == pytest.approx(float(score), rel=1e-5, abs=1e-5)
+            against = sum(step.values.sum() for step in split.steps if step.kind is StepKind.DISLIKE)
+            below += against < 0
+    assert below == 6
