@@ -133,6 +133,7 @@ class Stopwatch(logging.Handler):
         self._stage = (time.process_time(), time.perf_counter())
         self._peak = 0
         self.measured: dict[str, Any] = {"stages": {}, "tasks": {}, "steps": [], "at": "", "peak": 0}
+        self._write()
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""

@@ -26,6 +26,7 @@ from gnn.sampling import Batches, Stream, uniform
 from gnn.settings import GCNConfig, LightGCNConfig
 from gnn.training.context import RunContext
 from gnn.training.task import Measured, Outcome, Weight
+from gnn.training.validation import users_asked
 from kg.errors import ConfigError, InvalidDataError
 from kg.topology.adjacency import Numbering
 
@@ -242,6 +243,8 @@ class GraphTask(ABC, Generic[Encoder]):
         }
         if outcome.best is not None:
             facts["validation"] = dict(outcome.best.values)
+        if job.validation is not None and self._validator is not None:
+            facts["validated"] = users_asked(job.validation, len(self._validator.users))
         graph, cold_scale = job.graph, self.objective.cold_scale
         return Embeddings(
             numbering=self.numbering,

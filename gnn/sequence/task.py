@@ -28,7 +28,7 @@ from gnn.sequence.warm_start import SequenceWeights
 from gnn.text.features import TextFeatures
 from gnn.training.context import RunContext
 from gnn.training.task import Measured, Outcome, Weight
-from gnn.training.validation import validation_users
+from gnn.training.validation import users_asked, validation_users
 from kg import KnowledgeGraph
 from kg.errors import ConfigError
 from kg.history import InteractionHistory
@@ -183,6 +183,8 @@ class SequenceTask:
         }
         if outcome.best is not None:
             facts["validation"] = dict(outcome.best.values)
+        if job.validation is not None:
+            facts["validated"] = users_asked(job.validation, len(self._truth))
         return SequenceModel(
             config=job.model,
             facts=facts,

@@ -36,3 +36,9 @@ def validation_users(validation: Validation, num_users: int, *, limit: int, seed
         draw = uniform(torch.from_numpy(chosen), seed=seed, step=0, stream=Stream.VALIDATION)
         chosen = np.sort(chosen[torch.argsort(draw, stable=True)[:limit].numpy()])
     return chosen
+
+
+def users_asked(validation: Validation, users: int) -> dict[str, int]:
+    """How many users the validations rank for and, where these are a sample, of how many, as facts of a training."""
+    everybody = int(np.count_nonzero(validation.truth.counts))
+    return {"users": users} if users == everybody else {"users": users, "drawn_from": everybody}

@@ -109,6 +109,7 @@ def _content(report: Report, history: Sequence[Mapping[str, Any]]) -> dict[str, 
             "training": training_plot(next(iter(report.training.values()), None)),
             "times": times_plot(report.timings),
         },
+        "validated": _validated(report),
     }
 
 
@@ -129,6 +130,13 @@ def _tiles(data: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str,
         {"name": name, "value": value, "change": f"{value - counts_before[name]:+,}" if name in counts_before else None}
         for name, value in flat(data).items()
     ]
+
+
+def _validated(report: Report) -> str:
+    """Whom the validations of the drawn training ranked for; empty where there were none."""
+    channel = next(iter(report.training.values()), None)
+    asked = None if channel is None else channel.evaluation.validated
+    return "" if asked is None else f": {users_asked(asked.users, asked.drawn_from)}"
 
 
 def _groups(evaluation: EvaluationReport, before: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:

@@ -89,10 +89,10 @@ def assess(
             task.advance()
     rows = [
         MetricsRow.model_validate(
-            {"ranker": name, **one.summary(), **(_intervals(one, cutoffs) if name in detailed else {})}
+            {"ranker": name, **evaluation.summary(), **(_intervals(evaluation, cutoffs) if name in detailed else {})}
         )
         for name in names
-        for one in measured.get(name, [])
+        for evaluation in measured.get(name, [])
     ]
     order = {group.name: number for number, group in enumerate(groups)}
     rows.sort(key=lambda row: order[row.group])

@@ -154,6 +154,13 @@ class Texts(ReportPart):
     model: str = Field(description="name of the text model")
 
 
+class UsersAsked(ReportPart):
+    """How many users were ranked for."""
+
+    users: int = Field(description="that were asked")
+    drawn_from: int | None = Field(default=None, description="of how many they are a sample; None: they are all")
+
+
 class Training(ReportPart):
     """One training; further facts are the model's own."""
 
@@ -162,6 +169,7 @@ class Training(ReportPart):
     prior: float = Field(default=0.0, description="weight of popularity that is added to the score")
     history: tuple[dict[str, Any], ...] = Field(default=(), description="loss and validation metrics by step")
     validation: dict[str, float] | None = Field(default=None, description="metrics on the validation part")
+    validated: UsersAsked | None = Field(default=None, description="whom the validations ranked for")
 
 
 class TrainedChannel(ReportPart):

@@ -391,3 +391,14 @@ def test_a_training_is_the_same_whether_the_last_hop_is_done_for_all_nodes_or_fo
         context = replace(CPU, precision="float64")
         vectors.append(fit(graph, LightGCNConfig(dim=8), training, steps=12, context=context).final)
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+
+
+def test_a_training_says_whom_its_validations_ranked_for() -> None:
+    graph = planted()
+    split = split_of(graph)
+    view, validation = split.view(graph, "train"), validation_of(graph, split)
+    everybody = int((validation.truth.counts > 0).sum())
+    for most, said in ((7, {"users": 7, "drawn_from": everybody}), (everybody, {"users": everybody})):
+        training = QUICK.changed(validation_users=most, max_steps=2, eval_every=2)
+        trained = fit(view, LightGCNConfig(dim=4), training, validation=validation, context=CPU)
+        assert trained.facts["validated"] == said

@@ -274,6 +274,18 @@ def test_a_sample_of_users_is_called_one(refreshed: RefreshResult) -> None:
     assert f"sample of {rows[0].users:,} of 300,000 users" in page.text
 
 
+def test_the_training_says_whom_it_was_validated_on(refreshed: RefreshResult) -> None:
+    report = refreshed.report
+    asked = report.training["lightgcn"].evaluation.validated
+    assert asked is not None
+    assert asked.drawn_from is None
+    assert f"on the validation part: {asked.users} users." in Page(render(report, [])).text
+    of_many = report.to_json()
+    of_many["training"]["lightgcn"]["evaluation"]["validated"]["drawn_from"] = 300_000
+    page = Page(render(Report.parse(of_many), []))
+    assert f"on the validation part: sample of {asked.users} of 300,000 users." in page.text
+
+
 def test_a_phone_scrolls_tables_and_plots_in_place_of_shrinking_them(refreshed: RefreshResult) -> None:
     page = render(refreshed.report, [])
     assert "@media (max-width: 45rem)" in page

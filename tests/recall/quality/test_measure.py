@@ -135,7 +135,7 @@ def test_a_channel_without_a_weight_is_measured_all_the_same(
     assert rows["rp3beta"]["ndcg@10"] == pytest.approx(expected.mean("ndcg@10"))
 
 
-def test_a_sample_is_the_same_for_every_ranker_and_told(
+def test_a_sample_is_the_same_for_every_ranker_and_reported(
     parts: tuple[KnowledgeGraph, Split, KnowledgeGraph], fused: Pipeline
 ) -> None:
     graph, split, _ = parts
