@@ -46,7 +46,9 @@ def propose_files(proposal: Proposal, files: Sequence[tuple[str, Path]]) -> None
         columns = "; ".join(f"{look.name}: {', '.join([*look.columns][:SHOWN_COLUMNS])}" for look in looks)
         raise InvalidDataError(
             "no file says what users did to items: a table with a column of users and one of items is needed "
-            f"({columns})"
+            f"({columns}). If one is there under names that say nothing here, rename its columns to user_id and "
+            "item_id, or write the configuration yourself: [[sources.interactions]] with files and "
+            'columns = { user = "...", item = "..." }'
         )
     items = _lists(proposal, lists) if lists else pa.array([], pa.string())
     if acts and lists:

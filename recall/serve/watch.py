@@ -10,6 +10,7 @@ from typing import Self
 
 from kg.errors import ConfigError
 from kg.stores.base import Store
+from kg.stores.fork import renew_after_fork
 from recall.runs.layout import RunLayout
 from recall.serve.recommender import Recommender
 
@@ -23,7 +24,8 @@ class RunWatch:
 
     Whoever asks `watch.recommender` for each request always gets a whole one: the newest that could be loaded. A run
     that cannot be loaded is told in the log, once, and tried again at growing distances, for it may be the memory that
-    lacks; until then the one before serves on. While a new run is loaded, both are in memory.
+    lacks; until then the one before serves on. While a new run is loaded, both are in memory. A process that is forked
+    off watches for itself.
 
         with RunWatch("runs/current", every=5) as watch:
             watch.recommender.recommend(["u42"])
@@ -50,6 +52,15 @@ class RunWatch:
         self._bad: Path | None = None
         self._delay = every
         self._not_before = 0.0
+        self._start()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Watch in a forked process, which has none of the threads of its parent; see `kg.stores.fork`."""
+        if not self._stop.is_set():
+            self._start()
+
+    def _start(self) -> None:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"watch {self._way}", daemon=True)
         self._thread.start()

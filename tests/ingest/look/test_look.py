@@ -302,6 +302,7 @@ def test_the_rule_of_a_data_set_with_grades(tmp_path: Path) -> None:
     [
         ({}, "nothing to look at"),
         ({"m.csv": "movie_id,title\n1,A\n2,B\n"}, r"no file says what users did.*m\.csv: movie_id, title"),
+        ({"v.csv": "Kundennr,Artikel\n1,A\n1,B\n"}, r"Kundennr, Artikel.*rename its columns to user_id and item_id"),
         ({"m.csv": ""}, "empty"),
     ],
 )

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import gc
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
@@ -282,3 +283,29 @@ def test_a_watch_serves_the_newest_run_that_can_be_loaded(
         RunWatch(runs.link, every=0)
     with pytest.raises(ArtifactError, match="there is no run"):
         RunWatch(runs.path / "nothing")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_watches_for_itself(runs: RunsFolder, refreshed: RefreshResult) -> None:
+    first = runs.current()
+    context = multiprocessing.get_context("fork")
+    theirs, ours = context.Pipe()
+    with RunWatch(runs.link, every=0.05) as watch:
+
+        def serve() -> None:
+            theirs.send(None if watch.recommender.run is None else watch.recommender.run.name)
+            name = theirs.recv()
+            wait_for(lambda: watch.recommender.run is not None and watch.recommender.run.name == name)
+            theirs.send(watch.recommender.recommend(["u1"], k=3).table.num_rows)
+            watch.close()
+
+        child = context.Process(target=serve)
+        child.start()
+    assert first is not None
+    assert ours.poll(60)
+    assert ours.recv() == first.name
+    ours.send(publish(runs, refreshed.run, "b" * 16).name)
+    assert ours.poll(70), "it serves the run that was there when it was forked"
+    assert ours.recv() == 3
+    child.join(60)
+    assert child.exitcode == 0
