@@ -13,6 +13,12 @@ Liked = Annotated[
     list[str] | None,
     typer.Option("--liked", metavar="ID", help="In place of --user: an item that somebody new likes; may be repeated."),
 ]
+Disliked = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--disliked", metavar="ID", help="Beside --liked: an item that somebody new does not like; may be repeated."
+    ),
+]
 Wanted = Annotated[
     str | None,
     typer.Option("--text", metavar="TEXT", help="In place of --user: what somebody new looks for, or is like."),
@@ -27,7 +33,9 @@ WantedAttributes = Annotated[
 ]
 
 
-def person_of(liked: list[str] | None, text: str | None, attributes: list[str] | None) -> dict[str, Any]:
+def person_of(
+    liked: list[str] | None, disliked: list[str] | None, text: str | None, attributes: list[str] | None
+) -> dict[str, Any]:
     """The arguments that `Recommender.recommend_for` and `explain_for` share; empty without any option.
 
     Raises:
@@ -39,5 +47,5 @@ def person_of(liked: list[str] | None, text: str | None, attributes: list[str] |
         if not (relation and sign and name):
             raise typer.BadParameter(f"{attribute!r}: write RELATION=ID, such as director=p7", param_hint="--attribute")
         wanted.setdefault(relation, []).append(name)
-    given = {"history": liked or None, "text": text, "attributes": wanted or None}
+    given = {"liked": liked or None, "disliked": disliked or None, "text": text, "attributes": wanted or None}
     return {name: value for name, value in given.items() if value is not None}

@@ -13,7 +13,7 @@ import typer
 from kg.errors import ConfigError, UnknownIdError
 from recall.cli.common import AsJson, RunPath, ids_in
 from recall.cli.console import print_json, shown_progress
-from recall.cli.person import Liked, Wanted, WantedAttributes, person_of
+from recall.cli.person import Disliked, Liked, Wanted, WantedAttributes, person_of
 from recall.cli.screen import screen
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def recommend(
     run: RunPath,
     user: Annotated[list[str] | None, typer.Option("--user", metavar="ID", help="May be repeated.")] = None,
     liked: Liked = None,
+    disliked: Disliked = None,
     text: Wanted = None,
     attribute: WantedAttributes = None,
     k: Count = 20,
@@ -52,11 +53,27 @@ def recommend(
     candidates: Annotated[
         Path | None,
         typer.Option(
-            "--candidates", exists=True, dir_okay=False, help="Rank only these items: a text file with an id a line."
+            *("--candidates-file", "--candidates"),
+            exists=True,
+            dir_okay=False,
+            help="Rank only these items: a text file with an id a line.",
         ),
     ] = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            "--exclude-file",
+            exists=True,
+            dir_okay=False,
+            help="Leave these items out, too: a text file with an id a line.",
+        ),
+    ] = None,
+    filter_text: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="TEXT", help="""Only items such as 'year >= 1990 and genre in ["Drama"]'."""),
+    ] = None,
     on_unknown: Annotated[
-        OnUnknown, typer.Option(help="What to do with unknown users; unknown items of --candidates are left out.")
+        OnUnknown, typer.Option(help="What to do with unknown users; unknown items of files and filters are left out.")
     ] = OnUnknown.RAISE,
     all_users: Annotated[bool, typer.Option("--all-users", help="Everybody in the graph, to --out.")] = False,
     out: Annotated[
@@ -67,10 +84,11 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """The best items for some users, for somebody new, or for everybody at once."""
-    person = person_of(liked, text, attribute)
+    person = person_of(liked, disliked, text, attribute)
     if bool(user) + bool(person) + all_users != 1:
         raise typer.BadParameter(
-            "give --user ID (one or more), or what somebody new likes (--liked, --text, --attribute), or --all-users",
+            "give --user ID (one or more), or what somebody new likes (--liked, --disliked, --text, --attribute), "
+            "or --all-users",
             param_hint="--user",
         )
     if person and history:
@@ -85,12 +103,17 @@ def recommend(
         _check_out(out)
     recommender = _load(run)
     only_items = None if candidates is None else _candidate_ids(candidates)
+    limits: dict[str, Any] = {
+        "k": k,
+        "candidates": only_items,
+        "exclude": None if exclude is None else ids_in(exclude, option="--exclude-file"),
+        "filter": filter_text,
+    }
     if all_users:
         with shown_progress(quiet=as_json) as progress:
             rows = recommender.recommend_all(
-                k=k,
                 out=str(out),
-                candidates=only_items,
+                **limits,
                 on_unknown="raise" if on_unknown is OnUnknown.RAISE else "skip",
                 titles=titles,
                 progress=progress,
@@ -104,7 +127,8 @@ def recommend(
     from recall.cli.render.candidates import person_data, print_person, print_user, user_data
 
     if person:
-        limits: dict[str, Any] = {"k": k, "candidates": only_items}
+        # There is no unknown user whom the most liked items could answer.
+        limits["on_unknown"] = "raise" if on_unknown is OnUnknown.RAISE else "skip"
         if out is not None:
             recommender.recommend_for(**person, **limits, titles=titles).write(out)
         if as_json:
@@ -113,7 +137,7 @@ def recommend(
             print_person(recommender, person, explain=explain, console=screen(), **limits)
         return
     user_ids = _ids_in_run(recommender, run, list(dict.fromkeys(user or [])))
-    query: dict[str, Any] = {"k": k, "candidates": only_items, "on_unknown": on_unknown.value}
+    query: dict[str, Any] = {**limits, "on_unknown": on_unknown.value}
     if out is not None:
         recommender.recommend(user_ids, **query, titles=titles).write(out)
     if as_json:
@@ -154,16 +178,17 @@ def explain(
     item: Annotated[str, typer.Option("--item", metavar="ID")],
     user: Annotated[str | None, typer.Option("--user", metavar="ID", help="A user of the graph.")] = None,
     liked: Liked = None,
+    disliked: Disliked = None,
     text: Wanted = None,
     attribute: WantedAttributes = None,
     draw: Annotated[Path | None, typer.Option(dir_okay=False, help="Draw it: a file .svg or .png.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Why an item is a candidate for a user, or for somebody new: exact shares of the score, and paths."""
-    person = person_of(liked, text, attribute)
+    person = person_of(liked, disliked, text, attribute)
     if (user is not None) == bool(person):
         raise typer.BadParameter(
-            "give --user ID, or what somebody new likes: --liked, --text, --attribute", param_hint="--user"
+            "give --user ID, or what somebody new likes: --liked, --disliked, --text, --attribute", param_hint="--user"
         )
     if draw is not None and draw.suffix.lower() not in (".svg", ".png"):
         raise typer.BadParameter(f"{draw} must end in .svg or .png", param_hint="--draw")
@@ -215,7 +240,7 @@ def _check_out(out: Path) -> None:
 
 
 def _candidate_ids(file: Path) -> list[str]:
-    ids = ids_in(file, option="--candidates")
+    ids = ids_in(file, option="--candidates-file")
     if not ids:
-        raise typer.BadParameter(f"{file} names no items", param_hint="--candidates")
+        raise typer.BadParameter(f"{file} names no items", param_hint="--candidates-file")
     return ids

@@ -17,7 +17,6 @@ from recall.cli.render.tables import shown, table
 if TYPE_CHECKING:
     from recall.contracts import Candidates
     from recall.serve.recommender import Recommender
-    from recall.serve.requests import OnUnknown
 
 MOST_LIKED_SHOWN = 10
 
@@ -46,14 +45,20 @@ def user_data(
     recommender: Recommender,
     users: Sequence[str],
     *,
-    k: int,
     history: bool = False,
     explain: bool = False,
-    candidates: Sequence[str] | None = None,
-    on_unknown: OnUnknown = "raise",
+    **limits: Any,
 ) -> dict[str, Any]:
-    """Candidates with titles, and on request each user's history and the reasons for the best candidate."""
-    recommended = recommender.recommend(users, k=k, candidates=candidates, on_unknown=on_unknown)
+    """Candidates with titles, and on request each user's history and the reasons for the best candidate.
+
+    Args:
+        recommender: answers.
+        users: ids.
+        history: give what each user likes, too.
+        explain: give reasons, too.
+        **limits: further arguments of `recommend`.
+    """
+    recommended = recommender.recommend(users, **limits)
     rows = [{**row, "title": recommender.title(row["item_id"])} for row in recommended]
     data: dict[str, Any] = {"candidates": rows}
     in_graph = [user for user in users if _in_graph(recommender, user)]
@@ -69,20 +74,21 @@ def print_user(
     recommender: Recommender,
     user: str,
     *,
-    k: int,
     console: Console,
     history: bool = False,
     explain: bool = False,
-    candidates: Sequence[str] | None = None,
-    on_unknown: OnUnknown = "raise",
+    **limits: Any,
 ) -> None:
-    """A user's candidates, and on request the history before them and the reasons for the best one after them."""
-    recommended = recommender.recommend([user], k=k, candidates=candidates, on_unknown=on_unknown)
+    """A user's candidates, and on request the history before them and the reasons for the best one after them.
+
+    See `user_data`.
+    """
+    recommended = recommender.recommend([user], **limits)
     in_graph = _in_graph(recommender, user)
     if history and in_graph:
         _print_liked(liked(recommender, user), user, console=console)
     if not len(recommended):
-        why = "has seen all of them" if in_graph else "is not in the graph"
+        why = "has seen all that are allowed" if in_graph else "is not in the graph"
         console.print(shown(f"no candidates for user {user}, who {why}"))
         return
     _print_ranked(recommender, recommended, title=f"{len(recommended)} candidates for user {user}", console=console)

@@ -1,0 +1,141 @@
+"""Requests on the command line: the same words as in Python, and the same answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from recall.jobs.refresh import RefreshResult
+from recall.serve.recommender import Recommender
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def current(refreshed: RefreshResult) -> Path:
+    return refreshed.run.path.parent / "current"
+
+
+@pytest.fixture(scope="module")
+def recommender(current: Path) -> Recommender:
+    return Recommender.load(current)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """Lists of ids, one a line."""
+    lists = {
+        "candidates": [f"m{number}" for number in range(12)],
+        "exclude": ["m1", "", "m2 "],
+        "unknown": ["m3", "m999"],
+    }
+    for name, ids in lists.items():
+        (tmp_path / name).write_text("\n".join(ids), encoding="utf-8")
+    return {name: tmp_path / name for name in lists}
+
+
+def candidates(command: Command, *arguments: object) -> list[dict[str, object]]:
+    code, out, err = command("recommend", *arguments, "--json")
+    assert (code, err) == (0, "")
+    return json.loads(out)["candidates"]
+
+
+FILTER = 'director in ["Person 2", "Person 3"] and name is not missing'
+
+
+def test_limits_are_those_of_python(command: Command, current: Path, recommender: Recommender, files) -> None:
+    options = [
+        "--exclude-file",
+        files["exclude"],
+        "--candidates-file",
+        files["candidates"],
+        "--filter",
+        FILTER,
+        "-k",
+        5,
+    ]
+    limits = {
+        "exclude": ["m1", "m2"],
+        "candidates": [f"m{number}" for number in range(12)],
+        "filter": FILTER,
+        "k": 5,
+        "titles": True,
+    }
+    by_user = candidates(command, current, "--user", "u1", "--user", "u2", *options)
+    assert by_user == list(recommender.recommend(["u1", "u2"], **limits))
+    assert by_user
+    new = candidates(command, current, "--liked", "m5", *options)
+    assert new == list(recommender.recommend_for(liked=["m5"], **limits))
+    assert new
+
+
+def test_for_everybody(command: Command, current: Path, recommender: Recommender, files, tmp_path: Path) -> None:
+    out = tmp_path / "all.parquet"
+    options = ["--exclude-file", files["exclude"], "--filter", FILTER, "-k", 3, "--out", out]
+    assert command("recommend", current, "--all-users", *options)[0] == 0
+    expected = recommender.recommend_all(k=3, exclude=["m1", "m2"], filter=FILTER)
+    assert pq.read_table(out).to_pylist() == list(expected)
+    assert len(expected)
+
+
+def test_disliked_examples(command: Command, current: Path, recommender: Recommender) -> None:
+    options = [
+        "--liked",
+        "m1",
+        "--liked",
+        "m2",
+        "--disliked",
+        "m3",
+        "--attribute",
+        "director=http://example.org/person/p1",
+    ]
+    given = {"liked": ["m1", "m2"], "disliked": ["m3"], "attributes": {"director": ["http://example.org/person/p1"]}}
+    answer = candidates(command, current, *options)
+    assert answer == list(recommender.recommend_for(**given, titles=True))
+    assert "m3" not in [row["item_id"] for row in answer]
+    code, out, _ = command("explain", current, "--item", "m4", *options, "--json")
+    assert code == 0
+    (explanation,) = recommender.explain_for(["m4"], **given)
+    assert json.loads(out)["score"] == pytest.approx(explanation.score)
+    assert "did not like" in out
+
+
+def test_unknown_ids_follow_one_rule(command: Command, current: Path, recommender: Recommender, files) -> None:
+    for who in (["--user", "u1"], ["--liked", "m1"]):
+        for option in ("--exclude-file", "--candidates-file"):
+            code, _, err = command("recommend", current, *who, option, files["unknown"])
+            assert code == 1
+            assert "'m999'" in err
+            assert "--on-unknown skip" in err
+            assert len(err.splitlines()) == 1
+            candidates(command, current, *who, option, files["unknown"], "--on-unknown", "skip")
+        code, _, err = command("recommend", current, *who, "--filter", 'director "Persn 2"')
+        assert code == 1
+        assert "nearest: 'Person 2'" in err
+        assert candidates(command, current, *who, "--filter", 'director "Persn 2"', "--on-unknown", "popular") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--filter", "yaer > 3"], "'yaer' is no attribute or relation of 'movie'"),
+        (["--filter", "name > 3"], "write a text in quotes"),
+        (["--filter", "name >"], "ends too early"),
+        (["--filter", ""], "the filter is empty"),
+    ],
+)
+def test_mistakes_are_one_line(command: Command, current: Path, options: list[str], words: str) -> None:
+    code, out, err = command("recommend", current, "--user", "u1", *options)
+    assert (code, out) == (1, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_nothing_left_is_said(command: Command, current: Path) -> None:
+    code, out, _ = command("recommend", current, "--user", "u1", "--filter", "name is missing")
+    assert code == 0
+    assert "no candidates for user u1, who has seen all that are allowed" in out
