@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingest.report import MAX_EXAMPLES, Finding
 from ingest.settings import CsvForm
 from ingest.sources.tables.csv_file import read_csv
 from ingest.sources.tables.json_lines import is_json, read_json_lines
 from ingest.sources.tables.lines import LineAccount, count_lines
+from ingest.sources.tables.parquet_file import read_parquet
 from ingest.sources.tables.plain_file import read_plain
 from ingest.sources.tables.rows import Rows
 from ingest.sources.tables.text import UTF_8, decoded, utf8_copy
@@ -56,7 +56,7 @@ def read_file(path: Path, *, name: str, form: CsvForm = PLAIN) -> Rows:
     with _file_errors(path, name, "sources"):
         suffixes = [suffix.lower() for suffix in path.suffixes]
         if suffixes[-1:] in ([".parquet"], [".pq"]):
-            rows = Rows(pq.read_table(path), name, lambda row: f"{name}, row {row}")
+            rows = Rows(read_parquet(path, name=name), name, lambda row: f"{name}, row {row}")
         elif is_json(path):
             rows = read_json_lines(path, name=name, encoding=form.encoding)
         else:
