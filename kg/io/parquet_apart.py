@@ -6,7 +6,7 @@ column: how large a table is shows only while it is decoded. So that is done a f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ BATCH = 64 << 20  # bytes of them, about, by what the file says of itself
 _BUFFER = 1 << 20
 
 
-def batches_apart(path: Path, *, name: str, memory: int) -> Iterator[tuple[Any, int]]:
+def batches_apart(path: Path, *, name: str, memory: int) -> Generator[tuple[Any, int]]:
     """The rows of a Parquet file, a few at a time.
 
     Args:

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from kg.cypher.query import CypherQuery
+from kg.errors import StoreError
 
 Row = dict[str, Any]
+
+ROWS = 100_000  # of an answer
+ANSWER = 64 << 20  # bytes of it, about
 
 
 class Store(Protocol):
@@ -38,11 +42,24 @@ class Store(Protocol):
             QueryRefusedError: it would write, read or write files, or is more than one statement.
             QueryTimeoutError: it took too long.
             StoreUnavailableError: the store does not answer or does not let us in.
-            StoreError: the store could not run it, for instance for a mistake in its text.
+            StoreError: the store could not run it, for instance for a mistake in its text, or the answer is too large.
         """
 
     def close(self) -> None:
         """Close connections and files."""
+
+
+def too_large(name: str, size: str) -> StoreError:
+    """The error for an answer beyond `ROWS` or `ANSWER`.
+
+    Args:
+        name: of the store.
+        size: "more than 100,000 rows".
+    """
+    return StoreError(
+        f"the answer of {name} to a query has {size}: add LIMIT, ask for parts of it with SKIP and LIMIT, or let the "
+        "query count"
+    )
 
 
 def with_values(query: str | CypherQuery, parameters: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:

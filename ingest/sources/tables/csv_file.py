@@ -18,7 +18,7 @@ import codecs
 import csv
 import glob
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +29,7 @@ import pyarrow as pa
 from ingest.report import MAX_EXAMPLES
 from ingest.settings import CsvForm
 from ingest.sources.bounded import LineTooLongError, check_columns, is_gzip, open_plain, read_whole
+from ingest.sources.tables.apart import apart_if_large
 from ingest.sources.tables.backslashes import APART, double_quotes
 from ingest.sources.tables.csv_records import CsvRecords, find_records
 from ingest.sources.tables.lines import PIECE_BYTES, CellLines, LineAccount, LineCounter, count_lines, lines_in_cells
@@ -62,16 +63,17 @@ def read_csv(path: Path, *, name: str, form: CsvForm) -> Rows:
     columns, header_lines = _header(head, form) if form.header is None else (list(form.header), 0)
     check_columns(columns, name)
 
+    written = {key: getattr(form, key) for key in CsvForm.model_fields}
+
     @cache
-    def records() -> CsvRecords:
-        text = _text(path, name)
-        if form.quotes == "backslash":
-            text = double_quotes(text, separator)
-        return find_records(text, separator=separator, width=len(columns), header=not form.header)
+    def by_records() -> Rows:
+        header = not form.header
+        return read_by_records(
+            path, name=name, columns=columns, header=header, form=written, lines_of_file=counted.lines
+        )
 
     def place(row: int) -> str:
-        lines = records().lines
-        return f"{name}:{lines[row]}" if row < len(lines) else f"{name}, row {row}"
+        return by_records().place(row) if row < by_records().table.num_rows else f"{name}, row {row}"
 
     # DuckDB takes blank lines for rows of one empty cell, and the characters of a pattern in a path for a pattern.
     plain = len(columns) > 1 and not head.startswith((b"\n", b"\r")) and not glob.has_magic(str(path))
@@ -88,16 +90,46 @@ def read_csv(path: Path, *, name: str, form: CsvForm) -> Rows:
             )
             if not lines.missing:
                 return Rows(table, name, place, lines=lines, hidden=_hidden(cells, place))
-    good = records()
-    table = _parse_text(good, columns, form, name)
+    return by_records()
+
+
+@apart_if_large
+def read_by_records(
+    path: Path, *, name: str, columns: Sequence[str], header: bool, form: Mapping[str, Any], lines_of_file: int
+) -> Rows:
+    """Read a CSV file that DuckDB refuses, or lacks the lines of.
+
+    Args:
+        path: of the file.
+        name: in messages.
+        columns: their names.
+        header: whether the first record holds them.
+        form: `CsvForm` as plain data.
+        lines_of_file: counted apart.
+
+    Raises:
+        InvalidDataError: the file is no UTF-8 text.
+        OSError, EOFError, zlib.error: it cannot be opened or decompressed.
+    """
+    settings = CsvForm.model_validate(form)
+    separator = settings.separator or ","
+    text = _text(path, name)
+    if settings.quotes == "backslash":
+        text = double_quotes(text, separator)
+    good = find_records(text, separator=separator, width=len(columns), header=header)
+    table = _parse_text(good, columns, settings, name)
     lines = LineAccount(
-        total=counted.lines,
+        total=lines_of_file,
         header=good.header_lines,
         rows=table.num_rows,
         inside=good.inside_lines,
         bad=good.bad_lines,
         empty=good.empty_lines,
     )
+
+    def place(row: int) -> str:
+        return f"{name}:{good.lines[row]}"
+
     return Rows(
         table,
         name,
@@ -106,6 +138,7 @@ def read_csv(path: Path, *, name: str, form: CsvForm) -> Rows:
         [f"{name}:{example}" for example in good.examples],
         lines=lines.check(name),
         hidden=_hidden(lines_in_cells(table, separator), place),
+        numbers=good.lines,
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ingest.report import MAX_EXAMPLES, Finding
 from ingest.settings import CsvForm
+from ingest.sources.tables.apart import apart_if_large
 from ingest.sources.tables.csv_file import read_csv
 from ingest.sources.tables.json_lines import is_json, read_json_lines
 from ingest.sources.tables.lines import LineAccount, count_lines
@@ -101,14 +102,19 @@ def read_lists(path: Path, *, name: str, encoding: str = "utf-8") -> Rows:
         InvalidDataError: the file is missing, empty, damaged, or in another encoding.
     """
     with _file_errors(path, name, "sources.interactions"):
-        text = decoded(path, name=name, encodings=(encoding,))
+        return _read_lists(path, name=name, encoding=encoding)
+
+
+@apart_if_large
+def _read_lists(path: Path, *, name: str, encoding: str) -> Rows:
+    text = decoded(path, name=name, encodings=(encoding,))
     # A line break of any kind ends a line, but not the other characters that `splitlines` takes for one.
     lines = [line.split() for line in re.split("\r\n|\n|\r", text)]
     counts = np.array([max(len(line) - 1, 0) for line in lines], dtype=np.int64)
     if not counts.sum():
         raise InvalidDataError(f"{name} is empty: no line has a user and an item")
     users = pa.array([line[0] if line else None for line in lines], type=pa.string())
-    number = np.repeat(np.arange(len(lines)), counts)
+    number = np.repeat(np.arange(len(lines)), counts)  # from 0
     items = pa.array([item for line in lines for item in line[1:]], type=pa.string())
     table = pa.table({"user_id": users.take(pa.array(number)), "item_id": items})
     alone = [at for at, line in enumerate(lines) if len(line) == 1]
@@ -133,4 +139,5 @@ def read_lists(path: Path, *, name: str, encoding: str = "utf-8") -> Rows:
         ordered=True,
         lines=account.check(name),
         findings=[without_items],
+        numbers=number + 1,
     )

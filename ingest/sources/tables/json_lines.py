@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.report import MAX_EXAMPLES
+from ingest.sources.tables.apart import apart_if_large
 from ingest.sources.tables.lines import LineAccount
 from ingest.sources.tables.rows import Rows
 from ingest.sources.tables.text import decoded
@@ -35,6 +36,7 @@ def is_json(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(ENDINGS)
 
 
+@apart_if_large
 def read_json_lines(path: Path, *, name: str, encoding: str = "utf-8", literals: bool = False) -> Rows:
     """Read objects; what is missing or null in one is null.
 
@@ -76,6 +78,7 @@ def read_json_lines(path: Path, *, name: str, encoding: str = "utf-8", literals:
         bad_lines=len(bad),
         bad_examples=bad[:MAX_EXAMPLES],
         lines=account,
+        numbers=number,
     )
 
 

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from ingest.report import MAX_EXAMPLES
 from ingest.sources.bounded import check_columns
+from ingest.sources.tables.apart import apart_if_large
 from ingest.sources.tables.lines import LineAccount, count_lines
 from ingest.sources.tables.rows import Rows
 from ingest.sources.tables.text import decoded
@@ -27,6 +28,7 @@ SHOWN_CHARACTERS = 120
 NULL = r"\N"  # as databases export it, and IMDb
 
 
+@apart_if_large
 def read_plain(
     path: Path, *, name: str, separator: str, header: Sequence[str] | None, encodings: Sequence[str] = ("utf-8",)
 ) -> Rows:
@@ -63,11 +65,11 @@ def read_plain(
         empty=len(lines) - len(numbers) - (0 if header else 1) - text.endswith("\n"),
     )
     bad = np.flatnonzero(~good)
-    kept = numbers[good]
+    kept = numbers[good] + 1
     return Rows(
         _columns(cells.filter(pa.array(good)), columns),
         name,
-        lambda row: f"{name}:{int(kept[row]) + 1}",
+        lambda row: f"{name}:{kept[row]}",
         bad_lines=len(bad),
         bad_examples=[
             f"{name}:{int(numbers[i]) + 1}: {counts[i]} cells where {len(columns)} are expected: "
@@ -75,6 +77,7 @@ def read_plain(
             for i in bad[:MAX_EXAMPLES]
         ],
         lines=account.check(name),
+        numbers=kept,
     )
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ingest.report import Finding
 from ingest.sources.tables.lines import LineAccount
+from kg.arrays import IntArray
 from kg.errors import InvalidDataError
 
 
@@ -27,6 +28,7 @@ class Rows:
         lines: what became of the lines of a text file; None where there are none.
         hidden: number of lines inside of cells that look like rows, and the first of these cells.
         findings: what else is odd about it.
+        numbers: the line of each row, from 1, int64 (rows,), where the reader knows it.
     """
 
     table: Any
@@ -38,6 +40,7 @@ class Rows:
     lines: LineAccount | None = None
     hidden: tuple[int, list[str]] = (0, [])
     findings: list[Finding] = field(default_factory=list)
+    numbers: IntArray | None = None
 
 
 def pick(rows: Rows, required: Mapping[str, str | None], optional: Mapping[str, str] | None = None) -> Any:

@@ -26,7 +26,7 @@ from kg.io.files import changed_file
 from kg.io.files import checksum as checksum_of
 from kg.processes.child import Child
 from kg.processes.frames import MessageTooLargeError
-from kg.stores.base import Row, with_values
+from kg.stores.base import ANSWER, ROWS, Row, too_large, with_values
 from kg.stores.embedded.dialect import bound
 from kg.stores.embedded.names import MACRO as NAMES
 from kg.stores.embedded.names import StoredNames
@@ -35,8 +35,6 @@ from kg.stores.fork import renew_after_fork
 
 MEMORY = 2 << 30
 LEAST_MEMORY = 64 << 20
-ROWS = 100_000
-ANSWER = 64 << 20
 VALUES = 64 << 20
 _GRACE = 0.5  # seconds after its time in which a query can still be interrupted and its process be kept
 _OPENING = 120.0
@@ -214,10 +212,7 @@ class EmbeddedStore:
             case "memory":
                 return self._too_large()
             case "answer":
-                return StoreError(
-                    f"the answer of {self.name} to a query has {reply['text']}: add LIMIT, ask for parts of it with "
-                    "SKIP and LIMIT, or let the query count"
-                )
+                return too_large(self.name, reply["text"])
         return StoreError(f"{self.name} refused a query: {reply['text']}")
 
     def _too_slow(self, limit: float) -> QueryTimeoutError:

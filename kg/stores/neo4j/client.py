@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,8 +20,8 @@ from neo4j.exceptions import (
 from kg.cypher.guard import as_explain, check_read_only
 from kg.cypher.query import CypherQuery
 from kg.errors import ConfigError, QueryRefusedError, QueryTimeoutError, StoreError, StoreUnavailableError
-from kg.stores.base import Row, with_values
-from kg.stores.neo4j.values import plain, sendable
+from kg.stores.base import ANSWER, ROWS, Row, too_large, with_values
+from kg.stores.neo4j.values import plain, sendable, size_of
 
 _RETRY_SECONDS = 30.0
 # Somebody waits for the answer of a query: long enough to replace a connection that died with a restarted server.
@@ -32,6 +32,10 @@ _READS_ONLY, _PLANNED = "r", 1024
 _SYSTEM_CALL = re.compile(r"EXPLAIN\s+CALL\s+dbms\s*\.\s*components\s*\(", re.IGNORECASE)
 
 
+def _all(records: Iterable[Any]) -> list[Row]:
+    return [dict(record) for record in records]
+
+
 class Neo4jStore:
     """Queries of one database, with errors that say what to do.
 
@@ -39,6 +43,7 @@ class Neo4jStore:
         name: address of the server, for messages.
         database: None is the server's default.
         timeout: seconds that one query may take.
+        rows: how many rows the answer to a query of anybody may have.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Neo4jStore:
         *,
         database: str | None = None,
         timeout: float = 120.0,
+        rows: int = ROWS,
         name: str = "the Neo4j server",
         owns_driver: bool = False,
     ) -> None:
@@ -56,12 +62,14 @@ class Neo4jStore:
             driver: stays the caller's: `close` leaves it open, unless `owns_driver`.
             database: name, None for the default one.
             timeout: seconds that one query may take.
+            rows: how many rows the answer to a query of anybody may have.
             name: how messages call the server.
             owns_driver: whether `close` closes it.
         """
         self.driver = driver
         self.database = database
         self.timeout = timeout
+        self.rows = rows
         self.name = name
         self._owns_driver = owns_driver
         self._planned: set[str] = set()
@@ -82,15 +90,16 @@ class Neo4jStore:
 
         Its text is checked first; then, once for each text, the server plans it and says whether it reads only; then
         it runs in a transaction that cannot write. The server keeps the time; one that falls silent is given up after
-        the time that it has named itself for that, 120 s by default.
+        the time that it has named itself for that, 120 s by default. Rows beyond the limit are not fetched.
         """
         text, values = with_values(query, parameters)
         check_read_only(text)
         if text not in self._planned:
             self._check_plan(text, values, timeout)
-        rows = self._managed(READ_ACCESS, text, values, timeout, retry=_RETRY_QUERY_SECONDS)
         try:
-            return [{name: plain(value) for name, value in row.items()} for row in rows]
+            return self._managed(
+                READ_ACCESS, text, values, timeout, retry=_RETRY_QUERY_SECONDS, take=self._plain_and_few
+            )
         except (ValueError, OverflowError) as error:
             raise StoreError(
                 f"{self.name} returned what Python has no value for: {error}; return it as text, toString(...)"
@@ -152,6 +161,24 @@ class Neo4jStore:
             self._planned.clear()
         self._planned.add(text)
 
+    def _plain_and_few(self, records: Iterable[Any]) -> list[Row]:
+        """The rows of an answer as plain data.
+
+        Raises:
+            StoreError: they are too many, or too large.
+            ValueError, OverflowError: Python has no value for one.
+        """
+        rows: list[Row] = []
+        size = 0
+        for record in records:
+            rows.append({name: plain(value) for name, value in record.items()})
+            size += sum(map(size_of, rows[-1].values()))
+            if len(rows) > self.rows:
+                raise too_large(self.name, f"more than {self.rows:,} rows")
+            if size > ANSWER:
+                raise too_large(self.name, f"more than {ANSWER >> 20:,} MB")
+        return rows
+
     def _managed(
         self,
         access: str,
@@ -159,12 +186,13 @@ class Neo4jStore:
         parameters: Mapping[str, Any] | None,
         timeout: float | None,
         retry: float = _RETRY_SECONDS,
+        take: Callable[[Iterable[Any]], list[Row]] = _all,
     ) -> list[Row]:
         @unit_of_work(timeout=self._seconds(timeout))
         def work(transaction: Any) -> list[Row]:
             with _sending():
                 result = transaction.run(query, _sendable(parameters))
-            return [dict(record) for record in result]
+            return take(result)
 
         with (
             driver_errors(self.name, self.database),

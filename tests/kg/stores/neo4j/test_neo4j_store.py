@@ -18,8 +18,10 @@ from kg.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from kg.stores.base import ROWS
 from kg.stores.neo4j import client
 from kg.stores.neo4j.client import Neo4jStore
+from kg.stores.neo4j.values import plain
 from tests.conftest import connect
 
 if TYPE_CHECKING:
@@ -319,3 +321,35 @@ def test_a_text_is_planned_once(neo4j_store: Neo4jStore, monkeypatch: pytest.Mon
     neo4j_store.query("RETURN 2 AS n")
     neo4j_store.query("RETURN $number AS n", {"number": 1})
     assert planned[3:] == ["RETURN 2 AS n", "RETURN $number AS n"], "only so many texts are remembered"
+
+
+def test_rows_beyond_the_limit_are_refused_and_not_fetched(
+    neo4j_store: Neo4jStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = 0
+
+    def counted(value: Any) -> Any:
+        nonlocal fetched
+        fetched += 1
+        return plain(value)
+
+    monkeypatch.setattr(client, "plain", counted)
+    with pytest.raises(StoreError, match=r"has more than 100,000 rows: add LIMIT, ask for parts of it"):
+        neo4j_store.query("UNWIND range(1, 50000000) AS x RETURN x")
+    assert fetched == ROWS + 1
+    monkeypatch.undo()
+    assert len(neo4j_store.query(f"UNWIND range(1, {ROWS}) AS x RETURN x")) == ROWS, "the connection works on"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "reduce(s = 'x', i IN range(1, 20) | s + s)",
+        "range(1, 200000)",
+        "{a: [reduce(s = 'x', i IN range(1, 20) | s + s)]}",
+    ],
+)
+def test_an_answer_of_many_bytes_is_refused(neo4j_store: Neo4jStore, value: str) -> None:
+    with pytest.raises(StoreError, match=r"has more than 64 MB: add LIMIT"):
+        neo4j_store.query(f"UNWIND range(1, 1000) AS x RETURN {value} AS v")
+    assert neo4j_store.query("RETURN 1 AS x") == [{"x": 1}]
