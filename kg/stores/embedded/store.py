@@ -38,6 +38,7 @@ LEAST_MEMORY = 64 << 20
 VALUES = 64 << 20
 _GRACE = 0.5  # seconds after its time in which a query can still be interrupted and its process be kept
 _OPENING = 120.0
+_SHOWN = 2000  # characters of what the database says
 
 
 class EmbeddedStore:
@@ -213,7 +214,9 @@ class EmbeddedStore:
                 return self._too_large()
             case "answer":
                 return too_large(self.name, reply["text"])
-        return StoreError(f"{self.name} refused a query: {reply['text']}")
+        text = reply["text"]
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."  # it may quote all of the query
+        return StoreError(f"{self.name} refused a query: {shown}")
 
     def _too_slow(self, limit: float) -> QueryTimeoutError:
         return QueryTimeoutError(

@@ -26,6 +26,8 @@ from kg.stores.neo4j.values import plain, sendable, size_of
 _RETRY_SECONDS = 30.0
 # Somebody waits for the answer of a query: long enough to replace a connection that died with a restarted server.
 _RETRY_QUERY_SECONDS = 3.0
+# Rows that the server sends at once: its answer to anybody's query may be refused after a few large ones.
+_FETCH, _FETCH_QUERY = 1000, 50
 # What the server's summary says of a query that only reads, and how many texts of such queries are remembered.
 _READS_ONLY, _PLANNED = "r", 1024
 # The only procedure allowed here that the server counts among those of the system ("s"), as it does schema commands.
@@ -98,7 +100,13 @@ class Neo4jStore:
             self._check_plan(text, values, timeout)
         try:
             return self._managed(
-                READ_ACCESS, text, values, timeout, retry=_RETRY_QUERY_SECONDS, take=self._plain_and_few
+                READ_ACCESS,
+                text,
+                values,
+                timeout,
+                retry=_RETRY_QUERY_SECONDS,
+                fetch=_FETCH_QUERY,
+                take=self._plain_and_few,
             )
         except (ValueError, OverflowError) as error:
             raise StoreError(
@@ -186,6 +194,7 @@ class Neo4jStore:
         parameters: Mapping[str, Any] | None,
         timeout: float | None,
         retry: float = _RETRY_SECONDS,
+        fetch: int = _FETCH,
         take: Callable[[Iterable[Any]], list[Row]] = _all,
     ) -> list[Row]:
         @unit_of_work(timeout=self._seconds(timeout))
@@ -196,7 +205,7 @@ class Neo4jStore:
 
         with (
             driver_errors(self.name, self.database),
-            self._session(access, max_transaction_retry_time=retry) as session,
+            self._session(access, max_transaction_retry_time=retry, fetch_size=fetch) as session,
         ):
             rows: list[Row] = (session.execute_read if access == READ_ACCESS else session.execute_write)(work)
             return rows

@@ -16,14 +16,7 @@ from ingest.sources.rdf.nesting import TRIPLE_TERMS, is_deep
 from ingest.sources.rdf.reader import RdfReader
 from ingest.sources.rdf.streams import LongLine, blocks_of_lines
 from kg.errors import InvalidDataError
-
-HEAD = '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:a="http://a/">'
-GOOD = b"<http://a/s> <http://a/p> <http://a/o> .\n"
-
-
-def star(depth: int) -> bytes:
-    opening, closing = b"<<( <http://a/s> <http://a/p> ", b")>> "
-    return b"<http://a/s> <http://a/p> " + opening * depth + b"<http://a/o> " + closing * depth + b".\n"
+from tests.attacks.rdf import GOOD, elements_in_each_other, exploding_entities, star, xml
 
 
 def read(path: Path, *, strict: bool = False) -> tuple[int, list[str]]:
@@ -69,32 +62,24 @@ def test_a_file_that_the_parser_does_not_survive_is_refused_by_a_process_that_ma
     assert read(path)[0] == 11
 
 
-def xml(tmp_path: Path, inner: str, entities: str = "") -> Path:
-    path = tmp_path / "bomb.rdf"
-    path.write_text(f'<?xml version="1.0"?>\n<!DOCTYPE rdf:RDF [\n{entities}]>\n{HEAD}{inner}</rdf:RDF>')
-    return path
-
-
 @pytest.mark.parametrize("entities", [10, 3])
 def test_entities_that_explode_are_refused_where_they_are_declared(tmp_path: Path, entities: int) -> None:
-    width = 10 if entities == 10 else 1000
-    text = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * width if n else "lol"}">\n' for n in range(entities))
-    path = xml(
-        tmp_path, f'<rdf:Description rdf:about="http://a/x"><a:p>&e{entities - 1};</a:p></rdf:Description>', text
-    )
+    path = exploding_entities(tmp_path / "bomb.rdf", entities=entities, width=10 if entities == 10 else 1000)
     with pytest.raises(InvalidDataError, match=r"bomb\.rdf:\d+: .*entity 'e\d' stands for more than 65,536 characters"):
         read(path)
 
 
 def test_entities_as_vocabularies_use_them_are_read(tmp_path: Path) -> None:
     entities = '<!ENTITY base "http://a/">\n<!ENTITY films "&base;films/">\n'
-    path = xml(tmp_path, '<rdf:Description rdf:about="&films;x"><a:p>&films;</a:p></rdf:Description>', entities)
+    path = xml(
+        tmp_path / "bomb.rdf", '<rdf:Description rdf:about="&films;x"><a:p>&films;</a:p></rdf:Description>', entities
+    )
     assert read(path)[0] == 1
 
 
 def test_elements_are_nested_up_to_a_bound(tmp_path: Path) -> None:
     for depth, good in ((plain_xml.ELEMENTS // 2 - 1, True), (16_000, False)):
-        path = xml(tmp_path, "<a:T><a:p>" * depth + "<a:T/>" + "</a:p></a:T>" * depth)
+        path = elements_in_each_other(tmp_path / "bomb.rdf", depth=depth)
         if good:
             assert read(path)[0] == 2 * depth + 1
         else:

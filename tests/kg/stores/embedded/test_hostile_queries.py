@@ -21,33 +21,10 @@ from kg.io.files import checksum
 from kg.stores.embedded import store as embedded
 from kg.stores.embedded.build import write_store
 from kg.stores.embedded.store import EmbeddedStore
+from tests.attacks.queries import CRASHES, MEMORY_BOMBS, nested
 
 MEMORY = 256 << 20
 COUNT = "MATCH (u:User) RETURN count(*) AS n"
-
-
-def nested(opening: str, closing: str, times: int) -> str:
-    return f"RETURN {opening * times}1{closing * times} AS x"
-
-
-# Each ended the process that asked, or took it many seconds or gigabytes, when it ran in it.
-CRASHES = {
-    "a long text": "RETURN size(repeat('abcdefghij', 1000000000)) AS x",
-    "a date that Python has not": "RETURN date('20000-01-01') AS x",
-    "lists in lists": nested("[", "]", 800),
-    "maps in maps": nested("{a: ", "}", 3000),
-    "brackets": nested("(", ")", 3000),
-    "calls": nested("abs(", ")", 1500),
-    "not": f"RETURN {'NOT ' * 20_000}true AS x",
-    "sums": f"RETURN {'1+' * 20_000}1 AS x",
-}
-MEMORY_BOMBS: dict[str, str] = {
-    "a list": "RETURN size(range(1, 1000000000)) AS x",
-    "padding": "RETURN size(lpad('a', 1000000000, 'b')) AS x",
-    "doubled": "WITH 'abcdefghij' AS s0 "
-    + "".join(f"WITH s{n} + s{n} AS s{n + 1} " for n in range(30))
-    + "RETURN size(s30) AS x",
-}
 
 
 @pytest.fixture(scope="module")

@@ -336,7 +336,7 @@ def test_rows_beyond_the_limit_are_refused_and_not_fetched(
     monkeypatch.setattr(client, "plain", counted)
     with pytest.raises(StoreError, match=r"has more than 100,000 rows: add LIMIT, ask for parts of it"):
         neo4j_store.query("UNWIND range(1, 50000000) AS x RETURN x")
-    assert fetched == ROWS + 1
+    assert fetched == ROWS + 1, "and no more"
     monkeypatch.undo()
     assert len(neo4j_store.query(f"UNWIND range(1, {ROWS}) AS x RETURN x")) == ROWS, "the connection works on"
 
