@@ -6,6 +6,7 @@ import argparse
 from importlib import import_module
 
 NAMES = {
+    "attacks": "hostile files, queries, runs and disks: tried, refused, lost, memory and time",
     "book_crossing": "AUC of labelled pairs, recall and NDCG with and without the knowledge graph",
     "first_hour": "time from own files to explained candidates for five shapes of data, and lines of config to write",
     "gowalla": "recall and NDCG on the published split of the LightGCN paper, beside the published figures",

@@ -22,6 +22,7 @@ SHARE = (
     8  # a text that is read whole may take this part of the machine's memory: it takes several times as much on the way
 )
 PIECE = 1 << 22
+PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
 
 
 class LineTooLongError(Exception):
@@ -133,6 +134,15 @@ def read_whole(stream: IO[bytes], name: str) -> bytes:
                 "much memory: save it as Parquet, or in parts"
             )
     return b"".join(pieces)
+
+
+def packed_as(data: bytes) -> str:
+    """What a file that is no text seems to be, with what to do, for a message; empty where nobody knows."""
+    for start, kind in PACKED.items():
+        if data.startswith(start):
+            how = "name it .gz" if kind == "gzip" else "unpack it, or pack it as .gz"
+            return f": it is packed with {kind}, {how}"
+    return ""
 
 
 def check_columns(columns: Sequence[str], name: str) -> None:

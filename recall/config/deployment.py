@@ -38,6 +38,8 @@ from recall.config.sections import (
 from recall.config.watch import WatchSettings
 from recall.index.settings import IndexConfig
 
+DEEPEST = 32  # lists and tables in each other; what looks through a configuration calls itself for each
+
 
 class RefreshConfig(Settings):
     """Everything that a configuration file can say."""
@@ -141,13 +143,28 @@ def read_config(file: Path) -> dict[str, Any]:
         ConfigError: it is missing, or is not TOML.
     """
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        data = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        if _depth(data) > DEEPEST:
+            raise ConfigError(f"{file} has sections and lists more than {DEEPEST} deep in each other: none needs that")
+        return data
+    except RecursionError as error:
+        raise ConfigError(f"{file} has lists and tables that are nested too deep to be read") from error
     except FileNotFoundError as error:
         raise ConfigError(f"there is no config file {file}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _depth(data: Any) -> int:
+    """How deep lists and tables lie in each other, up to the first level that is too deep."""
+    level, depth = [data], 0
+    while level and depth <= DEEPEST:
+        containers = [value for value in level if isinstance(value, dict | list)]
+        level = [inner for value in containers for inner in (value.values() if isinstance(value, dict) else value)]
+        depth += bool(containers)
+    return depth
 
 
 def parse_config(data: Mapping[str, Any], *, base: Path, name: str = "config") -> RefreshConfig:

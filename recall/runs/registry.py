@@ -203,6 +203,9 @@ class RunsFolder:
         own = (self.staging_root, self.cache, self.rejected_root, self.records_root, self.privacy_root, self.studies)
         folders = [*own, *self.database_copies()]
         inner = [path for folder in folders if not folder.is_symlink() and folder.is_dir() for path in folder.iterdir()]
+        # Of the cache and of what unfinished work left everything: there single files are removed at any depth.
+        for folder in (self.cache, self.staging_root):
+            inner += [] if folder.is_symlink() else folder.rglob("*")
         for path in (*folders, *inner):
             if path.is_symlink():
                 raise ConfigError(

@@ -51,13 +51,11 @@ def manifest_with(run: Path, name: str) -> Path:
 
 
 def index_with(run: Path, name: str) -> Path:
-    """A run whose list of tables of the graph names a file of another place."""
-    file = run / "graph" / "schema.json"
-    schema = read_json(file)
-    files = schema["files"] if "files" in schema else schema
-    first = next(iter(files))
-    files[first] = name
-    write_json(file, schema)
+    """A run whose index of the graph names a file of another place."""
+    file = run / "graph" / "graph.json"
+    body = {key: value for key, value in read_json(file).items() if key != "digest"}
+    body["nodes"][0]["file"] = name
+    write_json(file, {**body, "digest": digest(body)})
     return listed(run)
 
 

@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from ingest.report import MAX_EXAMPLES
 from ingest.settings import CsvForm
-from ingest.sources.bounded import LineTooLongError, check_columns, is_gzip, open_plain, read_whole
+from ingest.sources.bounded import LineTooLongError, check_columns, is_gzip, open_plain, packed_as, read_whole
 from ingest.sources.tables.apart import apart_if_large
 from ingest.sources.tables.backslashes import APART, double_quotes
 from ingest.sources.tables.csv_records import CsvRecords, find_records
@@ -180,6 +180,8 @@ def _text(path: Path, name: str) -> bytes:
         line = data.count(b"\n", 0, start + error.start) + 1
         utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         looks = ", it looks like UTF-16" if utf16 else ""
+        if packed := packed_as(data):
+            raise InvalidDataError(f"{name} is no text{packed}") from error
         raise InvalidDataError(
             f'{name}:{line} is not UTF-8 text{looks}: write the encoding of the file, such as encoding = "latin-1"'
         ) from error

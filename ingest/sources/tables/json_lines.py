@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.report import MAX_EXAMPLES
+from ingest.sources.bounded import check_columns
 from ingest.sources.tables.apart import apart_if_large
 from ingest.sources.tables.lines import LineAccount
 from ingest.sources.tables.rows import Rows
@@ -27,6 +28,7 @@ from kg.errors import InvalidDataError
 
 ENDINGS = (".json", ".jsonl", ".ndjson")
 MAX_KEYS = 50
+EMPTY, MANY = 100, 10_000_000  # cells of a table for each that has a value, beyond so many
 SHOWN_CHARACTERS = 120
 SURROGATE = re.compile(r"\\[uU](?:0000)?[dD][89a-fA-F]")
 
@@ -72,7 +74,7 @@ def read_json_lines(path: Path, *, name: str, encoding: str = "utf-8", literals:
             empty=sum(not line.strip() for line in text.split("\n")) - text.endswith("\n"),
         ).check(name)
     return Rows(
-        _table(objects),
+        _table(objects, name),
         name,
         lambda row: f"{name}:{int(number[row])}",
         bad_lines=len(bad),
@@ -138,11 +140,18 @@ def _literal(line: str) -> Any:
         return None
 
 
-def _table(objects: list[dict[str, Any]]) -> Any:
+def _table(objects: list[dict[str, Any]], name: str) -> Any:
     """Objects as columns of text and of lists of text."""
     too_wide = _wide(objects)
     rows = [dict(_spread(entry, "", too_wide)) for entry in objects]
     columns = dict.fromkeys(key for row in rows for key in row)
+    check_columns(list(columns), name)
+    filled = sum(map(len, rows))
+    if len(rows) * len(columns) > EMPTY * filled + MANY:
+        raise InvalidDataError(
+            f"{name} has {len(columns):,} different keys in {len(rows):,} objects, and nearly all of them are missing "
+            "in each: are the keys ids? Write ids as values"
+        )
     arrays = {}
     for column in columns:
         values = [row.get(column) for row in rows]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ingest.sources.bounded import open_plain, read_whole
+from ingest.sources.bounded import open_plain, packed_as, read_whole
 from kg.errors import InvalidDataError
 
 UTF_8 = ("utf-8", "utf8", "utf-8-sig", "utf_8")
@@ -37,6 +37,8 @@ def decoded(path: Path, *, name: str, encodings: Sequence[str]) -> str:
         if encoding.lower() not in UTF_8:
             _check_characters(text, name, encoding)
         return text
+    if packed := packed_as(data):
+        raise InvalidDataError(f"{name} is no text{packed}") from last
     line = data.count(b"\n", 0, last.start) + 1
     raise InvalidDataError(
         f"{name}:{line} is no text in {' or '.join(encodings)}: write the encoding of the file, such as "

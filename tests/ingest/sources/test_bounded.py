@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,3 +94,29 @@ def test_json_that_is_nested_too_deep_is_a_bad_line(tmp_path: Path) -> None:
     rows = read_file(path, name=path.name)
     assert (rows.table.num_rows, rows.bad_lines) == (2, 1)
     assert "nested too deep" in rows.bad_examples[0]
+
+
+def test_json_with_very_many_keys_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "wide.jsonl"
+    path.write_text("{" + ",".join(f'"k{number}":1' for number in range(10_001)) + "}\n")
+    with pytest.raises(InvalidDataError, match=r"wide\.jsonl has 10,001 columns, and 10,000 are the most"):
+        read_file(path, name=path.name)
+    path.write_text("".join(f'{{"k{number % 9_000}":1}}\n' for number in range(20_000)))
+    with pytest.raises(InvalidDataError, match=r"9,000 different keys in 20,000 objects.*are the keys ids\?"):
+        read_file(path, name=path.name)
+    path.write_text("".join(f'{{"k{number % 90}":1}}\n' for number in range(20_000)))
+    assert read_file(path, name=path.name).table.num_columns == 90
+
+
+@pytest.mark.parametrize(
+    ("name", "pack", "kind"),
+    [("a.csv.bz2", bz2.compress, "bzip2"), ("a.csv.xz", lzma.compress, "xz"), ("a.csv", gzip.compress, "gzip")],
+)
+@pytest.mark.parametrize("quotes", ["doubled", "none"])
+def test_a_text_that_is_packed_otherwise_is_told(
+    tmp_path: Path, name: str, pack: Callable[[bytes], bytes], kind: str, quotes: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(pack(b"user,item\nu,1\n" * 100))
+    with pytest.raises(InvalidDataError, match=rf"is no text: it is packed with {kind}, .*\.gz"):
+        read_file(path, name=name, form=CsvForm(quotes=quotes))

@@ -127,6 +127,10 @@ def test_each_kind_of_mistake(tmp_path: Path, old: str, new: str, expected: str)
 
 def test_files_that_are_no_config(tmp_path: Path) -> None:
     assert "not valid TOML" in refused(tmp_path, "[graph\n")
+    assert "nested too deep to be read" in refused(tmp_path, "a = " + "[" * 100_000 + "]" * 100_000)
+    for deep in ("." + "a." * 3000 + "a", "a = " + "[" * 40 + "]" * 40, "[" + "a." * 40 + "a]\nb = 1"):
+        text = f"graph{deep} = 1" if deep.startswith(".") else deep
+        assert "more than 32 deep in each other" in refused(tmp_path, text)
     with pytest.raises(ConfigError, match="there is no config file"):
         load_config(tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="cannot be read"):

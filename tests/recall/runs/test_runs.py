@@ -150,7 +150,19 @@ def test_a_stray_folder_with_an_impossible_name_stops_no_publishing(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "place", [".staging", ".cache", ".cache/text", ".rejected", ".records", ".privacy", ".tune", ".neo4j-0123"]
+    "place",
+    [
+        ".staging",
+        ".cache",
+        ".cache/text",
+        ".cache/text/model",
+        ".staging/work/done",
+        ".rejected",
+        ".records",
+        ".privacy",
+        ".tune",
+        ".neo4j-0123",
+    ],
 )
 def test_a_link_in_the_place_of_a_folder_of_ours_is_told_before_any_work(tmp_path: Path, place: str) -> None:
     write_text(tmp_path / "other" / "photo.jpg", "dear")
@@ -159,7 +171,7 @@ def test_a_link_in_the_place_of_a_folder_of_ours_is_told_before_any_work(tmp_pat
     link = runs.path / place
     if link.is_dir():
         shutil.rmtree(link)
-    link.parent.mkdir(exist_ok=True)
+    link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(tmp_path / "other")
     message = f"{link} is a link to {tmp_path / 'other'}.*put a folder in its place"
     with pytest.raises(ConfigError, match=message), runs.lock():
