@@ -3,11 +3,11 @@
     python -m benchmarks scaling [--interactions 1000000 10000000 50000000] [--memory 14] [--minutes 25]
 
 There are as many triples as interactions at the first size, half as many at the others. They are read from N-Triples
-and Parquet, and `refresh` makes a run with the usual settings but for `STEPS` steps of training, so that a training of
-more steps takes `step_seconds` times these. Each size is a process of its own on one thread, which ends when it needs
-more memory or processor time than it may: its row then says in which stage. Seconds are those of the processor, which
-do not depend on what else the machine does; the embedded store is built in a process of its own, whose time is not in
-them. The peak of a stage is all that the process ever held in it (VmHWM), libraries included.
+and Parquet, and `refresh` makes a run with the usual settings but for `STEPS` steps of training, each of which takes
+`step_seconds`, and `TRIALS` trials of the walk. Each size is a process of its own on one thread, which ends when it
+needs more memory or processor time than it may: its row then says in which stage. Seconds are those of the processor,
+which do not depend on what else the machine does; the embedded store is built in a process of its own, whose time is
+not in them. The peak of a stage is all that the process ever held in it (VmHWM), libraries included.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from recall.jobs import runner
 from recall.ops.logs import FIELDS
 from recall.ops.summary import peak_memory
 
-STEPS = 20
+STEPS, TRIALS = 20, 4
 LINES = 1 << 20
 TYPE = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#type>"
 HOME = "https://example.org/"
@@ -68,6 +68,9 @@ columns = {{ user = "user", item = "item", timestamp = "timestamp" }}
 
 [channels.lightgcn.training]
 max_steps = {STEPS}
+
+[channels.walk]
+trials = {TRIALS}
 
 [runs]
 folder = "runs"
@@ -256,8 +259,12 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
     rows: list[dict[str, Any]] = []
+    stages: dict[str, Any] = {}
     for number, interactions in enumerate(arguments.interactions):
         triples = interactions // (2 if number else 1)
-        rows.append(run(interactions, triples, arguments.memory, arguments.minutes))
-        print(rows[-1], flush=True)
-        record("scaling", rows, steps=STEPS, memory_gib=arguments.memory, processor_minutes=arguments.minutes)
+        row = run(interactions, triples, arguments.memory, arguments.minutes)
+        print(row, flush=True)
+        stages[row["model"]] = row.pop("stages")
+        rows.append(row)
+        limits = {"memory_gib": arguments.memory, "processor_minutes": arguments.minutes}
+        record("scaling", rows, steps=STEPS, trials=TRIALS, **limits, stages=stages)
