@@ -41,6 +41,9 @@ class Results(Mapping[str, Any]):
             self._read[name] = read_json(path)
         return self._read[name]
 
+    def __contains__(self, name: object) -> bool:
+        return (self.folder / f"{name}.json").is_file()
+
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(path.stem for path in self.folder.glob("*.json")))
 

@@ -93,3 +93,27 @@ def test_numbers_are_written_without_the_zero() -> None:
     entry = {"recall@20": 0.158, "recall@20 spread": 0.003, "recall@20 interval": [0.143, 0.173]}
     assert numbers.measured(entry, "recall@20") == ".158 ± .003 (.143 to .173)"
     assert numbers.measured(entry, "ndcg@20") == ""
+
+
+def test_the_growth_of_a_refresh_is_shown_once_it_was_measured(project: Path) -> None:
+    """The page has a row a size, as far as it came, and says where one was ended."""
+    (project / "results" / "scaling.json").unlink(missing_ok=True)
+    numbers.main([])
+    page = project / "docs" / "numbers.md"
+    assert "How a refresh" not in page.read_text(encoding="utf-8")
+    size = {"users": 4000, "items": 1666, "read_seconds": 0.5, "map_seconds": 1.6}
+    whole = dict.fromkeys(("lightgcn", "step", "index", "walk", "weigh", "evaluate", "publish"), 7.25)
+    rows = [
+        {"model": "small", **size, **{f"{part}_seconds": taken for part, taken in whole.items()}, "peak_gib": 1.25},
+        {"model": "large", **size, "peak_gib": 13.5, "ended": "SIGXCPU", "in": "measuring on test"},
+    ]
+    rows[0]["ended"] = "published"
+    facts = {name: read_json(results.FOLDER / "walk_scaling.json")[name] for name in ("commit", "machine", "versions")}
+    settings = {"steps": 20, "trials": 4, "memory_gib": 14, "processor_minutes": 25}
+    write_json(project / "results" / "scaling.json", {"benchmark": "scaling", **facts, **settings, "rows": rows})
+    numbers.main([])
+    text = page.read_text(encoding="utf-8")
+    assert "| small | 4,000 | 1,666 | 0.5 | 1.6 |" + " 7.25 |" * 7 + " 1.25 |" in text
+    assert "| large | 4,000 | 1,666 | 0.5 | 1.6 |" + "  |" * 7 + " 13.5 |" in text
+    assert 'large ended in "measuring on test" (SIGXCPU), with 14 GiB and 25 minutes' in text
+    assert "small ended" not in text
