@@ -26,6 +26,7 @@ NAMES = {
     "training": "seconds to train LightGCN, beside PyG's and RecBole's",
     "scaling": "time and memory of a refresh, stage by stage, at 1, 10 and 50 million generated interactions",
     "walk_scaling": "time and memory of the walk at 1, 5 and 20 million generated interactions",
+    "sequences": "sequence models on Beauty and Toys: leave-one-out, all items ranked",
     "serving": "latency of recommend and explain on the demo run",
 }
 

@@ -143,7 +143,7 @@ def _last_item(
 # ------------------------------------------------------------------------------------------------------ the data sets
 
 
-def sequences(name: str, data: Path, features: Callable[[KnowledgeGraph], TextFeatures]) -> Problem:
+def sequences(name: str, data: Path, features: Callable[[KnowledgeGraph], TextFeatures | None]) -> Problem:
     """Beauty or Toys."""
     folder = data / sequences_data.FOLDER
     graph = sequences_data.load(folder, name)
@@ -436,10 +436,11 @@ def main(argv: Sequence[str]) -> None:
     for name in arguments.only:
         # only the split of Book-Crossing is drawn
         drawn = [{"seed": seed} for seed in range(arguments.seeds)] if name == BOOKS else [{}]
-        problems = [PROBLEMS[name](arguments.data, _encode, **seed) for seed in drawn]
+        problems = [PROBLEMS[name](arguments.data, encoded, **seed) for seed in drawn]
         fuse = arguments.seeds if arguments.fused and name == MOVIES else 0
         run(problems, results, trials=arguments.trials, with_ease=arguments.ease, fuse=fuse)
 
 
-def _encode(graph: KnowledgeGraph) -> TextFeatures:
+def encoded(graph: KnowledgeGraph) -> TextFeatures:
+    """Text vectors of the nodes, from the cache where it has them."""
     return encode_graph(graph, TextEncoder(TextConfig()), cache=TextCache(CACHE))

@@ -31,13 +31,26 @@ class Network(nn.Module):
         self.backbone: Backbone = backbone_of(config).started(config, seed=seed, device=device, dtype=dtype)
         self.to(device)
 
-    def forward(self, examples: Examples) -> Tensor:
-        """The states at the places that answer, in the order of the targets, (m, dim)."""
+    def forward(self, examples: Examples, negatives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What a loss compares.
+
+        The vectors of all items are looked up at once: each look-up costs a gradient as large as the whole table.
+
+        Args:
+            examples: of a batch, with m targets.
+            negatives: positions of items, int64 (n,).
+
+        Returns:
+            The states at the places that answer, in the order of the targets (m, dim), the vectors of the targets
+            (m, dim), and those of the negatives (n, dim).
+        """
+        asked = [*(block.items.reshape(-1) for block in examples.blocks), examples.targets, negatives]
+        *read, targets, others = self.items(torch.cat(asked)).split([len(each) for each in asked])
         states = [
-            self.backbone(self.items(block.items), block.items)[answered]
-            for block, answered in zip(examples.blocks, examples.answered, strict=True)
+            self.backbone(vectors.view(*block.items.shape, -1), block.items)[answered]
+            for vectors, block, answered in zip(read, examples.blocks, examples.answered, strict=True)
         ]
-        return torch.cat(states)
+        return torch.cat(states), targets, others
 
 
 @torch.no_grad()

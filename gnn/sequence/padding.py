@@ -15,7 +15,7 @@ from kg.arrays import IntArray, places
 PAD, MASK = -1, -2
 
 # Places of a block, those of the padding included: what fits a CPU's cache, and what keeps a GPU busy.
-CPU_PLACES = 1 << 11
+CPU_PLACES = 1 << 9
 GPU_PLACES = 1 << 17
 
 

@@ -115,17 +115,10 @@ class SequenceTask:
         self.network.train()
         windows = self.windows.take(self._batches(step).numpy())
         examples = self.network.backbone.preparator.examples(windows, seed=seed, step=step, device=self.device)
-        with seeded(self.device, seed=seed, step=step, stream=Stream.DROPOUT):
-            states = self.network(examples)
         negatives = self._negatives(examples.targets, step)
-        return sequence_loss(
-            self.job.training,
-            states,
-            examples.targets,
-            self.network.items(examples.targets),
-            negatives,
-            self.network.items(negatives.items),
-        )
+        with seeded(self.device, seed=seed, step=step, stream=Stream.DROPOUT):
+            states, targets, others = self.network(examples, negatives.items)
+        return sequence_loss(self.job.training, states, examples.targets, targets, negatives, others)
 
     # ------------------------------------------------------------------------------------------------ validation
 
