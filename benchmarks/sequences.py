@@ -25,7 +25,16 @@ from gnn.sequence.settings import ItemPart, SequenceTraining
 from gnn.training.context import RunContext
 from kg import KnowledgeGraph
 from kg.io.files import read_json
-from recall.channels import GRU4RecChannel, GRU4RecChannelConfig, SASRecChannel, SASRecChannelConfig
+from recall.channels import (
+    BERT4RecChannel,
+    BERT4RecChannelConfig,
+    GRU4RecChannel,
+    GRU4RecChannelConfig,
+    NARMChannel,
+    NARMChannelConfig,
+    SASRecChannel,
+    SASRecChannelConfig,
+)
 from recall.channels.base import item_likes
 from recall.channels.sequence import SequenceChannel
 from recall.contracts import FitData, Query
@@ -35,6 +44,8 @@ _BLOCK = 4096  # users who are asked at a time
 TRAINING = SequenceTraining(learning_rate=0.003, patience=10, eval_every=250, max_steps=12_000)
 MODELS: Mapping[str, tuple[type[SequenceChannel], Any]] = {
     "sasrec": (SASRecChannel, SASRecChannelConfig(blocks=1, training=TRAINING)),
+    "bert4rec": (BERT4RecChannel, BERT4RecChannelConfig(training=TRAINING)),
+    "narm": (NARMChannel, NARMChannelConfig(training=TRAINING)),
     "gru4rec": (GRU4RecChannel, GRU4RecChannelConfig(training=TRAINING)),
 }
 SETS = (walk.BEAUTY, walk.TOYS)

@@ -34,6 +34,7 @@ class Stream(IntEnum):
     VALIDATION = 8
     LAYERS = 9
     KNOWLEDGE_START = 10
+    HIDDEN_ITEMS = 11
 
 
 def uniform(index: Tensor, *, seed: int, step: int, stream: Stream) -> Tensor:

@@ -4,7 +4,8 @@ settings                    hyper-parameters, without torch
 preparation, padding        histories into examples, and these into blocks of equal length
 item_data, items            what is known of the items, and their vectors: id, text, knowledge, or any sum of them
 backbone                    from vectors of items in order to a state at each place, and the registry of models
-sasrec, gru4rec             the models: a file each
+sasrec, bert4rec            Transformers, a file each, on what both have (transformer)
+gru4rec, narm               recurrent networks, a file each
 negatives, losses           what a target is compared with, and how
 task, fit                   what the trainer trains, and a training
 model, warm_start           the result, for serving, and as the start of a later training

@@ -24,11 +24,12 @@ class Backbone(nn.Module, ABC):
     """
 
     name: ClassVar[str]
-    preparator: ClassVar[Preparator] = NextItem()
+    preparator: Preparator
 
     def __init__(self, config: Any) -> None:
         """Make the layers; torch's own generator draws their weights."""
         super().__init__()
+        self.preparator = NextItem()
 
     @classmethod
     def started(cls, config: SequenceConfig, *, seed: int, device: torch.device, dtype: torch.dtype) -> Self:

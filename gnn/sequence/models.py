@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from gnn.sequence.backbone import Backbone
+from gnn.sequence.bert4rec import BERT4Rec
 from gnn.sequence.gru4rec import GRU4Rec
+from gnn.sequence.narm import NARM
 from gnn.sequence.sasrec import SASRec
-from gnn.sequence.settings import GRU4RecConfig, SASRecConfig, SequenceConfig
+from gnn.sequence.settings import BERT4RecConfig, GRU4RecConfig, NARMConfig, SASRecConfig, SequenceConfig
 
-MODELS: dict[type[SequenceConfig], type[Backbone]] = {SASRecConfig: SASRec, GRU4RecConfig: GRU4Rec}
+MODELS: dict[type[SequenceConfig], type[Backbone]] = {
+    SASRecConfig: SASRec,
+    GRU4RecConfig: GRU4Rec,
+    BERT4RecConfig: BERT4Rec,
+    NARMConfig: NARM,
+}
 
 
 def backbone_of(config: SequenceConfig) -> type[Backbone]:

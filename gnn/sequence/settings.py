@@ -41,10 +41,8 @@ class SequenceConfig(Settings):
         return self
 
 
-class SASRecConfig(SequenceConfig):
-    """Hyper-parameters of SASRec."""
-
-    section: ClassVar[str] = "channels.sasrec"
+class TransformerConfig(SequenceConfig):
+    """What the Transformers have."""
 
     blocks: int = Field(default=2, ge=1, description="Transformer blocks.")
     heads: int = Field(default=1, ge=1, description="Attention heads of each block; they share its columns.")
@@ -56,10 +54,43 @@ class SASRecConfig(SequenceConfig):
         return self
 
 
+class SASRecConfig(TransformerConfig):
+    """Hyper-parameters of SASRec."""
+
+    section: ClassVar[str] = "channels.sasrec"
+
+
+class BERT4RecConfig(TransformerConfig):
+    """Hyper-parameters of BERT4Rec."""
+
+    section: ClassVar[str] = "channels.bert4rec"
+
+    max_length: int = Field(
+        default=50,
+        ge=2,
+        description="Items of a history that are read, the latest ones, and one more that stands for the next. Older "
+        "ones are left out.",
+    )
+    hidden_share: float = Field(
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="Share of the items that are hidden in training, to be answered; the last one always is.",
+    )
+
+
 class GRU4RecConfig(SequenceConfig):
     """Hyper-parameters of GRU4Rec."""
 
     section: ClassVar[str] = "channels.gru4rec"
+
+    layers: int = Field(default=1, ge=1, description="GRU layers, one upon the other.")
+
+
+class NARMConfig(SequenceConfig):
+    """Hyper-parameters of NARM."""
+
+    section: ClassVar[str] = "channels.narm"
 
     layers: int = Field(default=1, ge=1, description="GRU layers, one upon the other.")
 

@@ -1,6 +1,7 @@
 """Sources of candidates, one module each, and the registry of their names; see `recall.contracts.Channel`."""
 
 from recall.channels.attribute_knn import AttributeKNN, AttributeKNNConfig
+from recall.channels.bert4rec import BERT4RecChannel, BERT4RecChannelConfig
 from recall.channels.cheby import ChebyCF, ChebyCFConfig
 from recall.channels.content_knn import ContentKNN, ContentKNNConfig
 from recall.channels.ease import EASE, EASEConfig
@@ -8,6 +9,7 @@ from recall.channels.gcn import GCNChannel, GCNChannelConfig
 from recall.channels.gru4rec import GRU4RecChannel, GRU4RecChannelConfig
 from recall.channels.item_knn import ItemKNN, ItemKNNConfig
 from recall.channels.lightgcn import LightGCNChannel, LightGCNChannelConfig
+from recall.channels.narm import NARMChannel, NARMChannelConfig
 from recall.channels.popularity import Popularity, PopularityConfig
 from recall.channels.registry import channel_class, register, registered
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
@@ -19,6 +21,8 @@ __all__ = [
     "EASE",
     "AttributeKNN",
     "AttributeKNNConfig",
+    "BERT4RecChannel",
+    "BERT4RecChannelConfig",
     "ChebyCF",
     "ChebyCFConfig",
     "ContentKNN",
@@ -32,6 +36,8 @@ __all__ = [
     "ItemKNNConfig",
     "LightGCNChannel",
     "LightGCNChannelConfig",
+    "NARMChannel",
+    "NARMChannelConfig",
     "Popularity",
     "PopularityConfig",
     "RP3Beta",

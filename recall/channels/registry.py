@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from kg.errors import ConfigError
 from kg.settings import Settings
 from recall.channels.attribute_knn import AttributeKNN
+from recall.channels.bert4rec import BERT4RecChannel
 from recall.channels.cheby import ChebyCF
 from recall.channels.content_knn import ContentKNN
 from recall.channels.ease import EASE
@@ -22,6 +23,7 @@ from recall.channels.gcn import GCNChannel
 from recall.channels.gru4rec import GRU4RecChannel
 from recall.channels.item_knn import ItemKNN
 from recall.channels.lightgcn import LightGCNChannel
+from recall.channels.narm import NARMChannel
 from recall.channels.popularity import Popularity
 from recall.channels.rp3beta import RP3Beta
 from recall.channels.sasrec import SASRecChannel
@@ -35,7 +37,9 @@ BUILT_IN: tuple[type[Channel], ...] = (
     LightGCNChannel,
     GCNChannel,
     SASRecChannel,
+    BERT4RecChannel,
     GRU4RecChannel,
+    NARMChannel,
     EASE,
     ItemKNN,
     RP3Beta,

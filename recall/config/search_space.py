@@ -226,12 +226,15 @@ _BUILT_IN: dict[str, Any] = {
             "drop_batch_edges": [False, True],
         },
     },
-    "sasrec": {
+    "sasrec": {**_SEQUENCE, "blocks": [1, 2, 3], "heads": [1, 2, 4]},
+    "bert4rec": {
         **_SEQUENCE,
         "blocks": [1, 2, 3],
         "heads": [1, 2, 4],
+        "hidden_share": {"low": 0.1, "high": 0.6},
     },
     "gru4rec": {**_SEQUENCE, "layers": [1, 2]},
+    "narm": {**_SEQUENCE, "layers": [1, 2]},
     "attribute_knn": {"neighbours": {"low": 5, "high": 500, "log": True}},
     "cheby": {
         "degree": {"low": 2, "high": 12},

@@ -8,7 +8,14 @@ import pyarrow as pa
 from gnn.evaluation.validation import Validation
 from gnn.sequence.fit import fit
 from gnn.sequence.model import SequenceModel
-from gnn.sequence.settings import GRU4RecConfig, SASRecConfig, SequenceConfig, SequenceTraining
+from gnn.sequence.settings import (
+    BERT4RecConfig,
+    GRU4RecConfig,
+    NARMConfig,
+    SASRecConfig,
+    SequenceConfig,
+    SequenceTraining,
+)
 from gnn.text.features import TextFeatures
 from gnn.training.context import RunContext
 from kg import Event, KnowledgeGraph, NodeType, RaggedArray, Relation, RelationKey, Schema
@@ -21,6 +28,8 @@ MADE_IN = RelationKey("item", "made_in", "place")
 CPU = RunContext(device="cpu")
 CONFIGS: dict[str, SequenceConfig] = {
     "sasrec": SASRecConfig(dim=8, max_length=6, dropout=0.0, item_parts=("id",)),
+    "bert4rec": BERT4RecConfig(dim=8, max_length=7, dropout=0.0, item_parts=("id",)),
+    "narm": NARMConfig(dim=8, max_length=6, dropout=0.0, item_parts=("id",), init_scale=0.3),
     "gru4rec": GRU4RecConfig(dim=8, max_length=6, dropout=0.0, item_parts=("id",), init_scale=0.3),
 }
 TRAINING = SequenceTraining(max_steps=20, eval_every=5, batch_size=8, negatives=0)

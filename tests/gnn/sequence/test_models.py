@@ -12,12 +12,14 @@ from gnn.sequence.preparation import NextItem
 from tests.gnn.sequence.making import CONFIGS
 
 CPU = torch.device("cpu")
-CAUSAL = [name for name, config in CONFIGS.items() if isinstance(backbone_of(config).preparator, NextItem)]
 
 
 def started(name: str, seed: int = 0) -> Backbone:
     config = CONFIGS[name]
     return backbone_of(config).started(config, seed=seed, device=CPU, dtype=torch.float64).eval()
+
+
+CAUSAL = [name for name in CONFIGS if isinstance(started(name).preparator, NextItem)]
 
 
 def inputs(rows: int = 3, length: int = 6) -> tuple[torch.Tensor, torch.Tensor]:

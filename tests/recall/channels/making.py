@@ -15,6 +15,8 @@ from recall.channels import (
     EASE,
     AttributeKNN,
     AttributeKNNConfig,
+    BERT4RecChannel,
+    BERT4RecChannelConfig,
     ChebyCF,
     ChebyCFConfig,
     ContentKNN,
@@ -28,6 +30,8 @@ from recall.channels import (
     ItemKNNConfig,
     LightGCNChannel,
     LightGCNChannelConfig,
+    NARMChannel,
+    NARMChannelConfig,
     Popularity,
     RP3Beta,
     RP3BetaConfig,
@@ -82,6 +86,8 @@ CASES = {
     "lightgcn": lambda: LightGCNChannel(LightGCNChannelConfig(dim=8, training=TRAINING)),
     "gcn": lambda: GCNChannel(GCNChannelConfig(dim=8, training=TRAINING)),
     "sasrec": lambda: SASRecChannel(SASRecChannelConfig(dim=8, training=SEQUENCE_TRAINING)),
+    "bert4rec": lambda: BERT4RecChannel(BERT4RecChannelConfig(dim=8, training=SEQUENCE_TRAINING)),
+    "narm": lambda: NARMChannel(NARMChannelConfig(dim=8, training=SEQUENCE_TRAINING)),
     "gru4rec": lambda: GRU4RecChannel(GRU4RecChannelConfig(dim=8, training=SEQUENCE_TRAINING)),
 }
 FUSED = {"lightgcn": 1.0, "spectral": 0.5, "item_knn": 0.3}

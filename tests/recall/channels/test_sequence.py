@@ -10,7 +10,16 @@ import pytest
 from kg import KnowledgeGraph, RaggedArray
 from kg.errors import ArtifactError, GateError
 from kg.topology.adjacency import Numbering
-from recall.channels import GRU4RecChannel, GRU4RecChannelConfig, SASRecChannel, SASRecChannelConfig
+from recall.channels import (
+    BERT4RecChannel,
+    BERT4RecChannelConfig,
+    GRU4RecChannel,
+    GRU4RecChannelConfig,
+    NARMChannel,
+    NARMChannelConfig,
+    SASRecChannel,
+    SASRecChannelConfig,
+)
 from recall.channels.sequence import SequenceChannel
 from recall.contracts import FitData, FusedShares, LeaveOneOut, LoadData, NoShares, Query, Start
 from recall.explain import Explainer
@@ -21,6 +30,8 @@ from tests.recall.channels.making import SEQUENCE_TRAINING, alone, ask, fit_data
 
 KINDS = {
     "sasrec": (SASRecChannel, SASRecChannelConfig(dim=8, training=SEQUENCE_TRAINING)),
+    "bert4rec": (BERT4RecChannel, BERT4RecChannelConfig(dim=8, training=SEQUENCE_TRAINING)),
+    "narm": (NARMChannel, NARMChannelConfig(dim=8, training=SEQUENCE_TRAINING)),
     "gru4rec": (GRU4RecChannel, GRU4RecChannelConfig(dim=8, training=SEQUENCE_TRAINING)),
 }
 
