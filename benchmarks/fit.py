@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 import recall
-from benchmarks.results import record
+from benchmarks.results import FOLDER, commit, record
 from recall.ops.summary import peak_memory
 
 CHANNELS = ("popularity", "rp3beta", "item_knn", "ease", "lightgcn")
@@ -28,18 +28,28 @@ def main(argv: Sequence[str]) -> None:
     """Measure one process for each channel."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks fit", description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--channels", nargs="+", default=CHANNELS)
+    parser.add_argument("--channels", nargs="+", default=CHANNELS, choices=CHANNELS)
     parser.add_argument("--only", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.only:
         print(json.dumps(measured(arguments.rows, arguments.only)))
         return
-    rows = []
+    rows = earlier(arguments.rows)
     for channel in arguments.channels:
         command = [sys.executable, "-m", "benchmarks", "fit", "--rows", str(arguments.rows), "--only", channel]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
-        record("fit", rows, interactions=arguments.rows)  # what is measured stays, whatever comes
+        rows[channel] = {**json.loads(done.stdout.splitlines()[-1]), "commit": commit()}
+        kept = [rows[name] for name in CHANNELS if name in rows]
+        record("fit", kept, interactions=arguments.rows)  # what is measured stays, whatever comes
+
+
+def earlier(count: int) -> dict[str, dict[str, Any]]:
+    """What was measured before of as many interactions, by channel, each with the commit that it is of."""
+    file = FOLDER / "fit.json"
+    results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if results.get("interactions") != count:
+        return {}
+    return {row["model"]: {"commit": results["commit"], **row} for row in results["rows"]}
 
 
 def measured(count: int, channel: str) -> dict[str, Any]:
