@@ -105,7 +105,7 @@ def _knowledge_without_edges(graph: KnowledgeGraph, report: QualityReport) -> No
         "items without knowledge edges",
         len(graph.items),
         "what they have in common stands in attributes, which join nothing: a section sources.edges for each of "
-        f"{', '.join(entry.attribute for entry in shared)} makes edges of it",
+        f"{', '.join(entry.attribute for entry in shared)} (of recall.fit: a table in `edges`) makes edges of it",
         [f"{entry.attribute}: {', '.join(entry.examples)}" for entry in shared],
         severity="warning",
     )

@@ -67,7 +67,10 @@ def test_items_that_share_attributes_and_no_edge_are_a_warning() -> None:
     _, report = GraphBuilder(GraphSettings()).add_interactions(ACTS).add_attributes(MOVIES, node="item").build()
     finding = report.findings["items without knowledge edges"]
     assert finding.severity == "warning"
-    assert "a section sources.edges for each of genres, director makes" in finding.explanation
+    assert (
+        "a section sources.edges for each of genres, director (of recall.fit: a table in `edges`) makes"
+        in finding.explanation
+    )
     edges = {"source": ["1"], "target": ["Drama"]}
     _, report = (
         GraphBuilder(GraphSettings())
