@@ -19,6 +19,7 @@ NAMES = {
     "numbers": "write the numbers of docs/ and the README from the results; --check compares",
     "paths": "how good the paths are that the demo run gives as reasons",
     "profile": "where a training step and an evaluation on gowalla spend their time",
+    "requests": "what exclusions and filters cost a request on a million items, and whether they miss anything",
     "rdf": "triples a second into the graph, beside rdflib",
     "rdf_suites": "the W3C test suites of RDF formats: accepted, refused, wrong",
     "refresh": "what a refresh costs by the size of the change, and what an incremental one reaches",
