@@ -83,9 +83,9 @@ class Scores:
             self.values.setdefault(metric, []).append(evaluation.values[metric])
         self.coverage.append(evaluation.lists[f"coverage@{K}"])
 
-    def of_users(self, metric: str) -> Values:
+    def of_users(self, metric: str, seeds: int | None = None) -> Values:
         """Each user's mean over the seeds that measured this user (masks of cold items differ in whom they touch)."""
-        return user_means(self.users, self.values[metric])
+        return user_means(self.users[:seeds], self.values[metric][:seeds])
 
 
 class Table:
@@ -120,14 +120,15 @@ class Table:
             yield row
 
     def against(self, model: str) -> Iterator[dict[str, Any]]:
-        """Paired differences of one model to all others, with intervals over users."""
+        """Paired differences of one model to all others over the seeds of both, with intervals over users."""
         for (group, other), scores in self.scores.items():
             mine = self.scores.get((group, model))
             if other == model or mine is None:
                 continue
             row: dict[str, Any] = {"section": self.section, "group": group, "model": f"{model} minus {other}"}
+            seeds = min(len(mine.users), len(scores.users))
             for metric in METRICS:
-                difference = mine.of_users(metric) - scores.of_users(metric)
+                difference = mine.of_users(metric, seeds) - scores.of_users(metric, seeds)
                 row[metric] = float(difference.mean())
                 row[f"{metric} interval"] = list(bootstrap_interval(difference))
             yield row
@@ -562,7 +563,7 @@ def run(
     """The rows of one section; those that are there are kept after every model, so that a long run can be cut off."""
 
     def rows_of(table: Table) -> list[dict[str, Any]]:
-        return [*table.rows(), *table.against(CHOSEN), *table.against(FUSED)]
+        return [*table.rows(), *table.against(CHOSEN), *table.against(FUSED), *table.against(WITH_WALK)]
 
     per_user = split_of(graph)
     if section == "canary":
