@@ -145,16 +145,19 @@ def packed_as(data: bytes) -> str:
     return ""
 
 
-def check_columns(columns: Sequence[str], name: str) -> None:
+def check_columns(columns: Sequence[str], name: str, *, advice: str = "is the separator the right one?") -> None:
     """Refuse too many columns, and columns of one name.
+
+    Args:
+        columns: their names.
+        name: of the file, in messages.
+        advice: what may be wrong where they are too many.
 
     Raises:
         InvalidDataError: saying which.
     """
     if len(columns) > COLUMNS:
-        raise InvalidDataError(
-            f"{name} has {len(columns):,} columns, and {COLUMNS:,} are the most: is the separator the right one?"
-        )
+        raise InvalidDataError(f"{name} has {len(columns):,} columns, and {COLUMNS:,} are the most: {advice}")
     doubled = sorted(column for column, count in Counter(columns).items() if count > 1)
     if doubled:
         raise InvalidDataError(f"{name} has the column {', '.join(map(repr, doubled))} more than once: rename one")

@@ -145,7 +145,7 @@ def _table(objects: list[dict[str, Any]], name: str) -> Any:
     too_wide = _wide(objects)
     rows = [dict(_spread(entry, "", too_wide)) for entry in objects]
     columns = dict.fromkeys(key for row in rows for key in row)
-    check_columns(list(columns), name)
+    check_columns(list(columns), name, advice="are the keys ids? Write ids as values")
     filled = sum(map(len, rows))
     if len(rows) * len(columns) > EMPTY * filled + MANY:
         raise InvalidDataError(

@@ -41,7 +41,7 @@ def read_parquet(path: Path, *, name: str) -> Any:
         with closing(batches_apart(path, name=name, memory=MEMORY)) as parts:
             for batch, size in parts:
                 if not batches:
-                    check_columns(batch.schema.names, name)
+                    check_columns(batch.schema.names, name, advice="leave out those that are not needed")
                 batches.append(batch)
                 taken += max(size, ROW * batch.num_rows)
                 if taken > bomb:

@@ -65,7 +65,7 @@ def test_a_table_that_memory_does_not_hold_is_refused(tmp_path: Path, monkeypatc
 
 def test_too_many_columns_and_lists_in_lists_are_told(tmp_path: Path) -> None:
     path = parquet_of_columns(tmp_path / "wide.parquet", columns=10_001)
-    with pytest.raises(InvalidDataError, match=r"wide\.parquet has 10,001 columns"):
+    with pytest.raises(InvalidDataError, match=r"wide\.parquet has 10,001 columns, .*leave out"):
         read_file(path, name=path.name)
     path = parquet_of_depth(tmp_path / "deep.parquet", depth=60)
     with pytest.raises(InvalidDataError, match=r"deep\.parquet cannot be read as a table: .*too deeply nested"):
