@@ -29,3 +29,13 @@ def exploding_entities(path: Path, *, entities: int, width: int) -> Path:
 def elements_in_each_other(path: Path, *, depth: int) -> Path:
     """RDF/XML whose elements lie in each other; `depth` pairs of them."""
     return xml(path, "<a:T><a:p>" * depth + "<a:T/>" + "</a:p></a:T>" * depth)
+
+
+def attributes(path: Path, *, count: int) -> Path:
+    """RDF/XML with one element of very many attributes."""
+    return xml(path, '<rdf:Description rdf:about="http://a/x" ' + " ".join(f'a:p{n}="v"' for n in range(count)) + "/>")
+
+
+def entity_in_each_element(path: Path, *, length: int, elements: int) -> Path:
+    """RDF/XML whose elements each hold an entity that stands for a long text."""
+    return xml(path, "<a:T><a:p>&e;</a:p></a:T>" * elements, f'<!ENTITY e "{"x" * length}">\n')

@@ -59,9 +59,9 @@ def index_with(run: Path, name: str) -> Path:
     return listed(run)
 
 
-def deep_report(run: Path) -> Path:
-    """A run whose report is lists in lists."""
-    (run / "report.json").write_text("[" * 1_000_000 + "]" * 1_000_000)
+def deep_config(run: Path) -> Path:
+    """A run whose configuration is lists in lists."""
+    (run / "config.json").write_text("[" * 1_000_000 + "]" * 1_000_000)
     return listed(run)
 
 

@@ -46,6 +46,7 @@ class PlainXmlStream:
         self._parser: Any = None
         self.error: SyntaxError | None = None
         self._pieces: list[str] = []
+        self._ready = memoryview(b"")
         self._line = 1
         self._depth = 0
         self._entities: dict[str, int] = {}  # characters that each stands for
@@ -53,8 +54,11 @@ class PlainXmlStream:
         self._done = False
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes, more or fewer than `size`; none at the end, or after a mistake."""
-        while not self._done and self.error is None:
+        """The next bytes, at most `size`; none at the end, or after a mistake.
+
+        The RDF parser ends the process where it gets more than it asked for.
+        """
+        while not self._ready and not self._done and self.error is None:
             data: bytes = self._raw.read(size)
             try:
                 self._feed(data)
@@ -68,10 +72,13 @@ class PlainXmlStream:
                 self._fail(f"no text in the encoding that it states: {error}", self._line)
             self._done = not data
             if self._pieces and self.error is None:
-                text = "".join(self._pieces)
+                self._ready = memoryview("".join(self._pieces).encode())
                 self._pieces.clear()
-                return text.encode()
-        return b""
+        if self.error is not None:
+            return b""
+        end = size if size >= 0 else len(self._ready)
+        piece, self._ready = self._ready[:end], self._ready[end:]
+        return bytes(piece)
 
     def close(self) -> None:
         """Say that all of it was read.

@@ -13,10 +13,19 @@ from ingest.report import QualityReport
 from ingest.sources import bounded
 from ingest.sources.rdf import plain_xml, streams
 from ingest.sources.rdf.nesting import TRIPLE_TERMS, is_deep
+from ingest.sources.rdf.plain_xml import PlainXmlStream
 from ingest.sources.rdf.reader import RdfReader
 from ingest.sources.rdf.streams import LongLine, blocks_of_lines
 from kg.errors import InvalidDataError
-from tests.attacks.rdf import GOOD, elements_in_each_other, exploding_entities, star, xml
+from tests.attacks.rdf import (
+    GOOD,
+    attributes,
+    elements_in_each_other,
+    entity_in_each_element,
+    exploding_entities,
+    star,
+    xml,
+)
 
 
 def read(path: Path, *, strict: bool = False) -> tuple[int, list[str]]:
@@ -66,6 +75,20 @@ def test_a_file_that_the_parser_does_not_survive_is_refused_by_a_process_that_ma
 def test_entities_that_explode_are_refused_where_they_are_declared(tmp_path: Path, entities: int) -> None:
     path = exploding_entities(tmp_path / "bomb.rdf", entities=entities, width=10 if entities == 10 else 1000)
     with pytest.raises(InvalidDataError, match=r"bomb\.rdf:\d+: .*entity 'e\d' stands for more than 65,536 characters"):
+        read(path)
+
+
+def test_a_few_bytes_that_become_many_are_read_in_the_pieces_that_the_parser_asks_for(tmp_path: Path) -> None:
+    # More than it had asked for ended the process.
+    assert read(attributes(tmp_path / "bomb.rdf", count=5000))[0] == 5000
+    assert read(entity_in_each_element(tmp_path / "bomb.rdf", length=60_000, elements=100))[0] == 200
+    stream = PlainXmlStream((tmp_path / "bomb.rdf").open("rb"))
+    pieces = list(iter(lambda: stream.read(1000), b""))
+    stream.close()
+    assert max(map(len, pieces)) == 1000
+    assert sum(map(len, pieces)) > 6_000_000
+    path = entity_in_each_element(tmp_path / "bomb.rdf", length=60_000, elements=5000)
+    with pytest.raises(InvalidDataError, match=r"bomb\.rdf:\d+: .*limit on input amplification"):
         read(path)
 
 
