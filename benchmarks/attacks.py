@@ -34,8 +34,8 @@ from tests.attacks import files, queries, rdf, runs
 from tests.recall.conftest import write_deployment
 from tests.soak.disk import FULL, can_mount
 
-# Bytes of the command and the processes that it starts, together. Half of a machine's memory is what a process that
-# reads a text may take.
+# Bytes of the command and the processes that it starts, together. Half of the memory that is free is what a process
+# that reads a text may take.
 MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 5 // 8
 SECONDS = 300.0
 TIMEOUT = 3  # seconds that a query may take

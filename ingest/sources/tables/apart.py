@@ -1,4 +1,4 @@
-"""Large texts that cannot be read in parts are read by a process of their own, in a part of the machine's memory.
+"""Large texts that cannot be read in parts are read by a process of their own, in a part of the memory that is free.
 
 Lists, JSON, lines without quotes, and CSV with lines that are set aside take many times their size on the way to a
 table: how many depends on what is in them. A limit on the size of the text could only guess.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -26,11 +25,12 @@ from ingest.sources.tables.lines import LineAccount
 from ingest.sources.tables.rows import Rows
 from kg.errors import InvalidDataError
 from kg.processes.job import JobDiedError, run_job
+from kg.processes.limits import free_memory
 from kg.progress import Progress
 
 JOB = f"{__name__}:read_job"
 LARGE = 16 << 20  # bytes of a text that may be read in this process
-SHARE = 2  # the part of the machine's memory that the process of a larger one may take
+SHARE = 2  # the part of the memory that is free, which the process of a larger one may take
 ROWS = 1 << 16  # sent at a time
 
 Options = ParamSpec("Options")
@@ -55,7 +55,7 @@ def apart_if_large(reader: Reader[Options]) -> Reader[Options]:
 
 def _read(reader: str, path: Path, options: dict[str, Any]) -> Rows:
     name = str(options["name"])
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // SHARE
+    memory = free_memory() // SHARE
     arguments = {"reader": reader, "path": str(path), "options": options}
     try:
         parts = run_job(JOB, arguments, memory=memory)
@@ -65,8 +65,8 @@ def _read(reader: str, path: Path, options: dict[str, Any]) -> Rows:
     except JobDiedError as error:
         if error.out_of_memory:
             raise InvalidDataError(
-                f"{name} takes more than {memory >> 20:,} MB of memory to be read, for it cannot be read in parts: "
-                "save it as Parquet, or in several files"
+                f"{name} takes more than {memory >> 20:,} MB of memory to be read, half of what is free, for it cannot be read in "
+                "parts: save it as Parquet, or in several files"
             ) from error
         raise InvalidDataError(f"{name} is damaged: it ended the process that read it ({error})") from error
     return Rows(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ from ingest.sources.bounded import EXPANSION, FREE, check_columns
 from kg.errors import InvalidDataError
 from kg.io.parquet_apart import batches_apart
 from kg.processes.job import JobDiedError
+from kg.processes.limits import free_memory
 
 MEMORY = 2 << 30  # of the process that decodes
 ROW = 8  # bytes that a row takes at least, whatever is in it: later there is a number for each
-SHARE = 2  # a table may take this part of the machine's memory
+SHARE = 2  # a table may take this part of the memory that is free
 
 
 def read_parquet(path: Path, *, name: str) -> Any:
@@ -34,7 +34,7 @@ def read_parquet(path: Path, *, name: str) -> Any:
         OSError: it cannot be opened.
     """
     bomb = max(EXPANSION * path.stat().st_size, FREE)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // SHARE
+    memory = free_memory() // SHARE
     batches: list[Any] = []
     taken = 0
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +80,7 @@ def test_what_takes_too_much_memory_is_refused_and_takes_none_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, line: bytes, head: bytes, form: dict[str, Any]
 ) -> None:
     path = gzip_of(tmp_path / name, line, megabytes=100, head=head)
-    pages = {"SC_PHYS_PAGES": (2 * apart.SHARE * 400) << 8, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(apart, "free_memory", lambda: apart.SHARE * 800 * MEGABYTE)
     before = psutil.Process().memory_info().rss
     with pytest.raises(InvalidDataError, match=rf"{name} takes more than 800 MB of memory to be read.* in several"):
         read_lists(path, name=name) if "txt" in name else read_file(path, name=name, form=CsvForm(**form))

@@ -55,7 +55,7 @@ def test_a_text_of_a_dictionary_that_is_every_cell_takes_no_memory_of_ours(
 
 
 def test_a_table_that_memory_does_not_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_file.os, "sysconf", {"SC_PHYS_PAGES": 2, "SC_PAGE_SIZE": 1 << 20}.__getitem__)
+    monkeypatch.setattr(parquet_file, "free_memory", lambda: 2 << 20)
     path = parquet_of_runs(tmp_path / "r.parquet", rows=1 << 18)
     with pytest.raises(
         InvalidDataError, match=r"holds more than 1 MB, which leaves no memory to work with: leave out columns"
