@@ -65,8 +65,8 @@ def _read(reader: str, path: Path, options: dict[str, Any]) -> Rows:
     except JobDiedError as error:
         if error.out_of_memory:
             raise InvalidDataError(
-                f"{name} takes more than {memory >> 20:,} MB of memory to be read, half of what is free, for it cannot be read in "
-                "parts: save it as Parquet, or in several files"
+                f"{name} takes more than {memory >> 20:,} MB of memory to be read, half of what is free, for "
+                "it cannot be read in parts: save it as Parquet, or in several files"
             ) from error
         raise InvalidDataError(f"{name} is damaged: it ended the process that read it ({error})") from error
     return Rows(
