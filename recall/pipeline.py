@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kg import KnowledgeGraph
-from kg.arrays import IntArray, RaggedArray, distinct
+from kg.arrays import IntArray, RaggedArray
 from kg.cypher.query import CypherQuery
 from kg.errors import ConfigError, InvalidDataError
 from kg.history import InteractionHistory
@@ -33,6 +32,7 @@ from recall.contracts import (
     WritesCypher,
 )
 from recall.contracts.history import check_pairs, check_queries, seen_items
+from recall.contracts.scores import is_answered
 from recall.fusion.combination import FusedScores
 from recall.fusion.settings import FusionConfig
 from recall.fusion.shares import fuse_shares, scale_shares
@@ -160,7 +160,7 @@ class Pipeline:
         check_queries(queries, self.history)
         only = None if candidates is None else check_positions(candidates, self.history.num_items, "candidates")
         batches = []
-        for rows, k_of_rows, allowed in self._limits(queries, k, only):
+        for rows, k_of_rows, allowed in queries.alike(k, only):
             count = min(k_of_rows, self.history.num_items)
             alike = queries if len(rows) == len(queries) else queries.take(rows)
             for part, block in alike.blocks(self._block_size(count, allowed)):
@@ -170,20 +170,6 @@ class Pipeline:
             nothing = TopK(np.zeros((0, 1), dtype=np.int64), np.zeros((0, 1), dtype=np.float32))
             return CandidateBatch.of(nothing, list(self._weights), fused=self.fused)
         return CandidateBatch.concat(batches)
-
-    @staticmethod
-    def _limits(queries: Query, k: int, only: IntArray | None) -> Iterator[tuple[IntArray, int, IntArray | None]]:
-        """Requests that can be searched together: their rows, k, and positions of the only items allowed."""
-        if queries.candidates is not None:
-            for row in range(len(queries)):
-                allowed = distinct(queries.candidates[row])
-                allowed = allowed if only is None else np.intersect1d(allowed, only, assume_unique=True)
-                yield np.array([row]), k if queries.k is None else int(queries.k[row]), allowed
-        elif queries.k is not None:
-            for wanted in distinct(queries.k).tolist():
-                yield np.flatnonzero(queries.k == wanted), wanted, only
-        else:
-            yield np.arange(len(queries)), k, only
 
     def _ranked(self, queries: Query, k: int, exclude_seen: bool, only: IntArray | None) -> CandidateBatch:
         """Candidates of one block."""
@@ -409,8 +395,3 @@ class Pipeline:
         items = len(only) if narrow and only is not None else self.history.num_items
         listed = max(k, self.fusion.depth) * len(self._weights) if self.fused else k
         return max(1, BLOCK_SCORES // max(items * dense + listed, 1))
-
-
-def is_answered(scores: Sequence[Scores]) -> Any:
-    """Whether any channel has evidence for a request, for the channels' scores of n requests, bool (n,)."""
-    return np.logical_or.reduce([channel.top(1).items[:, 0] >= 0 for channel in scores])

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from kg import RaggedArray, RelationKey, Vocabulary
-from kg.arrays import IntArray
+from kg.arrays import IntArray, distinct
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,24 @@ class Query:
         codes = np.where(plain, self.user, -1 - np.arange(len(self)))
         _, first, row_of = np.unique(codes, return_index=True, return_inverse=True)
         return self.take(first), row_of
+
+    def alike(self, k: int, only: IntArray | None) -> Iterator[tuple[IntArray, int, IntArray | None]]:
+        """Requests that can be searched together: their rows, k, and positions of the only items allowed.
+
+        Args:
+            k: items wanted by requests that do not say.
+            only: sorted positions of the only items allowed for all, None for all items.
+        """
+        if self.candidates is not None:
+            for row in range(len(self)):
+                allowed = distinct(self.candidates[row])
+                allowed = allowed if only is None else np.intersect1d(allowed, only, assume_unique=True)
+                yield np.array([row]), k if self.k is None else int(self.k[row]), allowed
+        elif self.k is not None:
+            for wanted in distinct(self.k).tolist():
+                yield np.flatnonzero(self.k == wanted), wanted, only
+        else:
+            yield np.arange(len(self)), k, only
 
     def blocks(self, size: int) -> Iterator[tuple[slice, Query]]:
         """The batch in pieces of at most `size` rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +12,7 @@ from kg import RaggedArray
 from kg.arrays import IntArray
 from recall.index.top_k import TopK
 
-__all__ = ["Scores", "TopK"]
+__all__ = ["Scores", "TopK", "is_answered"]
 
 
 class Scores(Protocol):
@@ -35,3 +36,9 @@ class Scores(Protocol):
         Args:
             items: positions, int64 (n, m); -1 for no item, which scores 0.
         """
+
+
+def is_answered(scores: Sequence[Scores]) -> npt.NDArray[np.bool_]:
+    """Whether any channel has evidence for a request, for the channels' scores of n requests, bool (n,)."""
+    answered: npt.NDArray[np.bool_] = np.any([channel.top(1).items[:, 0] >= 0 for channel in scores], axis=0)
+    return answered

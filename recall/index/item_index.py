@@ -172,7 +172,7 @@ class ItemIndex:
 
     def _exact_is_faster(self, allowed: int, fetch: int) -> bool:
         """Whether scoring all allowed items takes less than searching the index for them."""
-        if self.kind == "flat" or allowed <= _SUBSET:
+        if self.kind == "flat" or allowed <= min(_SUBSET, len(self) // 2):
             return True
         # The search of a graph passes through what is left out, and compares `links` neighbours a step.
         return self.kind == "hnsw" and self._ef(fetch, allowed / len(self)) * self.parameters["links"] > allowed

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from kg.arrays import IntArray, RaggedArray, places
 from recall.contracts import Query
 from recall.contracts.history import check_pairs
-from recall.pipeline import Pipeline, is_answered
+from recall.contracts.scores import is_answered
+from recall.pipeline import Pipeline
 
 
 class PairValues(NamedTuple):

@@ -333,6 +333,17 @@ class TestSelectivity:
         assert (index.search(queries, 20, only=np.arange(1, len(vectors), 2)).items % 2 == 1).all()
         assert exact == []
 
+    def test_a_wide_choice_of_few_items_is_searched_by_the_index(self, each_kind, monkeypatch):
+        index, vectors, queries = each_kind
+        if index.kind == "flat":
+            pytest.skip("searched exactly")
+        monkeypatch.setattr(recall.index.item_index, "_SUBSET", 100_000)
+        monkeypatch.setattr(recall.index.item_index, "_MOST_FETCHED", 2048)
+        exact = []
+        monkeypatch.setattr(type(index), "_exact", lambda *given: exact.append(given))
+        assert (index.search(queries, 20, only=np.arange(9, len(vectors))).items >= 9).all()
+        assert exact == []
+
     def test_the_rarer_what_is_allowed_the_further_the_search_goes(self, each_kind):
         index, vectors, _ = each_kind
         if index.kind == "flat":
