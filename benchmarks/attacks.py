@@ -175,10 +175,12 @@ def _queries(texts: dict[str, str]) -> Callable[[Victim], Iterator[Try]]:
     return tries
 
 
-def _runs(*changes: Callable[[Victim, Path], Path], by: str = "recommend") -> Callable[[Victim], Iterator[Try]]:
+def _runs(
+    *changes: Callable[[Victim, Path], Path], by: str = "recommend", may_succeed: bool = False
+) -> Callable[[Victim], Iterator[Try]]:
     def tries(victim: Victim) -> Iterator[Try]:
         for change in changes:
-            yield victim.asked(change(victim, victim.copied_run()), by=by)
+            yield replace(victim.asked(change(victim, victim.copied_run()), by=by), may_succeed=may_succeed)
 
     return tries
 
@@ -307,7 +309,7 @@ ATTACKS = (
             lambda _, run: runs.index_with(run, "/etc/hostname"),
         ),
     ),
-    Attack("run: a configuration of lists in lists", _runs(lambda _, run: runs.deep_config(run))),
+    Attack("run: a configuration of lists in lists", _runs(lambda _, run: runs.deep_config(run), may_succeed=True)),
     Attack(
         "run: tensors larger than memory",
         _runs(
