@@ -74,7 +74,7 @@ PUBLISHED = {
     "item-kNN (BARS)": (0.1570, 0.1214),
 }
 POPULARITY, KNN, RP3, EASE_, GFCF, CHEBY = "popularity", "item-kNN", "RP3beta", "EASE", "GF-CF", "ChebyCF"
-LIGHTGCN, FUSED = "LightGCN, sampled softmax", "fused"
+LIGHTGCN, FUSED, WITH_WALK = "LightGCN, sampled softmax", "fused", "fused with the typed walk"
 AS_PUBLISHED = "EASE, lambda as published"
 PARTS = (CHEBY, RP3, KNN)
 Make = Callable[[], Channel]
@@ -292,7 +292,7 @@ class Results:
         self.rows = self._kept()  # another run may have measured other models meanwhile
         self.rows[model] = {**row, "seeds": len(evaluations), **facts, "commit": commit()}
         published = [{"model": name, RECALL: r, NDCG: n} for name, (r, n) in PUBLISHED.items()]
-        order = [POPULARITY, KNN, EASE_, AS_PUBLISHED, RP3, GFCF, CHEBY, LIGHTGCN, FUSED]
+        order = [POPULARITY, KNN, EASE_, AS_PUBLISHED, RP3, GFCF, CHEBY, LIGHTGCN, FUSED, WITH_WALK]
         rows = sorted(self.rows.values(), key=lambda row: order.index(row["model"]))
         record("gowalla", rows, data=self.data, seeds=self.seeds, published=published)
 
@@ -308,7 +308,7 @@ def timed(
 
 def main(argv: Sequence[str]) -> None:
     """Run the models and keep their rows."""
-    models = (*baselines(), CHEBY, LIGHTGCN, FUSED)
+    models = (*baselines(), CHEBY, LIGHTGCN, FUSED, WITH_WALK)
     parser = argparse.ArgumentParser(prog="python -m benchmarks gowalla", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder that holds gowalla/")
     parser.add_argument("--only", nargs="+", choices=models, default=list(models))
@@ -328,7 +328,7 @@ def main(argv: Sequence[str]) -> None:
             keep_fitted(results, name, choose(name, options, tuning), test)
     if CHEBY in arguments.only:
         keep_fitted(results, CHEBY, choose_cheby(tuning), test)
-    if not {LIGHTGCN, FUSED} & set(arguments.only):
+    if not {LIGHTGCN, FUSED, WITH_WALK} & set(arguments.only):
         return
     model, seconds = trained_on_validation(tuning, split, graph)
     steps, beta, prior = (model.embeddings.facts[name] for name in ("steps", "beta", "prior"))
@@ -345,57 +345,64 @@ def main(argv: Sequence[str]) -> None:
             validation=reached(tuning, model),
             chosen=f"{steps} steps, beta {beta:g}, prior {prior:g}",
         )
-    if FUSED in arguments.only:
-        validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
-        walk = weighed_walk("gowalla", split.view(graph, "train"), validation)
+    for name in (FUSED, WITH_WALK):
+        if name not in arguments.only:
+            continue
+        walk = None
+        if name == WITH_WALK:
+            validation = Validation(truth=split.positives(graph, "valid"), seen=split.seen(graph, "train"))
+            walk = weighed_walk("gowalla", split.view(graph, "train"), validation)
         cheby = {note: partial(ChebyCF, config) for note, config in cheby_options().items()}
         others: dict[str, dict[str, Make]] = {**baselines(), CHEBY: dict(cheby)}
-        parts = {name: results.chosen(name, others[name]) for name in PARTS}
+        parts = {part: results.chosen(part, others[part]) for part in PARTS}
         small = gowalla_data.split(graph, WEIGHTS_SHARE)
         weighing = Task.valid("weights", graph, small, WEIGHTS_USERS)
         model, _ = trained(weighing, 0, steps=steps, beta=beta, prior=prior)
-        run_fused(results, weighing, test, model, trainings, walk, parts)
+        run_fused(results, name, weighing, test, model, trainings, walk, parts)
 
 
 def run_fused(
     results: Results,
+    name: str,
     weighing: Task,
     test: Task,
     model: Channel,
     models: Sequence[Channel],
-    walk: Walk,
+    walk: Walk | None,
     parts: dict[str, Chosen],
 ) -> None:
     """Fuse the trained model with other channels, under weights that validation chose.
 
     Args:
         results: gets the row.
+        name: of the row.
         weighing: what the weights are chosen on.
         test: what is measured.
         model: trained on the graph of `weighing`.
         models: trained on the test graph, one a seed.
-        walk: with the weights that it found on validation.
+        walk: with the weights that it found on validation; None: it takes no part.
         parts: the other channels, by name.
     """
 
     def channels(task: Task, trained: Channel) -> dict[str, Channel]:
         others = {slug(name): fitted(task, name, chosen.make)[0] for name, chosen in parts.items()}
-        return {"lightgcn": trained, "walk": walks[task.name], **others}
+        return {"lightgcn": trained, **others, **walks[task.name]}
 
-    walks = {
-        task.name: Walk(walk.config).fit(FitData(graph=task.graph, history=task.data.history, recipe=walk.recipe))
-        for task in (weighing, test)
-    }
+    walks: dict[str, dict[str, Channel]] = {weighing.name: {}, test.name: {}}
+    if walk is not None:
+        for task in (weighing, test):
+            data = FitData(graph=task.graph, history=task.data.history, recipe=walk.recipe)
+            walks[task.name]["walk"] = Walk(walk.config).fit(data)
     weights = chosen_weights(channels(weighing, model), weighing.graph, weighing.group, k=K)
     on_validation = means(weighing.measure(channels(weighing, model), weights))
     note = told(weights)
-    tell(FUSED, note, on_validation)
+    tell(name, note, on_validation)
     evaluations, rankings = [], []
     for trained_model in models:
         evaluation, ranking = timed(test, channels(test, trained_model), weights)
         evaluations.append(evaluation)
         rankings.append(ranking)
-    results.add(FUSED, evaluations, rank_seconds=float(np.mean(rankings)), validation=on_validation, chosen=note)
+    results.add(name, evaluations, rank_seconds=float(np.mean(rankings)), validation=on_validation, chosen=note)
 
 
 def keep_fitted(results: Results, name: str, chosen: Chosen, test: Task) -> None:

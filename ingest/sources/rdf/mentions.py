@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ingest.facts import Mapped, Mention
+from typing import Any
+
+from ingest.facts import Mapped, Mention, NodeTable
 from ingest.sources.tables.mentions import as_ids
 
 
@@ -20,13 +22,12 @@ def rdf_mentions(mapped: Mapped, name: str) -> list[Mention]:
             kind="rdf",
             key="key",
             ids=nodes.table["id"],
-            others=as_ids(
-                {
-                    predicate: nodes.table[column]
-                    for column, predicate in nodes.type.predicates.items()
-                    if column in nodes.table.column_names
-                }
-            ),
+            others=as_ids(_properties(nodes)),
         )
         for node, nodes in mapped.nodes.items()
     ]
+
+
+def _properties(nodes: NodeTable) -> dict[str, Any]:
+    columns = dict(zip(nodes.table.column_names, nodes.table.columns, strict=True))
+    return {predicate: columns[name] for name, predicate in nodes.type.predicates.items() if name in columns}
