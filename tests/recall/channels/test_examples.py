@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gnn.sequence.models import MODELS
 from kg.arrays import RaggedArray
 from recall.contracts import NoShares, Query
 from recall.contracts.history import DISLIKED
 from tests.recall.channels.making import CASES, made
 
-WHOLE = ("gcn", "sasrec", "gru4rec")  # scores that do not split
+WHOLE = ("gcn", *(model.name.lower() for model in MODELS.values()))  # scores that do not split
 LIKED, DISLIKED_ITEMS = [1, 5, 9, 14], [2, 30]
 
 
