@@ -239,15 +239,14 @@ class Pipeline:
             ConfigError, UnknownIdError, InvalidDataError: see `recommend`.
         """
         check_queries(queries, self.history)
-        scores = self._scores(queries)
-        return self._fuse(scores, seen_items(queries, self.history)) if self.fused else scores[0]
+        return self._whole(queries, self._scores(queries))
 
     def scored_blocks(self, queries: Query) -> Iterator[tuple[slice, Query, list[Scores], Scores]]:
         """The scores of all items, a block of requests at a time: of each channel of `asked`, and those that count."""
         check_queries(queries, self.history)
         for rows, block in queries.blocks(self._block_size(1, None)):
             scores = self._scores(block)
-            yield rows, block, scores, self._fuse(scores, seen_items(block, self.history)) if self.fused else scores[0]
+            yield rows, block, scores, self._whole(block, scores)
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -382,6 +381,10 @@ class Pipeline:
 
     def _scores(self, queries: Query) -> list[Scores]:
         return [self.channels[name].score(queries) for name in self._weights]
+
+    def _whole(self, queries: Query, scores: Sequence[Scores]) -> Scores:
+        """What `recommend` ranks by, from the scores of the channels."""
+        return self._fuse(scores, seen_items(queries, self.history)) if self.fused else scores[0]
 
     def _fuse(self, scores: Sequence[Scores], seen: RaggedArray) -> FusedScores:
         depth = min(self.fusion.depth, self.history.num_items)

@@ -22,7 +22,7 @@ from scipy.sparse import csr_matrix, diags
 from gnn.evaluation.metrics import per_user_metrics
 from gnn.evaluation.ranking import score_blocks
 from gnn.evaluation.top_k import top_k
-from gnn.evaluation.validation import VALIDATION_K, Validation
+from gnn.evaluation.validation import VALIDATION_K, Validation, largest_factor
 from gnn.graph.embeddings import Embeddings, FloatArray
 from gnn.graph.layer0 import TextVectors
 from gnn.graph.ridge import ridge
@@ -180,12 +180,7 @@ def choose_scale(
         return float(per_user_metrics(np.take_along_axis(both, order, axis=1), truth, VALIDATION_K)["recall"].mean())
 
     without = float(per_user_metrics(warm_items, truth, VALIDATION_K)["recall"].mean())
-    largest = float(SCALES[0])
-    reached = recall(largest)
-    for factor in SCALES[1:].tolist():
-        if (value := recall(factor)) >= (1 - training.cold_cost) * without:
-            largest, reached = factor, value
-    return largest, reached, without
+    return *largest_factor(recall, SCALES.tolist(), without=without, cost=training.cold_cost), without
 
 
 def _attributes(

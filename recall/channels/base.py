@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 
 from kg import RaggedArray, RelationKey
 from kg.arrays import IntArray
-from kg.errors import ArtifactError, ConfigError, InvalidDataError, NotFittedError, UnknownIdError
+from kg.errors import ArtifactError, ConfigError, GateError, InvalidDataError, NotFittedError, UnknownIdError
 from kg.history import InteractionHistory
 from kg.io.files import read_json, write_json
 from recall.channels.scores import DeferredScores, DenseScores, FloatArray
@@ -275,6 +275,20 @@ def unit_rows(vectors: FloatArray) -> FloatArray:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     result: FloatArray = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
     return result
+
+
+def check_vectors(channel: str, *vectors: FloatArray) -> None:
+    """Make sure that a training ended in numbers: finite parameters can be too large for their sums.
+
+    Raises:
+        GateError: some values are none.
+    """
+    bad = sum(int((~np.isfinite(each)).sum()) for each in vectors)
+    if bad:
+        raise GateError(
+            f"{bad:,} values of the vectors of {channel} are no numbers: lower "
+            f"channels.{channel}.training.learning_rate"
+        )
 
 
 def encode_texts(queries: Query, encode: TextEncode | None, channel: str) -> FloatArray | None:

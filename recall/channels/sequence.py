@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from kg import RaggedArray
 from kg.arrays import IntArray, offsets_of
-from kg.errors import ArtifactError, ConfigError, GateError
+from kg.errors import ArtifactError, ConfigError
 from kg.history import InteractionHistory
-from recall.channels.base import HEADER, not_fitted, read_header, write_header
+from recall.channels.base import HEADER, check_vectors, not_fitted, read_header, write_header
 from recall.channels.scores import FloatArray, IndexScores
 from recall.contracts import Capabilities, FitData, LeaveOneOut, LoadData, NoShares, Query, Scores, Share, Shares, TopK
 from recall.contracts.history import rows_with
@@ -76,12 +76,7 @@ class SequenceChannel:
         users = rows_with(data.history.liked)
         chosen = np.sort(np.random.default_rng(0).permutation(users)[:_SAMPLED_USERS])
         states = model.encode(_liked(data.history, chosen))
-        bad = int((~np.isfinite(model.vectors)).sum() + (~np.isfinite(states)).sum())
-        if bad:  # finite parameters can be too large for their sums
-            raise GateError(
-                f"{bad:,} values of the vectors of {self.name} are no numbers: lower "
-                f"channels.{self.name}.training.learning_rate"
-            )
+        check_vectors(self.name, model.vectors, states)
         index = ItemIndex.build(model.vectors, data.index, queries=states if len(states) else None)
         self._parts = _Fitted(model, index, data.history)
         return self

@@ -15,10 +15,11 @@ from gnn.graph.fold_in import fold_in_users, split_fold_in
 from gnn.graph.shares import split_scores
 from gnn.graph.warm_start import Parameters
 from kg.arrays import IntArray
-from kg.errors import ArtifactError, ConfigError, GateError
+from kg.errors import ArtifactError, ConfigError
 from kg.history import InteractionHistory
 from kg.topology.adjacency import Adjacency
 from recall.channels.base import (
+    check_vectors,
     encode_texts,
     not_fitted,
     read_header,
@@ -123,12 +124,7 @@ class VectorChannel:
             context=data.context,
             **data.recipe,
         )
-        bad = int((~np.isfinite(embeddings.final)).sum() + (~np.isfinite(embeddings.index_vectors)).sum())
-        if bad:  # finite parameters can be too large for their sums
-            raise GateError(
-                f"{bad:,} values of the vectors of {self.name} are no numbers: lower "
-                f"channels.{self.name}.training.learning_rate"
-            )
+        check_vectors(self.name, embeddings.final, embeddings.index_vectors)
         index = _built(embeddings, data.history, data.index)
         self._parts = _Fitted(embeddings, index, data.history, Adjacency.of(data.graph))
         self.encode = data.encode

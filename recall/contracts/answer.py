@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from kg.io.table_file import write_table_file
 
-SHOWN_ROWS = 20
+SHOWN_ROWS, PRINTED_ROWS = 20, 10  # of a notebook, of `repr`
 
 
 class Answer:
@@ -38,6 +38,17 @@ class Answer:
     def concat(cls, parts: Sequence[Self]) -> Self:
         """Several answers under one another."""
         return cls(pa.concat_tables([part.table for part in parts]) if parts else cls.schema.empty_table())
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__}({len(self)} rows)"]
+        for row in self.table.slice(0, PRINTED_ROWS).to_pylist():
+            title = f"  {row['title']}" if row.get("title") else ""
+            lines.append(f"  {self._line(row)}{title}")
+        return "\n".join(lines + (["  ..."] if len(self) > PRINTED_ROWS else []))
+
+    def _line(self, row: dict[str, Any]) -> str:
+        """A row as `repr` has it, without the title."""
+        raise NotImplementedError
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

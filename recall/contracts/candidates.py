@@ -178,14 +178,8 @@ class Candidates(Answer):
     schema: ClassVar[Any] = CANDIDATE_SCHEMA
     of_whom: ClassVar[str] = "user_id"
 
-    def __repr__(self) -> str:
-        lines = [f"Candidates({len(self)} rows)"]
-        lines += [
-            f"  {r['user_id']}  {r['rank']:>3}. {r['item_id']}  {r['score']:.4f}  {r['source']}"
-            + (f"  {r['title']}" if r.get("title") else "")
-            for r in self.table.slice(0, 10).to_pylist()
-        ]
-        return "\n".join(lines + (["  ..."] if len(self) > 10 else []))
+    def _line(self, row: dict[str, Any]) -> str:
+        return f"{row['user_id']}  {row['rank']:>3}. {row['item_id']}  {row['score']:.4f}  {row['source']}"
 
 
 SCORE_SCHEMA = pa.schema(
@@ -208,10 +202,5 @@ class PairScores(Answer):
     schema: ClassVar[Any] = SCORE_SCHEMA
     of_whom: ClassVar[str] = "user_id"
 
-    def __repr__(self) -> str:
-        lines = [f"PairScores({len(self)} rows)"]
-        lines += [
-            f"  {r['user_id']}  {r['item_id']}  {r['score']:.4f}  {r['source']}"
-            for r in self.table.slice(0, 10).to_pylist()
-        ]
-        return "\n".join(lines + (["  ..."] if len(self) > 10 else []))
+    def _line(self, row: dict[str, Any]) -> str:
+        return f"{row['user_id']}  {row['item_id']}  {row['score']:.4f}  {row['source']}"

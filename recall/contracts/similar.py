@@ -24,14 +24,5 @@ class SimilarItems(Answer):
     schema: ClassVar[Any] = SIMILAR_SCHEMA
     of_whom: ClassVar[str] = "item_id"
 
-    def __repr__(self) -> str:
-        lines = [f"SimilarItems({len(self)} rows)"]
-        lines += [
-            f"  {row['item_id']}  {row['rank']:>3}. {row['similar_id']}  {row['score']:.4f}{_title(row)}"
-            for row in self.table.slice(0, 10).to_pylist()
-        ]
-        return "\n".join(lines + (["  ..."] if len(self) > 10 else []))
-
-
-def _title(row: dict[str, Any]) -> str:
-    return f"  {row['title']}" if row.get("title") else ""
+    def _line(self, row: dict[str, Any]) -> str:
+        return f"{row['item_id']}  {row['rank']:>3}. {row['similar_id']}  {row['score']:.4f}"

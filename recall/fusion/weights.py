@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gnn.evaluation.metrics import per_user_metrics
+from gnn.evaluation.validation import largest_factor
 from kg.arrays import RaggedArray
 from recall.fusion.combination import FusedScores, Values, best_of_union
 
@@ -116,11 +117,11 @@ def fit_untouched(candidates: Candidates, weights: Values, untouched: npt.NDArra
     """
     if not untouched.any():
         return 1.0
-    least = (1 - cost) * candidates.mean("recall", weights, np.where(untouched, 0.0, 1.0))
-    able = [
-        each for each in _LADDER.tolist() if candidates.mean("recall", weights, np.where(untouched, each, 1.0)) >= least
-    ]
-    return max(able, default=1.0)
+
+    def recall(factor: float) -> float:
+        return candidates.mean("recall", weights, np.where(untouched, factor, 1.0))
+
+    return largest_factor(recall, _LADDER.tolist(), without=recall(0.0), cost=cost)[0]
 
 
 def _raised(ndcg: _NDCG, weights: Values, preferred: npt.NDArray[np.bool_], least: float) -> Values:
