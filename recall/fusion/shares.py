@@ -44,12 +44,16 @@ def scale_shares(answer: Shares | NoShares, factor: float) -> Shares | NoShares:
 
 
 def fuse_shares(parts: Sequence[Part]) -> Shares | NoShares:
-    """The split of a sum of scores: what several channels put on the same first hop is one share."""
+    """The split of a sum of scores: what several channels put on the same first hop is one share.
+
+    Where no channel splits its part, what they lose without an item of the history is summed: that is what the score
+    loses while the factors of the channels stay as they are.
+    """
     score = sum(part.shares.score for part in parts)
     split = [part.shares for part in parts if isinstance(part.shares, Shares)]
     reasons = {part.shares.reason: None for part in parts if isinstance(part.shares, NoShares)}
     if not split:
-        return NoShares(score, "; ".join(reasons))
+        return _unsplit(score, "; ".join(reasons), parts)
     history, rows = _summed([shares.history for shares in split])
     neighbours, columns = _summed([shares.neighbours for shares in split])
     pairs = _summed_pairs([shares.pairs for shares in split], rows, columns, (len(history), len(neighbours)))
@@ -66,6 +70,16 @@ def fuse_shares(parts: Sequence[Part]) -> Shares | NoShares:
         parts=tuple(parts),
         unsplit=sum(part.shares.score for part in parts if isinstance(part.shares, NoShares)),
     )
+
+
+def _unsplit(score: float, reason: str, parts: Sequence[Part]) -> NoShares:
+    """Where no channel splits its part: what the score loses without each item of the history, as far as they say."""
+    effects, _ = _summed([part.shares.effects for part in parts if isinstance(part.shares, LeaveOneOut)])
+    if not effects:
+        return NoShares(score, reason)
+    if silent := [part.channel for part in parts if not isinstance(part.shares, LeaveOneOut)]:
+        reason += f"; what leaving an item out changes in {', '.join(silent)} is not counted"
+    return LeaveOneOut(score, reason, effects)
 
 
 def _summed_pairs(

@@ -137,6 +137,30 @@ def test_in_a_fusion_the_effects_are_in_the_unit_of_the_fused_score(
     assert len(shown.left_out) == len(own.effects)
 
 
+def test_a_fusion_that_no_channel_splits_keeps_the_effects(channel: SequenceChannel, graph: KnowledgeGraph) -> None:
+    other = GRU4RecChannel(KINDS["gru4rec"][1].changed(dim=4)).fit(fit_data(graph))
+    popular = made("popularity", graph).channels["popularity"]
+    queries, items = Query.of_positions(np.array([0])), np.array([20])
+    (own,), (others,) = channel.attribute(queries, items), other.attribute(queries, items)
+    assert isinstance(own, LeaveOneOut)
+    assert isinstance(others, LeaveOneOut)
+    for more in ({}, {"popularity": popular}):
+        channels = {"this": channel, "other": other, **more}
+        pipeline = Pipeline(channels, FitData.of(graph).history)
+        ((_, split, factors),) = pipeline.attribute(queries, items)
+        assert isinstance(split, LeaveOneOut)
+        expected = {share.node: share.value * factors["this"] for share in own.effects}
+        for share in others.effects:
+            expected[share.node] += share.value * factors["other"]
+        assert {share.node: share.value for share in split.effects} == pytest.approx(expected)
+        score = pipeline.score(queries).at(np.array([[20]]))[0, 0]
+        assert split.score == pytest.approx(score, rel=1e-5)
+        assert ("popularity is not counted" in split.reason) == bool(more)
+        (explanation,) = Explainer(graph, pipeline).explain([(graph.users.ids[0].as_py(), graph.items.ids[20].as_py())])
+        assert len(explanation.left_out) == len(own.effects)
+        assert "Leave-one-out" in explanation.text
+
+
 def without_item(graph: KnowledgeGraph, item: int) -> KnowledgeGraph:
     """The graph with an item that nothing is joined to."""
     kept = {}
