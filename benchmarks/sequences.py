@@ -1,29 +1,38 @@
-"""Sequence models on Beauty and Toys: leave-one-out, all items ranked.
+"""Sequence models on Beauty, Toys and the movies: all items ranked, steps chosen on validation, test read once.
 
-As in `walk`: fitted on the training part alone; the number of steps is chosen on validation (NDCG@20); the request of
-the test has the validation item in its history; test is read once. "known targets" leaves out the users whose item of
-the test is in no history of the training, as the published numbers do.
+- beauty, toys: leave-one-out, as in `walk`: fitted on the training part alone; the request of the test has the
+  validation item in its history. "known targets" leaves out the users whose item of the test is in no history of the
+  training, as published numbers do.
+- movies, movies by global time: fitted on training part, and for the test on training and validation part for as many
+  steps; the users who like something in training are asked.
 
-    python -m benchmarks sequences --data DIR [--only beauty|toys ...] [--model sasrec ...] [--parts id text knowledge]
+"order shuffled" trains and asks with the items of each history in a random order. `--fused` adds up what this run has
+trained and the walk under the settings of `walk`, with weights by validation. A training that was finished or
+interrupted before is taken up from `.cache`.
+
+    python -m benchmarks sequences --data DIR [--only beauty ...] [--model sasrec ...] [--parts id id,text ...]
+        [--shuffled] [--fused] [--seeds 3] [--steps N]
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from benchmarks import walk
+from benchmarks import movies_data, walk
+from benchmarks.fusing import chosen_weights, slug, told, weighed_walk
 from benchmarks.results import FOLDER, record
 from gnn.evaluation.metrics import Values, bootstrap_interval, per_user_metrics
 from gnn.sequence.settings import ItemPart, SequenceTraining
+from gnn.text.features import TextFeatures
 from gnn.training.context import RunContext
-from kg import KnowledgeGraph
+from kg import KnowledgeGraph, RaggedArray, SplitConfig, split_interactions
 from kg.io.files import read_json
 from recall.channels import (
     BERT4RecChannel,
@@ -37,7 +46,7 @@ from recall.channels import (
 )
 from recall.channels.base import item_likes
 from recall.channels.sequence import SequenceChannel
-from recall.contracts import FitData, Query
+from recall.contracts import Channel, FitData, Query
 
 NAME = "sequences"
 _BLOCK = 4096  # users who are asked at a time
@@ -48,46 +57,110 @@ MODELS: Mapping[str, tuple[type[SequenceChannel], Any]] = {
     "narm": (NARMChannel, NARMChannelConfig(training=TRAINING)),
     "gru4rec": (GRU4RecChannel, GRU4RecChannelConfig(training=TRAINING)),
 }
-SETS = (walk.BEAUTY, walk.TOYS)
+SHUFFLED = ", order shuffled"
+GLOBAL = "movies by global time"
+CHECKPOINTS = Path(".cache") / "benchmarks" / NAME
+
+
+def movies_by_global_time(_data: Path, features: Callable[[KnowledgeGraph], TextFeatures | None]) -> walk.Problem:
+    """The bundled movies, split at two moments for all users."""
+    graph, _ = movies_data.bundled()
+    split = split_interactions(graph, SplitConfig(kind="global_time"))
+    sums = movies_data.checksums()
+    return walk.Problem.of(GLOBAL, graph, split, refit=True, features=features(graph), data=sums)
+
+
+SETS: Mapping[str, Callable[..., walk.Problem]] = {
+    walk.BEAUTY: partial(walk.sequences, walk.BEAUTY),
+    walk.TOYS: partial(walk.sequences, walk.TOYS),
+    walk.MOVIES: walk.movies_,
+    GLOBAL: movies_by_global_time,
+}
+
+# ------------------------------------------------------------------------------------------------------- the trainings
 
 
 def fitted(problem: walk.Problem, model: str, parts: Sequence[ItemPart], *, steps: int, seed: int) -> SequenceChannel:
-    """A trained channel, its steps chosen on validation."""
+    """A channel for the test, its steps chosen on validation."""
     kind, config = MODELS[model]
     training = config.training.changed(max_steps=steps, eval_every=min(config.training.eval_every, steps))
-    data = FitData.of(
-        problem.first,
-        features=problem.features,
-        validation=problem.chosen_on,
-        context=RunContext(device="cpu", seed=seed, on_validation=lambda log: print(model, log[-1], flush=True)),
-    )
-    return kind(config.changed(item_parts=tuple(parts), training=training)).fit(data)
+    channel = kind(config.changed(item_parts=tuple(parts), training=training))
+    folder = CHECKPOINTS / slug("-".join([problem.name, model, *parts, str(seed)]))
+    context = RunContext(device="cpu", seed=seed, checkpoints=folder, on_validation=partial(_tell, model))
+    data = FitData.of(problem.first, features=problem.features, validation=problem.chosen_on, context=context)
+    channel.fit(data)
+    if problem.final is problem.first:
+        return channel
+    again = RunContext(device="cpu", seed=seed, on_validation=partial(_tell, model))
+    data = FitData.of(problem.final, features=problem.features, recipe=channel.recipe, context=again)
+    return kind(channel.config).fit(data)
 
 
-def last_item(problem: walk.Problem, channel: SequenceChannel) -> dict[str, Values]:
+def _tell(model: str, log: Sequence[Mapping[str, Any]]) -> None:
+    print(model, log[-1], flush=True)
+
+
+def with_order_shuffled(problem: walk.Problem, seed: int) -> walk.Problem:
+    """The same with the items of each history of the training, and of each request, in a random order."""
+    random = np.random.default_rng(seed)
+    key = problem.first.schema.interaction_key
+
+    def mixed(graph: KnowledgeGraph) -> KnowledgeGraph:
+        table = graph.edges[key]
+        place = table.column_names.index("order")
+        order = [random.permutation(table.num_rows)]
+        return KnowledgeGraph(graph.schema, graph.nodes, {**graph.edges, key: table.set_column(place, "order", order)})
+
+    if problem.final is not problem.first:
+        raise ValueError(f"{problem.name} has times, which the order follows")
+    first = mixed(problem.first)
+    return replace(problem, name=problem.name + SHUFFLED, first=first, final=first)
+
+
+# ---------------------------------------------------------------------------------------------------------- the metrics
+
+
+def requests(problem: walk.Problem, *, seed: int) -> Query:
+    """Who is asked in the test part, and what comes with the requests."""
+    users, group = problem.final.users, problem.test
+    queries = Query.of_users(group.user, users, seen=group.seen)
+    if problem.later is None:
+        return queries
+    if not problem.name.endswith(SHUFFLED):
+        return replace(queries, history=problem.later)
+    own = FitData.of(problem.final).history.sequence(group.user)
+    rows = np.concatenate([own.rows(), problem.later.rows()])
+    items = np.concatenate([own.values, problem.later.values])
+    mixed = np.random.default_rng(seed).permutation(len(rows))
+    history = RaggedArray.from_grouped(rows[mixed], items[mixed], num_rows=len(group))
+    return Query.of_histories(queries.key, history, seen=group.seen)
+
+
+def measured(problem: walk.Problem, channel: SequenceChannel, *, seed: int) -> dict[str, Values]:
     """The metrics of the test part, a value for each user; the served index ranks all items."""
     group = problem.test
-    if problem.later is None:
-        raise ValueError(f"{problem.name} is not split by leaving the last item out")
-    queries = replace(Query.of_users(group.user, problem.final.users), history=problem.later)
     ranked = [
         channel.score(block).top(problem.k, exclude=group.seen.take(np.arange(rows.start, rows.stop))).items
-        for rows, block in queries.blocks(_BLOCK)
+        for rows, block in requests(problem, seed=seed).blocks(_BLOCK)
     ]
     values = per_user_metrics(np.concatenate(ranked), group.truth, problem.k)
     return {metric: values[metric.partition("@")[0]] for metric in problem.metrics}
 
 
 def row_of(problem: walk.Problem, values: Sequence[Mapping[str, Values]]) -> dict[str, Any]:
-    """Means over seeds of each user's values, with intervals over users, for all users and for known targets."""
+    """Means over seeds of each user's values, with intervals over users; of one item each also for known targets."""
+    row: dict[str, Any] = {"data": problem.name.removesuffix(SHUFFLED), "k": problem.k, "users": len(problem.test)}
+    row["seeds"] = len(values)
     known = item_likes(FitData.of(problem.first).history)[problem.test.truth.values] > 0
-    row: dict[str, Any] = {"data": problem.name, "k": problem.k, "users": len(problem.test), "seeds": len(values)}
     for metric in problem.metrics:
         mean = np.mean([of_seed[metric] for of_seed in values], axis=0)
         row[metric] = float(mean.mean())
         row[f"{metric} interval"] = list(bootstrap_interval(mean))
-        row[f"{metric} known targets"] = float(mean[known].mean())
-    return {**row, "known targets": int(known.sum())}
+        if len(values) > 1:
+            row[f"{metric} spread"] = float(np.std([of_seed[metric].mean() for of_seed in values], ddof=1))
+        if problem.later is not None:
+            row[f"{metric} known targets"] = float(mean[known].mean())
+    return {**row, "known targets": int(known.sum())} if problem.later is not None else row
 
 
 def keep(row: Mapping[str, Any], sums: Mapping[str, str]) -> None:
@@ -100,35 +173,75 @@ def keep(row: Mapping[str, Any], sums: Mapping[str, str]) -> None:
     record(NAME, rows, data={**kept["data"], **sums}, notes=(__doc__ or "").strip())
 
 
+def of_training(channels: Sequence[SequenceChannel]) -> dict[str, Any]:
+    """What the rows say of the trainings; the seconds are those of a whole training."""
+    trainings = [channel.facts["training"] for channel in channels]
+    return {
+        "steps": [training["steps"] for training in trainings],
+        "seconds a training": round(float(np.mean([training["seconds"] for training in trainings])), 1),
+        "settings": channels[0].config.model_dump(mode="json"),
+    }
+
+
+# --------------------------------------------------------------------------------------------------------------- fused
+
+
+def fused(problem: walk.Problem, trained: Mapping[str, Sequence[SequenceChannel]]) -> dict[str, Any]:
+    """The row of a fusion of the walk and, for each seed, the channels of that seed, with weights by validation.
+
+    Args:
+        problem: learned from before and for the test alike.
+        trained: name -> a channel for each seed.
+    """
+    walked = weighed_walk(problem.name, problem.first, problem.chosen_on, problem.features)
+    values, weights = [], []
+    for channels in zip(*trained.values(), strict=True):
+        named: dict[str, Channel] = {**dict(zip(trained, channels, strict=True)), "walk": walked}
+        weights.append(chosen_weights(named, problem.first, problem.tuning, k=problem.k))
+        values.append(problem.values(named, weights[-1]))
+    return row_of(problem, values) | {
+        "model": "fused",
+        "parts": " + ".join([*trained, "walk"]),
+        "weights": [told(of_seed) for of_seed in weights],
+    }
+
+
 def main(argv: Sequence[str]) -> None:
     """Train, measure and keep the rows."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks sequences", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with sequences/")
-    parser.add_argument("--only", nargs="*", choices=SETS, default=SETS)
+    parser.add_argument("--only", nargs="*", choices=list(SETS), default=[walk.BEAUTY, walk.TOYS])
     parser.add_argument("--model", nargs="*", choices=list(MODELS), default=list(MODELS))
-    parser.add_argument("--parts", nargs="*", choices=["id", "text", "knowledge"], default=["id"])
+    parser.add_argument("--parts", nargs="*", type=_parts, default=[("id",)], help='such as "id" or "id,text"')
+    parser.add_argument("--shuffled", action="store_true", help="with the items of each history in a random order")
+    parser.add_argument("--fused", action="store_true", help="also the sum of all of these and the walk")
     parser.add_argument("--steps", type=int, default=TRAINING.max_steps, help="of a training, at most")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args(argv)
-    features = walk.encoded if "text" in arguments.parts else _without
+    seeds = range(arguments.seeds)
+    with_texts = arguments.fused or any("text" in parts for parts in arguments.parts)
     for name in arguments.only:
-        problem = walk.sequences(name, arguments.data, features)
+        problem = SETS[name](arguments.data, walk.encoded if with_texts else _without)
+        if arguments.shuffled:
+            problem = with_order_shuffled(problem, seed=0)
+        trained: dict[str, list[SequenceChannel]] = {}
         for model in arguments.model:
-            began = time.perf_counter()
-            channels = [
-                fitted(problem, model, arguments.parts, steps=arguments.steps, seed=seed)
-                for seed in range(arguments.seeds)
-            ]
-            seconds = (time.perf_counter() - began) / arguments.seeds
-            row = row_of(problem, [last_item(problem, channel) for channel in channels])
-            row |= {
-                "model": model,
-                "parts": " + ".join(arguments.parts),
-                "steps": [channel.recipe["steps"] for channel in channels],
-                "seconds a training": round(seconds, 1),
-                "settings": channels[0].config.model_dump(mode="json"),
-            }
-            keep(row, problem.data)
+            for parts in arguments.parts:
+                channels = [fitted(problem, model, parts, steps=arguments.steps, seed=seed) for seed in seeds]
+                trained[slug("-".join([model, *parts]))] = channels
+                values = [measured(problem, channel, seed=seed) for channel, seed in zip(channels, seeds, strict=True)]
+                row = row_of(problem, values) | of_training(channels)
+                row |= {"model": model + SHUFFLED * arguments.shuffled, "parts": " + ".join(parts)}
+                keep(row, problem.data)
+        if arguments.fused:
+            keep(fused(problem, trained), problem.data)
+
+
+def _parts(text: str) -> tuple[ItemPart, ...]:
+    parts = tuple(text.split(","))
+    if unknown := [part for part in parts if part not in get_args(ItemPart)]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(get_args(ItemPart))}")
+    return parts  # type: ignore[return-value]
 
 
 def _without(_graph: KnowledgeGraph) -> None:

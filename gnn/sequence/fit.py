@@ -67,6 +67,7 @@ def fit(
         patience=training.patience,
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
+        last_rate=training.last_rate,
     )
     result = Trainer(task, schedule, context).run()
     assert result is not None  # noqa: S101 (there is one rank)

@@ -46,6 +46,9 @@ class TransformerConfig(SequenceConfig):
 
     blocks: int = Field(default=2, ge=1, description="Transformer blocks.")
     heads: int = Field(default=1, ge=1, description="Attention heads of each block; they share its columns.")
+    feed_forward: int = Field(
+        default=4, ge=1, description="Size of the inner layer of each block, as a multiple of dim."
+    )
 
     @model_validator(mode="after")
     def _heads_share_the_columns(self) -> Self:
@@ -58,6 +61,13 @@ class SASRecConfig(TransformerConfig):
     """Hyper-parameters of SASRec."""
 
     section: ClassVar[str] = "channels.sasrec"
+
+    feed_forward: int = Field(
+        default=1,
+        ge=1,
+        description="Size of the inner layer of each block, as a multiple of dim. 1 is the paper's; 4, as in other "
+        "Transformers, takes a third longer.",
+    )
 
 
 class BERT4RecConfig(TransformerConfig):
@@ -134,6 +144,13 @@ class SequenceTraining(Settings):
         default=0.0, ge=0, description="Decoupled weight decay (AdamW): a step shrinks by learning_rate * weight_decay."
     )
     max_steps: int = Field(default=10_000, ge=1, description="Steps at most.")
+    last_rate: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the learning rate that is left at max_steps; it falls by the same amount every step. 1: "
+        "it stays. With 0, and as many steps as the time allows, a short training ends where a long one would.",
+    )
     eval_every: int = Field(default=200, ge=1, description="Steps between two validations, each with a checkpoint.")
     patience: int = Field(default=10, ge=1, description="Validations without a better one before training stops.")
     validation_users: int = Field(

@@ -21,7 +21,7 @@ class Transformer(nn.Module):
         layer = nn.TransformerEncoderLayer(
             config.dim,
             config.heads,
-            dim_feedforward=4 * config.dim,
+            dim_feedforward=config.feed_forward * config.dim,
             dropout=config.dropout,
             activation="gelu",
             batch_first=True,

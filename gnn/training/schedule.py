@@ -15,6 +15,7 @@ class Schedule:
         patience: validations without a better one before training stops.
         learning_rate: of Adam.
         weight_decay: decoupled (AdamW): a step shrinks the weights by learning_rate * weight_decay.
+        last_rate: share of the learning rate that is left at `max_steps`; it falls by the same amount every step.
     """
 
     max_steps: int
@@ -22,3 +23,8 @@ class Schedule:
     patience: int
     learning_rate: float
     weight_decay: float = 0.0
+    last_rate: float = 1.0
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, from 0."""
+        return self.learning_rate * (1 - (1 - self.last_rate) * step / self.max_steps)

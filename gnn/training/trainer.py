@@ -121,6 +121,8 @@ class Trainer(Generic[Result]):
         loss.backward()  # type: ignore[no-untyped-call]
         loss = loss.detach()
         self._ranks.all_reduce(loss, *(weight.grad for weight in self._replicated if weight.grad is not None))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(self.step)
         self.optimizer.step()
         return loss
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
-from benchmarks import results, sequences
+from benchmarks import fusing, results, sequences, walk
+from recall.contracts import FitData
 
 LINES = ("1 1 2 3 4", "2 2 3 4 5 1", "3 3 1 5 2", "4 4 2 1 3", "5 1 2 3 6")
 
@@ -21,9 +23,14 @@ def data(tmp_path):
     return tmp_path
 
 
-def test_a_row_for_each_model_with_known_targets_apart(data, monkeypatch, tmp_path):
-    for module in (sequences, results):
+@pytest.fixture(autouse=True)
+def folders(monkeypatch, tmp_path):
+    for module in (sequences, results, fusing):
         monkeypatch.setattr(module, "FOLDER", tmp_path)
+    monkeypatch.setattr(sequences, "CHECKPOINTS", tmp_path / "checkpoints")
+
+
+def test_a_row_for_each_model_with_known_targets_apart(data, tmp_path):
     for models in (["sasrec", "gru4rec"], ["sasrec"]):
         sequences.main(["--data", str(data), "--only", "beauty", "--model", *models, "--steps", "3", "--seeds", "2"])
     kept = json.loads((tmp_path / "sequences.json").read_text(encoding="utf-8"))
@@ -35,3 +42,47 @@ def test_a_row_for_each_model_with_known_targets_apart(data, monkeypatch, tmp_pa
         assert row["recall@10"] == pytest.approx(4 / 5)
         assert row["recall@10 known targets"] == 1
         assert 0 < row["ndcg@10"] < 1
+
+
+def test_a_finished_training_is_not_made_again(data, monkeypatch):
+    problem = walk.sequences("beauty", data, lambda graph: None)
+    first = sequences.fitted(problem, "sasrec", ["id"], steps=3, seed=0)
+    monkeypatch.setattr("gnn.training.trainer.Trainer._train_step", None)
+    again = sequences.fitted(problem, "sasrec", ["id"], steps=3, seed=0)
+    np.testing.assert_array_equal(first.model.vectors, again.model.vectors)
+
+
+def test_shuffled_histories_hold_the_same_items_and_no_target(data):
+    problem = walk.sequences("beauty", data, lambda graph: None)
+    mixed = sequences.with_order_shuffled(problem, seed=1)
+    users = problem.test.user
+    before, after = (FitData.of(each.first).history.sequence(users) for each in (problem, mixed))
+    assert [sorted(before[row]) for row in range(5)] == [sorted(after[row]) for row in range(5)]
+    assert before.values.tolist() != after.values.tolist()
+    asked = sequences.requests(mixed, seed=1)
+    assert (asked.user == -1).all()
+    for row in range(5):
+        assert sorted(asked.history[row]) == sorted([*before[row], *problem.later[row]])
+        assert problem.test.truth[row][0] not in asked.history[row]
+    assert sequences.requests(problem, seed=1).user.tolist() == users.tolist()
+
+
+def test_the_walk_is_fused_with_what_was_trained(data, tmp_path):
+    settings = {"model": "walk", "data": "beauty", "settings": {}}
+    (tmp_path / "walk.json").write_text(json.dumps({"rows": [settings]}), encoding="utf-8")
+    problem = walk.sequences("beauty", data, lambda graph: None)
+    channels = {
+        name: [sequences.fitted(problem, name, ["id"], steps=3, seed=seed) for seed in (0, 1)]
+        for name in ("sasrec", "gru4rec")
+    }
+    row = sequences.fused(problem, channels)
+    assert (row["parts"], row["seeds"], len(row["weights"])) == ("sasrec + gru4rec + walk", 2, 2)
+    assert row["recall@10"] == 1  # of six items, each listed or not
+    for weights in row["weights"]:
+        assert {word.split()[0] for word in weights.split(", ")} <= {"sasrec", "gru4rec", "walk"}
+
+
+def test_parts_that_are_not_there_are_refused(data, capsys):
+    with pytest.raises(SystemExit):
+        sequences.main(["--data", str(data), "--parts", "id,colour"])
+    assert "'colour' is none of id, text, knowledge" in capsys.readouterr().err

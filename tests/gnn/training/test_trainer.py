@@ -145,3 +145,19 @@ def test_a_weight_that_is_not_finite_is_named() -> None:
 
     with pytest.raises(TrainingError, match="offset holds values that are not finite"):
         train(Broken(), replace(SCHEDULE, eval_every=1))
+
+
+@pytest.mark.parametrize(("last", "rates"), [(1.0, [0.4, 0.4, 0.4, 0.4]), (0.0, [0.4, 0.3, 0.2, 0.1])])
+def test_the_learning_rate_falls_evenly(last: float, rates: Sequence[float]) -> None:
+    schedule = Schedule(max_steps=4, eval_every=4, patience=1, learning_rate=0.4, last_rate=last)
+    taken = []
+
+    class Recorded(LineTask):
+        def loss(self, step: int) -> Tensor:
+            taken.extend(group["lr"] for group in trainer.optimizer.param_groups if step)
+            return super().loss(step)
+
+    trainer = Trainer(Recorded(), schedule, CPU)
+    trainer.run()
+    taken.extend(group["lr"] for group in trainer.optimizer.param_groups)
+    assert taken == pytest.approx(rates)
