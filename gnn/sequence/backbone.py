@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from gnn.sampling import Stream, seeded
+from gnn.sequence.padding import Block
 from gnn.sequence.preparation import NextItem, Preparator
 from gnn.sequence.settings import SequenceConfig
+from gnn.sequence.times import TimeVectors
 
 
 class Backbone(nn.Module, ABC):
@@ -21,6 +23,7 @@ class Backbone(nn.Module, ABC):
     Attributes:
         name: of the model.
         preparator: how it reads histories.
+        times: vectors of when the items came, or None.
     """
 
     name: ClassVar[str]
@@ -30,6 +33,7 @@ class Backbone(nn.Module, ABC):
         """Make the layers; torch's own generator draws their weights."""
         super().__init__()
         self.preparator = NextItem()
+        self.times = TimeVectors(config) if config.time_parts else None
 
     @classmethod
     def started(cls, config: SequenceConfig, *, seed: int, device: torch.device, dtype: torch.dtype) -> Self:
@@ -38,12 +42,22 @@ class Backbone(nn.Module, ABC):
             made = cls(config)
         return made.to(device, dtype)
 
+    def read(self, vectors: Tensor, block: Block) -> Tensor:
+        """The state at each place of a block, (rows, length, dim).
+
+        Args:
+            vectors: of the items, zero where there is none, (rows, length, dim).
+            block: items and times.
+        """
+        states: Tensor = self(vectors if self.times is None else vectors + self.times(block), block.items)
+        return states
+
     @abstractmethod
     def forward(self, vectors: Tensor, items: Tensor) -> Tensor:
         """The state at each place.
 
         Args:
-            vectors: of the items, zero where there is none, (rows, length, dim).
+            vectors: of the items and of their times, (rows, length, dim).
             items: positions, `padding.PAD` or `padding.MASK`, int64 (rows, length).
 
         Returns:

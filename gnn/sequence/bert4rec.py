@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from gnn.sampling import Stream, uniform
 from gnn.sequence.backbone import Backbone
-from gnn.sequence.padding import MASK, PAD, Block, latest, padded
+from gnn.sequence.histories import Histories
+from gnn.sequence.padding import MASK, PAD, padded
 from gnn.sequence.preparation import Examples
 from gnn.sequence.settings import BERT4RecConfig
 from gnn.sequence.transformer import Transformer
@@ -27,28 +29,28 @@ class HiddenItems:
         """Hide a share of the items of windows of at most `max_length`."""
         self._share, self._max_length = share, max_length
 
-    def examples(self, windows: RaggedArray, *, seed: int, step: int, device: torch.device) -> Examples:
+    def examples(self, windows: Histories, *, seed: int, step: int, device: torch.device) -> Examples:
         """See `gnn.sequence.preparation.Preparator`."""
-        windows = latest(windows, self._max_length)
+        windows = windows.latest(self._max_length)
         draw = uniform(torch.arange(len(windows.values)), seed=seed, step=step, stream=Stream.HIDDEN_ITEMS)
         hidden = draw.numpy() < self._share
         hidden[windows.offsets[1:] - 1] = True
-        marked = RaggedArray(windows.offsets, np.where(hidden, MASK, windows.values))
+        marked = replace(windows, values=np.where(hidden, MASK, windows.values))
         blocks, answered, targets = [], [], []
         for block, whole in zip(padded(marked, device), padded(windows, device), strict=True):
             at = block.items == MASK
-            blocks.append(Block(block.rows, block.items, block.lengths))
+            blocks.append(block)
             answered.append(at)
             targets.append(whole.items[at])
         return Examples(blocks, answered, torch.cat(targets))
 
-    def requests(self, histories: RaggedArray, max_length: int) -> RaggedArray:
+    def requests(self, histories: Histories, max_length: int) -> Histories:
         """The latest items, and a hidden one after them; an empty history stays empty."""
-        histories = latest(histories, max_length - 1)
+        histories = histories.latest(max_length - 1)
         asked = np.flatnonzero(histories.counts)
-        rows = np.concatenate([histories.rows(), asked])
-        items = np.concatenate([histories.values, np.full(len(asked), MASK)])
-        return RaggedArray.from_grouped(rows, items, num_rows=len(histories))
+        return histories.followed_by(
+            RaggedArray.from_grouped(asked, np.full(len(asked), MASK), num_rows=len(histories))
+        )
 
 
 class BERT4Rec(Backbone):

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from gnn.sequence.backbone import Backbone
+from gnn.sequence.histories import Histories
 from gnn.sequence.item_data import ItemData
 from gnn.sequence.items import ItemVectors
 from gnn.sequence.models import backbone_of
 from gnn.sequence.padding import padded
 from gnn.sequence.preparation import Examples
 from gnn.sequence.settings import SequenceConfig
-from kg import RaggedArray
 
 
 class Network(nn.Module):
@@ -47,14 +47,14 @@ class Network(nn.Module):
         asked = [*(block.items.reshape(-1) for block in examples.blocks), examples.targets, negatives]
         *read, targets, others = self.items(torch.cat(asked)).split([len(each) for each in asked])
         states = [
-            self.backbone(vectors.view(*block.items.shape, -1), block.items)[answered]
+            self.backbone.read(vectors.view(*block.items.shape, -1), block)[answered]
             for vectors, block, answered in zip(read, examples.blocks, examples.answered, strict=True)
         ]
         return torch.cat(states), targets, others
 
 
 @torch.no_grad()
-def encode(backbone: Backbone, vectors: Tensor, histories: RaggedArray, max_length: int) -> Tensor:
+def encode(backbone: Backbone, vectors: Tensor, histories: Histories, max_length: int) -> Tensor:
     """What a model expects after each history.
 
     Args:
@@ -71,7 +71,7 @@ def encode(backbone: Backbone, vectors: Tensor, histories: RaggedArray, max_leng
     result = vectors.new_zeros((len(histories), vectors.shape[1]))
     for block in padded(requests, device):
         there = (block.items >= 0)[:, :, None]
-        states = backbone(vectors[block.items.clamp(min=0)].masked_fill(~there, 0), block.items)
+        states = backbone.read(vectors[block.items.clamp(min=0)].masked_fill(~there, 0), block)
         last = states[torch.arange(len(block.rows), device=device), block.lengths - 1]
         result[torch.from_numpy(block.rows).to(device)] = last
     return result

@@ -16,8 +16,8 @@ from safetensors.numpy import save_file
 
 from gnn.sequence.backbone import Backbone
 from gnn.sequence.encoding import encode
+from gnn.sequence.histories import Histories
 from gnn.sequence.models import backbone_of, config_type
-from gnn.sequence.preparation import with_vectors
 from gnn.sequence.settings import SequenceConfig
 from gnn.sequence.warm_start import SequenceWeights
 from kg import KnowledgeGraph, RaggedArray
@@ -65,20 +65,20 @@ class SequenceModel:
         """The states that follow histories; nothing is trained.
 
         Args:
-            histories: positions of items, oldest first, (n,) lists. Items without a vector are passed over.
+            histories: positions of items, oldest first, (n,) lists; times, where they have some. Items without a
+                vector are passed over.
 
         Returns:
             float32 (n, dim); zero where nothing is left.
         """
-        histories = self.readable(histories)
         backbone: Backbone = self._backbone  # type: ignore[attr-defined]
-        states = encode(backbone, torch.from_numpy(self.vectors), histories, self.config.max_length)
+        states = encode(backbone, torch.from_numpy(self.vectors), self.readable(histories), self.config.max_length)
         result: FloatArray = states.numpy()
         return result
 
-    def readable(self, histories: RaggedArray) -> RaggedArray:
+    def readable(self, histories: RaggedArray) -> Histories:
         """Histories without the items that have no vector."""
-        return with_vectors(histories, self.described)
+        return Histories.of(histories).select(self.described[histories.values])
 
     def save(self, folder: Path) -> None:
         """Write `parameters.safetensors` into a folder; ids are in the graph that it was trained on, not in it."""

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kg import RaggedArray
+from gnn.sequence.histories import Histories
 from kg.arrays import IntArray, places
+from kg.interactions import NO_TIME
 
 PAD, MASK = -1, -2
 
@@ -27,24 +28,17 @@ class Block(NamedTuple):
     Attributes:
         rows: which sequences these are, int64 (rows,).
         items: positions of items, `PAD` after the end and `MASK` for a hidden one, int64 (rows, length).
+        times: of the items, UTC seconds, `NO_TIME` where unknown, int64 (rows, length).
         lengths: of the sequences, int64 (rows,).
     """
 
     rows: IntArray
     items: Tensor
+    times: Tensor
     lengths: Tensor
 
 
-def latest(sequences: RaggedArray, count: int) -> RaggedArray:
-    """The last `count` items of each sequence."""
-    lengths = np.minimum(sequences.counts, count)
-    ends = np.repeat(sequences.offsets[1:], lengths)
-    rows = np.repeat(np.arange(len(sequences)), lengths)
-    values = sequences.values[ends - np.repeat(lengths, lengths) + places(rows)]
-    return RaggedArray.from_grouped(rows, values, num_rows=len(sequences))
-
-
-def padded(sequences: RaggedArray, device: torch.device) -> Iterator[Block]:
+def padded(sequences: Histories, device: torch.device) -> Iterator[Block]:
     """All sequences in blocks, the shortest first; of a block's places few are padding, and none has too many.
 
     Args:
@@ -66,9 +60,11 @@ def padded(sequences: RaggedArray, device: torch.device) -> Iterator[Block]:
         start = stop
 
 
-def _block(rows: IntArray, sequences: RaggedArray, device: torch.device) -> Block:
+def _block(rows: IntArray, sequences: Histories, device: torch.device) -> Block:
     lengths = sequences.counts
-    items = np.full((len(rows), int(lengths.max())), PAD, dtype=np.int64)
     row = sequences.rows()
-    items[row, places(row)] = sequences.values
-    return Block(rows, torch.from_numpy(items).to(device), torch.from_numpy(lengths).to(device))
+    at = row, places(row)
+    items = np.full((len(rows), int(lengths.max())), PAD, dtype=np.int64)
+    times = np.full_like(items, NO_TIME)
+    items[at], times[at] = sequences.values, sequences.times
+    return Block(rows, *(torch.from_numpy(each).to(device) for each in (items, times, lengths)))

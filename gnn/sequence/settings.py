@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from kg.settings import Settings
 
 ItemPart = Literal["id", "text", "knowledge"]
+TimePart = Literal["gap", "age"]
 
 
 class SequenceConfig(Settings):
@@ -31,13 +32,21 @@ class SequenceConfig(Settings):
         description='Names of the relations that "knowledge" reads, from items to nodes that are neither items nor '
         "users. Default: all of these.",
     )
+    time_parts: tuple[TimePart, ...] = Field(
+        default=(),
+        description='What is read of the times: "gap", how long an item came after the one before it; "age", how long '
+        "after the first one that is read. They need interactions with times; items of a request have none, and are "
+        "read without.",
+    )
     dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of the values left out at random in training.")
     init_scale: float = Field(default=0.02, gt=0, description="Standard deviation of the embeddings at the start.")
 
     @model_validator(mode="after")
     def _each_part_once(self) -> Self:
-        if twice := [part for part in self.item_parts if self.item_parts.count(part) > 1]:
-            raise ValueError(f"item_parts names {twice[0]!r} twice")
+        for name in ("item_parts", "time_parts"):
+            parts = getattr(self, name)
+            if twice := [part for part in parts if parts.count(part) > 1]:
+                raise ValueError(f"{name} names {twice[0]!r} twice")
         return self
 
 

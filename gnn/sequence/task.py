@@ -17,21 +17,23 @@ from gnn.evaluation.ranking import rank, score_blocks
 from gnn.evaluation.validation import VALIDATION_K, Validation
 from gnn.sampling import Batches, Stream, seeded
 from gnn.sequence.encoding import Network, encode
+from gnn.sequence.histories import Histories
 from gnn.sequence.item_data import ItemData
 from gnn.sequence.losses import sequence_loss
 from gnn.sequence.model import SequenceModel
 from gnn.sequence.models import backbone_of
 from gnn.sequence.negatives import NegativeItems
-from gnn.sequence.preparation import liked_sequences, training_windows, with_vectors
+from gnn.sequence.preparation import training_windows
 from gnn.sequence.settings import SequenceConfig, SequenceTraining
 from gnn.sequence.warm_start import SequenceWeights
 from gnn.text.features import TextFeatures
 from gnn.training.context import RunContext
 from gnn.training.task import Measured, Outcome, Weight
 from gnn.training.validation import users_asked, validation_users
-from kg import KnowledgeGraph
+from kg import KnowledgeGraph, RaggedArray
 from kg.errors import ConfigError
 from kg.history import InteractionHistory
+from kg.interactions import NO_TIME
 
 METRICS = ("ndcg", "recall")
 
@@ -54,7 +56,7 @@ class SequenceTask:
     Attributes:
         job: graph, histories, configurations, texts, validation.
         context: device, seed, precision.
-        windows: the part of each history that is trained on, (n,) lists.
+        windows: the part of each history that is trained on.
         data: what the vectors of items are made of.
         network: the model.
     """
@@ -64,8 +66,13 @@ class SequenceTask:
             raise ConfigError(f"{backbone_of(job.model).name} is trained by one process: start it without torchrun")
         self.job, self.context = job, context
         self.device = context.torch_device
-        sequences = liked_sequences(job.history, np.arange(job.history.num_users))
+        sequences = Histories.liked(job.history, np.arange(job.history.num_users))
         self.windows = training_windows(sequences, job.model.max_length)
+        if job.model.time_parts and (self.windows.times == NO_TIME).all():
+            raise ConfigError(
+                f"time_parts = {list(job.model.time_parts)} needs times, and no interaction has one: give the "
+                "sources a column of times, or leave time_parts empty"
+            )
         count = job.history.num_items
         touched = np.bincount(self.windows.values, minlength=count) > 0
         self.data = ItemData.of(job.graph, job.model, job.features, touched)
@@ -83,7 +90,8 @@ class SequenceTask:
                 job.validation, job.history.num_users, limit=job.training.validation_users, seed=context.seed
             )
             self._truth, self._seen = job.validation.truth.take(users), job.validation.seen.take(users)
-            self._asked = with_vectors(sequences.take(users), self.data.described)
+            asked = sequences.take(users)
+            self._asked = asked.select(self.data.described[asked.values])
         self._start = ""
 
     def start_from(self, start: SequenceWeights | None) -> None:
@@ -152,9 +160,10 @@ class SequenceTask:
         settings = [kind, job.model.model_dump(mode="json"), job.training.model_dump(mode="json"), self._start]
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         digest.update(job.graph.items.fingerprint.encode() + self.data.fingerprint.encode())
-        lists = [self.windows]
+        lists: list[RaggedArray] = [self.windows]
         if job.validation is not None:
             lists += [self._asked, self._truth, self._seen]
+        digest.update(self.windows.times.tobytes())
         for each in lists:
             digest.update(each.offsets.tobytes() + each.values.tobytes())
         return digest.hexdigest()

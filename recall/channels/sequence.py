@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kg import RaggedArray
-from kg.arrays import IntArray, offsets_of
+from kg.arrays import IntArray
 from kg.errors import ArtifactError, ConfigError
 from kg.history import InteractionHistory
 from recall.channels.base import HEADER, check_vectors, not_fitted, read_header, write_header
@@ -21,6 +21,7 @@ from recall.contracts.history import rows_with
 from recall.index.item_index import ItemIndex, vectors_fingerprint
 
 if TYPE_CHECKING:
+    from gnn.sequence.histories import Histories
     from gnn.sequence.model import SequenceModel
 
 _SAMPLED_USERS = 4096
@@ -59,6 +60,7 @@ class SequenceChannel:
             GateError: vectors hold values that are no numbers.
         """
         from gnn.sequence.fit import fit  # torch is imported where a model is trained or asked
+        from gnn.sequence.histories import Histories
         from gnn.sequence.model import SequenceModel
 
         start = data.start
@@ -75,7 +77,7 @@ class SequenceChannel:
         )
         users = rows_with(data.history.liked)
         chosen = np.sort(np.random.default_rng(0).permutation(users)[:_SAMPLED_USERS])
-        states = model.encode(_liked(data.history, chosen))
+        states = model.encode(Histories.liked(data.history, chosen))
         check_vectors(self.name, model.vectors, states)
         index = ItemIndex.build(model.vectors, data.index, queries=states if len(states) else None)
         self._parts = _Fitted(model, index, data.history)
@@ -115,12 +117,11 @@ class SequenceChannel:
         scores = IndexScores(fitted.index, fitted.model.encode(self._histories(queries)))
         return scores if fitted.model.described.all() else _Described(scores, fitted.model.described)
 
-    def _histories(self, queries: Query) -> RaggedArray:
-        """What the people of requests liked, oldest first."""
-        own = _liked(self._fitted().history, queries.user)
-        rows = np.concatenate([own.rows(), queries.history.rows()])
-        items = np.concatenate([own.values, queries.history.values])
-        return RaggedArray.from_grouped(rows, items, num_rows=len(queries))
+    def _histories(self, queries: Query) -> Histories:
+        """What the people of requests liked, oldest first; what comes with a request has no times."""
+        from gnn.sequence.histories import Histories
+
+        return Histories.liked(self._fitted().history, queries.user).followed_by(queries.history)
 
     # ------------------------------------------------------------------------------------------------------- explaining
 
@@ -131,17 +132,14 @@ class SequenceChannel:
         """
         model = self.model
         histories = model.readable(self._histories(queries))
-        left_out: list[IntArray] = []
-        shorter: list[IntArray] = []
-        for row in range(len(histories)):
-            history = histories[row]
-            left_out.append(np.unique(history[-model.config.max_length :]))
-            shorter += [history[history != item] for item in left_out[-1]]
-        states, without = model.encode(histories), model.encode(RaggedArray.from_lists(shorter))
-        bounds = offsets_of(np.array([len(each) for each in left_out], dtype=np.int64))
+        latest = histories.latest(model.config.max_length)
+        left_out = RaggedArray.from_pairs(latest.rows(), latest.values, num_rows=len(histories))
+        repeated = histories.take(left_out.rows())
+        shorter = repeated.select(repeated.values != left_out.values[repeated.rows()])
+        states, without = model.encode(histories), model.encode(shorter)
         return [
-            self._effects(states[row], each, without[bounds[row] : bounds[row + 1]], int(items[row]))
-            for row, each in enumerate(left_out)
+            self._effects(states[row], left_out[row], without[slice(*left_out.offsets[row : row + 2])], int(items[row]))
+            for row in range(len(histories))
         ]
 
     def _effects(self, state: FloatArray, left_out: IntArray, without: FloatArray, item: int) -> NoShares:
@@ -205,9 +203,3 @@ class _Described:
     def at(self, items: IntArray) -> FloatArray:
         """See `recall.contracts.Scores`."""
         return self._scores.at(items)
-
-
-def _liked(history: InteractionHistory, users: IntArray) -> RaggedArray:
-    from gnn.sequence.preparation import liked_sequences
-
-    return liked_sequences(history, users)

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 
 from gnn.sequence.bert4rec import HiddenItems
+from gnn.sequence.histories import Histories
 from gnn.sequence.padding import MASK
 from kg import RaggedArray
 
 CPU = torch.device("cpu")
-WINDOWS = RaggedArray.from_lists([list(range(row, row + 12)) for row in range(200)])
+WINDOWS = Histories.of(RaggedArray.from_lists([list(range(row, row + 12)) for row in range(200)]))
 
 
 def test_the_last_item_is_hidden_and_a_share_of_the_others() -> None:
@@ -41,5 +42,6 @@ def test_a_step_hides_the_same_again_and_another_step_others() -> None:
 
 
 def test_a_request_ends_with_a_hidden_item() -> None:
-    requests = HiddenItems(0.2, 4).requests(RaggedArray.from_lists([[1, 2, 3, 4, 5], [], [7]]), 4)
+    histories = Histories.of(RaggedArray.from_lists([[1, 2, 3, 4, 5], [], [7]]))
+    requests = HiddenItems(0.2, 4).requests(histories, 4)
     assert [requests[row].tolist() for row in range(3)] == [[3, 4, 5, MASK], [], [7, MASK]]

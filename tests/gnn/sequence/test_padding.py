@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from gnn.sequence import padding
-from gnn.sequence.padding import PAD, latest, padded
+from gnn.sequence.histories import Histories
+from gnn.sequence.padding import PAD, padded
 from kg import RaggedArray
 
 CPU = torch.device("cpu")
 
 
-def test_the_latest_items_stay_in_order() -> None:
-    rows = RaggedArray.from_lists([[5, 1, 5, 2], [], [7], [3, 2, 1]])
-    assert [row.tolist() for row in map(latest(rows, 3).__getitem__, range(4))] == [[1, 5, 2], [], [7], [3, 2, 1]]
+def histories(lists: list[list[int]]) -> Histories:
+    return Histories.of(RaggedArray.from_lists(lists))
 
 
 @pytest.mark.parametrize("places", [1, 30, 1 << 11])
@@ -24,7 +24,7 @@ def test_every_sequence_is_in_one_block_from_the_left(monkeypatch: pytest.Monkey
     random = np.random.default_rng(0)
     lists = [random.integers(0, 50, size=size).tolist() for size in random.integers(0, 12, size=40)]
     seen = {}
-    for block in padded(RaggedArray.from_lists(lists), CPU):
+    for block in padded(histories(lists), CPU):
         assert block.items.numel() <= max(places, block.items.shape[1])
         assert len(block.rows) == 1 or block.items.numel() <= places
         for row, items, length in zip(block.rows.tolist(), block.items.tolist(), block.lengths.tolist(), strict=True):
@@ -35,10 +35,10 @@ def test_every_sequence_is_in_one_block_from_the_left(monkeypatch: pytest.Monkey
 
 def test_short_and_long_sequences_do_not_share_a_block() -> None:
     lists = [[1] * 2] * 500 + [[2] * 100] * 20
-    blocks = list(padded(RaggedArray.from_lists(lists), CPU))
+    blocks = list(padded(histories(lists), CPU))
     padding_share = sum(int((block.items == PAD).sum()) for block in blocks) / sum(map(len, lists))
     assert padding_share < 0.5
 
 
 def test_no_sequences_make_no_blocks() -> None:
-    assert list(padded(RaggedArray.empty(3), CPU)) == []
+    assert list(padded(histories([[], [], []]), CPU)) == []

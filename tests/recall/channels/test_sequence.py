@@ -9,6 +9,7 @@ import pytest
 
 from kg import KnowledgeGraph, RaggedArray
 from kg.errors import ArtifactError, GateError
+from kg.interactions import NO_TIME
 from kg.topology.adjacency import Numbering
 from recall.channels import (
     BERT4RecChannel,
@@ -159,6 +160,20 @@ def test_a_fusion_that_no_channel_splits_keeps_the_effects(channel: SequenceChan
         (explanation,) = Explainer(graph, pipeline).explain([(graph.users.ids[0].as_py(), graph.items.ids[20].as_py())])
         assert len(explanation.left_out) == len(own.effects)
         assert "Leave-one-out" in explanation.text
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_times_are_those_of_the_user_and_unknown_in_a_request(name: str, graph: KnowledgeGraph) -> None:
+    kind, config = KINDS[name]
+    channel = kind(config.changed(time_parts=("gap", "age"))).fit(fit_data(graph))
+    histories = channel._histories(replace(Query.of_positions(np.array([0])), history=RaggedArray.from_lists([[3]])))
+    assert histories.times[-1] == NO_TIME
+    assert (histories.times[:-1] > 0).all()
+    liked = histories[0][:-1].tolist()
+    as_user, as_request = everything(channel, Query.of_positions(np.array([0]))), everything(channel, requests(liked))
+    assert np.abs(as_user - as_request).max() > 1e-6
+    (answer,) = channel.attribute(Query.of_positions(np.array([0])), np.array([20]))
+    assert answer.score == pytest.approx(as_user[0, 20], rel=1e-5)
 
 
 def without_item(graph: KnowledgeGraph, item: int) -> KnowledgeGraph:
