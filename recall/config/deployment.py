@@ -35,6 +35,7 @@ from recall.config.sections import (
     RunsSettings,
     WriteBackSettings,
 )
+from recall.config.service import ServiceSettings
 from recall.config.watch import WatchSettings
 from recall.index.settings import IndexConfig
 
@@ -86,6 +87,9 @@ class RefreshConfig(Settings):
         description="Under which names users go, and where the key of the list of forgotten users is.",
     )
     watch: WatchSettings = Field(default=WatchSettings(), description="Where a refresh records how it ended.")
+    service: ServiceSettings = Field(
+        default=ServiceSettings(), description="How `graphrecall serve` listens; a refresh ignores it."
+    )
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 

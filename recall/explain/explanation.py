@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from kg.cypher.query import CypherQuery
-from recall.explain.entries import ChannelPart, Connection, Hop, Node, PathReason, PathReasons, Reason
+from recall.explain.entries import ChannelPart, Connection, Node, PathReason, PathReasons, Reason
 from recall.explain.text import PART_TOP, left_out_lines, negative_note, part_lines, path_lines, shown_of, side_lines
 
 
@@ -199,11 +199,9 @@ class Explanation:
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses and hops as dictionaries by field, other tuples as lists."""
+    """Dataclasses as dictionaries by field, tuples as lists."""
     if is_dataclass(value):
         return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
-    if isinstance(value, Hop):
-        return {name: _plain(field) for name, field in value._asdict().items()}
     if isinstance(value, tuple):
         return [_plain(entry) for entry in value]
     return dict(value) if isinstance(value, Mapping) else value

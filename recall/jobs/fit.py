@@ -30,7 +30,7 @@ from recall.serve.recommender import Recommender
 _log = logging.getLogger(__name__)
 
 # What is about a deployment: where data and runs lie, and what happens to them from night to night.
-NOT_HERE = ("sources", "runs", "demo", "neo4j", "write_back", "refresh", "gate", "tune", "privacy", "watch")
+NOT_HERE = ("sources", "runs", "demo", "neo4j", "write_back", "refresh", "gate", "tune", "privacy", "watch", "service")
 
 BASELINES = ("popularity",)  # the others cost more than many a channel, and somebody waits for this call
 

@@ -34,7 +34,19 @@ if TYPE_CHECKING:  # torch is imported where a text is encoded, the driver where
 
 _log = logging.getLogger(__name__)
 
-NOT_FINGERPRINTED = ("device", "runs", "demo", "neo4j", "write_back", "refresh", "gate", "tune", "watch", "privacy")
+NOT_FINGERPRINTED = (
+    "device",
+    "runs",
+    "demo",
+    "neo4j",
+    "write_back",
+    "refresh",
+    "gate",
+    "tune",
+    "watch",
+    "privacy",
+    "service",
+)
 HOW_IT_IS_READ = ("page", "max_age", "patience", "compare_keys_every")
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -64,6 +64,21 @@ def json_log() -> Iterator[Progress]:
 def _is_logged(record: logging.LogRecord) -> bool:
     ours = record.name.partition(".")[0] in ("kg", "ingest", "gnn", "recall")
     return ours or record.levelno >= logging.WARNING
+
+
+def _ours_or_warnings() -> Callable[[logging.LogRecord], bool]:
+    return _is_logged
+
+
+LOG_CONFIG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": JsonFormatter}},
+    "filters": {"ours": {"()": _ours_or_warnings}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["ours"]}},
+    "root": {"level": "INFO", "handlers": ["stderr"]},
+}
+"""The same log for `logging.config.dictConfig`, of processes that log from their start to their end."""
 
 
 class _CountedTask:

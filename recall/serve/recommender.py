@@ -25,6 +25,7 @@ from recall.runs.report import Report
 from recall.serve import forks  # noqa: F401 (from here on forked processes can answer, too)
 from recall.serve.answers import Answers
 from recall.serve.loading import load_run
+from recall.serve.lookup import Lookup
 from recall.serve.opened import OpenedRun, copy_run
 from recall.serve.people import Attributes, History, People
 from recall.serve.store import RunStore
@@ -321,6 +322,11 @@ class Recommender(Answers):
         """Close the store, if a query opened one; the rest stays usable."""
         if isinstance(self._store, RunStore):
             self._store.close()
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        """Reads single nodes, what users did, and searches ids and titles."""
+        return Lookup(self.graph, self.pipeline.history, self._explainer.adjacency)
 
     @cached_property
     def _explainer(self) -> Explainer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -31,7 +32,15 @@ class RunWatch:
             watch.recommender.recommend(["u42"])
     """
 
-    def __init__(self, run: Path | str, *, every: float = 5.0, verify: bool = True, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        run: Path | str,
+        *,
+        every: float = 5.0,
+        verify: bool = True,
+        store: Store | None = None,
+        prepare: Callable[[Recommender], object] | None = None,
+    ) -> None:
         """Load the run that serves now and begin to watch.
 
         Args:
@@ -39,6 +48,8 @@ class RunWatch:
             every: seconds between two looks.
             verify: compare every checksum of a run that is loaded.
             store: what answers `cypher`; see `Recommender.load`.
+            prepare: done with each run that was loaded before it serves, such as `Recommender.warm_up`. A run with
+                which it fails does not serve.
 
         Raises:
             ArtifactError: there is no run, or it cannot be loaded.
@@ -48,7 +59,8 @@ class RunWatch:
             raise ConfigError(f"every = {every} must be a positive number of seconds")
         self._way = Path(run).absolute()
         self._every = every
-        self._recommender = Recommender.load(self._way, verify=verify, store=store)
+        self._prepare = prepare
+        self._recommender = self._prepared(Recommender.load(self._way, verify=verify, store=store))
         self._bad: Path | None = None
         self._delay = every
         self._not_before = 0.0
@@ -92,12 +104,19 @@ class RunWatch:
             if there == self._bad and time.monotonic() < self._not_before:
                 return
             found = self._recommender.reload()
+            if found is not self._recommender:
+                self._prepared(found)
         except Exception as error:  # whatever it is, the run before must serve on
             self._put_off(there, error)
             return
         if found is not self._recommender:
             _log.info("%s serves from now on", there)
         self._recommender, self._bad = found, None
+
+    def _prepared(self, recommender: Recommender) -> Recommender:
+        if self._prepare is not None:
+            self._prepare(recommender)
+        return recommender
 
     def _put_off(self, run: Path, error: Exception) -> None:
         """Tell once that a run cannot be loaded, and look at it again after twice the time of the last try."""

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
 from rich.console import Console
 from rich.text import Text
 
@@ -27,18 +25,8 @@ def liked(recommender: Recommender, user: str) -> list[dict[str, Any]]:
     Raises:
         UnknownIdError: the user is not in the graph.
     """
-    graph = recommender.graph
-    (position,) = graph.users.index([user])
-    interactions = graph.interactions
-    rows = np.flatnonzero((interactions.user == position) & interactions.positive)
-    rows = rows[np.argsort(-interactions.timestamp[rows], kind="stable")]
-    edges = graph.edges[graph.schema.interaction_key].take(pa.array(rows))
-    ids = graph.items.take(interactions.item[rows]).to_pylist()
-    columns = {name: edges[name].to_pylist() for name in ("rating", "timestamp") if name in edges.column_names}
-    return [
-        {"item_id": item, "title": recommender.title(item), **{name: values[row] for name, values in columns.items()}}
-        for row, item in enumerate(ids)
-    ]
+    rows = recommender.lookup.user_history(user)
+    return [{name: value for name, value in row.items() if name != "liked"} for row in rows if row["liked"]]
 
 
 def user_data(
