@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -30,12 +29,17 @@ def serve(
 
     The log is JSON on stderr. A key that requests must carry is read from the variable GRAPHRECALL_API_KEY.
     """
-    if find_spec("uvicorn") is None or find_spec("fastapi") is None:
-        raise ConfigError("`graphrecall serve` needs the extra `service`: pip install 'graphrecall[service]'")
     from recall.config.deployment import load_config
     from recall.config.service import ServiceSettings
     from recall.runs.layout import CURRENT, RunLayout
-    from recall.service.server import read_api_key, serve
+
+    try:
+        from recall.service.server import read_api_key, serve
+    except ImportError as error:
+        raise ConfigError(
+            f"serving needs the package {error.name}, which is not installed: pip install 'fastapi>=0.115' "
+            "'uvicorn>=0.34'"
+        ) from error
 
     base = Path.cwd() if config is None else config.resolve().parent
     settings = ServiceSettings() if config is None else load_config(config).service

@@ -104,6 +104,6 @@ def test_of_equal_hits_those_with_more_likes_come_first(graph, lookup) -> None:
     likes = [hit["likes"] for hit in hits]
     assert len(hits) == len(graph.items)
     assert likes == sorted(likes, reverse=True)
-    assert [hit["id"] for hit in lookup.search("user", "u1", limit=3)][0] == "u1"
+    assert lookup.search("user", "u1", limit=3)[0]["id"] == "u1"
     with pytest.raises(ConfigError, match="at least 1"):
         lookup.search("item", "", limit=0)
