@@ -138,6 +138,16 @@ class GraphBuilder:
         self.facts.interactions.setdefault(relation, []).append(table)
         return self
 
+    def add_feedback(self, table: Any, *, name: str) -> GraphBuilder:
+        """Add what users said of items that other sources name, as interactions of the relation that is learned.
+
+        Args:
+            table: Arrow columns `user`, `item` (ids), `liked` (bool), `timestamp` (UTC seconds, int64), each pair once.
+            name: in the report.
+        """
+        self.facts.feedback.append((name, table))
+        return self
+
     def add_events(
         self,
         data: Any,

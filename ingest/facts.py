@@ -106,6 +106,7 @@ class Facts:
         attributes: node type -> tables of `id` and attributes.
         store: names in the graph database that was read.
         mentions: which nodes each source names.
+        feedback: names and tables of `user`, `item`, `liked` and `timestamp`; see `GraphBuilder.add_feedback`.
     """
 
     mapped: Mapped = field(default_factory=Mapped)
@@ -115,3 +116,4 @@ class Facts:
     attributes: dict[str, list[Any]] = field(default_factory=dict)
     store: StoreNames = field(default_factory=StoreNames)
     mentions: list[Mention] = field(default_factory=list)
+    feedback: list[tuple[str, Any]] = field(default_factory=list)

@@ -72,6 +72,10 @@ class GateError(GraphRecallError, RuntimeError):
     """A run was refused before it was finished: something in it is no number."""
 
 
+class FeedbackError(GraphRecallError, RuntimeError):
+    """Feedback could not be written down: nothing of it counts, and it can be sent again."""
+
+
 class StoreError(GraphRecallError, RuntimeError):
     """A graph database could not do what was asked; the message names it, never a password."""
 

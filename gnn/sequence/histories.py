@@ -52,6 +52,10 @@ class Histories(RaggedArray):
         counts = np.bincount(self.rows()[mask], minlength=len(self))
         return Histories(offsets_of(counts), self.values[mask], self.times[mask])
 
+    def without(self, other: RaggedArray) -> Histories:
+        """The items that the same row of others does not have."""
+        return self.select(~other.has(self.rows(), self.values))
+
     def latest(self, count: int) -> Histories:
         """The last `count` items of each row."""
         to_the_end = np.repeat(self.offsets[1:], self.counts) - np.arange(len(self.values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ingest.assemble.edges import edge_tables
+from ingest.assemble.feedback import admit_feedback
 from ingest.assemble.findings import add_findings
 from ingest.assemble.ids import collect_ids
 from ingest.assemble.matches import check_matches, id_matches
@@ -39,6 +40,7 @@ def assemble(
         InvalidDataError: there are no items, (strict) some that nothing describes, or the sources mean other nodes.
         ConfigError: an override names what is not there.
     """
+    admit_feedback(facts, settings, report)
     relations = collect_relations(facts, settings)
     report.matches = id_matches(facts.mentions, settings, people)
     check_matches(report.matches, report, limit=quality.min_match)

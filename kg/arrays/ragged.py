@@ -122,9 +122,13 @@ class RaggedArray:
         """
         return self._pairs().contains(np.arange(len(self))[:, None], values)
 
+    def has(self, rows: IntArray, values: IntArray) -> npt.NDArray[np.bool_]:
+        """Whether each row has the value beside it, (m,)."""
+        return self._pairs().contains(rows, values)
+
     def without(self, other: RaggedArray) -> RaggedArray:
         """The values that the same row of the other array does not have; both have the same number of rows."""
-        kept = ~other._pairs().contains(self.rows(), self.values)
+        kept = ~other.has(self.rows(), self.values)
         return RaggedArray.from_grouped(self.rows()[kept], self.values[kept], num_rows=len(self))
 
     def _pairs(self) -> PairIndex:

@@ -121,7 +121,8 @@ class SequenceChannel:
         """What the people of requests liked, oldest first; what comes with a request has no times."""
         from gnn.sequence.histories import Histories
 
-        return Histories.liked(self._fitted().history, queries.user).followed_by(queries.history)
+        own = Histories.liked(self._fitted().history, queries.user)
+        return (own if queries.disliked is None else own.without(queries.disliked)).followed_by(queries.history)
 
     # ------------------------------------------------------------------------------------------------------- explaining
 

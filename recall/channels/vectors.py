@@ -29,7 +29,7 @@ from recall.channels.base import (
 )
 from recall.channels.scores import FloatArray, IndexScores
 from recall.contracts import Capabilities, FitData, LoadData, NoShares, Query, Scores, Shares, TextEncode
-from recall.contracts.history import DISLIKED, rows_with
+from recall.contracts.history import DISLIKED, disliked_items, liked_items, rows_with
 from recall.index.item_index import ItemIndex, vectors_fingerprint
 from recall.index.settings import IndexConfig
 
@@ -189,10 +189,10 @@ class VectorChannel:
         return vectors
 
     def _trained(self, queries: Query) -> npt.NDArray[np.bool_]:
-        """Rows of users with positives, bool (n,)."""
+        """Rows of users with positives and no news of them, bool (n,): they have vectors of their own."""
         liked = self._fitted().history.liked
         trained = np.zeros(len(queries), dtype=bool)
-        at = np.flatnonzero(queries.user >= 0)
+        at = np.flatnonzero((queries.user >= 0) & (queries.history.counts + disliked_items(queries).counts == 0))
         trained[at] = liked.offsets[queries.user[at] + 1] > liked.offsets[queries.user[at]]
         return trained
 
@@ -200,11 +200,16 @@ class VectorChannel:
         """Vectors of people who were not there in training."""
         fitted = self._fitted()
         result = np.zeros((len(queries), fitted.embeddings.dim), dtype=np.float32)
-        rows = _rows_to_place(queries)
+        rows = self._rows_to_place(queries)
         if len(rows):
             asked = queries.take(rows)
             result[rows] = fold_in_users(fitted.embeddings, fitted.adjacency, **self._evidence(asked))
         return result
+
+    def _rows_to_place(self, queries: Query) -> IntArray:
+        """Rows that have anything that people can be placed by, int64."""
+        liked = liked_items(queries, self._fitted().history)
+        return np.unique(np.concatenate([rows_with(liked), rows_with_text(queries), rows_with_attributes(queries)]))
 
     def _evidence(self, queries: Query) -> dict[str, Any]:
         """What `gnn.graph.fold_in` places people by, or away from."""
@@ -213,7 +218,7 @@ class VectorChannel:
         if len(rows_with_text(queries)) and linear is not None and linear.text_projection is None:
             raise ConfigError("this model was trained without text features, so a text places nobody: ask without one")
         return {
-            "histories": queries.history,
+            "histories": liked_items(queries, fitted.history),
             "against": queries.disliked,
             "text": encode_texts(queries, self.encode, self.name),
             "attributes": queries.attributes if len(rows_with_attributes(queries)) else None,
@@ -230,7 +235,7 @@ class VectorChannel:
         )
         trained = np.flatnonzero(self._trained(queries))
         pairs = list(zip(queries.user[trained].tolist(), items[trained].tolist(), strict=True))
-        others = np.setdiff1d(_rows_to_place(queries), trained)
+        others = np.setdiff1d(self._rows_to_place(queries), trained)
         asked = queries.take(others)
         for rows, answers in (
             (trained, split_scores(*parts, pairs)),
@@ -259,13 +264,6 @@ class VectorChannel:
         read_header(folder, cls.name)
         index = ItemIndex.load(folder / "index", verify=False)
         return cls.of(Embeddings.load(folder), data, index=index)
-
-
-def _rows_to_place(queries: Query) -> IntArray:
-    """Rows that carry anything that people can be placed by, int64."""
-    return np.unique(
-        np.concatenate([rows_with(queries.history), rows_with_text(queries), rows_with_attributes(queries)])
-    )
 
 
 def _built(embeddings: Embeddings, history: InteractionHistory, config: IndexConfig | None) -> ItemIndex:

@@ -37,6 +37,7 @@ from recall.config.sections import (
 )
 from recall.config.service import ServiceSettings
 from recall.config.watch import WatchSettings
+from recall.feedback import FeedbackSettings
 from recall.index.settings import IndexConfig
 
 DEEPEST = 32  # lists and tables in each other; what looks through a configuration calls itself for each
@@ -86,6 +87,10 @@ class RefreshConfig(Settings):
         default=PrivacyConfig(),
         description="Under which names users go, and where the key of the list of forgotten users is.",
     )
+    feedback: FeedbackSettings | None = Field(
+        default=None,
+        description="What is done with the feedback log beside the runs; without the section it enters no refresh.",
+    )
     watch: WatchSettings = Field(default=WatchSettings(), description="Where a refresh records how it ended.")
     service: ServiceSettings = Field(
         default=ServiceSettings(), description="How `graphrecall serve` listens; a refresh ignores it."
@@ -101,6 +106,11 @@ class RefreshConfig(Settings):
         if self.write_back is not None and self.privacy.pseudonyms:
             raise ValueError(
                 "write_back and privacy.pseudonyms do not go together: the database knows no pseudonym; leave one out"
+            )
+        if self.feedback is not None and self.privacy.pseudonyms:
+            raise ValueError(
+                "feedback and privacy.pseudonyms do not go together: the log names users as answers do, the sources "
+                "by their ids; leave one out"
             )
         self._check_fusion()
         return self

@@ -53,8 +53,29 @@ def check_pairs(queries: Query, items: IntArray, history: InteractionHistory) ->
 
 
 def liked_items(queries: Query, history: InteractionHistory) -> RaggedArray:
-    """What each row likes: a user's positives, and what came with the request, (n,) lists."""
-    return history.liked.take(queries.user).union(queries.history)
+    """What each row likes: a user's positives, and what came with the request, (n,) lists.
+
+    A disliked example of the request is none of them, also where the user liked it before.
+    """
+    liked = history.liked.take(queries.user).union(queries.history)
+    return liked if queries.disliked is None else liked.without(queries.disliked)
+
+
+def sequences(own: RaggedArray, queries: Query) -> RaggedArray:
+    """The items that each row likes, oldest first: a user's own, then what came with the request, (n,) lists.
+
+    Args:
+        own: items that the users of the requests like, oldest first, (n,) lists.
+        queries: the requests. What is in both lists stands where the request has it; disliked examples are left out.
+    """
+    if queries.disliked is not None:
+        own = own.without(queries.disliked)
+    more = queries.history
+    if not len(more.values):
+        return own
+    own = own.without(more)
+    rows = np.concatenate([own.rows(), more.rows()])
+    return RaggedArray.from_grouped(rows, np.concatenate([own.values, more.values]), num_rows=len(own))
 
 
 def seen_items(queries: Query, history: InteractionHistory) -> RaggedArray:

@@ -4,7 +4,8 @@
 2. Unfinished work, copies of databases and the errors in old summaries are removed.
 3. Each run that may name the users is made again without them under a new name (`recall.jobs.forget_run`). The new run
    serves if the old one did; the old one is removed once no process reads it.
-4. Vectors of texts that no run has any more are removed from the cache, and results of the users from the database.
+4. The users are taken out of the feedback log.
+5. Vectors of texts that no run has any more are removed from the cache, and results of the users from the database.
 
 Only hashes are needed for this, so a forgetting that was killed, or had to wait for a reader, is finished by the next
 one or by the next refresh without any id.
@@ -35,6 +36,7 @@ from kg.stores.neo4j.connection import Neo4jConnection
 from recall.config.deployment import RefreshConfig
 from recall.config.privacy import PrivacyConfig
 from recall.jobs.disk import disk_full_explained, staging_dropped_on_full_disk
+from recall.jobs.feedback import forget_feedback
 from recall.jobs.forget_list import check_named, user_ids
 from recall.jobs.privacy import Privacy, marks_in_run, privacy_of
 from recall.ops.summary import SummaryLog
@@ -64,6 +66,7 @@ class ForgetResult:
         made_again: new names of runs -> the names they had.
         removed: runs that were damaged, or had nothing left to recommend from.
         still_read: runs that a process reads: they are removed by the next call, or the next refresh, after that.
+        feedback: events of users on the list that were taken out of the feedback log.
         database: users whose results were removed from Neo4j; None where nothing is written back.
         weights_may_remember: forgotten users whose doings the weights of the run that serves were trained on.
     """
@@ -74,6 +77,7 @@ class ForgetResult:
     made_again: dict[str, str] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
     still_read: tuple[str, ...] = ()
+    feedback: int = 0
     database: int | None = None
     weights_may_remember: int = 0
 
@@ -84,7 +88,9 @@ class ForgetResult:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `--json`."""
-        data = {name: getattr(self, name) for name in ("users", "found", "database", "weights_may_remember")}
+        data = {
+            name: getattr(self, name) for name in ("users", "found", "feedback", "database", "weights_may_remember")
+        }
         return {
             "status": "forgotten" if self.done else "waiting",
             **data,
@@ -119,6 +125,7 @@ def forget(
         RefreshInProgressError, TuneInProgressError: somebody else is at work in the folder.
         ConfigError: the key of the list is missing or another one, an id is empty, or `config` is needed.
         ArtifactError: the run that serves is damaged.
+        FeedbackError: another process holds the feedback log; the next call or refresh goes on.
         StoreError: the database does not answer; the next call or refresh removes what is in it.
         GraphRecallError: the disk is full.
     """
@@ -146,6 +153,7 @@ def finish_forgetting(runs: RunsFolder, config: RefreshConfig, *, progress: Prog
     """
     privacy = Privacy.open(runs.path, config.privacy)
     if not privacy.pending:
+        forget_feedback(runs, privacy)  # what they did since must not come in
         return
     try:
         result = _finish(runs, privacy, _connection(config), 0.0, progress)
@@ -206,6 +214,7 @@ def _finish(
         for folder in (runs.rejected_root, runs.records_root):
             remove_leftovers(folder, inside=runs.path)
         remove_leftovers(runs.cache, inside=runs.path, below=True)
+        feedback = forget_feedback(runs, privacy)
         result = _Runs(runs, privacy, progress).forget(patience)
         remove_trees([runs.staging_root], inside=runs.path)
         with progress.task("clearing the caches"):
@@ -215,7 +224,7 @@ def _finish(
         database = _forget_in_database(runs, privacy, connection)
     current = runs.current()
     remember = 0 if current is None else Report.load(current).forgotten.weights_may_remember
-    result = replace(result, run=current, database=database, weights_may_remember=remember)
+    result = replace(result, run=current, feedback=feedback, database=database, weights_may_remember=remember)
     if result.done:
         privacy.finish(pending)
     return result

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from kg.errors import ArtifactError, ConfigError, UnknownIdError
 from kg.io.graph_folder import load_graph
 from recall.config.deployment import RefreshConfig
+from recall.feedback import FeedbackLog
 from recall.jobs.privacy import Privacy, names_in_run, privacy_of
 from recall.runs.registry import RunsFolder
 
@@ -29,7 +30,9 @@ def user_ids(users: Sequence[str]) -> list[str]:
 
 
 def check_named(runs: RunsFolder, privacy: Privacy, users: Sequence[str]) -> None:
-    """Refuse users whom no run names, and who are not on the list: a forgetting makes every run again.
+    """Refuse users whom neither a run nor the feedback log names, and who are not on the list.
+
+    A forgetting makes every run again.
 
     A run that cannot be read counts as one that names nobody.
 
@@ -45,6 +48,8 @@ def check_named(runs: RunsFolder, privacy: Privacy, users: Sequence[str]) -> Non
     if privacy.key is not None and unnamed:
         marks = dict(zip(unnamed, privacy.key.marks_of_ids(unnamed), strict=True))
         unnamed = {user: None for user in unnamed if marks[user] not in privacy.marks}
+    said = FeedbackLog(runs.feedback_root).state().users if unnamed else {}
+    unnamed = {user: None for user in unnamed if user not in said}
     for run in (*runs.runs(), *runs.rejected()):
         if not unnamed:
             return

@@ -25,6 +25,7 @@ from kg.io.removal import remove_trees
 from kg.progress import SILENT, Progress
 from recall.config.deployment import RefreshConfig
 from recall.jobs.database import keep_reading, read_database
+from recall.jobs.feedback import feedback_sources
 from recall.jobs.privacy import Privacy
 from recall.runs.layout import RunLayout
 from recall.runs.report import Report
@@ -102,7 +103,7 @@ class Inputs:
             fresh: read the database anew also when an earlier refresh was killed after it had read it.
             left_out: sections that change nothing of what is made.
             base: the run that serves, which tells what time it was when it was made.
-            memory: sources that no configuration names.
+            memory: sources that no configuration names; the feedback log is one of them.
 
         Raises:
             ConfigError: a file that the configuration names is not there, a label that the database lacks, or the key
@@ -111,6 +112,7 @@ class Inputs:
             StoreError: the database does not answer; what was read of it stays for the next refresh.
         """
         privacy = Privacy.open(config.runs_folder, config.privacy)
+        memory = [*memory, *feedback_sources(config)]
         inputs = cls._of_sources(config, staging, progress, fresh, left_out, base, privacy, memory)
         people = None
         if privacy.key is not None:

@@ -61,12 +61,13 @@ def folder_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def acquire(file: Path, *, patience: float = 0.0) -> FileLock:
+def acquire(file: Path, *, patience: float = 0.0, every: float = 0.05) -> FileLock:
     """Get a lock; release it by `release()`.
 
     Args:
         file: that stands for it, made where it is missing; its folder exists. It stays there and means nothing by that.
         patience: seconds to wait for another process.
+        every: seconds between two tries.
 
     Raises:
         filelock.Timeout: another process holds it.
@@ -75,7 +76,7 @@ def acquire(file: Path, *, patience: float = 0.0) -> FileLock:
     """
     lock = FileLock(file, fallback_to_soft=False)
     try:
-        lock.acquire(timeout=patience)
+        lock.acquire(timeout=patience, poll_interval=every)
     except OSError as error:  # a Timeout is one, too, without a number
         if error.errno not in NO_LOCKS:
             raise

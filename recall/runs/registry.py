@@ -4,7 +4,8 @@ A runs folder holds published runs, each complete and never changed again, the l
 and hidden folders: `.staging/<fingerprint>` with the unfinished work of a refresh, `.cache` with text vectors,
 `.tune/<fingerprint>` with the trials of a search for hyper-parameters, `.rejected` with runs that the gate refused, as
 complete as the others, `.records` with what people decided about runs, `.neo4j-<digest>` with what was last read of a
-database, and `.privacy` with the keyed hashes of forgotten users. `.refreshes.jsonl` tells how each refresh ended.
+database, `.privacy` with the keyed hashes of forgotten users, and `.feedback` with what people did with their
+candidates (recall.feedback). `.refreshes.jsonl` tells how each refresh ended.
 
 A run appears by one rename and starts to serve by another, so a reader sees the old run or the new one and a killed
 refresh leaves nothing that looks like a run. A run that somebody reads is not removed (recall.runs.hold).
@@ -118,6 +119,11 @@ class RunsFolder:
     def privacy_root(self) -> Path:
         """Where the list of forgotten users lies, and the key of the user ids unless it is kept elsewhere."""
         return self.path / ".privacy"
+
+    @property
+    def feedback_root(self) -> Path:
+        """Where the feedback log lies."""
+        return self.path / ".feedback"
 
     def current(self) -> RunLayout | None:
         """The run that serves, or None; a dangling link counts as none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -21,6 +21,7 @@ from recall.control.filters import Filter
 from recall.index.top_k import check_k
 from recall.pipeline import Pipeline
 from recall.serve.limits import Limits
+from recall.serve.live import LiveFeedback
 from recall.serve.nearest import NearestItems, reached_from
 from recall.serve.pair_scores import score_pairs
 from recall.serve.people import Attributes, History, People
@@ -35,10 +36,16 @@ class Answers:
     Attributes:
         graph: the graph, with all that users did.
         pipeline: where candidates come from.
+        feedback: what users did since the graph was made.
     """
 
     def __init__(
-        self, graph: KnowledgeGraph, pipeline: Pipeline, *, item_vectors: npt.NDArray[np.float32] | None = None
+        self,
+        graph: KnowledgeGraph,
+        pipeline: Pipeline,
+        *,
+        item_vectors: npt.NDArray[np.float32] | None = None,
+        feedback: LiveFeedback | None = None,
     ) -> None:
         """From objects in memory.
 
@@ -46,9 +53,11 @@ class Answers:
             graph: the graph the channels were fitted on.
             pipeline: fitted channels, `Pipeline.of(graph, [channel])`.
             item_vectors: what `similar` compares, float32 (items, dim); None: those of the pipeline, where it has any.
+            feedback: what users did since the graph was made; None: nothing is asked for it.
         """
         self.graph = graph
         self.pipeline = pipeline
+        self.feedback = feedback
         self._requests = Requests(graph)
         self._limits = Limits(self._requests)
         self._item_vectors = pipeline.item_vectors if item_vectors is None else item_vectors
@@ -69,7 +78,8 @@ class Answers:
         """The best items for users.
 
         A user whom no channel can answer, such as one without positives, gets the most liked items; the `source` of
-        each row says so.
+        each row says so. What the feedback log beside the runs says of users counts at once; users whom it names need
+        not be in the graph.
 
         Args:
             user_ids: external ids; one that comes twice is answered once.
@@ -93,7 +103,7 @@ class Answers:
             ConfigError: k is below 1, ids are no list of strings, `on_unknown` is none of the three, or the filter is
                 not understood.
         """
-        queries = self._requests.users(user_ids, on_unknown, context)
+        queries = self._live(self._requests.users(user_ids, on_unknown, context, new=self._new_users()))
         limits: dict[str, Any] = {"k": k, "candidates": candidates, "exclude": exclude, "filter": filter}
         return self._limited(queries, limits, on_unknown, exclude_seen=exclude_seen, titles=titles)
 
@@ -168,7 +178,7 @@ class Answers:
             with progress.task("recommending", total=len(users)) as task:
                 for start in range(0, len(users), _BLOCK_USERS):
                     block = np.arange(start, min(start + _BLOCK_USERS, len(users)))
-                    queries = Query.of_users(block, users)
+                    queries = self._live(Query.of_users(block, users))
                     yield self._answer(queries, k=k, exclude_seen=exclude_seen, only=only, titles=titles)
                     task.advance(len(block))
 
@@ -246,11 +256,11 @@ class Answers:
             UnknownIdError: an id is not in the graph, and `on_unknown` is "raise".
             ConfigError: the argument holds no pairs.
         """
-        users, items = self._requests.pair_positions(pairs, on_unknown)
-        values = score_pairs(self.pipeline, Query.of_positions(users), items)
+        queries, items = self._requests.pairs(pairs, on_unknown, new=self._new_users())
+        values = score_pairs(self.pipeline, self._live(queries), items)
         source = np.where(values.fallback, FALLBACK, self.pipeline.name)
         columns = {
-            "user_id": self.graph.users.take(users),
+            "user_id": pa.array(queries.key, type=pa.string()),
             "item_id": self.graph.items.take(items),
             "score": pa.array(values.score),
             "source": pa.array(source, type=pa.string()),
@@ -319,6 +329,16 @@ class Answers:
     @cached_property
     def _nearest(self) -> NearestItems | None:
         return None if self._item_vectors is None else NearestItems(self.graph.items, self._item_vectors)
+
+    def _new_users(self) -> Collection[str]:
+        """Ids of users whom the feedback names; the graph need not have them."""
+        return () if self.feedback is None else self.feedback.users()
+
+    def _live(self, queries: Query) -> Query:
+        """Requests of users with what they did since the graph was made."""
+        if self.feedback is None:
+            return queries
+        return self.feedback.apply(queries, self.graph.items, self.pipeline.history)
 
     def _titles(self, items: IntArray) -> list[str]:
         return self.graph.titles(self.graph.schema.item_type, items)

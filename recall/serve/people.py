@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from kg import RelationKey
 from kg.errors import ConfigError
+from kg.times import utc_seconds
 from recall.serve.ids import strings, whole_characters
 
 Attributes = Mapping[str | RelationKey, Sequence[str]]
@@ -140,14 +141,9 @@ def _in_order(history: Any) -> list[str]:
 
 def _seconds(name: Any, at: Any) -> float:
     """A time as seconds since 1970; without a zone it is UTC."""
-    if isinstance(at, str):
-        try:
-            at = datetime.fromisoformat(at)
-        except ValueError as error:
-            raise ConfigError(f"history gives {name!r} the time {at!r}: write it as 2024-05-01T12:00") from error
-    if isinstance(at, date):
-        whole = at if isinstance(at, datetime) else datetime.combine(at, time())
-        return whole.replace(tzinfo=whole.tzinfo or UTC).timestamp()
-    if isinstance(at, bool) or not isinstance(at, int | float | np.number) or not np.isfinite(at):
-        raise ConfigError(f"history gives {name!r} the time {at!r}: write seconds since 1970, or a date")
-    return float(at)
+    try:
+        return utc_seconds(at)
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(
+            f"history gives {name!r} the time {at!r}: write seconds since 1970, or a date such as 2024-05-01T12:00"
+        ) from error

@@ -18,12 +18,14 @@ from kg.topology.adjacency import Adjacency
 from recall.contracts import ReachedQueries, WritesCypher
 from recall.contracts.history import seen_items
 from recall.explain import Explainer, Explanation
+from recall.feedback import FeedbackEvent
 from recall.index.top_k import check_k
 from recall.pipeline import Pipeline
 from recall.runs.layout import RunLayout
 from recall.runs.report import Report
 from recall.serve import forks  # noqa: F401 (from here on forked processes can answer, too)
 from recall.serve.answers import Answers
+from recall.serve.live import FeedbackAdded, LiveFeedback
 from recall.serve.loading import load_run
 from recall.serve.lookup import Lookup
 from recall.serve.opened import OpenedRun, copy_run
@@ -45,6 +47,7 @@ class Recommender(Answers):
         adjacency: Adjacency | None = None,
         item_vectors: npt.NDArray[np.float32] | None = None,
         store: Store | None = None,
+        feedback: LiveFeedback | None = None,
     ) -> None:
         """From objects in memory.
 
@@ -54,8 +57,9 @@ class Recommender(Answers):
             adjacency: of the graph, if there is one already.
             item_vectors: what `similar` compares, float32 (items, dim); None: those of the pipeline, where it has any.
             store: what answers `cypher`, such as a `Neo4jStore`.
+            feedback: what users did since the graph was made, `LiveFeedback(FeedbackLog(folder))`.
         """
-        super().__init__(graph, pipeline, item_vectors=item_vectors)
+        super().__init__(graph, pipeline, item_vectors=item_vectors, feedback=feedback)
         self._adjacency = adjacency
         self._store = store
         self._opened: OpenedRun | None = None
@@ -65,7 +69,7 @@ class Recommender(Answers):
         """Open a published run, by its folder or by the link to it.
 
         For as long as the Recommender lives, no refresh removes the run from the disk (recall.runs.hold). Where another
-        run begins to serve meanwhile, that one is loaded.
+        run begins to serve meanwhile, that one is loaded. What the feedback log beside the runs says counts at once.
 
         Args:
             run: such as "runs/current".
@@ -88,6 +92,7 @@ class Recommender(Answers):
                     raise
             else:
                 loaded._opened = OpenedRun(way=way, run=folder, hold=hold, verify=verify, store=store)
+                loaded.feedback = LiveFeedback.beside(folder)
                 return loaded
 
     @classmethod
@@ -184,8 +189,32 @@ class Recommender(Answers):
             UnknownIdError: an id is not in the graph.
             ConfigError: the argument holds no pairs, `max_hops` is out of range, or `paths` is negative.
         """
-        ids = self._requests.pairs(pairs)
-        return self._explainer.explain(ids, max_hops=max_hops, paths=paths, show_users=show_users)
+        queries, items = self._requests.pairs(pairs, new=self._new_users(), others=None)
+        return self._explainer.explain_requests(
+            self._live(queries), items, max_hops=max_hops, paths=paths, show_users=show_users
+        )
+
+    def add_feedback(self, events: Iterable[FeedbackEvent | Mapping[str, Any]]) -> FeedbackAdded:
+        """Write down what users did with their candidates; it counts from the next request on, in every process.
+
+        Args:
+            events: `{"user_id": "u1", "item_id": "m1", "kind": "like"}`; see `recall.feedback.FeedbackEvent` for the
+                other kinds and attributes.
+
+        Returns:
+            How many were written, and which users and items of them the graph does not hold (they are kept as well).
+
+        Raises:
+            InvalidDataError: an event is not understood; nothing was written.
+            FeedbackError: they could not be written; nothing of it counts.
+            ConfigError: this recommender was made in memory, without a log.
+        """
+        if self.feedback is None:
+            raise ConfigError(
+                "this recommender was made in memory and has no feedback log: give one, Recommender(graph, pipeline, "
+                "feedback=LiveFeedback(FeedbackLog(folder))), or load a run"
+            )
+        return self.feedback.add(events, self.graph)
 
     def explain_for(
         self,

@@ -8,7 +8,7 @@ written is looked for without them, too; answers have it as the graph does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -33,19 +33,25 @@ class Requests:
         self.graph = graph
         self._item_type = graph.schema.item_type
 
-    def users(self, user_ids: Iterable[str], on_unknown: OnUnknown, context: Any = None) -> Query:
-        """A row for each user, an id that comes twice once, with its first context; see `Recommender.recommend`."""
+    def users(
+        self, user_ids: Iterable[str], on_unknown: OnUnknown, context: Any = None, *, new: Collection[str] = ()
+    ) -> Query:
+        """A row for each user, an id that comes twice once, with its first context; see `Recommender.recommend`.
+
+        Users of `new` are not in the graph, and no unknown ones either: something else tells what they did.
+        """
         _check_rule(on_unknown, ("raise", "popular", "skip"))
         given = strings(user_ids, "user_ids")
         first = {name: row for row, name in reversed(list(enumerate(given)))}
         asked = list(dict.fromkeys(given))
-        position = self._positions(
-            self.graph.schema.user_type, asked, on_unknown, others='on_unknown="popular" or "skip" goes on without'
-        )
+        position = self._users(asked, on_unknown, new, others='on_unknown="popular" or "skip" goes on without')
         names = self.graph.users.take(position).to_pylist()
         # Two ways of writing an id are one user.
         row_of = {name or ids: row for row, (name, ids) in enumerate(zip(names, asked, strict=True))}
-        kept = np.array([row for row in row_of.values() if position[row] >= 0 or on_unknown != "skip"], dtype=np.int64)
+        kept = np.array(
+            [row for row in row_of.values() if position[row] >= 0 or on_unknown != "skip" or asked[row] in new],
+            dtype=np.int64,
+        )
         ids, position = [names[row] or asked[row] for row in kept], position[kept]
         columns = context_columns(context, len(given))
         if columns is not None:
@@ -101,29 +107,47 @@ class Requests:
         ids: list[str] = self.graph.items.take(positions[positions >= 0]).to_pylist()
         return list(dict.fromkeys(ids))
 
-    def pairs(self, pairs: Any) -> list[tuple[str, str]]:
-        """User and item ids that are to be explained, as the graph has them."""
-        users, items = self.pair_positions(pairs, "raise", others=None)
-        return list(
-            zip(self.graph.users.take(users).to_pylist(), self.graph.items.take(items).to_pylist(), strict=True)
-        )
+    def pairs(
+        self,
+        pairs: Any,
+        on_unknown: Literal["raise", "skip"] = "raise",
+        *,
+        new: Collection[str] = (),
+        others: str | None = SKIP,
+    ) -> tuple[Query, IntArray]:
+        """Requests of users and an item for each of them, without pairs of an unknown end where the rule is "skip".
 
-    def pair_positions(
-        self, pairs: Any, on_unknown: Literal["raise", "skip"], *, others: str | None = SKIP
-    ) -> tuple[IntArray, IntArray]:
-        """Positions of the users and items of pairs, without those with an unknown end where the rule is "skip"."""
+        Args:
+            pairs: (user id, item id).
+            on_unknown: the rule.
+            new: see `users`.
+            others: what is advised where an id is unknown.
+        """
         _check_rule(on_unknown, ("raise", "skip"))
         if isinstance(pairs, str) or not isinstance(pairs, Iterable):
             raise ConfigError(f"pairs = {pairs!r}: write a list of user ids and item ids, [('u1', 'm1')]")
         ends = [_pair(pair) for pair in pairs]
-        users = self._positions(self.graph.schema.user_type, [user for user, _ in ends], on_unknown, others=others)
+        written = [user for user, _ in ends]
+        users = self._users(written, on_unknown, new, others=others)
         items = self._positions(self._item_type, [item for _, item in ends], on_unknown, others=others)
-        kept = (users >= 0) & (items >= 0)
-        return users[kept], items[kept]
+        kept = np.flatnonzero(((users >= 0) | np.array([user in new for user in written], dtype=bool)) & (items >= 0))
+        names = self.graph.users.take(users[kept]).to_pylist()
+        key = [name or written[row] for name, row in zip(names, kept.tolist(), strict=True)]
+        return Query(key=key, user=users[kept], history=RaggedArray.empty(len(kept))), items[kept]
 
     def item_positions(self, item_ids: Iterable[str]) -> IntArray:
         """The position of each item, in order."""
         return self._positions(self._item_type, strings(item_ids, "item_ids"), "raise", others=None)
+
+    def _users(
+        self, ids: Sequence[str], on_unknown: OnUnknown, new: Collection[str], *, others: str | None
+    ) -> IntArray:
+        """Positions of users, int64, -1 for new ones, and for unknown ones where the rule allows any."""
+        positions = self._positions(self.graph.schema.user_type, ids, "popular")
+        unknown = [ids[row] for row in np.flatnonzero(positions < 0).tolist() if ids[row] not in new]
+        if unknown and on_unknown == "raise":
+            self._positions(self.graph.schema.user_type, unknown, on_unknown, others=others)
+        return positions
 
     def _positions(
         self,

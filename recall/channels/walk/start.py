@@ -13,7 +13,7 @@ from kg.history import InteractionHistory
 from recall.channels.base import as_matrix, item_likes
 from recall.channels.walk.config import WalkConfig
 from recall.contracts import Query
-from recall.contracts.history import DISLIKED, disliked_items
+from recall.contracts.history import DISLIKED, disliked_items, sequences
 from recall.index.top_k import BLOCK_SCORES
 
 _FORGOTTEN = 1e-5  # an item that counts less than this part of the newest one is left out
@@ -40,10 +40,11 @@ def start_of(queries: Query, history: InteractionHistory, *, decay: float) -> St
         decay: what an item counts less for each newer one.
     """
     liked = history.in_order(queries.user)
-    disliked = history.in_order(queries.user, liked=False)
-    counted = _aged(_followed_by(liked, queries.history), history.num_items, decay)
+    disliked: RaggedArray = history.in_order(queries.user, liked=False)
+    counted = _aged(sequences(liked, queries), history.num_items, decay)
     examples = disliked_items(queries)
     if len(examples.values):
+        disliked = disliked.without(examples)  # each counts once
         counted = (counted + as_matrix(examples, history.num_items) * np.float32(DISLIKED)).tocsr()
     return Start(counted, _aged(disliked, history.num_items, decay))
 
@@ -57,15 +58,6 @@ def blocks(rows: int, num_items: int) -> list[slice]:
 def popularity_of(history: InteractionHistory, config: WalkConfig) -> npt.NDArray[np.float32]:
     """likes^power of each item, float32 (items,)."""
     return np.power(item_likes(history), config.popularity_power, dtype=np.float32)
-
-
-def _followed_by(first: RaggedArray, second: RaggedArray) -> RaggedArray:
-    """The rows of both, one after the other; what is in both stands where the second has it."""
-    if not len(second.values):
-        return first
-    first = first.without(second)
-    rows = np.concatenate([first.rows(), second.rows()])
-    return RaggedArray.from_grouped(rows, np.concatenate([first.values, second.values]), num_rows=len(first))
 
 
 def _aged(items: RaggedArray, num_items: int, decay: float) -> Any:

@@ -25,6 +25,8 @@ def print_forgotten(result: ForgetResult, *, refit: bool, console: Console) -> N
         say(f"{old} was made again as {new}.")
     for name in result.removed:
         say(f"{name} was removed: it is damaged, or nothing is left in it to recommend from.")
+    if result.feedback:
+        say(f"Feedback: {result.feedback:,} events were taken out of the log.")
     if result.database is not None:
         say(f"Neo4j: the results of {_users(result.database)} were removed.")
     say("Nothing serves any more." if result.run is None else f"{result.run.name} serves.")

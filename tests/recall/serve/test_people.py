@@ -57,7 +57,7 @@ class TestTimes:
         ("history", "message"),
         [
             ([("m1", 1), "m2"], "'m2' without a time"),
-            ({"m1": "yesterday"}, "the time 'yesterday': write it as"),
+            ({"m1": "yesterday"}, "the time 'yesterday': write seconds"),
             ({"m1": None}, "the time None"),
             ([("m1", float("nan"))], "the time nan"),
             ([("m1", True)], "the time True"),
