@@ -331,7 +331,7 @@ def tune_rp3beta(task: Task) -> Tuning:
     for alpha, beta in product(WALK_ALPHAS, WALK_BETAS):
         attempt(RP3BetaConfig(alpha=alpha, beta=beta))
     for neighbours in WALK_NEIGHBOURS:
-        attempt(replace(tuning.best(), neighbours=neighbours))
+        attempt(tuning.best().changed(neighbours=neighbours))
     return tuning
 
 
