@@ -163,7 +163,7 @@ class Pipeline:
         for rows, k_of_rows, allowed in queries.alike(k, only):
             count = min(k_of_rows, self.history.num_items)
             alike = queries if len(rows) == len(queries) else queries.take(rows)
-            for part, block in alike.blocks(self._block_size(count, allowed)):
+            for part, block in alike.blocks(self.block_size(count, allowed)):
                 batch = self._ranked(block, count, exclude_seen, allowed)
                 batches.append(replace(batch, row=rows[batch.row + part.start]))
         if not batches:
@@ -195,43 +195,6 @@ class Pipeline:
         popular = CandidateBatch.of(top, names, fused=self.fused, fallback=True)
         return CandidateBatch.concat([batch, replace(popular, row=left[popular.row])])
 
-    def rankings(self, queries: Query, *, k: int, candidates: IntArray | None = None) -> dict[str, IntArray]:
-        """The best k items of what serves, and of each of its channels alone, from one pass over their scores.
-
-        What a request has seen is left out, and the fallback answers nobody.
-
-        Args:
-            queries: the batch; no request has a `k` or candidates of its own.
-            k: items wanted, at least 1; more than `depth` take as many of each channel.
-            candidates: positions of the only items allowed, or None for all.
-
-        Returns:
-            `Pipeline.name` and, of a fusion, the names of the channels that have a weight -> positions, best first, -1
-            where there are fewer, int64 (n, k).
-
-        Raises:
-            ConfigError, UnknownIdError, InvalidDataError: see `recommend`.
-        """
-        check_k(k)
-        check_queries(queries, self.history)
-        only = None if candidates is None else check_positions(candidates, self.history.num_items, "candidates")
-        names = [*([FUSION] if self.fused else []), *self._weights]
-        ranked = {name: np.full((len(queries), k), -1, dtype=np.int64) for name in names}
-        at_most = min(k, self.history.num_items)
-        for rows, block in queries.blocks(self._block_size(k, only)):
-            scores, seen = self._scores(block), seen_items(block, self.history)
-            if self.fused:
-                fused = self._fuse(scores, seen)
-                lists = [
-                    fused.top(at_most, exclude=seen, only=only).items,
-                    *fused.best(at_most, exclude=seen, only=only),
-                ]
-            else:
-                lists = [scores[0].top(at_most, exclude=seen, only=only).items]
-            for name, items in zip(names, lists, strict=True):
-                ranked[name][rows, :at_most] = items[:, :at_most]
-        return ranked
-
     def score(self, queries: Query) -> Scores:
         """The scores that `recommend` ranks by, of all items, for a block of requests.
 
@@ -241,12 +204,17 @@ class Pipeline:
         check_queries(queries, self.history)
         return self._whole(queries, self._scores(queries))
 
-    def scored_blocks(self, queries: Query) -> Iterator[tuple[slice, Query, list[Scores], Scores]]:
-        """The scores of all items, a block of requests at a time: of each channel of `asked`, and those that count."""
+    def scored_blocks(self, queries: Query, *, k: int = 1) -> Iterator[tuple[slice, Query, list[Scores], Scores]]:
+        """The scores of all items, a block of requests at a time: of each channel of `asked`, and those that count.
+
+        Args:
+            queries: requests.
+            k: items that will be asked of the scores.
+        """
         check_queries(queries, self.history)
-        for rows, block in queries.blocks(self._block_size(1, None)):
+        for rows, block in queries.blocks(self.block_size(k)):
             scores = self._scores(block)
-            yield rows, block, scores, self._whole(block, scores)
+            yield rows, block, scores, self._whole(block, scores, k)
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -376,23 +344,35 @@ class Pipeline:
         return self.fusion.changed(weights=dict(weights), untouched=untouched)
 
     def _fused_blocks(self, queries: Query, k: int) -> Iterator[tuple[slice, FusedScores]]:
-        for rows, block in queries.blocks(self._block_size(k, None)):
+        for rows, block in queries.blocks(self.block_size(k)):
             yield rows, self._fuse(self._scores(block), seen_items(block, self.history))
 
     def _scores(self, queries: Query) -> list[Scores]:
         return [self.channels[name].score(queries) for name in self._weights]
 
-    def _whole(self, queries: Query, scores: Sequence[Scores]) -> Scores:
+    def _whole(self, queries: Query, scores: Sequence[Scores], k: int = 1) -> Scores:
         """What `recommend` ranks by, from the scores of the channels."""
-        return self._fuse(scores, seen_items(queries, self.history)) if self.fused else scores[0]
+        return self._fuse(scores, seen_items(queries, self.history), k) if self.fused else scores[0]
 
-    def _fuse(self, scores: Sequence[Scores], seen: RaggedArray) -> FusedScores:
+    def _fuse(self, scores: Sequence[Scores], seen: RaggedArray, k: int = 1) -> FusedScores:
         depth = min(self.fusion.depth, self.history.num_items)
         weights = list(self._weights.values())
-        return FusedScores(scores, weights, seen=seen, depth=depth, item_factors=self._item_factors)
+        return FusedScores(
+            scores,
+            weights,
+            seen=seen,
+            depth=depth,
+            listed=min(k, self.history.num_items),
+            item_factors=self._item_factors,
+        )
 
-    def _block_size(self, k: int, only: IntArray | None) -> int:
-        """Requests at a time, so few that every channel may hold its scores of all of them at once."""
+    def block_size(self, k: int, only: IntArray | None = None) -> int:
+        """Requests at a time, so few that every channel may hold its scores of all of them at once.
+
+        Args:
+            k: items that are asked of the scores.
+            only: positions of the only items allowed, or None for all.
+        """
         dense = sum(self.channels[name].capabilities.dense for name in self._weights)
         narrow = only is not None and not self.fused and is_narrow(only, self.history.num_items)
         items = len(only) if narrow and only is not None else self.history.num_items

@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from gnn.evaluation.metrics import Values, bootstrap_interval, list_metrics, per_user_metrics
+from gnn.evaluation.metrics import (
+    Values,
+    bootstrap_interval,
+    check_truth,
+    find_hits,
+    hit_metrics,
+    list_metrics,
+)
 from kg import KnowledgeGraph, RaggedArray, Split
 from kg.arrays import IntArray, places
 from kg.errors import InvalidDataError
@@ -22,6 +29,7 @@ from kg.vocabulary import stable_hash
 
 NEW_USER_HISTORY = 5  # interactions of a new user that the model may use
 FEW = 5
+MANY = 20  # users with many likes have more
 SAMPLE_SEED = 0
 
 
@@ -55,13 +63,16 @@ class Group:
     def __len__(self) -> int:
         return len(self.user)
 
-    def part(self, name: str, rows: IntArray, *, drawn_from: int | None = None) -> Group:
+    def part(
+        self, name: str, rows: IntArray, *, drawn_from: int | None = None, truth: RaggedArray | None = None
+    ) -> Group:
         """Some of the users as a group of its own.
 
         Args:
             name: of the new group.
             rows: which of the users, int64 (m,).
             drawn_from: see the class.
+            truth: what is to be found for them, (m,) lists; None: what was.
         """
         return replace(
             self,
@@ -69,7 +80,7 @@ class Group:
             user=self.user[rows],
             history=self.history.take(rows),
             seen=self.seen.take(rows),
-            truth=self.truth.take(rows),
+            truth=self.truth.take(rows) if truth is None else truth,
             drawn_from=drawn_from,
             part_of=(self, rows),
         )
@@ -85,6 +96,8 @@ class Evaluation:
         values: "recall@20" -> float64 (n,).
         lists: "coverage@20", "novelty@20", "long_tail@20" -> one number.
         drawn_from: how many users the group would have without a sample; None: these are all.
+        hits: users with a hit at each place of their lists, int64 (places,).
+        to_find: items to find, of all users together.
     """
 
     group: str
@@ -92,6 +105,8 @@ class Evaluation:
     values: Mapping[str, Values]
     lists: Mapping[str, float]
     drawn_from: int | None = None
+    hits: IntArray
+    to_find: int
 
     def mean(self, metric: str) -> float:
         """Mean over the group's users."""
@@ -126,14 +141,24 @@ def evaluate(
     """
     if not len(group):
         raise InvalidDataError(f"the group {group.name!r} has no users to evaluate")
-    values: dict[str, Values] = {}
+    check_truth(group.truth)
+    hits = find_hits(ranked[:, : max(ks)], group.truth)
+    metrics = hit_metrics(hits, group.truth.counts, ks)
+    values = {f"{name}@{k}": value for k, of_users in metrics.items() for name, value in of_users.items()}
     lists: dict[str, float] = {}
     for k in ks:
-        values |= {f"{name}@{k}": value for name, value in per_user_metrics(ranked, group.truth, k).items()}
         lists |= {
             f"{name}@{k}": value for name, value in list_metrics(ranked, popularity, num_users=num_users, k=k).items()
         }
-    return Evaluation(group=group.name, user=group.user, values=values, lists=lists, drawn_from=group.drawn_from)
+    return Evaluation(
+        group=group.name,
+        user=group.user,
+        values=values,
+        lists=lists,
+        drawn_from=group.drawn_from,
+        hits=hits.sum(axis=0),
+        to_find=int(group.truth.counts.sum()),
+    )
 
 
 def user_groups(
@@ -174,6 +199,31 @@ def user_groups(
         _new_users(graph, split, part=part, likes=likes, seen=seen, sample=sample),
     ]
     return [group for group in groups if len(group)]
+
+
+def stage_groups(graph: KnowledgeGraph, split: Split, *, sample: int | None = None) -> list[Group]:
+    """The groups of `user_groups`, and more parts of the warm users: what a recall stage is measured on.
+
+    - "users with many likes" liked more than twenty items in training.
+    - "cold items": users with items to find that nobody liked in training, and only those items to find.
+
+    Args:
+        graph: all interactions.
+        split: made for this graph.
+        sample: see `user_groups`.
+    """
+    groups = user_groups(graph, split, sample=sample)
+    warm = next((group for group in groups if group.in_training), None)
+    if warm is None:
+        return groups
+    likes = split.positives(graph, "train")
+    many = warm.part("users with many likes", np.flatnonzero(likes.counts[warm.user] > MANY))
+    untouched = np.bincount(likes.values, minlength=len(graph.items)) == 0
+    cold = untouched[warm.truth.values]
+    wanted = RaggedArray.from_pairs(warm.truth.rows()[cold], warm.truth.values[cold], num_rows=len(warm))
+    rows = np.flatnonzero(wanted.counts)
+    more = [many, warm.part("cold items", rows, truth=wanted.take(rows))]
+    return [*groups, *(group for group in more if len(group))]
 
 
 def sampled(graph: KnowledgeGraph, users: IntArray, most: int | None) -> tuple[IntArray, int | None]:

@@ -16,6 +16,8 @@ PyG's LinkPred metrics give means of batches only; the tests compare these with 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -62,29 +64,58 @@ def per_user_metrics(ranked: IntArray, truth: RaggedArray, k: int) -> dict[str, 
     Raises:
         InvalidDataError: a user has no truth: no metric is defined there, leave those users out first.
     """
-    sizes = truth.counts
-    if (sizes == 0).any():
-        raise InvalidDataError(
-            f"{int((sizes == 0).sum())} users have nothing to find: leave them out of the evaluation"
-        )
-    hits = find_hits(ranked[:, :k], truth)
-    ranks = np.arange(1, hits.shape[1] + 1)
-    counts = hits.sum(axis=1)
-    recall = counts / sizes
-    precision = counts / k
-    both = recall + precision
-    ideal = np.minimum(sizes, k)
-    ideal_gain = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(1, k + 1) + 1))])[ideal]
-    first = np.where(counts > 0, hits.argmax(axis=1) + 1, 1)
-    return {
-        "recall": recall,
-        "precision": precision,
-        "f1": np.divide(2 * recall * precision, both, out=np.zeros_like(both), where=both > 0),
-        "hit_rate": (counts > 0).astype(np.float64),
-        "mrr": np.where(counts > 0, 1 / first, 0.0),
-        "map": (hits * np.cumsum(hits, axis=1) / ranks).sum(axis=1) / ideal,
-        "ndcg": (hits / np.log2(ranks + 1)).sum(axis=1) / ideal_gain,
-    }
+    check_truth(truth)
+    return hit_metrics(find_hits(ranked[:, :k], truth), truth.counts, (k,))[k]
+
+
+def check_truth(truth: RaggedArray) -> None:
+    """Make sure that every user has something to find.
+
+    Raises:
+        InvalidDataError: a user has no truth: no metric is defined there, leave those users out first.
+    """
+    empty = int((truth.counts == 0).sum())
+    if empty:
+        raise InvalidDataError(f"{empty} users have nothing to find: leave them out of the evaluation")
+
+
+def hit_metrics(hits: npt.NDArray[np.bool_], sizes: IntArray, ks: Sequence[int]) -> dict[int, dict[str, Values]]:
+    """All per-user metrics at several cut-offs, from one pass over the hits.
+
+    Args:
+        hits: which places of the lists hold an item of the truth, best first, bool (users, places).
+        sizes: items of each truth, at least 1, int64 (users,).
+        ks: cut-offs, at least 1.
+
+    Returns:
+        Cut-off -> metric name -> float64 (users,).
+    """
+    # Hits are few: everything is summed over them, never over all places.
+    user, place = np.nonzero(hits)
+    starts = np.searchsorted(user, np.arange(len(hits)))
+    number = np.arange(len(user)) - starts[user] + 1  # of the hit in its list, from 1
+    precision_there, gain = number / (place + 1), 1 / np.log2(place + 2)
+    first = np.full(len(hits), np.inf)
+    first[user[number == 1]] = place[number == 1]
+    ideal_gains = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(max(ks, default=0)) + 2))])
+    result = {}
+    for k in ks:
+        inside = place < k
+        users = user[inside]
+        counts = np.bincount(users, minlength=len(hits))
+        ideal = np.minimum(sizes, k)
+        recall, precision = counts / sizes, counts / k
+        both = recall + precision
+        result[k] = {
+            "recall": recall,
+            "precision": precision,
+            "f1": np.divide(2 * recall * precision, both, out=np.zeros_like(both), where=both > 0),
+            "hit_rate": (counts > 0).astype(np.float64),
+            "mrr": np.where(first < k, 1 / (first + 1), 0.0),
+            "map": np.bincount(users, precision_there[inside], minlength=len(hits)) / ideal,
+            "ndcg": np.bincount(users, gain[inside], minlength=len(hits)) / ideal_gains[ideal],
+        }
+    return result
 
 
 def list_metrics(ranked: IntArray, popularity: IntArray, *, num_users: int, k: int) -> dict[str, float]:
@@ -97,21 +128,39 @@ def list_metrics(ranked: IntArray, popularity: IntArray, *, num_users: int, k: i
         k: cut-off.
 
     Returns:
-        `coverage`: share of all items that appear in some list. `novelty`: mean of -log2 of an item's share of users
-        (Zhou et al. 2010; an item nobody liked counts as liked by one). `long_tail`: share of places that go to items
-        outside the most popular fifth.
+        See `exposure_metrics`.
     """
     shown = ranked[:, :k]
-    shown = shown[shown >= 0]
-    if not len(shown):
-        return {"coverage": 0.0, "novelty": 0.0, "long_tail": 0.0}
+    return exposure_metrics(np.bincount(shown[shown >= 0], minlength=len(popularity)), popularity, num_users=num_users)
+
+
+def exposure_metrics(exposure: IntArray, popularity: IntArray, *, num_users: int) -> dict[str, float]:
+    """Properties of lists that depend only on how often each item stands in them.
+
+    Args:
+        exposure: in how many lists each item stands, int64 (items,).
+        popularity: users who liked each item in training, int64 (items,).
+        num_users: users in training, the denominator of an item's probability.
+
+    Returns:
+        `coverage`: share of all items that appear in some list. `gini`: Gini index of the exposure over all items, 0
+        where all items are shown equally often, near 1 where a few take all places. `novelty`: mean of -log2 of an
+        item's share of users (Zhou et al. 2010; an item nobody liked counts as liked by one). `long_tail`: share of
+        places that go to items outside the most popular fifth.
+    """
+    places = int(exposure.sum())
+    if not places:
+        return {"coverage": 0.0, "gini": 0.0, "novelty": 0.0, "long_tail": 0.0}
     head = np.zeros(len(popularity), dtype=bool)
     head[np.argsort(-popularity, kind="stable")[: max(len(popularity) // 5, 1)]] = True
-    share = np.maximum(popularity[shown], 1) / max(num_users, 1)
+    share = np.maximum(popularity, 1) / max(num_users, 1)
+    ascending, count = np.sort(exposure), len(exposure)
+    rank = np.arange(1, count + 1)
     return {
-        "coverage": len(np.unique(shown)) / len(popularity),
-        "novelty": float(-np.log2(share).mean()),
-        "long_tail": float((~head[shown]).mean()),
+        "coverage": np.count_nonzero(exposure) / count,
+        "gini": float(((2 * rank - count - 1) * ascending).sum() / (count * places)),
+        "novelty": float(-(exposure * np.log2(share)).sum() / places),
+        "long_tail": float(exposure[~head].sum() / places),
     }
 
 

@@ -66,6 +66,7 @@ class FusedScores:
         *,
         seen: RaggedArray,
         depth: int,
+        listed: int = 0,
         item_factors: Values | None = None,
     ) -> None:
         """Search each channel's best items.
@@ -75,14 +76,15 @@ class FusedScores:
             weights: one for each channel, above 0.
             seen: what the spreads leave out, whatever is asked for later, (n,) lists.
             depth: items that the spreads are taken over.
+            listed: items of each channel that will be asked for, which saves a second search where they are more.
             item_factors: f, float64 (items,); None: 1.
         """
         self._channels, self._item_factors = channels, item_factors
         self.seen = seen
-        self._depth = depth
-        best = [channel.top(depth, exclude=seen) for channel in channels]
+        self._depth, self._listed = depth, max(depth, listed)
+        best = [channel.top(self._listed, exclude=seen) for channel in channels]
         self._best = [top.items for top in best]
-        self.factors: Values = np.array(weights)[:, None] / np.stack([spread(top.scores) for top in best])
+        self.factors: Values = np.array(weights)[:, None] / np.stack([spread(top.scores[:, :depth]) for top in best])
 
     def ranked(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> Ranked:
         """The best k of the items that any channel lists; for a k beyond the depth each channel lists k.
@@ -92,17 +94,40 @@ class FusedScores:
             exclude: items to leave out of each request; `seen` itself saves a search.
             only: positions of the only items allowed, sorted and unique.
         """
-        items, lists = self.union(k, exclude=exclude, only=only)
+        items, listed = _merged(self.best(k, exclude=exclude, only=only))
         scores = np.stack([channel.at(items) for channel in self._channels])
         top, place = best_of_union(items, self._sum(scores, items), k)
         kept = np.zeros((len(scores), *top.items.shape), dtype=np.float32)
+        by_channel = np.zeros(kept.shape, dtype=bool)
         if items.shape[1]:
             kept[:] = np.take_along_axis(scores, place[None], axis=2)
-        return Ranked(
-            top=top,
-            channel_scores=kept,
-            listed=np.stack([listed.contains(top.items) for listed in lists]),
-        )
+            by_channel[:] = np.take_along_axis(listed, place[None], axis=2) & (top.items >= 0)
+        return Ranked(top=top, channel_scores=kept, listed=by_channel)
+
+    def with_and_without(
+        self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None
+    ) -> tuple[IntArray, list[IntArray], list[IntArray]]:
+        """What each channel adds: the best k of all, of each alone, and of all the others, from one set of scores.
+
+        Args:
+            k: items wanted.
+            exclude: see `ranked`.
+            only: see `ranked`.
+
+        Returns:
+            Positions of the best k, int64 (n, k); for each channel those of its own best, at least k where there are
+            so many; and for each channel what would be ranked if it had no weight, int64 (n, k).
+        """
+        best = self.best(k, exclude=exclude, only=only)
+        items, listed = _merged(best)
+        parts = self.parts(items)
+        whole = self._best_of(items, parts, k)
+        number = listed.sum(axis=0)
+        without = [
+            self._best_of(np.where(number > own, items, -1), np.delete(parts, at, axis=0), k)
+            for at, own in enumerate(listed)
+        ]
+        return whole, best, without
 
     def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
         """See `recall.contracts.Scores`."""
@@ -117,11 +142,11 @@ class FusedScores:
     ) -> tuple[IntArray, list[RaggedArray]]:
         """The items that any channel lists: positions ascending, then -1, int64 (n, m); and each channel's list."""
         best = self.best(k, exclude=exclude, only=only)
-        return _merged(best), [_lists(items) for items in best]
+        return _merged(best)[0], [_lists(items) for items in best]
 
     def best(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> list[IntArray]:
         """The best items of each channel alone, at least k of them where there are so many, int64 (n, m) each."""
-        if k <= self._depth and only is None and exclude is self.seen:
+        if k <= self._listed and only is None and exclude is self.seen:
             return self._best
         depth = max(k, self._depth)
         return [channel.top(depth, exclude=exclude, only=only).items for channel in self._channels]
@@ -137,6 +162,15 @@ class FusedScores:
         for values, factor in zip(scores, self.factors, strict=True):
             total += values * factor[:, None]
         return total if self._item_factors is None else total * self._item_factors[items]
+
+    def _best_of(self, items: IntArray, parts: Values, k: int) -> IntArray:
+        """The best k by the sum of some channels' parts, int64 (n, k)."""
+        total = np.zeros(items.shape)
+        for part in parts:
+            total += part
+        if self._item_factors is not None:
+            total *= self._item_factors[items]
+        return best_of_union(items, total, k)[0].items
 
 
 def spread(scores: npt.NDArray[np.float32]) -> Values:
@@ -156,16 +190,26 @@ def spread(scores: npt.NDArray[np.float32]) -> Values:
     return result
 
 
-def _merged(lists: Sequence[IntArray]) -> IntArray:
-    """The items of any list of each row: positions ascending, each once, then -1; int64 (n, m)."""
-    everything = np.sort(np.concatenate(lists, axis=1), axis=1)
-    new = everything >= 0
+def _merged(lists: Sequence[IntArray]) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """The items of any list of each row: positions ascending, each once, then -1, int64 (n, m); and which list it.
+
+    The second is bool (lists, n, m).
+    """
+    count = len(lists)
+    keys = np.concatenate([np.where(items < 0, -1, items * count + at) for at, items in enumerate(lists)], axis=1)
+    keys.sort(axis=1)
+    everything, source = np.divmod(keys, count)
+    new = keys >= 0
     new[:, 1:] &= everything[:, 1:] != everything[:, :-1]
-    width = int(new.sum(axis=1).max(initial=0))
-    row, place = np.nonzero(new)
-    items = np.full((len(everything), width), -1, dtype=np.int64)
-    items[row, np.cumsum(new, axis=1)[row, place] - 1] = everything[row, place]
-    return items
+    place = np.cumsum(new, axis=1) - 1
+    width = int(place.max(initial=-1)) + 1
+    row, column = np.nonzero(new)
+    items = np.full((len(keys), width), -1, dtype=np.int64)
+    items[row, place[row, column]] = everything[row, column]
+    listed = np.zeros((count, len(keys), width), dtype=bool)
+    row, column = np.nonzero(keys >= 0)
+    listed[source[row, column], row, place[row, column]] = True
+    return items, listed
 
 
 def _lists(items: IntArray) -> RaggedArray:
@@ -177,7 +221,7 @@ def best_of_union(items: IntArray, scores: Values, k: int) -> tuple[TopK, IntArr
     """The best k of each row; equal scores, in float32 as they are given out, by position.
 
     Args:
-        items: positions ascending, then -1, int64 (n, m).
+        items: positions ascending but for places of -1, int64 (n, m).
         scores: (n, m).
         k: items wanted.
 

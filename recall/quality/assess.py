@@ -85,7 +85,7 @@ def assess(
                 if name != pipeline.name:
                     channel = pipeline.channels.get(name) or make_channel(settings, name).fit(data)
                     ranker = Pipeline([channel], history)
-                measured |= measure_channels(ranker, groups, trained_on=view, ks=cutoffs)
+                measured |= measure_channels(ranker, groups, trained_on=view, ks=cutoffs).ranked
             task.advance()
     rows = [
         MetricsRow.model_validate(

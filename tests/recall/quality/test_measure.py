@@ -18,7 +18,7 @@ from recall.fusion import FusionConfig
 from recall.jobs.refresh import RefreshResult
 from recall.pipeline import Pipeline
 from recall.quality.assess import assess, evaluate_run
-from recall.quality.measure import measure, measure_channels
+from recall.quality.measure import measure, measure_channels, ranked_blocks
 
 KS = (3, 10)
 
@@ -59,7 +59,7 @@ def test_one_pass_gives_what_each_ranking_by_itself_gives(
 ) -> None:
     graph, split, view = parts
     groups = user_groups(graph, split)
-    together = measure_channels(fused, groups, trained_on=view, ks=KS)
+    together = measure_channels(fused, groups, trained_on=view, ks=KS).ranked
     assert set(together) == {"fusion", "ease", "item_knn"}
     for name, evaluations in together.items():
         alone = fused if name == "fusion" else Pipeline([fused.channels[name]], fused.history)
@@ -154,8 +154,9 @@ def test_a_sample_is_the_same_for_every_ranker_and_reported(
 def test_more_places_than_items(parts: tuple[KnowledgeGraph, Split, KnowledgeGraph], fused: Pipeline) -> None:
     graph, split, view = parts
     (group, *_) = user_groups(graph, split)
-    ranked = fused.rankings(Query.of_users(group.user, view.users, seen=group.seen), k=100)
-    for items in ranked.values():
+    queries = Query.of_users(group.user, view.users, seen=group.seen)
+    ((_, lists),) = ranked_blocks(fused, queries, k=100)
+    for items in lists.ranked.values():
         assert items.shape == (len(group), 100)
         assert (items[:, len(graph.items) :] == -1).all()
 
