@@ -97,6 +97,7 @@ class Evaluation:
         lists: "coverage@20", "novelty@20", "long_tail@20" -> one number.
         drawn_from: how many users the group would have without a sample; None: these are all.
         hits: users with a hit at each place of their lists, int64 (places,).
+        shown: users with an item at each place of their lists, int64 (places,).
         to_find: items to find, of all users together.
     """
 
@@ -106,6 +107,7 @@ class Evaluation:
     lists: Mapping[str, float]
     drawn_from: int | None = None
     hits: IntArray
+    shown: IntArray
     to_find: int
 
     def mean(self, metric: str) -> float:
@@ -157,6 +159,7 @@ def evaluate(
         lists=lists,
         drawn_from=group.drawn_from,
         hits=hits.sum(axis=0),
+        shown=(ranked[:, : max(ks)] >= 0).sum(axis=0),
         to_find=int(group.truth.counts.sum()),
     )
 

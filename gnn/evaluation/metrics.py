@@ -28,6 +28,8 @@ from kg.errors import InvalidDataError
 PER_USER = ("recall", "precision", "f1", "hit_rate", "mrr", "map", "ndcg")
 Values = npt.NDArray[np.float64]
 
+_DRAWN = 1 << 23  # users drawn for bootstrap samples that are held at once, 64 MiB
+
 
 def find_hits(ranked: IntArray, truth: RaggedArray) -> npt.NDArray[np.bool_]:
     """Which ranked items are in the user's truth.
@@ -173,7 +175,20 @@ def bootstrap_interval(values: Values, *, level: float = 0.95, draws: int = 1000
         draws: bootstrap samples.
         seed: of the draws.
     """
+    return bootstrap_intervals(values[:, None], level=level, draws=draws, seed=seed)[0]
+
+
+def bootstrap_intervals(
+    values: Values, *, level: float = 0.95, draws: int = 1000, seed: int = 0
+) -> list[tuple[float, float]]:
+    """The same for several values a user, (users, m): of all from the same users, for each column."""
     random = np.random.default_rng(seed)
-    means = np.array([values[random.integers(0, len(values), len(values))].mean() for _ in range(draws)])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    users = len(values)
+    step = max(1, min(draws, _DRAWN // max(users, 1)))
+    means = np.empty((draws, values.shape[1]))
+    for start in range(0, draws, step):
+        part = range(start, min(start + step, draws))
+        counts = np.stack([np.bincount(random.integers(0, users, users), minlength=users) for _ in part])
+        means[part.start : part.stop] = counts.astype(np.float64) @ values / users
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return list(zip(low.tolist(), high.tolist(), strict=True))

@@ -33,7 +33,7 @@ from recall.channels.scores import FloatArray
 from recall.contracts import FitData, LoadData, Query
 
 _CLOSE = 1e-4  # of the filter, whose values lie between 0 and 1
-_WIDTH = 256  # histories that are filtered at a time
+_WIDTH = 64  # histories that are filtered at a time: more of them leave the cache between two products
 
 
 class ChebyCFConfig(Settings):
@@ -111,31 +111,36 @@ class ChebyCF(HistoryChannel):
         return channel
 
     def _scores(self, queries: Query, history: RaggedArray, columns: IntArray | None) -> FloatArray:
-        signals = as_matrix(history, self.history.num_items) @ diags(self._before)
+        signals = (as_matrix(history, self.history.num_items) @ diags(self._before)).tocsr()
         after = self._after if columns is None else self._after[columns]
         scores = np.empty((len(history), len(after)), dtype=np.float32)
         for start in range(0, len(history), _WIDTH):
-            filtered = self._filtered(signals[start : start + _WIDTH].T.toarray())
+            filtered = self._filtered(signals[start : start + _WIDTH])
             if columns is not None:
                 filtered = filtered[columns]
             scores[start : start + _WIDTH] = (filtered * after[:, None]).T
         scores[:, after == 0] = -np.inf
         return scores
 
-    def _filtered(self, signals: FloatArray) -> FloatArray:
-        """(p(G) + alpha V V^T) x for columns x, float32 (items, n), by Horner's rule."""
-        result = self._tail[-1] * signals
-        for weight in self._tail[-2::-1]:
-            result = self._by_item @ (self._normalised @ result)
-            result += np.float32(weight) * signals
+    def _filtered(self, signals: Any) -> FloatArray:
+        """(p(G) + alpha V V^T) x for the rows x of a sparse matrix, CSR (n, items); float32 (items, n).
+
+        By Horner's rule. What is liked is little: the first product is a sparse one, and so is that with V.
+        """
+        dense = signals.T.toarray()
+        highest, *weights, last = np.array(self._tail[::-1], dtype=np.float32)
+        users = highest * (signals @ self._by_item).T.toarray()
+        for weight in weights:
+            users = self._normalised @ (self._by_item @ users + weight * dense)
+        result = self._by_item @ users
+        result += last * dense
         if self._vectors.shape[1]:
-            result += self._vectors @ ((self._vectors.T @ signals) * self._gains[:, None])
+            result += self._vectors @ ((signals @ self._vectors) * self._gains).T
         return np.asarray(result, dtype=np.float32)
 
     def _parts(self, history: IntArray, item: int) -> npt.NDArray[np.float64]:
         # The filter is symmetric: how strongly each liked item reaches this one is how this one reaches them.
-        signal = np.zeros((self.history.num_items, 1), dtype=np.float32)
-        signal[item] = self._after[item]
+        signal = csr_matrix(([self._after[item]], ([0], [item])), shape=(1, self.history.num_items), dtype=np.float32)
         parts: npt.NDArray[np.float64] = (self._filtered(signal)[history, 0] * self._before[history]).astype(np.float64)
         return parts
 

@@ -11,12 +11,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from jinja2 import ChainableUndefined, Environment, PackageLoader
-from markupsafe import Markup
-
 from kg.io.files import write_text
 from recall.ops.legend import METRICS, NOTHING_HELD_OUT, behind_popularity, gate_rows
-from recall.ops.report_plots import UNPRINTABLE, rankers_plot, runs_plot, times_plot, training_plot
+from recall.ops.pages import pages
+from recall.ops.report_plots import rankers_plot, runs_plot, times_plot, training_plot
 from recall.ops.words import duration, moment, users_asked
 from recall.runs.layout import RunLayout
 from recall.runs.report import ChangeCounts, Changes, EvaluationReport, Report
@@ -25,7 +23,6 @@ _log = logging.getLogger(__name__)
 
 NAME = "report.html"
 SHOWN = ("recall", "ndcg", "hit_rate", "coverage", "novelty", "long_tail")
-MOST_EXAMPLES = 10
 MOST_REFRESHES = 12
 
 
@@ -56,18 +53,7 @@ def render(report: Report, history: Sequence[Mapping[str, Any]]) -> str:
         report: of a run.
         history: summaries of earlier refreshes, oldest first; only those that published a run give points to the plots.
     """
-    page = Environment(
-        loader=PackageLoader("recall.ops"),
-        autoescape=True,
-        undefined=ChainableUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_printable,
-    )
-    page.filters["readable"] = _readable
-    page.filters["columns"] = _columns
-    page.globals["most"] = MOST_EXAMPLES
-    return page.get_template("report.html.jinja").render(_content(report, history))
+    return pages("recall.ops").get_template("report.html.jinja").render(_content(report, history))
 
 
 def _content(report: Report, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -219,30 +205,6 @@ def _refresh(summary: Mapping[str, Any]) -> dict[str, Any]:
         "run": summary.get("run") or "",
         "error": summary.get("error") or "",
     }
-
-
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row))
-
-
-def _readable(value: Any) -> str:
-    """A plain value as text: numbers with separators, yes or no."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return str(value)
-
-
-def _printable(value: Any) -> Any:
-    """A value without the characters that turn text around or that no page can show."""
-    if isinstance(value, Markup):
-        return value
-    return UNPRINTABLE.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 def _date(seconds: Any) -> str:

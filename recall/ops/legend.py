@@ -17,8 +17,10 @@ METRICS = {
     "map": "mean of the precision at the rank of each held-out item",
     "ndcg": "like recall, but places near the top count more; 1 is the best order there is",
     "coverage": "share of all items that are recommended to somebody",
+    "gini": "how unequally the places are shared among all items: 0 equally, near 1 a few items have all",
     "novelty": "how rare the recommended items are, in bits: 0 is an item that everybody likes",
     "long_tail": "share of the places that go to items outside the most liked fifth",
+    "calibration": "how far the classes of the list are from those of what the user liked: 0 the same proportions",
 }
 """The metrics of a report, without their cut-offs. The first seven are means over users, from 0 to 1."""
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
+from recall.ops.figures import COLOURS, figure, label, svg
 from recall.ops.words import duration, moment
 from recall.runs.report import EvaluationReport, Report, TrainedChannel
 
 DRAWN = ("recall", "ndcg", "coverage")
 MOST_RUNS = 40
-COLOURS = ("#2f6db5", "#c77c11", "#2e7d4f", "#8a4fa3", "#b3392b", "#4c7d8a")
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 def runs_plot(published: Sequence[Mapping[str, Any]], report: Report) -> Markup | None:
@@ -26,7 +23,7 @@ def runs_plot(published: Sequence[Mapping[str, Any]], report: Report) -> Markup 
     group, k = next(iter(now)), report.evaluation.k[0]
     points = [(summary.get("created"), summary["metrics"].get(group, {})) for summary in published[-MOST_RUNS:]]
     points.append((report.created, now[group]))
-    figure, axes = _figure(2.6)
+    drawing, axes = figure(2.6)
     at = range(len(points))
     for colour, name in zip(COLOURS, DRAWN, strict=False):
         values = [metrics.get(f"{name}@{k}", float("nan")) for _, metrics in points]
@@ -34,9 +31,9 @@ def runs_plot(published: Sequence[Mapping[str, Any]], report: Report) -> Markup 
     every = max(1, len(points) // 8)
     axes.set_xticks([*at][::every], [moment(created, "%d %b %H:%M") for created, _ in points][::every], fontsize=8)
     axes.set_ylim(bottom=0)
-    axes.set_title(f"{_label(group)}, by run", fontsize=9, loc="left", parse_math=False)
-    figure.legend(frameon=False, fontsize=8, ncols=3, loc="outside upper right")
-    return _svg(figure, "runs")
+    axes.set_title(f"{label(group)}, by run", fontsize=9, loc="left", parse_math=False)
+    drawing.legend(frameon=False, fontsize=8, ncols=3, loc="outside upper right")
+    return svg(drawing, "runs")
 
 
 def rankers_plot(evaluation: EvaluationReport) -> Markup | None:
@@ -47,18 +44,18 @@ def rankers_plot(evaluation: EvaluationReport) -> Markup | None:
     group, k = rows[0].group, evaluation.k[0]
     of_group = [row for row in rows if row.group == group]
     names = [name for name in ("recall", "ndcg") if f"{name}@{k}" in of_group[0].metrics]
-    figure, axes = _figure(0.9 + 0.34 * len(of_group))
+    drawing, axes = figure(0.9 + 0.34 * len(of_group))
     height = 0.8 / max(len(names), 1)
     for number, name in enumerate(names):
         places = [place + number * height for place in range(len(of_group))]
         values = [row.metrics[f"{name}@{k}"] for row in of_group]
         axes.barh(places, values, height=height, color=COLOURS[number], label=f"{name}@{k}")
     middle = [place + height * (len(names) - 1) / 2 for place in range(len(of_group))]
-    axes.set_yticks(middle, [_label(row.ranker) for row in of_group], fontsize=8, parse_math=False)
+    axes.set_yticks(middle, [label(row.ranker) for row in of_group], fontsize=8, parse_math=False)
     axes.invert_yaxis()
-    axes.set_title(f"{_label(group)}, by ranker", fontsize=9, loc="left", parse_math=False)
-    figure.legend(frameon=False, fontsize=8, ncols=2, loc="outside upper right")
-    return _svg(figure, "rankers")
+    axes.set_title(f"{label(group)}, by ranker", fontsize=9, loc="left", parse_math=False)
+    drawing.legend(frameon=False, fontsize=8, ncols=2, loc="outside upper right")
+    return svg(drawing, "rankers")
 
 
 def training_plot(channel: TrainedChannel | None) -> Markup | None:
@@ -66,7 +63,7 @@ def training_plot(channel: TrainedChannel | None) -> Markup | None:
     steps = [] if channel is None else [record for record in channel.evaluation.history if "loss" in record]
     if len(steps) < 2:
         return None
-    figure, axes = _figure(2.2)
+    drawing, axes = figure(2.2)
     axes.plot(
         [record["step"] for record in steps],
         [record["loss"] for record in steps],
@@ -91,53 +88,23 @@ def training_plot(channel: TrainedChannel | None) -> Markup | None:
                 marker="o",
                 ms=3,
                 lw=1.2,
-                label=_label(name),
+                label=label(name),
             )
         metric_axes.set_ylim(bottom=0)
         lines += metric_axes.lines
-    figure.legend(handles=lines, frameon=False, fontsize=8, ncols=3, loc="outside upper right")
-    return _svg(figure, "training")
+    drawing.legend(handles=lines, frameon=False, fontsize=8, ncols=3, loc="outside upper right")
+    return svg(drawing, "training")
 
 
 def times_plot(timings: Mapping[str, float]) -> Markup | None:
     """The seconds of each stage."""
     if not timings:
         return None
-    figure, axes = _figure(0.5 + 0.22 * len(timings))
+    drawing, axes = figure(0.5 + 0.22 * len(timings))
     bars = axes.barh(range(len(timings)), list(timings.values()), color=COLOURS[0])
-    axes.set_yticks(range(len(timings)), [_label(name) for name in timings], fontsize=8, parse_math=False)
+    axes.set_yticks(range(len(timings)), [label(name) for name in timings], fontsize=8, parse_math=False)
     axes.bar_label(bars, [duration(seconds) for seconds in timings.values()], fontsize=8, padding=3)
     axes.margins(x=0.12)
     axes.set_title("time of each stage", fontsize=9, loc="left")
     axes.invert_yaxis()
-    return _svg(figure, "times")
-
-
-def _figure(height: float) -> tuple[Any, Any]:
-    """A figure that touches none of matplotlib's global state, and its axes."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.5, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    return figure, axes
-
-
-def _svg(figure: Any, name: str) -> Markup:
-    """The figure as an SVG element; the same numbers give the same text."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    stream = io.BytesIO()
-    # A salt of its own keeps the ids of the figures of a page apart; letters as letters keep it small.
-    with rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        FigureCanvasSVG(figure).print_figure(stream, format="svg", metadata={"Date": None, "Creator": None})
-    text = stream.getvalue().decode("utf-8")
-    # The numbers in it were drawn by matplotlib, which escapes the labels.
-    return Markup(text[text.index("<svg") :].replace("<svg", '<svg role="img"', 1))  # noqa: S704
-
-
-def _label(text: Any) -> str:
-    cleaned = UNPRINTABLE.sub("\ufffd", str(text)).replace("\n", " ")
-    return cleaned if len(cleaned) <= 40 else cleaned[:39] + "…"
+    return svg(drawing, "times")

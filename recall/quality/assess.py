@@ -12,22 +12,17 @@ from gnn.evaluation.held_out import Evaluation, user_groups
 from gnn.graph.embeddings import Embeddings
 from gnn.text.features import TextFeatures
 from kg import KnowledgeGraph, Split
-from kg.errors import ArtifactError, ConfigError
-from kg.io.graph_folder import load_graph
+from kg.errors import ArtifactError
 from kg.io.parquet import read_table, write_table
 from kg.progress import SILENT, Progress
-from kg.splits import PARTS, TIE_BREAK, UNUSED, SplitConfig
+from kg.splits import PARTS, TIE_BREAK, UNUSED
 from recall.channels import LightGCNChannel, channel_class
 from recall.channels.settings import ChannelsConfig, make_channel
-from recall.config.sections import EvaluationSettings
 from recall.contracts import Channel, FitData, LoadData
 from recall.index.settings import IndexConfig
 from recall.pipeline import Pipeline
 from recall.quality.measure import measure_channels
-from recall.runs.config import read_section
-from recall.runs.layout import RunLayout
 from recall.runs.report import EvaluationReport, MetricsRow
-from recall.serve.loading import channel_kinds, load_evaluation_pipeline
 
 INTERVALS = ("recall", "ndcg")
 
@@ -69,23 +64,15 @@ def assess(
     cutoffs = sorted(set(ks))
     view = split.view(graph, "train")
     groups = user_groups(graph, split, sample=sample)
-    settings = channels or ChannelsConfig()
-    history = pipeline.history
     detailed = {pipeline.name, *(name for name, channel in pipeline.channels.items() if channel.capabilities.trained)}
-    data = FitData(graph=view, history=history, features=features)
-    textless = features is not None and not len(features.vectors)
-    usable = [name for name in baselines if not (textless and channel_class(name).capabilities.needs_text)]
-    names = list(dict.fromkeys([pipeline.name, *pipeline.channels, *usable]))
     measured: dict[str, list[Evaluation]] = {}
+    others = Rankers(pipeline, view, baselines=baselines, channels=channels, features=features)
+    names = others.names
     with progress.task("measuring on test", total=len(names)) as task:
         for name in names:
             task.note(name)
             if name not in measured:
-                ranker = pipeline
-                if name != pipeline.name:
-                    channel = pipeline.channels.get(name) or make_channel(settings, name).fit(data)
-                    ranker = Pipeline([channel], history)
-                measured |= measure_channels(ranker, groups, trained_on=view, ks=cutoffs).ranked
+                measured |= measure_channels(others.pipeline(name), groups, trained_on=view, ks=cutoffs).ranked
             task.advance()
     rows = [
         MetricsRow.model_validate(
@@ -96,8 +83,43 @@ def assess(
     ]
     order = {group.name: number for number, group in enumerate(groups)}
     rows.sort(key=lambda row: order[row.group])
-    parts: dict[str, int | str] = {"kind": kind, **split.counts(), "tie_break": TIE_BREAK}
-    return EvaluationReport(k=tuple(cutoffs), split=parts, serves=pipeline.name, metrics=tuple(rows))
+    return EvaluationReport(k=tuple(cutoffs), split=split_facts(split, kind), serves=pipeline.name, metrics=tuple(rows))
+
+
+def split_facts(split: Split, kind: str) -> dict[str, int | str]:
+    """What a report says of a split of a kind."""
+    return {"kind": kind, **split.counts(), "tie_break": TIE_BREAK}
+
+
+class Rankers:
+    """What serves, its channels and baselines, each fitted when it is asked for.
+
+    Attributes:
+        names: of all, what serves first.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        view: KnowledgeGraph,
+        *,
+        baselines: Iterable[str],
+        channels: ChannelsConfig | None,
+        features: TextFeatures | None,
+    ) -> None:
+        """See `assess`; `view` is the training view of the graph."""
+        self._served, self._settings = pipeline, channels or ChannelsConfig()
+        self._data = FitData(graph=view, history=pipeline.history, features=features)
+        textless = features is not None and not len(features.vectors)
+        usable = [name for name in baselines if not (textless and channel_class(name).capabilities.needs_text)]
+        self.names = list(dict.fromkeys([pipeline.name, *pipeline.channels, *usable]))
+
+    def pipeline(self, name: str) -> Pipeline:
+        """What ranks under a name."""
+        if name == self._served.name:
+            return self._served
+        channel = self._served.channels.get(name) or make_channel(self._settings, name).fit(self._data)
+        return Pipeline([channel], self._served.history)
 
 
 def _intervals(evaluation: Evaluation, ks: Sequence[int]) -> dict[str, Any]:
@@ -126,54 +148,6 @@ def exact_pipeline(embeddings: Embeddings, trained_on: KnowledgeGraph) -> Pipeli
     """The same alone in a pipeline, from the graph that the model was trained on."""
     data = LoadData.of(trained_on)
     return Pipeline([exact_channel(embeddings, data)], data.history)
-
-
-def evaluate_run(
-    run: RunLayout,
-    *,
-    ks: Sequence[int] | None = None,
-    baselines: bool = True,
-    sample_users: int | None = None,
-    progress: Progress = SILENT,
-) -> EvaluationReport:
-    """Measure the channels of a published run that learned from the training part alone.
-
-    Args:
-        run: its checksums are compared first.
-        ks: cut-offs; None: those of its configuration.
-        baselines: also fit and measure the baselines that its configuration names.
-        sample_users: users ranked for, at most; 0: all; None: as its configuration says.
-        progress: listener.
-
-    Raises:
-        ArtifactError: the run is damaged.
-        ConfigError: a cut-off is below 1.
-    """
-    if ks is not None and min(ks, default=1) < 1:
-        raise ConfigError(f"k = {min(ks)} must be at least 1")
-    with run.hold():  # nobody removes it meanwhile
-        channel_kinds(run)
-        run.verify()
-        settings = read_section(run, "evaluation", EvaluationSettings) or EvaluationSettings()
-        kind = (read_section(run, "split", SplitConfig) or SplitConfig()).kind
-        graph = load_graph(run.graph, verify=False)
-        split = read_split(run.split, graph)
-        view = split.view(graph, "train")
-        pipeline = load_evaluation_pipeline(run, view)
-        chosen = settings.baselines if baselines else ()
-        sample = settings.sample if sample_users is None else sample_users or None
-        return assess(
-            graph,
-            split,
-            pipeline,
-            kind=kind,
-            ks=ks or settings.k,
-            baselines=chosen,
-            channels=read_section(run, "channels", ChannelsConfig),
-            features=TextFeatures.load(run.features),
-            sample=sample,
-            progress=progress,
-        )
 
 
 def write_split(split: Split, graph: KnowledgeGraph, path: Path) -> None:

@@ -269,6 +269,7 @@ class _Sums:
         self._values: dict[tuple[str, str], dict[str, Values]] = {}
         self._exposure: dict[tuple[str, str], IntArray] = {}
         self._hits: dict[tuple[str, str], IntArray] = {}
+        self._shown: dict[tuple[str, str], IntArray] = {}
         self._lock = threading.Lock()
 
     def add(self, rows: IntArray, lists: Lists, places: Places) -> None:
@@ -294,10 +295,12 @@ class _Sums:
                 self._values[key] = {name: np.zeros(len(self._group)) for name in names}
                 self._exposure[key] = np.zeros((len(self._ks), self._num_items), dtype=np.int64)
                 self._hits[key] = np.zeros(items.shape[1], dtype=np.int64)
+                self._shown[key] = np.zeros(items.shape[1], dtype=np.int64)
             for k, values in metrics.items():
                 for name, of_users in values.items():
                     self._values[key][f"{name}@{k}"][own] = of_users
             self._hits[key] += hits.sum(axis=0)
+            self._shown[key] += (items >= 0).sum(axis=0)
             start = 0
             for at, k in enumerate(self._ks):
                 shown = items[:, start:k]
@@ -323,6 +326,7 @@ class _Sums:
                 lists=properties,
                 drawn_from=group.drawn_from,
                 hits=self._hits[of_kind, name],
+                shown=self._shown[of_kind, name],
                 to_find=int(group.truth.counts.sum()),
             )
         return result

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from gnn.evaluation.metrics import (
     bootstrap_interval,
+    bootstrap_intervals,
+    exposure_metrics,
     find_hits,
+    hit_metrics,
     list_metrics,
     per_user_metrics,
 )
@@ -110,6 +113,33 @@ def test_list_metrics_by_hand() -> None:
     assert values["coverage"] == pytest.approx(2 / 5)
     assert values["novelty"] == pytest.approx((0 + 1 + 0) / 3)
     assert values["long_tail"] == pytest.approx(1 / 3)
+    assert values["gini"] == pytest.approx((2 * 1 + 4 * 2) / (5 * 3))  # exposures 0, 0, 0, 1, 2
+
+
+@pytest.mark.parametrize(("exposure", "gini"), [([3, 3, 3, 3], 0.0), ([0, 0, 0, 8], 0.75), ([0, 0, 0, 0], 0.0)])
+def test_gini_is_0_for_equal_shares_and_near_1_for_a_single_item(exposure: list[int], gini: float) -> None:
+    values = exposure_metrics(np.array(exposure), np.ones(4, dtype=np.int64), num_users=4)
+    assert values["gini"] == pytest.approx(gini)
+
+
+def test_several_cut_offs_at_once_are_those_of_each() -> None:
+    random = np.random.default_rng(3)
+    ranked = np.stack([random.permutation(ITEMS) for _ in range(20)])
+    truth = RaggedArray.from_lists([np.sort(random.permutation(ITEMS)[: random.integers(1, 6)]) for _ in range(20)])
+    ks = (1, 4, 9, 30)
+    together = hit_metrics(find_hits(ranked, truth), truth.counts, ks)
+    for k in ks:
+        alone = per_user_metrics(ranked, truth, k)
+        assert {name: values.tolist() for name, values in together[k].items()} == {
+            name: values.tolist() for name, values in alone.items()
+        }
+
+
+def test_intervals_of_several_columns_are_those_of_each() -> None:
+    values = np.random.default_rng(2).normal(size=(70, 3))
+    together = bootstrap_intervals(values)
+    for column, interval in enumerate(together):
+        assert interval == pytest.approx(bootstrap_interval(values[:, column]))
 
 
 def test_bootstrap_interval_covers_the_mean_and_shrinks() -> None:

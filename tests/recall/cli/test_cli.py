@@ -338,7 +338,7 @@ def test_evaluate_prints_any_k(command: Command, current: Path) -> None:
     assert {row["ranker"] for row in data["metrics"]} == {"lightgcn"}
     code, out, _ = command("evaluate", current, "-k", "3")
     assert code == 0
-    assert "recall@3" in out
+    assert "each metric @3" in out
     assert "item_knn" in out
     assert "bootstrap" in out
 

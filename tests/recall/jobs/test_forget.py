@@ -28,7 +28,7 @@ from recall.jobs.privacy import Privacy, names_in_run
 from recall.jobs.refresh import refresh
 from recall.ops.html_report import NAME as PAGE
 from recall.ops.summary import SummaryLog, summarise
-from recall.quality.assess import evaluate_run
+from recall.quality.stage.evaluate import evaluate_run
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
 from recall.runs.report import Report

@@ -17,8 +17,9 @@ from recall.contracts import FitData, Query, Scores
 from recall.fusion import FusionConfig
 from recall.jobs.refresh import RefreshResult
 from recall.pipeline import Pipeline
-from recall.quality.assess import assess, evaluate_run
+from recall.quality.assess import assess
 from recall.quality.measure import measure, measure_channels, ranked_blocks
+from recall.quality.stage.evaluate import evaluate_run
 
 KS = (3, 10)
 

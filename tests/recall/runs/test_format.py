@@ -15,7 +15,7 @@ from recall.config.deployment import load_config
 from recall.jobs.decide import accept, rollback
 from recall.jobs.dry_run import dry_run
 from recall.jobs.refresh import RefreshResult, refresh
-from recall.quality.assess import evaluate_run
+from recall.quality.stage.evaluate import evaluate_run
 from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
 from recall.runs.report import Report
