@@ -1,4 +1,4 @@
-"""The commands that measure a run, and compare two."""
+"""The command that measures a run."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from kg.settings.secrets import masked_text
 from recall.cli import config
 from recall.cli.check import check
 from recall.cli.common import FAILED, USAGE, CommandError, error_data, exit_code_of
+from recall.cli.compare import compare
 from recall.cli.console import print_json
 from recall.cli.doctor import doctor
 from recall.cli.evaluate import evaluate

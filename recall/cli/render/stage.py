@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from recall.cli.render.tables import table
+from recall.cli.render.tables import labelled_line, table
 from recall.ops.legend import METRICS, NOTHING_HELD_OUT, behind_popularity
 from recall.ops.words import users_asked
+from recall.quality.stage.compare import Comparison
 from recall.quality.stage.report import StageReport
 from recall.runs.report import MetricsRow
 
 ACCURACY = ("recall", "precision", "ndcg", "map", "mrr", "hit_rate")
+SURE = 0.05
 LISTS = ("coverage", "gini", "novelty", "long_tail", "calibration")
 
 
@@ -94,3 +96,29 @@ def _print_alone(report: StageReport, group: str, console: Console) -> None:
         share = f"{each.alone / each.hits:.1%}" if each.hits else ""
         alone.add_row(each.channel, f"{each.hits:,}", f"{each.alone:,}", share, other, f"{closest.jaccard:.3f}")
     console.print(alone)
+
+
+def print_comparison(comparison: Comparison, *, console: Console) -> None:
+    """A table for every group of users, and what differs between the data of the two runs."""
+    first, second = comparison.runs
+    console.print(labelled_line("first", first), soft_wrap=True)
+    console.print(labelled_line("second", second), soft_wrap=True)
+    columns = ("first", "second", "difference", "95% interval", "p")
+    for group in dict.fromkeys(each.group for each in comparison.differences):
+        rows = [each for each in comparison.differences if each.group == group]
+        differences = table("metric", *columns, right=columns, title=f"{group}: {rows[0].users:,}")
+        for each in rows:
+            low, high = each.interval
+            values = (f"{each.first:.4f}", f"{each.second:.4f}", f"{each.difference:+.4f}")
+            surely = "bold" if each.p < SURE else None
+            differences.add_row(each.metric, *values, f"{low:+.4f} to {high:+.4f}", f"{each.p:.3f}", style=surely)
+        console.print(differences)
+    for note in comparison.notes:
+        console.print(Text(note, style="yellow"))
+    console.print(
+        Text(
+            "second less first, means over users; paired t-test, bold where p is below 0.05: choose one metric before "
+            "looking, for of many some are below by chance",
+            style="dim",
+        )
+    )
