@@ -155,4 +155,5 @@ def _classes(name: str, items: IntArray, classes: IntArray, num_items: int) -> C
 
 def _normalised(sums: Values) -> Values:
     total = sums.sum(axis=1, keepdims=True)
-    return np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
+    result: Values = np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
+    return result

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 
 from gnn.evaluation.held_out import Group
 from gnn.evaluation.metrics import Values
@@ -69,7 +70,7 @@ class Overlaps:
             yield OwnHits(group=group, k=k, channel=channel, hits=hits, alone=alone)
 
     @staticmethod
-    def _alike(first: IntArray, second: IntArray, there: IntArray, k: int) -> Values:
+    def _alike(first: IntArray, second: IntArray, there: npt.NDArray[np.int32], k: int) -> Values:
         """Items of both / items of either of each user; 0 where neither lists anything."""
         both = (there[:, :k] < k).sum(axis=1)
         either = (first[:, :k] >= 0).sum(axis=1) + (second[:, :k] >= 0).sum(axis=1) - both
