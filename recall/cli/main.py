@@ -52,7 +52,7 @@ app = typer.Typer(
 )
 for _command in (
     *(init, check, refresh, runs, accept, rollback, forget, tune),
-    *(recommend, similar, explain, evaluate, export, serve),
+    *(recommend, similar, explain, evaluate, compare, export, serve),
     *(load, write_back, cypher, doctor),
 ):
     app.command()(_command)
