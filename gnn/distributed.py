@@ -223,7 +223,7 @@ def process_group() -> Iterator[Ranks]:
     """Join the ranks that torchrun started; `ALONE` without torchrun.
 
     The first rank runs the program and passes the ranks to its trainings by `RunContext.ranks`; the others call
-    `gnn.graph.fit.run_worker`, which returns when the first one leaves the group.
+    `gnn.workers.run_worker`, which returns when the first one leaves the group.
 
     gloo carries tensors on CPUs and NCCL those on GPUs; torchrun's rendezvous finds the hosts.
 

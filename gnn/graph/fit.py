@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gnn.distributed import Ranks
@@ -91,16 +92,11 @@ def fit(
     return embeddings
 
 
-def run_worker(ranks: Ranks) -> None:
-    """Take part in the trainings of the first rank, which gets the vectors, until it has no more.
-
-    Raises:
-        ConfigError: there are fewer GPUs on this machine than ranks.
-        TrainingError: a training diverged, or another rank was lost.
-    """
-    while (job := TrainingJob.receive(ranks)) is not None:
-        context = RunContext(device=job.device, seed=job.seed, precision=job.precision, ranks=ranks)
-        _train(make_task(job, context), None)
+def take_part(ranks: Ranks, header: Mapping[str, Any]) -> None:
+    """Take part in a training of the first rank; see `gnn.workers.run_worker`."""
+    job = TrainingJob.receive(ranks, header)
+    context = RunContext(device=job.device, seed=job.seed, precision=job.precision, ranks=ranks)
+    _train(make_task(job, context), None)
 
 
 def schedule_of(job: TrainingJob) -> Schedule:

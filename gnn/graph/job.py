@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 
 from gnn.distributed import Ranks
@@ -13,6 +13,7 @@ from gnn.evaluation.validation import Validation
 from gnn.graph.layer0 import TextVectors
 from gnn.settings import GCNConfig, LightGCNConfig, ModelConfig, TrainingConfig
 from gnn.text.features import TextFeatures
+from gnn.training.arrays import described, received, send
 from kg import KnowledgeGraph, RaggedArray, RelationKey, Schema
 
 CONFIGS: dict[str, type[ModelConfig]] = {kind.__name__: kind for kind in (LightGCNConfig, GCNConfig)}
@@ -46,37 +47,30 @@ class TrainingJob:
             for name in ("truth", "seen"):
                 lists: RaggedArray = getattr(self.validation, name)
                 arrays |= {f"{name}.offsets": lists.offsets, f"{name}.items": lists.values}
-        arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
         header = {
+            "training_of": "graph",
             "schema": self.graph.schema.to_json(),
             "nodes": list(nodes),
             "edges": [list(key) for key in self.graph.edges],
             "model": type(self.model).__name__,
             "model_config": self.model.model_dump(),
-            "training": self.training.model_dump(),
+            "settings": self.training.model_dump(),
             "features": self.features is not None,
             "validation": self.validation is not None,
-            "arrays": [[name, value.dtype.str, list(value.shape)] for name, value in arrays.items()],
+            "arrays": described(arrays),
             **{name: getattr(self, name) for name in _PLAIN},
         }
         ranks.broadcast(header, wait=True)
         for table in (*nodes.values(), *self.graph.edges.values()):
             ranks.broadcast_bytes(_to_bytes(table))
-        for value in arrays.values():
-            ranks.broadcast_bytes(memoryview(value).cast("B") if value.size else b"")
+        send(ranks, arrays)
 
     @classmethod
-    def receive(cls, ranks: Ranks) -> TrainingJob | None:
-        """Wait for the next job of the first rank; None when there are no more."""
-        header = ranks.broadcast(None, wait=True)
-        if header is None:
-            return None
+    def receive(cls, ranks: Ranks, header: Mapping[str, Any]) -> TrainingJob:
+        """The job of the first rank, whose header has been read."""
         nodes = {name: _to_table(ranks.broadcast_bytes(None)) for name in header["nodes"]}
         edges = {RelationKey(*key): _to_table(ranks.broadcast_bytes(None)) for key in header["edges"]}
-        arrays = {
-            name: np.frombuffer(ranks.broadcast_bytes(None), dtype=np.dtype(kind)).reshape(shape)
-            for name, kind, shape in header["arrays"]
-        }
+        arrays = received(ranks, header["arrays"])
         features = validation = None
         if header["features"]:
             features = TextFeatures(nodes=arrays["nodes"], vectors=arrays["vectors"], model="")
@@ -88,7 +82,7 @@ class TrainingJob:
         return cls(
             graph=KnowledgeGraph(Schema.from_json(header["schema"]), nodes, edges),
             model=CONFIGS[header["model"]](**header["model_config"]),
-            training=TrainingConfig(**header["training"]),
+            training=TrainingConfig(**header["settings"]),
             features=features,
             validation=validation,
             **{name: header[name] for name in _PLAIN},

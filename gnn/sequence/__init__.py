@@ -9,6 +9,6 @@ backbone                    from vectors of items in order to a state at each pl
 sasrec, bert4rec            Transformers, a file each, on what both have (transformer)
 gru4rec, narm               recurrent networks, a file each
 negatives, losses           what a target is compared with, and how
-task, fit                   what the trainer trains, and a training
+data, task, fit             what a training reads, what the trainer trains, and a training
 model, warm_start           the result, for serving, and as the start of a later training
 """

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gnn.distributed import Ranks
 from gnn.evaluation.validation import Validation
+from gnn.sequence.data import SequenceData
 from gnn.sequence.model import SequenceModel
+from gnn.sequence.models import backbone_of, config_type
 from gnn.sequence.settings import SequenceConfig, SequenceTraining
-from gnn.sequence.task import SequenceJob, SequenceTask
+from gnn.sequence.task import SequenceTask
 from gnn.sequence.warm_start import SequenceWeights
 from gnn.text.features import TextFeatures
 from gnn.training.context import RunContext
 from gnn.training.schedule import Schedule
 from gnn.training.trainer import Trainer
+from gnn.training.validation import users_asked
 from kg import KnowledgeGraph
 from kg.errors import ConfigError
 from kg.history import InteractionHistory
@@ -43,25 +51,57 @@ def fit(
         validation: what to stop on.
         steps: steps to take; not together with `validation`.
         start: weights of an earlier training to go on from, with a fresh optimiser; None: a random start.
-        context: device, seed, progress, checkpoints, log.
+        context: device, seed, progress, checkpoints, log, ranks.
 
     Raises:
         InvalidDataError: no user likes two items, or the validation part has nothing to find.
-        TrainingError: the loss or a weight is no longer a finite number; the last good checkpoint is kept.
-        ConfigError: contradicting arguments, an unknown relation, a part of items that is not there, a device that is
-            not there, or several ranks.
+        TrainingError: the loss or a weight is no longer a finite number, or another rank was lost; the last good
+            checkpoint is kept.
+        ConfigError: contradicting arguments, an unknown relation, a part of items, times or a device that is not there.
     """
     context = context or RunContext()
+    if not context.ranks.first:
+        raise ConfigError("only the first rank calls fit; the others call run_worker, which receives the arguments")
     if steps is not None and validation is not None:
         raise ConfigError("fit takes `validation` (to find the steps) or `steps` (found before), not both")
     if steps is not None and steps < 1:
         raise ConfigError(f"steps = {steps} must be at least 1")
-    job = SequenceJob(
-        graph=graph, history=history, model=model, training=training, features=features, validation=validation
-    )
-    task = SequenceTask(job, context)
+    data = SequenceData.of(graph, history, model, training, features=features, validation=validation, seed=context.seed)
+    task = SequenceTask(data, model, training, context, graph=graph)
+    if context.ranks.count > 1:
+        header = {
+            "training_of": "sequences",
+            "model": backbone_of(model).name,
+            "model_settings": model.model_dump(
+                mode="json", include=set(config_type(backbone_of(model).name).model_fields)
+            ),
+            "settings": training.model_dump(mode="json"),
+            "steps": steps,
+            "context": {"device": context.device, "seed": context.seed, "precision": context.precision},
+        }
+        data.send(context.ranks, header)
     task.start_from(start)
-    schedule = Schedule(
+    result = Trainer(task, _schedule(training, steps), context).run()
+    assert result is not None  # noqa: S101 (this is the first rank)
+    if validation is None:
+        return result
+    asked = users_asked(validation, len(data.asked or ()))
+    return replace(result, facts={**result.facts, "validated": asked})
+
+
+def take_part(ranks: Ranks, header: Mapping[str, Any]) -> None:
+    """Take part in a training of the first rank; see `gnn.workers.run_worker`."""
+    data = SequenceData.receive(ranks, header)
+    context = RunContext(**header["context"], ranks=ranks)
+    training = SequenceTraining(**header["settings"])
+    task = SequenceTask(data, config_type(header["model"])(**header["model_settings"]), training, context)
+    task.start_from(None)
+    Trainer(task, _schedule(training, header["steps"]), context).run()
+
+
+def _schedule(training: SequenceTraining, steps: int | None) -> Schedule:
+    """The part of the settings that the trainer reads."""
+    return Schedule(
         max_steps=steps or training.max_steps,
         eval_every=training.eval_every,
         patience=training.patience,
@@ -69,6 +109,3 @@ def fit(
         weight_decay=training.weight_decay,
         last_rate=training.last_rate,
     )
-    result = Trainer(task, schedule, context).run()
-    assert result is not None  # noqa: S101 (there is one rank)
-    return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,16 +83,6 @@ class ItemData:
         if self.joined is not None:
             result |= self.joined.counts > 0
         return result
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of all of it, 64 hexadecimal digits."""
-        digest = hashlib.sha256(self.touched.tobytes())
-        for part in (self.text_row, self.texts, self.nodes):
-            digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
-        if self.joined is not None:
-            digest.update(self.joined.offsets.tobytes() + self.joined.values.tobytes())
-        return digest.hexdigest()
 
 
 def _chosen(graph: KnowledgeGraph, names: tuple[str, ...] | None) -> list[RelationKey]:

@@ -29,6 +29,8 @@ def sequence_loss(
     target_vectors: Tensor,
     negatives: Negatives,
     negative_vectors: Tensor,
+    *,
+    total: int | None = None,
 ) -> Tensor:
     """Mean loss over the states. A negative that is a state's own target does not count for it.
 
@@ -39,6 +41,7 @@ def sequence_loss(
         target_vectors: of these items, (n, dim).
         negatives: (m,).
         negative_vectors: (m, dim).
+        total: number of states that the mean is over, where these are only a part; None: these.
     """
     if training.loss == "softmax":
         return sampled_softmax(
@@ -49,6 +52,7 @@ def sequence_loss(
             negative_index=negatives.items,
             temperature=training.temperature,
             log_q=negatives.log_q if training.log_q else None,
+            total=total,
         )
     of_block: OfBlock
     if training.loss == "gbce":
@@ -59,7 +63,7 @@ def sequence_loss(
         of_block = partial(bpr_max, penalty=training.bpr_max_penalty)
     scores = (states * target_vectors).sum(dim=1)
     size = max((CPU_BLOCK if states.device.type == "cpu" else GPU_BLOCK) // max(len(negatives.items), 1), 1)
-    total = states.new_zeros(())
+    summed = states.new_zeros(())
     for start in range(0, len(states), size):
         rows = slice(start, start + size)
 
@@ -67,8 +71,8 @@ def sequence_loss(
             return of_block(own, block @ vectors.T, items[:, None] != negatives.items)
 
         parts = scores[rows], states[rows], negative_vectors, targets[rows]
-        total = total + checkpoint(of_rows, *parts, use_reentrant=False, preserve_rng_state=False)
-    return total / max(len(states), 1)
+        summed = summed + checkpoint(of_rows, *parts, use_reentrant=False, preserve_rng_state=False)
+    return summed / max(len(states) if total is None else total, 1)
 
 
 def gbce(own: Tensor, others: Tensor, counts: Tensor, *, rate: float, calibration: float) -> Tensor:

@@ -8,7 +8,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from gnn.distributed import Ranks
 from gnn.sequence.histories import Histories
 from gnn.sequence.padding import Block, padded
 from kg.errors import InvalidDataError
@@ -43,6 +45,21 @@ class Examples(NamedTuple):
     blocks: Sequence[Block]
     answered: Sequence[Tensor]
     targets: Tensor
+
+    def share(self, ranks: Ranks) -> Examples:
+        """The part of one of several ranks: some rows of each block, and their targets."""
+        if ranks.count == 1:
+            return self
+        blocks, answered, targets, start = [], [], [], 0
+        for block, at in zip(self.blocks, self.answered, strict=True):
+            rows = ranks.share(len(at))
+            bounds = functional.pad(at.sum(dim=1).cumsum(0), (1, 0)) + start
+            start = int(bounds[-1])
+            if rows.start < rows.stop:
+                blocks.append(Block(block.rows[rows], block.items[rows], block.times[rows], block.lengths[rows]))
+                answered.append(at[rows])
+                targets.append(self.targets[bounds[rows.start] : bounds[rows.stop]])
+        return Examples(blocks, answered, torch.cat(targets) if targets else self.targets[:0])
 
 
 class Preparator(Protocol):

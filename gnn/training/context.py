@@ -27,7 +27,7 @@ class RunContext:
         on_validation: called with the log's entries so far after each validation, those of before a resume included; an
             exception of it ends the training.
         ranks: the processes that train together (gnn.distributed.process_group): the first calls `fit`, the others
-            `run_worker` (gnn.graph.fit).
+            `gnn.workers.run_worker`.
     """
 
     device: str = "auto"

@@ -114,8 +114,12 @@ class SequenceChannel:
     def score(self, queries: Query) -> Scores:
         """See `recall.contracts.Channel`."""
         fitted = self._fitted()
-        scores = IndexScores(fitted.index, fitted.model.encode(self._histories(queries)))
+        scores = IndexScores(fitted.index, self.query_vectors(queries))
         return scores if fitted.model.described.all() else _Described(scores, fitted.model.described)
+
+    def query_vectors(self, queries: Query) -> FloatArray:
+        """The states that follow what people liked; see `recall.contracts.InnerProduct`."""
+        return self.model.encode(self._histories(queries))
 
     def _histories(self, queries: Query) -> Histories:
         """What the people of requests liked, oldest first; what comes with a request has no times."""

@@ -118,7 +118,7 @@ def _refresh_once(settings: RefreshConfig, *, full: bool, log: bool, quiet: bool
     try:
         with stoppable(), _joined() as ranks, _progress(log=log, quiet=quiet) as progress:
             if ranks is not None and not ranks.first:
-                from gnn.graph.fit import run_worker
+                from gnn.workers import run_worker
 
                 run_worker(ranks)
                 return None

@@ -187,6 +187,14 @@ class Channel(Protocol):
 
 
 @runtime_checkable
+class InnerProduct(Protocol):
+    """A channel whose score is the inner product of a vector of the request and one of the item, `item_vectors`."""
+
+    def query_vectors(self, queries: Query) -> npt.NDArray[np.float32]:
+        """The vectors of requests, float32 (n, dim); zero where the channel knows nothing of them."""
+
+
+@runtime_checkable
 class WritesCypher(Protocol):
     """A channel whose scores a graph database can recompute."""
 

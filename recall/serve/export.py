@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ from kg.io.removal import remove_trees
 from kg.progress import SILENT, Progress
 from recall.runs.layout import RunLayout
 from recall.serve.loading import vector_models
+from recall.serve.recommender import Recommender
+from recall.serve.vectors import Vectors, inner_product_vectors
 
 Format = Literal["parquet", "rdf", "graphml"]
 
@@ -31,7 +33,8 @@ def export_run(
 ) -> dict[str, int]:
     """Write a run's embeddings and graph into a new folder, which appears whole or not at all.
 
-    The embeddings are those of the first channel that has vectors of all nodes; without one only the graph is written.
+    The embeddings are those of the first channel that has vectors of all nodes, or else of the first whose score is an
+    inner product (`recall.contracts.InnerProduct`); without one only the graph is written.
 
     Args:
         run: a published run; its checksums are compared first.
@@ -52,11 +55,14 @@ def export_run(
         run.verify()
         graph = load_graph(run.graph, verify=False)
         models = [Embeddings.load(folder) for folder in vector_models(run).values()]
+        products = None if models else inner_product_vectors(Recommender.of_run(run, verify=False, graph=graph))
     staging = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
         with progress.task("exporting", total=1 + len(set(formats))) as task:
             for embeddings in models[:1]:
                 write_embeddings(graph, embeddings, staging / "embeddings")
+            if products is not None:
+                write_vectors(graph, products, staging / "embeddings")
             task.advance()
             for name in dict.fromkeys(formats):
                 _write_graph(graph, staging / "graph", name)
@@ -88,6 +94,16 @@ def write_embeddings(graph: KnowledgeGraph, embeddings: Embeddings, folder: Path
             columns["scale"] = pa.array(embeddings.item_scale)
             columns["prior"] = pa.array(embeddings.item_prior)
         write_table(pa.table(columns), folder / f"{_file_name(name)}.parquet")
+
+
+def write_vectors(graph: KnowledgeGraph, vectors: Mapping[str, Vectors], folder: Path) -> None:
+    """A Parquet file of the users and one of the items: `id` and `embedding`; their inner product is the score."""
+    names = {"users": graph.schema.user_type, "items": graph.schema.item_type}
+    for role, of_role in vectors.items():
+        rows = np.ascontiguousarray(of_role.matrix)
+        columns = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
+        table = pa.table({"id": of_role.ids, "embedding": columns})
+        write_table(table, folder / f"{_file_name(names[role])}.parquet")
 
 
 def tables_by_id(graph: KnowledgeGraph) -> tuple[dict[str, Any], dict[str, Any]]:

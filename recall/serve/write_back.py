@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from gnn.graph.embeddings import Embeddings
 from kg import Schema
@@ -15,6 +19,7 @@ from recall.runs.config import read_section
 from recall.runs.layout import RunLayout
 from recall.serve.loading import vector_models
 from recall.serve.recommender import Recommender
+from recall.serve.vectors import inner_product_vectors
 
 K, VECTORS = 100, ("items", "users")
 
@@ -31,19 +36,24 @@ def results_of(
     """Everybody's candidates, and the vectors, of a run, and how the database calls users and items."""
     recommender = Recommender.load(run.path)
     graph = recommender.graph
-    model = next(iter(vector_models(run).values()), None)
-    if model is None and vectors:
+    every = _vectors(run, recommender)
+    if not every and vectors:
         raise ConfigError(
             f"no channel of {run.name} has vectors of users and items: write its candidates alone, with "
             "write_back.vectors = []"
         )
-    every = {}
-    if model is not None:
-        embeddings = Embeddings.load(model)
-        every = {"items": (graph.items.ids, embeddings.items), "users": (graph.users.ids, embeddings.users)}
     candidates = recommender.recommend_all(k=k, progress=progress).table
     results = Results(run=run.name, k=k, candidates=candidates, vectors={role: every[role] for role in vectors})
     return graph.schema, results
+
+
+def _vectors(run: RunLayout, recommender: Recommender) -> dict[str, tuple[Any, npt.NDArray[np.float32]]]:
+    """Ids and vectors of users and items: of a graph model where there is one, else of an inner product."""
+    if (model := next(iter(vector_models(run).values()), None)) is not None:
+        graph, embeddings = recommender.graph, Embeddings.load(model)
+        return {"items": (graph.items.ids, embeddings.items), "users": (graph.users.ids, embeddings.users)}
+    found = inner_product_vectors(recommender) or {}
+    return {role: (of_role.ids, of_role.matrix) for role, of_role in found.items()}
 
 
 def write_back_run(

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +19,14 @@ from safetensors.numpy import load_file
 from gnn.distributed import ALONE, Ranks, process_group
 from gnn.evaluation.validation import Validation
 from gnn.graph.embeddings import Embeddings
-from gnn.graph.fit import fit, run_worker
+from gnn.graph.fit import fit
 from gnn.graph.gcn import GCNConfig
 from gnn.graph.lightgcn import LightGCNConfig
 from gnn.settings import ModelConfig, TrainingConfig
 from gnn.text.features import TextFeatures
 from gnn.training.checkpoint import CHECKPOINT
 from gnn.training.context import RunContext
+from gnn.workers import run_worker
 from kg import (
     Event,
     KnowledgeGraph,
@@ -42,8 +40,8 @@ from kg import (
 )
 from kg.errors import ConfigError
 from kg.topology.adjacency import Numbering
+from tests.gnn.ranks import finish, start
 
-ROOT = Path(__file__).parents[2]
 LIKED, TAGGED = RelationKey("user", "liked", "item"), RelationKey("user", "tagged", "item")
 KIND = RelationKey("item", "kind", "kind")
 MODEL = LightGCNConfig(dim=8, layers=2, learn_layer_weights=True, knowledge_degree=4)
@@ -147,45 +145,6 @@ def tables(embeddings: Embeddings) -> dict[str, np.ndarray]:
     }
 
 
-def start(task: str, folder: Path, count: int = 2) -> list[subprocess.Popen[str]]:
-    """Ranks as torchrun starts them, but each of them watched by the test alone."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "import importlib.util\n"
-        f"spec = importlib.util.spec_from_file_location('trainings', {__file__!r})\n"
-        "module = importlib.util.module_from_spec(spec); sys.modules['trainings'] = module\n"
-        "spec.loader.exec_module(module)\n"
-        "from pathlib import Path\n"
-        f"module.TASKS[{task!r}](Path({str(folder)!r}))\n"
-    )
-    common = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "WORLD_SIZE": str(count),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "TORCHELASTIC_RUN_ID": "test",
-    }
-    return [
-        subprocess.Popen(
-            [sys.executable, "-c", program],
-            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(count)
-    ]
-
-
-def finish(processes: list[subprocess.Popen[str]]) -> list[str]:
-    """What each rank wrote to stderr."""
-    return [process.communicate(timeout=120)[1] for process in processes]
-
-
 def whole_trainings(folder: Path) -> None:
     """All trainings with two ranks, and one that a single process began."""
     with process_group() as ranks:
@@ -250,7 +209,7 @@ def begin(folder: Path) -> None:
 def test_one_and_two_ranks_train_the_same_model(tmp_path: Path) -> None:
     """Every loss, both passes, texts, three relations, a training that one process began, and a warm one."""
     begin(tmp_path / "begun")
-    errors = finish(start("whole", tmp_path))
+    errors = finish(start(__file__, "whole", tmp_path))
     assert not any("Error" in error for error in errors), errors
     for name in TRAININGS:
         alone = train(name, ALONE, tmp_path / "one" / name)
@@ -284,7 +243,7 @@ def assert_same(embeddings: Embeddings, expected: Embeddings) -> None:
 
 @pytest.mark.slow
 def test_a_killed_rank_ends_the_others_with_one_error_and_any_number_goes_on(tmp_path: Path) -> None:
-    first, second = start("killed", tmp_path)
+    first, second = start(__file__, "killed", tmp_path)
     errors = finish([first, second])
     assert second.returncode == -signal.SIGKILL
     assert first.returncode == 1

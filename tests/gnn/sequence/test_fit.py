@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gnn.distributed import Ranks
 from gnn.evaluation.ranking import top_items
 from gnn.sequence import padding
 from gnn.sequence.model import SequenceModel
@@ -184,13 +183,12 @@ def test_repeats_and_long_histories_train() -> None:
     )
 
 
-def test_contradicting_arguments_and_several_ranks_are_refused() -> None:
+def test_contradicting_arguments_are_refused() -> None:
     graph = history_graph(rounds())
     wanted = validation_of(graph, [[1]] * len(graph.users))
     for more, message in (
         ({"steps": 3, "validation": wanted}, "not both"),
         ({"steps": 0}, "must be at least 1"),
-        ({"context": replace(CPU, ranks=Ranks(0, 2))}, "trained by one process"),
     ):
         with pytest.raises(ConfigError, match=message):
             train(graph, CONFIGS["sasrec"], **more)  # type: ignore[arg-type]
