@@ -34,6 +34,7 @@ from recall.contracts import (
 from recall.contracts.history import check_pairs, check_queries, seen_items
 from recall.contracts.scores import is_answered
 from recall.fusion.combination import FusedScores
+from recall.fusion.joined import JoinedIndex, JoinedScores
 from recall.fusion.settings import FusionConfig
 from recall.fusion.shares import fuse_shares, scale_shares
 from recall.fusion.weights import Candidates, fit_untouched, fit_weights
@@ -71,7 +72,8 @@ class Pipeline:
             fallback: see the class.
 
         Raises:
-            ConfigError: there are no channels, two have one name, or the weights name others.
+            ConfigError: there are no channels, two have one name, the weights name others, or the fusion divides by
+                the deviation of all scores of a channel that is no inner product.
         """
         if not isinstance(channels, Mapping):
             names = [channel.name for channel in channels]
@@ -97,6 +99,9 @@ class Pipeline:
         self.fallback = fallback
         self._weights = {name: fusion.weights[name] for name in channels if fusion.weights[name] > 0}
         self._item_factors = None if fusion.untouched == 1 else np.where(item_likes(history), 1.0, fusion.untouched)
+        self._joined = None
+        if self.fused and fusion.spread == "all":
+            self._joined = JoinedIndex.of({name: channels[name] for name in self._weights}, self._item_factors)
 
     @classmethod
     def of(
@@ -356,15 +361,11 @@ class Pipeline:
 
     def _fuse(self, scores: Sequence[Scores], seen: RaggedArray, k: int = 1) -> FusedScores:
         depth = min(self.fusion.depth, self.history.num_items)
-        weights = list(self._weights.values())
-        return FusedScores(
-            scores,
-            weights,
-            seen=seen,
-            depth=depth,
-            listed=min(k, self.history.num_items),
-            item_factors=self._item_factors,
-        )
+        weights, factors = list(self._weights.values()), self._item_factors
+        if self._joined is not None:
+            return JoinedScores(scores, weights, seen=seen, depth=depth, joined=self._joined, item_factors=factors)
+        listed = min(k, self.history.num_items)
+        return FusedScores(scores, weights, seen=seen, depth=depth, listed=listed, item_factors=factors)
 
     def block_size(self, k: int, only: IntArray | None = None) -> int:
         """Requests at a time, so few that every channel may hold its scores of all of them at once.

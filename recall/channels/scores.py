@@ -154,25 +154,51 @@ class SharedScores:
 
 
 class IndexScores:
-    """Inner products, searched through an index."""
+    """Inner products, searched through an index.
+
+    Attributes:
+        vectors: one for each request, (n, dim), zero where there is no evidence.
+    """
 
     def __init__(self, index: ItemIndex, vectors: FloatArray) -> None:
-        """Hold one vector for each request, (n, dim), zero where there is no evidence."""
+        """Hold the vectors."""
         self._index = index
-        self._vectors = vectors
+        self.vectors = vectors
         self._rows = np.flatnonzero(vectors.any(axis=1))
 
     def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
         """See `recall.contracts.Scores`."""
-        if len(self._rows) == len(self._vectors):
-            return self._index.search(self._vectors, k, exclude=exclude, only=only)
+        if len(self._rows) == len(self.vectors):
+            return self._index.search(self.vectors, k, exclude=exclude, only=only)
         left_out = None if exclude is None else exclude.take(self._rows)
-        top = self._index.search(self._vectors[self._rows], k, exclude=left_out, only=only)
-        return _spread_out(top, self._rows, len(self._vectors))
+        top = self._index.search(self.vectors[self._rows], k, exclude=left_out, only=only)
+        return _spread_out(top, self._rows, len(self.vectors))
 
     def at(self, items: IntArray) -> FloatArray:
         """See `recall.contracts.Scores`."""
-        return self._index.scores(self._vectors, items)
+        return self._index.scores(self.vectors, items)
+
+
+def described_alone(scores: IndexScores, described: npt.NDArray[np.bool_]) -> Scores:
+    """The same scores, with nothing but the described items as candidates, bool (items,)."""
+    return scores if described.all() else _Described(scores, described)
+
+
+class _Described:
+    """Scores of the items that have a vector; the others are not scored."""
+
+    def __init__(self, scores: IndexScores, described: npt.NDArray[np.bool_]) -> None:
+        self._scores, self._items = scores, np.flatnonzero(described)
+        self.vectors = scores.vectors
+
+    def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
+        """See `recall.contracts.Scores`."""
+        only = self._items if only is None else np.intersect1d(only, self._items, assume_unique=True)
+        return self._scores.top(k, exclude=exclude, only=only)
+
+    def at(self, items: IntArray) -> FloatArray:
+        """See `recall.contracts.Scores`."""
+        return self._scores.at(items)
 
 
 def _spread_out(top: TopK, rows: IntArray, count: int) -> TopK:

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from kg import RaggedArray
 from kg.arrays import IntArray
 from kg.errors import ArtifactError, ConfigError
 from kg.history import InteractionHistory
 from recall.channels.base import HEADER, check_vectors, not_fitted, read_header, write_header
-from recall.channels.scores import FloatArray, IndexScores
-from recall.contracts import Capabilities, FitData, LeaveOneOut, LoadData, NoShares, Query, Scores, Share, Shares, TopK
+from recall.channels.scores import FloatArray, IndexScores, described_alone
+from recall.contracts import Capabilities, FitData, LeaveOneOut, LoadData, NoShares, Query, Scores, Share, Shares
 from recall.contracts.history import rows_with
 from recall.index.item_index import ItemIndex, vectors_fingerprint
 
@@ -109,13 +108,17 @@ class SequenceChannel:
         """The vectors of the items, float32 (items, dim); zero for those that have none."""
         return self.model.vectors
 
+    @property
+    def scored_items(self) -> FloatArray:
+        """See `recall.contracts.InnerProduct`."""
+        return self.model.vectors
+
     # --------------------------------------------------------------------------------------------------------- scoring
 
     def score(self, queries: Query) -> Scores:
         """See `recall.contracts.Channel`."""
         fitted = self._fitted()
-        scores = IndexScores(fitted.index, self.query_vectors(queries))
-        return scores if fitted.model.described.all() else _Described(scores, fitted.model.described)
+        return described_alone(IndexScores(fitted.index, self.query_vectors(queries)), fitted.model.described)
 
     def query_vectors(self, queries: Query) -> FloatArray:
         """The states that follow what people liked; see `recall.contracts.InnerProduct`."""
@@ -192,19 +195,3 @@ class SequenceChannel:
             raise ArtifactError(f"{folder / HEADER} is damaged: {error}; fit the channel again") from error
         channel._parts = _Fitted(model, index, data.history)
         return channel
-
-
-class _Described:
-    """Scores of the items that have a vector; the others are not scored."""
-
-    def __init__(self, scores: IndexScores, described: npt.NDArray[np.bool_]) -> None:
-        self._scores, self._items = scores, np.flatnonzero(described)
-
-    def top(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> TopK:
-        """See `recall.contracts.Scores`."""
-        only = self._items if only is None else np.intersect1d(only, self._items, assume_unique=True)
-        return self._scores.top(k, exclude=exclude, only=only)
-
-    def at(self, items: IntArray) -> FloatArray:
-        """See `recall.contracts.Scores`."""
-        return self._scores.at(items)

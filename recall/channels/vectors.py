@@ -166,6 +166,15 @@ class VectorChannel:
         """The trained vectors of the items, float32 (items, dim)."""
         return self.embeddings.items
 
+    @property
+    def scored_items(self) -> FloatArray:
+        """The vectors with scale and prior; see `recall.contracts.InnerProduct`."""
+        return self.index.vectors
+
+    def query_vectors(self, queries: Query) -> FloatArray:
+        """The vectors of requests as they are scored; see `recall.contracts.InnerProduct` and `score`."""
+        return self.embeddings.query_vectors(self._vectors(queries))
+
     def score(self, queries: Query) -> Scores:
         """See `recall.contracts.Channel`.
 
@@ -173,8 +182,7 @@ class VectorChannel:
             InvalidDataError, UnknownIdError: an attribute is not there.
             ConfigError: a text came without an encoder, or the model cannot place people by it.
         """
-        fitted = self._fitted()
-        return IndexScores(fitted.index, fitted.embeddings.query_vectors(self._vectors(queries)))
+        return IndexScores(self.index, self.query_vectors(queries))
 
     def _vectors(self, queries: Query) -> FloatArray:
         """One vector for each row, zero where there is no evidence."""

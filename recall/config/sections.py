@@ -68,6 +68,13 @@ class FusionSettings(Settings):
         description="How many of its best items each channel contributes, and over how many the spread of its scores "
         "is taken.",
     )
+    spread: Literal["best", "all"] = Field(
+        default="best",
+        description='What the scores of a channel are divided by for a request. "best": the deviation of its best '
+        '`depth`. "all": the deviation of its scores of all items; only where every channel is an inner product of '
+        "vectors (lightgcn, gcn and the sequence models). The sum is one, too, then, and one search finds the best of "
+        "all items.",
+    )
     validation_users: int = Field(
         default=10_000, ge=1, description="Users that the weights are chosen with, at most; a seeded choice."
     )

@@ -188,7 +188,11 @@ class Channel(Protocol):
 
 @runtime_checkable
 class InnerProduct(Protocol):
-    """A channel whose score is the inner product of a vector of the request and one of the item, `item_vectors`."""
+    """A channel whose score is the inner product of a vector of the request and one of the item."""
+
+    @property
+    def scored_items(self) -> npt.NDArray[np.float32]:
+        """The vectors of the items as they are scored, float32 (items, dim)."""
 
     def query_vectors(self, queries: Query) -> npt.NDArray[np.float32]:
         """The vectors of requests, float32 (n, dim); zero where the channel knows nothing of them."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from kg.settings import Settings
+
+Spread = Literal["best", "all"]
 
 
 class FusionConfig(Settings):
@@ -30,6 +32,12 @@ class FusionConfig(Settings):
         ge=2,
         description="How many of its best items each channel contributes, and over how many the spread of its scores "
         "is taken.",
+    )
+
+    spread: Spread = Field(
+        default="best",
+        description='What the scores of a channel are divided by for a request: "best", the deviation of its best '
+        'ones; "all", that of its scores of all items, where all channels are inner products (recall.fusion.joined).',
     )
 
     @field_validator("weights")

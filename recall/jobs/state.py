@@ -129,7 +129,8 @@ class RunInTheMaking:
     @property
     def fusion(self) -> FusionConfig:
         """How the channels are combined; without weights for a single channel."""
-        return FusionConfig(**self.facts.get("weigh channels", {}), depth=self.config.fusion.depth)
+        wanted = self.config.fusion
+        return FusionConfig(**self.facts.get("weigh channels", {}), depth=wanted.depth, spread=wanted.spread)
 
     def evaluation_pipeline(self) -> Pipeline:
         """What would serve if the training part were all there is."""

@@ -30,6 +30,7 @@ class SavedPipeline(ReportPart):
     weights: dict[str, float] = Field(default={}, description="of a fusion; empty for a single channel")
     untouched: float = Field(default=1.0, description="of a fusion, see recall.fusion")
     depth: int = Field(default=200, description="of a fusion, see recall.fusion")
+    spread: Literal["best", "all"] = Field(default="best", description="of a fusion, see recall.fusion")
 
     @classmethod
     def load(cls, run: RunLayout) -> SavedPipeline:

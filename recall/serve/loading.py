@@ -124,7 +124,8 @@ def saved_pipeline(
         name: SavedChannel(kind=artifact_kind(name), package=package_of(name), recipe=dict(recipes.get(name, {})))
         for name in names
     }
-    return SavedPipeline(channels=channels, weights=fusion.weights, untouched=fusion.untouched, depth=fusion.depth)
+    of_fusion = {name: getattr(fusion, name) for name in ("weights", "untouched", "depth", "spread")}
+    return SavedPipeline(channels=channels, **of_fusion)
 
 
 def artifact_kind(name: str) -> ArtifactKind:
@@ -162,7 +163,7 @@ def _pipeline(run: RunLayout, data: LoadData, kinds: Mapping[str, type[Channel]]
     saved = SavedPipeline.load(run)
     channels = load_channels(run, kinds, data, evaluation=evaluation)
     try:
-        fusion = FusionConfig(weights=saved.weights, untouched=saved.untouched, depth=saved.depth)
+        fusion = FusionConfig(weights=saved.weights, untouched=saved.untouched, depth=saved.depth, spread=saved.spread)
         return Pipeline.of(data.graph, channels, fusion=fusion, history=data.history)
     except ConfigError as error:
         raise ArtifactError(f"{run.pipeline} is damaged: {error}") from error

@@ -37,11 +37,11 @@ def inner_product_vectors(recommender: Recommender) -> dict[str, Vectors] | None
     """
     graph = recommender.graph
     for channel in recommender.pipeline.channels.values():
-        if not isinstance(channel, InnerProduct) or channel.item_vectors is None:
+        if not isinstance(channel, InnerProduct):
             continue
         everybody = Query.of_positions(np.arange(len(graph.users)))
         users = [channel.query_vectors(block) for _, block in everybody.blocks(_BLOCK)]
-        of_roles = {"users": (graph.users.ids, np.concatenate(users)), "items": (graph.items.ids, channel.item_vectors)}
+        of_roles = {"users": (graph.users.ids, np.concatenate(users)), "items": (graph.items.ids, channel.scored_items)}
         return {role: _known(ids, matrix) for role, (ids, matrix) in of_roles.items()}
     return None
 
