@@ -14,6 +14,7 @@ NAMES = {
     "distributed": "step time with one and two ranks, bytes exchanged, and a large one on paper",
     "faults": "how often each fault was tried by the soak, and how often anything was lost",
     "walk": "the typed walk on five data sets: baselines, ablations, defaults, fused",
+    "index": "queries a second, recall and bytes of each kind of index over a million vectors, with filters",
     "movies": "recall and NDCG on the bundled movies: baselines, ablations, cold items",
     "fit": "time and memory of recall.fit on generated interactions",
     "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",

@@ -17,7 +17,9 @@ from recall.channels.base import HEADER, check_vectors, not_fitted, read_header,
 from recall.channels.scores import FloatArray, IndexScores, described_alone
 from recall.contracts import Capabilities, FitData, LeaveOneOut, LoadData, NoShares, Query, Scores, Share, Shares
 from recall.contracts.history import rows_with
-from recall.index.item_index import ItemIndex, vectors_fingerprint
+from recall.index.build import build_index
+from recall.index.exact import vectors_fingerprint
+from recall.index.item_index import ItemIndex
 
 if TYPE_CHECKING:
     from gnn.sequence.histories import Histories
@@ -78,7 +80,7 @@ class SequenceChannel:
         chosen = np.sort(np.random.default_rng(0).permutation(users)[:_SAMPLED_USERS])
         states = model.encode(Histories.liked(data.history, chosen))
         check_vectors(self.name, model.vectors, states)
-        index = ItemIndex.build(model.vectors, data.index, queries=states if len(states) else None)
+        index = build_index(model.vectors, data.index, queries=states if len(states) else None)
         self._parts = _Fitted(model, index, data.history)
         return self
 

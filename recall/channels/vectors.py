@@ -30,7 +30,9 @@ from recall.channels.base import (
 from recall.channels.scores import FloatArray, IndexScores
 from recall.contracts import Capabilities, FitData, LoadData, NoShares, Query, Scores, Shares, TextEncode
 from recall.contracts.history import DISLIKED, disliked_items, liked_items, rows_with
-from recall.index.item_index import ItemIndex, vectors_fingerprint
+from recall.index.build import build_index
+from recall.index.exact import vectors_fingerprint
+from recall.index.item_index import ItemIndex
 from recall.index.settings import IndexConfig
 
 _SAMPLED_USERS = 4096
@@ -279,4 +281,4 @@ def _built(embeddings: Embeddings, history: InteractionHistory, config: IndexCon
     users = rows_with(history.liked)
     chosen = np.random.default_rng(0).permutation(len(users))[:_SAMPLED_USERS]
     asked = embeddings.query_vectors(embeddings.users[users[np.sort(chosen)]]) if len(users) else None
-    return ItemIndex.build(embeddings.index_vectors, config, queries=asked)
+    return build_index(embeddings.index_vectors, config, queries=asked)

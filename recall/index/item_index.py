@@ -6,123 +6,37 @@ through an exact and an approximate index.
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
 from kg import RaggedArray
-from kg.arrays import IntArray, places
+from kg.arrays import IntArray
 from kg.errors import ArtifactError, InvalidDataError
-from kg.io.files import atomic_path, read_json, write_json
-from recall.index.kinds import NAMES, FloatArray, Kind, stored_vectors, trained
-from recall.index.settings import IndexConfig
-from recall.index.top_k import BLOCK_SCORES, TopK, check_k, check_positions, mask_out
+from recall.index.exact import exact_top, inner_products, rounding, vectors_fingerprint
+from recall.index.kinds import LISTED, FloatArray, padded_to
+from recall.index.storage import read_index, write_index
+from recall.index.stored import StoredVectors
+from recall.index.top_k import BLOCK_SCORES, TopK, check_k, check_positions
 
-_log = logging.getLogger(__name__)
-_FORMAT = 1
 _SLACK = 8  # hits fetched beyond k, so that rounding at the edge of the answer cannot drop a better item
 _MOST_FETCHED = 2048  # beyond this scoring every item is faster than a heap of that size
 # From so many queries times columns on one product of matrices is faster than reading all vectors for each query. FAISS
 # 1.15 does so from 128,000 on; earlier versions count queries alone, from 20 on.
 _PRODUCT_FROM = 512
 _SUBSET = 100_000  # a candidate filter of at most this many items is scored directly
-_ROUNDING = 1e-6  # of |query| * longest vector: how far float32 sums of different order can lie apart
 
 faiss.cvar.distance_compute_blas_threshold = min(faiss.cvar.distance_compute_blas_threshold, _PRODUCT_FROM)
 
 
-class ItemIndex:
+class ItemIndex(StoredVectors):
     """Item vectors under inner product, searched by FAISS.
 
-    Searching changes nothing, so threads can share one index.
-
-    Attributes:
-        kind: "flat" (exact), "ivf" or "hnsw".
-        parameters: of the kind: `lists` and `probes`, or `links` and `ef`.
-        recall: share of the exact top items found in the sample; 1 when exact.
-        fingerprint: digest of the vectors.
-        vectors: float32 (items, dim), read-only; memory-mapped after `load`.
+    Searching changes nothing, so threads can share one index. `recall.index.build.build_index` makes it.
     """
-
-    def __init__(
-        self,
-        index: Any,
-        vectors: FloatArray,
-        *,
-        kind: Kind,
-        parameters: Mapping[str, int],
-        recall: float,
-        fingerprint: str,
-    ) -> None:
-        self._index = index
-        self.vectors = vectors
-        self.kind: Kind = kind
-        self.parameters = dict(parameters)
-        self.recall = recall
-        self.fingerprint = fingerprint
-        self._longest = _longest(vectors)
-
-    @classmethod
-    def build(
-        cls, vectors: FloatArray, config: IndexConfig | None = None, *, queries: FloatArray | None = None
-    ) -> ItemIndex:
-        """Index item vectors.
-
-        Args:
-            vectors: float32 (items, dim), finite.
-            config: sizes and targets.
-            queries: vectors like those that will be asked, (n, dim), to measure recall with; without them the items
-                ask for their own neighbours, which is easier than what users ask.
-
-        Raises:
-            InvalidDataError: the vectors are not a finite matrix.
-        """
-        config = config or IndexConfig()
-        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-        if vectors.ndim != 2 or not np.isfinite(vectors).all():
-            raise InvalidDataError("an index needs a matrix of finite item vectors; train again or look at the data")
-        digest = vectors_fingerprint(vectors)
-        flat = faiss.IndexFlatIP(vectors.shape[1])
-        flat.add(vectors)
-        exact = cls(flat, stored_vectors(flat), kind="flat", parameters={}, recall=1.0, fingerprint=digest)
-        if len(vectors) <= config.exact_up_to:
-            return exact
-        random = np.random.default_rng(config.seed)
-        asked = vectors if queries is None else np.ascontiguousarray(queries, dtype=np.float32)
-        sample = asked[np.sort(random.permutation(len(asked))[: config.sample])]
-        k = min(config.measured_at, len(vectors))
-        truth = exact._exact(sample, k, None, None).scores[:, -1]
-        for kind in config.kinds:
-            index, ladder = trained(kind, vectors, config)
-            for parameters in ladder:
-                candidate = cls(index, vectors, kind=kind, parameters=parameters, recall=0.0, fingerprint=digest)
-                candidate.recall = candidate._measure(sample, k, truth)
-                _log.info("index kind=%s parameters=%s recall=%.4f", kind, parameters, candidate.recall)
-                if candidate.recall >= config.target_recall:
-                    candidate.vectors = stored_vectors(index) if kind == "hnsw" else vectors
-                    return candidate
-        _log.warning("no approximate index reaches recall %.3f: searching exactly", config.target_recall)
-        return exact
-
-    def __len__(self) -> int:
-        return len(self.vectors)
-
-    @property
-    def dim(self) -> int:
-        """Columns of every vector."""
-        return int(self.vectors.shape[1])
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What a report says of it, plain data."""
-        return {"kind": self.kind, "parameters": self.parameters, "recall": self.recall, "items": len(self)}
 
     def search(
         self, queries: FloatArray, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None
@@ -148,6 +62,8 @@ class ItemIndex:
             raise InvalidDataError(f"queries of shape {queries.shape} do not fit an index of {self.dim} columns")
         if only is not None:
             only = check_positions(only, len(self), "candidates")
+        if self._rows is not None and not self._rows.is_whole:
+            only = self._rows.left if only is None else only[~self._rows.removed[only]]
         if not len(self) or (only is not None and self._exact_is_faster(len(only), k + _SLACK)):
             return self._exact(queries, k, exclude, only)
         need = np.full(len(queries), k + _SLACK) if exclude is None else exclude.counts + (k + _SLACK)
@@ -201,8 +117,14 @@ class ItemIndex:
         self, queries: FloatArray, k: int, fetch: int, exclude: RaggedArray | None, only: IntArray | None
     ) -> TopK:
         """Over-fetch by the number of excluded items, drop those, score the rest again."""
-        raw, hits = self._index.search(queries, fetch, params=self._search_parameters(fetch, only))
+        # Quantised vectors are near enough to choose whom to score again.
+        refined = min(fetch * self.parameters.get("refine", 1), len(self))
+        raw, hits = self._index.search(
+            padded_to(queries, self._index.d), refined, params=self._search_parameters(refined, only)
+        )
         hits = hits.astype(np.int64, copy=False)
+        if self._rows is not None and self.kind not in LISTED:
+            hits = self._rows.items_of(hits)
         kept = hits >= 0
         if exclude is not None:
             kept &= ~exclude.contains(hits)
@@ -221,7 +143,7 @@ class ItemIndex:
             again = scores[:, k - 1] == -np.inf
             if self.kind == "flat":
                 # What was not fetched scores at most the last hit: only a clear distance to it proves the answer.
-                again |= scores[:, k - 1] <= raw[:, -1] + self._rounding(queries)
+                again |= scores[:, k - 1] <= raw[:, -1] + rounding(queries, self._longest)
             if again.any():
                 rows = np.flatnonzero(again)
                 top = self._exact(queries[rows], k, None if exclude is None else exclude.take(rows), only)
@@ -237,47 +159,13 @@ class ItemIndex:
         """
         row, place = np.nonzero(items >= 0)
         result = np.zeros(items.shape, dtype=np.float32)
-        result[row, place] = _inner_products(queries, self.vectors, row, items[row, place])
+        result[row, place] = inner_products(queries, self.vectors, row, items[row, place])
         return result
 
     def _exact(self, queries: FloatArray, k: int, exclude: RaggedArray | None, only: IntArray | None) -> TopK:
-        """Score all allowed items; those that rounding could bring into the top k are scored again in float64."""
-        items = np.full((len(queries), k), -1, dtype=np.int64)
-        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-        barred: npt.NDArray[np.bool_] | None = None
-        if only is not None and 2 * len(only) > len(self):  # a copy of most vectors costs more than their scores
-            barred = np.ones(len(self), dtype=bool)
-            barred[only] = False
-            only = None
-        vectors = self.vectors if only is None else self.vectors[only]
-        if not len(vectors):
-            return TopK(items, scores)
-        step = max(1, BLOCK_SCORES // len(vectors))
-        for start in range(0, len(queries), step):
-            block = queries[start : start + step]
-            rough = block @ vectors.T
-            if barred is not None:
-                rough[:, barred] = -np.inf
-            if exclude is not None:
-                mask_out(rough, exclude.take(np.arange(start, start + len(block))), only)
-            edge = np.full(len(block), -np.inf)
-            if k < len(vectors):
-                edge = np.partition(rough, len(vectors) - k, axis=1)[:, len(vectors) - k].astype(np.float64)
-            floor = (edge - self._rounding(block))[:, None]
-            row, column = np.nonzero((rough >= floor) & (rough > -np.inf))
-            value = _inner_products(block, vectors, row, column)
-            order = np.lexsort((column, -value, row))
-            row, column, value = row[order], column[order], value[order]
-            place = places(row)
-            best = place < k
-            row, column, value, place = row[best], column[best], value[best], place[best]
-            items[start + row, place] = column if only is None else only[column]
-            scores[start + row, place] = value
-        return TopK(items, scores)
-
-    def _rounding(self, queries: FloatArray) -> npt.NDArray[np.float64]:
-        result: npt.NDArray[np.float64] = _ROUNDING * self._longest * np.linalg.norm(queries, axis=1).astype(np.float64)
-        return result
+        return exact_top(
+            self.vectors, queries, k, exclude=exclude, only=only, longest=self._longest, block=BLOCK_SCORES
+        )
 
     def _ef(self, fetch: int, share: float) -> int:
         """Candidates that a search of the graph keeps, where only a share of the items may be given out."""
@@ -286,47 +174,53 @@ class ItemIndex:
     def _search_parameters(self, fetch: int, only: IntArray | None) -> Any:
         selector, share = {}, 1.0
         if only is not None:
-            allowed = np.zeros(len(self), dtype=np.uint8)
-            allowed[only] = 1
+            if self._rows is None or self.kind in LISTED:
+                allowed = np.zeros(len(self), dtype=np.uint8)
+                allowed[only] = 1
+            else:
+                allowed = self._rows.allowed(only)
             selector = {"sel": faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))}
             share = len(only) / len(self)
         # What is allowed lies as deep among all items as it is rare: the search goes so much further.
-        if self.kind == "ivf":
+        if self.kind in LISTED:
             probes = math.ceil(self.parameters["probes"] / max(share, 1 / len(self)))
             return faiss.SearchParametersIVF(nprobe=min(probes, self.parameters["lists"]), **selector)
         if self.kind == "hnsw":
             return faiss.SearchParametersHNSW(efSearch=self._ef(fetch, share), **selector)
         return faiss.SearchParameters(**selector) if selector else None
 
-    def _measure(self, sample: FloatArray, k: int, truth: FloatArray) -> float:
-        """Share of the k exact best that are found; an item that ties with the k-th counts."""
-        if not len(sample):
+    def measured(self, queries: FloatArray, k: int) -> float:
+        """Share of the k exact best that are found; an item that ties with the k-th counts.
+
+        Args:
+            queries: vectors like those that are asked, float32 (n, dim).
+            k: items wanted.
+        """
+        k = min(k, len(self))
+        if not len(queries) or not k:
             return 1.0
-        raw, hits = self._index.search(sample, k, params=self._search_parameters(k, None))
-        good = (hits >= 0) & (raw >= truth[:, None] - self._rounding(sample)[:, None])
-        return float(good.mean())
+        only = None if self._rows is None else self._rows.left
+        truth = self._exact(queries, k, None, only).scores
+        top = self._indexed(queries, k, min(k + _SLACK, len(self)), None, only)
+        good = top.scores >= truth[:, -1:] - rounding(queries, self._longest)[:, None]
+        there = truth > -np.inf
+        return float((good & there).sum() / max(int(there.sum()), 1))
 
     def save(self, folder: Path) -> None:
-        """Write `index.faiss`, `index.json` and, for an IVF index, `vectors.npy` into a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / "index.faiss") as temporary:
-            faiss.write_index(self._index, str(temporary))
-        if self.kind == "ivf":
-            with atomic_path(folder / "vectors.npy") as temporary, temporary.open("wb") as stream:
-                np.save(stream, self.vectors, allow_pickle=False)
-        write_json(
-            folder / "index.json",
-            {
-                "format": _FORMAT,
-                "kind": self.kind,
-                "parameters": self.parameters,
-                "metric": "inner_product",
-                "dim": self.dim,
-                "count": len(self),
-                "recall": self.recall,
-                "fingerprint": self.fingerprint,
-            },
-        )
+        """Write `index.faiss`, `index.json`, and where FAISS does not hold them the vectors, into a folder."""
+        write_index(self._index, self.vectors, folder, rows=self._rows, kind=self.kind, facts=self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "parameters": self.parameters,
+            "metric": "inner_product",
+            "dim": self.dim,
+            "count": len(self),
+            "recall": self.recall,
+            "fingerprint": self.fingerprint,
+            "bytes_a_vector": self.bytes_a_vector,
+        }
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
@@ -339,61 +233,20 @@ class ItemIndex:
         Raises:
             ArtifactError: a file is missing or damaged, or the parts do not belong together.
         """
-        facts = read_json(folder / "index.json")
-        path = folder / "index.faiss"
-        if not isinstance(facts, dict) or facts.get("format") != _FORMAT or facts.get("metric") != "inner_product":
-            raise ArtifactError(f"{folder / 'index.json'} is of another format: build the index again")
-        try:
-            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-            kind: Kind = facts["kind"]
-            vectors = np.load(folder / "vectors.npy", mmap_mode="r") if kind == "ivf" else stored_vectors(index)
-            loaded = cls(
-                index,
-                vectors,
-                kind=kind,
-                parameters=facts["parameters"],
-                recall=facts["recall"],
-                fingerprint=facts["fingerprint"],
-            )
-        except (RuntimeError, OSError, ValueError, KeyError, AttributeError) as error:
-            raise ArtifactError(f"{path} cannot be read: {error}") from error
-        actual = {
-            "kind": NAMES.get(type(index).__name__, type(index).__name__),
-            "metric": "inner_product" if index.metric_type == faiss.METRIC_INNER_PRODUCT else index.metric_type,
-            "dim": index.d,
-            "count": index.ntotal,
-        }
-        if wrong := [name for name, value in actual.items() if facts[name] != value]:
+        index, vectors, rows, facts = read_index(folder)
+        loaded = cls(
+            index,
+            vectors,
+            kind=facts["kind"],
+            parameters=facts["parameters"],
+            recall=facts["recall"],
+            fingerprint=facts["fingerprint"],
+            rows=rows,
+            bytes_a_vector=facts.get("bytes_a_vector", 0),
+            mapped=True,
+        )
+        if verify and vectors_fingerprint(vectors) != loaded.fingerprint:
             raise ArtifactError(
-                f"{path} does not belong to its index.json: {wrong[0]} is {actual[wrong[0]]!r}, "
-                f"not {facts[wrong[0]]!r}; build the index again"
+                f"the vectors of {folder / 'index.faiss'} are not those it was built from: build the index again"
             )
-        if vectors.shape != (index.ntotal, index.d) or (verify and vectors_fingerprint(vectors) != loaded.fingerprint):
-            raise ArtifactError(f"the vectors of {path} are not those it was built from: build the index again")
         return loaded
-
-
-def vectors_fingerprint(vectors: FloatArray) -> str:
-    """A digest of a float32 matrix and its shape."""
-    digest = hashlib.sha256(str(vectors.shape).encode())
-    for start in range(0, len(vectors), 65_536):
-        digest.update(np.ascontiguousarray(vectors[start : start + 65_536], dtype="<f4").data)
-    return digest.hexdigest()[:32]
-
-
-def _longest(vectors: FloatArray) -> float:
-    longest = 0.0
-    for start in range(0, len(vectors), 65_536):
-        block = vectors[start : start + 65_536]
-        longest = max(longest, float(np.sqrt(np.einsum("nd,nd->n", block, block).max(initial=0.0))))
-    return longest
-
-
-def _inner_products(left: FloatArray, right: FloatArray, row: IntArray, column: IntArray) -> FloatArray:
-    """Inner products of the given pairs of rows, summed in float64, float32 (pairs,)."""
-    result = np.empty(len(row), dtype=np.float32)
-    step = max(1, BLOCK_SCORES // max(left.shape[1], 1) // 4)
-    for start in range(0, len(row), step):
-        part = slice(start, start + step)
-        result[part] = np.einsum("pd,pd->p", left[row[part]], right[column[part]], dtype=np.float64)
-    return result

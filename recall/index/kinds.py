@@ -1,4 +1,14 @@
-"""The kinds of FAISS indexes: how each is filled, and its search parameters from fast to thorough."""
+"""The kinds of FAISS indexes: how each is filled, what a vector takes, and its searches from fast to thorough.
+
+    flat    every vector, exact
+    ivf     inverted lists of whole vectors
+    hnsw    a graph of neighbours over whole vectors
+    sq      inverted lists of vectors of one byte a column (scalar quantisation)
+    pq      inverted lists of codes of one byte for four columns (product quantisation)
+
+What sq and pq find is scored again from the whole vectors, of which a search reads a few hundred: they are mapped from
+the disk, and need no memory of their own.
+"""
 
 from __future__ import annotations
 
@@ -11,36 +21,80 @@ import numpy.typing as npt
 from recall.index.settings import IndexConfig
 
 FloatArray = npt.NDArray[np.float32]
-Kind = Literal["flat", "ivf", "hnsw"]
+Kind = Literal["flat", "ivf", "hnsw", "sq", "pq"]
 
 # The classes that FAISS reads a saved index as.
-NAMES = {"IndexFlatIP": "flat", "IndexFlat": "flat", "IndexIVFFlat": "ivf", "IndexHNSWFlat": "hnsw"}
+NAMES = {
+    "IndexFlatIP": "flat",
+    "IndexFlat": "flat",
+    "IndexIVFFlat": "ivf",
+    "IndexHNSWFlat": "hnsw",
+    "IndexIVFScalarQuantizer": "sq",
+    "IndexIVFPQ": "pq",
+}
+LISTED: tuple[Kind, ...] = ("ivf", "sq", "pq")  # with inverted lists, that forget a vector when it is removed
+
+_ID_BYTES = 8
+_COLUMNS_A_CODE = 4
+_REFINED = {"ivf": (1,), "sq": (2,), "pq": (8, 24)}  # vectors scored again for each item wanted
+
+
+def bytes_a_vector(kind: str, dim: int, config: IndexConfig) -> int:
+    """Memory that an index of a kind needs for a vector, in bytes."""
+    if kind == "hnsw":
+        return 4 * dim + 4 * (2 * config.hnsw_links + 1) + _ID_BYTES
+    return {"flat": 4 * dim, "ivf": 4 * dim + _ID_BYTES, "sq": dim + _ID_BYTES, "pq": _codes(dim) + _ID_BYTES}[kind]
 
 
 def trained(kind: str, vectors: FloatArray, config: IndexConfig) -> tuple[Any, list[dict[str, int]]]:
     """A filled index of a kind, and its search parameters from fast to thorough."""
     count, dim = vectors.shape
-    if kind == "ivf":
-        lists = max(1, min(int(4 * np.sqrt(count)), count // 40))
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
-        index.cp.seed = config.seed
-        index.cp.max_points_per_centroid = 64
-        index.train(vectors)
-        index.add(vectors)
-        # Beyond a quarter of the lists an exact search is about as fast.
-        most = max(1, lists // 4)
-        probes = sorted({min(2**power, most) for power in range(2, 16)})
-        return index, [{"lists": lists, "probes": probe} for probe in probes]
-    index = faiss.IndexHNSWFlat(dim, config.hnsw_links, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = config.hnsw_build
-    index.add(vectors)
-    return index, [{"links": config.hnsw_links, "ef": ef} for ef in (32, 64, 128, 256, 512, 1024)]
+    if kind == "hnsw":
+        graph = faiss.IndexHNSWFlat(dim, config.hnsw_links, faiss.METRIC_INNER_PRODUCT)
+        graph.hnsw.efConstruction = config.hnsw_build
+        graph.add(vectors)
+        return graph, [{"links": config.hnsw_links, "ef": ef} for ef in (32, 64, 128, 256, 512, 1024)]
+    lists = max(1, min(int(4 * np.sqrt(count)), count // 40))
+    index = _lists(kind, dim, lists)
+    index.cp.seed = config.seed
+    index.cp.max_points_per_centroid = 64
+    padded = padded_to(vectors, index.d)
+    index.train(padded)
+    index.add(padded)
+    # Beyond a quarter of the lists an exact search is about as fast.
+    most = max(1, lists // 4)
+    probes = sorted({min(2**power, most) for power in range(2, 16)})
+    return index, [{"lists": lists, "probes": probe, "refine": refine} for refine in _REFINED[kind] for probe in probes]
 
 
-def stored_vectors(index: Any) -> FloatArray:
+def padded_to(vectors: FloatArray, width: int) -> FloatArray:
+    """Vectors with columns of zeros up to a width, which change no inner product."""
+    if vectors.shape[1] == width:
+        return np.ascontiguousarray(vectors, dtype=np.float32)
+    return np.pad(vectors, ((0, 0), (0, width - vectors.shape[1]))).astype(np.float32, copy=False)
+
+
+def stored_vectors(index: Any, *, writable: bool = False) -> FloatArray:
     """The vectors inside a flat or HNSW index, without a copy; the view keeps the index alive."""
     flat = faiss.downcast_index(index.storage) if hasattr(index, "storage") else index
     view = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
-    view.flags.writeable = False
+    view.flags.writeable = writable
     result: FloatArray = view
     return result
+
+
+def _lists(kind: str, dim: int, lists: int) -> Any:
+    """An empty index with inverted lists."""
+    if kind == "pq":
+        codes = _codes(dim)
+        width = codes * _COLUMNS_A_CODE
+        return faiss.IndexIVFPQ(faiss.IndexFlatIP(width), width, lists, codes, 8, faiss.METRIC_INNER_PRODUCT)
+    quantizer = faiss.IndexFlatIP(dim)
+    if kind == "sq":
+        one_byte = faiss.ScalarQuantizer.QT_8bit
+        return faiss.IndexIVFScalarQuantizer(quantizer, dim, lists, one_byte, faiss.METRIC_INNER_PRODUCT)
+    return faiss.IndexIVFFlat(quantizer, dim, lists, faiss.METRIC_INNER_PRODUCT)
+
+
+def _codes(dim: int) -> int:
+    return -(-dim // _COLUMNS_A_CODE)

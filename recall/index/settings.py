@@ -20,10 +20,17 @@ class IndexConfig(Settings):
         description="Number of items up to which every search is exact; 50,000 vectors of 64 columns take about 1 ms "
         "on one core.",
     )
-    kinds: tuple[Literal["ivf", "hnsw"], ...] = Field(
-        default=("ivf", "hnsw"),
-        description="Approximate kinds beyond that, tried in this order. The first that reaches the target serves; if "
-        "none does, the index stays exact.",
+    kinds: tuple[Literal["ivf", "hnsw", "sq", "pq"], ...] = Field(
+        default=("ivf", "hnsw", "sq", "pq"),
+        description="Approximate kinds beyond that, tried in this order: inverted lists, a graph of neighbours, lists "
+        "of vectors of a byte a column, lists of codes. The first that fits the memory and reaches the target serves; "
+        "if none does, the index stays exact, or of those that fit the one that finds most serves.",
+    )
+    memory_mib: float | None = Field(
+        default=None,
+        gt=0,
+        description="Memory that the index of a channel may take, in MiB, beside the vectors of the model: kinds that "
+        "need more are not tried. Default: no limit.",
     )
     target_recall: float = Field(
         default=0.98, gt=0, le=1, description="Share of the exact top `measured_at` that must be found."

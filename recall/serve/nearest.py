@@ -11,7 +11,7 @@ import pyarrow as pa
 from kg import RaggedArray, Vocabulary
 from kg.arrays import IntArray
 from recall.contracts import CandidateBatch, Channel, Query, SimilarItems, TopK
-from recall.index.item_index import ItemIndex
+from recall.index.build import build_index
 from recall.index.settings import IndexConfig
 
 Titles = Callable[[IntArray], Sequence[str]]
@@ -31,7 +31,7 @@ class NearestItems:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
         self._ids = items
-        self._index = ItemIndex.build(unit, IndexConfig(exact_up_to=len(unit)))
+        self._index = build_index(unit, IndexConfig(exact_up_to=len(unit)))
         learned = unit.any(axis=1)
         self._only = None if learned.all() else np.flatnonzero(learned)
 

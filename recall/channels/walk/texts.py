@@ -15,6 +15,7 @@ from kg.arrays import IntArray
 from kg.topology.adjacency import Numbering
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import unit_rows
+from recall.index.build import build_index
 from recall.index.item_index import ItemIndex
 from recall.index.settings import IndexConfig
 
@@ -52,7 +53,7 @@ class ItemTexts:
             if len(items)
             else np.zeros(features.dim, np.float32)
         )
-        index = ItemIndex.build(unit_rows(vectors - mean), config)
+        index = build_index(unit_rows(vectors - mean), config)
         count = graph.num_nodes(graph.schema.item_type)
         texts = cls(items, mean, index, csr_matrix((count, count), dtype=np.float32))
         texts.similar = texts._neighbours(n)

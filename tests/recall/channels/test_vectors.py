@@ -10,7 +10,7 @@ import pytest
 from kg.errors import ArtifactError, ConfigError, GateError
 from recall.channels import LightGCNChannel, LightGCNChannelConfig
 from recall.contracts import LoadData
-from recall.index.item_index import ItemIndex
+from recall.index.build import build_index
 from recall.pipeline import Pipeline
 from tests.movie_relations import GENRE
 from tests.recall.channels.making import TRAINING, alone, ask, asking, made
@@ -53,8 +53,8 @@ class TestVectorChannels:
         with pytest.raises(ArtifactError, match="other 'movie' nodes"):
             LightGCNChannel.of(embeddings, LoadData.of(movie_graph(movies=41)))
         for index, problem in (
-            (ItemIndex.build(embeddings.index_vectors * 2), "other item vectors"),
-            (ItemIndex.build(embeddings.index_vectors[:39]), "39 vectors"),
+            (build_index(embeddings.index_vectors * 2), "other item vectors"),
+            (build_index(embeddings.index_vectors[:39]), "39 vectors"),
         ):
             with pytest.raises(ArtifactError, match=problem):
                 LightGCNChannel.of(embeddings, data, index=index)

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 import recall.index.item_index
 from kg import RaggedArray
 from kg.errors import ArtifactError, ConfigError, InvalidDataError
-from recall.index.item_index import ItemIndex, vectors_fingerprint
+from recall.index.build import build_index
+from recall.index.exact import vectors_fingerprint
+from recall.index.item_index import ItemIndex
+from recall.index.kinds import LISTED, bytes_a_vector
 from recall.index.settings import IndexConfig
 
 
@@ -45,13 +48,13 @@ def clustered(count, dim, seed):
     return (vectors * length).astype(np.float32), queries.astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=["flat", "ivf", "hnsw"])
+@pytest.fixture(scope="module", params=["flat", "ivf", "hnsw", "sq", "pq"])
 def each_kind(request):
     vectors, queries = clustered(6000, 16, seed=1)
     if request.param == "flat":
-        return ItemIndex.build(vectors), vectors, queries[:40]
+        return build_index(vectors), vectors, queries[:40]
     config = IndexConfig(exact_up_to=100, kinds=(request.param,), target_recall=0.9, measured_at=20)
-    index = ItemIndex.build(vectors, config, queries=queries)
+    index = build_index(vectors, config, queries=queries)
     assert index.kind == request.param
     return index, vectors, queries[:40]
 
@@ -67,14 +70,14 @@ class TestExact:
         queries = rng.integers(-2, 3, size=(4, 3)).astype(np.float32)
         exclude = lists_of(4, rng, len(vectors), len(vectors)) if with_exclude else None
         only = rng.choice(len(vectors), size=rng.integers(0, len(vectors) + 1)) if with_only else None
-        top = ItemIndex.build(vectors).search(queries, k, exclude=exclude, only=only)
+        top = build_index(vectors).search(queries, k, exclude=exclude, only=only)
         np.testing.assert_array_equal(top.items, brute_force(vectors, queries, k, exclude, only))
         np.testing.assert_array_equal(top.items < 0, np.isinf(top.scores))
 
     def test_a_tie_across_the_edge_goes_to_the_lower_positions(self):
         vectors = np.ones((5000, 4), dtype=np.float32)
         vectors[3000] *= 2
-        top = ItemIndex.build(vectors).search(np.ones((2, 4), dtype=np.float32), 3)
+        top = build_index(vectors).search(np.ones((2, 4), dtype=np.float32), 3)
         np.testing.assert_array_equal(top.items, [[3000, 0, 1]] * 2)
 
     def test_heavy_users_do_not_lose_items(self):
@@ -82,7 +85,7 @@ class TestExact:
         vectors = rng.normal(size=(4000, 8)).astype(np.float32)
         queries = rng.normal(size=(3, 8)).astype(np.float32)
         exclude = RaggedArray.from_pairs(np.ones(3995, dtype=np.int64), np.arange(3995), num_rows=3)
-        top = ItemIndex.build(vectors).search(queries, 10, exclude=exclude)
+        top = build_index(vectors).search(queries, 10, exclude=exclude)
         np.testing.assert_array_equal(top.items, brute_force(vectors, queries, 10, exclude))
         assert (top.items[1] >= 0).sum() == 5
 
@@ -90,7 +93,7 @@ class TestExact:
         rng = np.random.default_rng(3)
         vectors, queries = rng.normal(size=(900, 24)).astype("f4"), rng.normal(size=(70, 24)).astype("f4")
         exclude = lists_of(70, rng, 900, 300)
-        index = ItemIndex.build(vectors)
+        index = build_index(vectors)
         whole = index.search(queries, 15, exclude=exclude)
         monkeypatch.setattr(recall.index.item_index, "BLOCK_SCORES", 2000)
         for row in range(70):
@@ -99,9 +102,9 @@ class TestExact:
             np.testing.assert_array_equal(one.scores[0], whole.scores[row])
 
     def test_no_items_and_no_queries(self):
-        empty = ItemIndex.build(np.zeros((0, 4), dtype=np.float32))
+        empty = build_index(np.zeros((0, 4), dtype=np.float32))
         assert (empty.search(np.ones((2, 4), dtype=np.float32), 3).items == -1).all()
-        index = ItemIndex.build(np.ones((5, 4), dtype=np.float32))
+        index = build_index(np.ones((5, 4), dtype=np.float32))
         assert index.search(np.zeros((0, 4), dtype=np.float32), 3).items.shape == (0, 3)
 
 
@@ -173,7 +176,7 @@ class TestEveryKind:
 class TestChoice:
     def test_200_000_vectors_are_searched_approximately_within_the_target(self):
         vectors, queries = clustered(200_000, 32, seed=0)
-        index = ItemIndex.build(vectors, IndexConfig(target_recall=0.95, measured_at=20), queries=queries[:200])
+        index = build_index(vectors, IndexConfig(target_recall=0.95, measured_at=20), queries=queries[:200])
         assert index.kind == "ivf"
         fresh = queries[200:]
         exact = np.partition(fresh @ vectors.T, -20, axis=1)[:, -20]
@@ -186,7 +189,7 @@ class TestChoice:
     def test_200_000_vectors_by_hnsw(self):
         vectors, queries = clustered(200_000, 32, seed=0)
         config = IndexConfig(kinds=("hnsw",), target_recall=0.9, measured_at=20)
-        index = ItemIndex.build(vectors, config, queries=queries[:200])
+        index = build_index(vectors, config, queries=queries[:200])
         assert index.kind == "hnsw"
         exact = np.partition(queries[200:] @ vectors.T, -20, axis=1)[:, -20]
         assert (index.search(queries[200:], 20).scores >= exact[:, None] - 1e-3).mean() >= 0.88
@@ -194,7 +197,7 @@ class TestChoice:
     def test_a_higher_target_costs_more_probes(self):
         vectors, queries = clustered(6000, 16, seed=2)
         low, high = (
-            ItemIndex.build(
+            build_index(
                 vectors,
                 IndexConfig(exact_up_to=0, kinds=("ivf",), target_recall=target, measured_at=20),
                 queries=queries,
@@ -206,14 +209,46 @@ class TestChoice:
     def test_stays_exact_when_no_kind_reaches_the_target(self):
         rng = np.random.default_rng(0)
         vectors = rng.normal(size=(3000, 64)).astype(np.float32)  # without clusters, inverted lists hardly help
-        index = ItemIndex.build(vectors, IndexConfig(exact_up_to=10, kinds=("ivf",), target_recall=1.0))
+        index = build_index(vectors, IndexConfig(exact_up_to=10, kinds=("ivf",), target_recall=1.0))
         assert index.kind == "flat"
         assert index.recall == 1.0
+
+    @pytest.mark.parametrize(("limit", "kind"), [(None, "ivf"), (100, "ivf"), (30, "sq"), (12.5, "pq")])
+    def test_memory_decides_between_kinds(self, limit, kind):
+        """Of 16 columns a whole vector takes 72 bytes in a list, one of a byte a column 24, codes 12."""
+        vectors, queries = clustered(6000, 16, seed=3)
+        memory = None if limit is None else limit * len(vectors) / 2**20
+        config = IndexConfig(exact_up_to=100, target_recall=0.8, measured_at=20, memory_mib=memory)
+        index = build_index(vectors, config, queries=queries)
+        assert index.kind == kind
+        assert index.recall >= 0.8
+        assert index.bytes_a_vector == bytes_a_vector(kind, 16, config)
+
+    def test_what_is_small_but_too_large_for_the_memory_is_not_exact(self):
+        vectors, queries = clustered(3000, 16, seed=3)
+        config = IndexConfig(target_recall=1.0, measured_at=20, memory_mib=30 * 3000 / 2**20)
+        index = build_index(vectors, config, queries=queries)
+        assert index.kind in ("sq", "pq")  # none finds all: the one that finds most serves
+        assert 0.9 < index.recall <= 1
+
+    def test_no_kind_fits_the_memory(self):
+        vectors, _ = clustered(3000, 16, seed=3)
+        with pytest.raises(ConfigError, match=r"3,000 vectors of 16 columns fits index.memory_mib = 0.01"):
+            build_index(vectors, IndexConfig(memory_mib=0.01))
+
+    def test_codes_of_a_width_that_four_does_not_divide(self):
+        vectors, queries = clustered(4000, 13, seed=3)
+        config = IndexConfig(exact_up_to=0, kinds=("pq",), target_recall=0.8, measured_at=20)
+        index = build_index(vectors, config, queries=queries)
+        truth = brute_force(vectors, queries, 10)
+        found = np.mean([len(set(a) & set(b)) for a, b in zip(index.search(queries, 10).items, truth, strict=True)])
+        assert index.kind == "pq"
+        assert found / 10 > 0.75
 
     def test_the_same_seed_builds_the_same(self):
         vectors, queries = clustered(5000, 16, seed=4)
         config = IndexConfig(exact_up_to=10, kinds=("ivf",), target_recall=0.8, measured_at=20)
-        first, second = (ItemIndex.build(vectors, config, queries=queries) for _ in range(2))
+        first, second = (build_index(vectors, config, queries=queries) for _ in range(2))
         assert first.parameters == second.parameters
         np.testing.assert_array_equal(first.search(queries, 20).items, second.search(queries, 20).items)
 
@@ -234,10 +269,10 @@ class TestMistakes:
 
     def test_vectors_that_are_no_numbers(self):
         with pytest.raises(InvalidDataError, match="finite"):
-            ItemIndex.build(np.array([[np.nan, 1.0]], dtype=np.float32))
+            build_index(np.array([[np.nan, 1.0]], dtype=np.float32))
 
     def test_queries_and_candidates_that_do_not_fit(self):
-        index = ItemIndex.build(np.ones((5, 4), dtype=np.float32))
+        index = build_index(np.ones((5, 4), dtype=np.float32))
         with pytest.raises(InvalidDataError, match="4 columns"):
             index.search(np.ones((1, 3), dtype=np.float32), 2)
         with pytest.raises(InvalidDataError, match="there are 5 items"):
@@ -250,7 +285,7 @@ class TestDamage:
     @pytest.fixture
     def saved(self, tmp_path):
         vectors = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
-        ItemIndex.build(vectors).save(tmp_path)
+        build_index(vectors).save(tmp_path)
         return tmp_path
 
     def change(self, folder, **facts):
@@ -264,7 +299,7 @@ class TestDamage:
             ItemIndex.load(saved)
 
     def test_other_vectors(self, saved):
-        ItemIndex.build(np.ones((50, 4), dtype=np.float32)).save(saved / "other")
+        build_index(np.ones((50, 4), dtype=np.float32)).save(saved / "other")
         (saved / "other" / "index.faiss").replace(saved / "index.faiss")
         with pytest.raises(ArtifactError, match="not those it was built from"):
             ItemIndex.load(saved)
@@ -350,7 +385,7 @@ class TestSelectivity:
             pytest.skip("searched exactly")
         half = index._search_parameters(20, np.arange(0, len(vectors), 2))
         every = index._search_parameters(20, None)
-        if index.kind == "ivf":
+        if index.kind in LISTED:
             assert half.nprobe == min(2 * every.nprobe, index.parameters["lists"])
         else:
             assert half.efSearch == 2 * every.efSearch
@@ -360,7 +395,7 @@ def test_a_wide_choice_of_an_exact_index_copies_no_vectors():
     rng = np.random.default_rng(0)
     vectors, queries = rng.normal(size=(500, 8)).astype("f4"), rng.normal(size=(4, 8)).astype("f4")
     only = np.sort(rng.permutation(500)[:400])
-    index = ItemIndex.build(vectors)
+    index = build_index(vectors)
 
     class Counted(np.ndarray):
         def __getitem__(self, key):
