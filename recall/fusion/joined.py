@@ -21,7 +21,7 @@ from kg.errors import ConfigError
 from recall.channels.scores import FloatArray, IndexScores, described_alone
 from recall.contracts import Channel, InnerProduct, Scores
 from recall.fusion.combination import FusedScores, Ranked, Values
-from recall.index.item_index import ItemIndex
+from recall.index.build import build_index
 from recall.index.settings import IndexConfig
 
 _LEVEL = 1e-6  # of the largest score there can be: a deviation below is rounding
@@ -56,7 +56,7 @@ class JoinedIndex:
         self.described: npt.NDArray[np.bool_] = np.asarray(whole.any(axis=1))
         if item_factors is not None:
             whole = (whole * item_factors[:, None]).astype(np.float32)
-        self.index = ItemIndex.build(whole, IndexConfig(exact_up_to=len(whole)))
+        self.index = build_index(whole, IndexConfig(exact_up_to=len(whole)))
 
     @classmethod
     def of(cls, channels: Mapping[str, Channel], item_factors: Values | None) -> JoinedIndex:
@@ -119,8 +119,8 @@ class JoinedScores(FusedScores):
         self._depth, self._listed = depth, 0  # no channel's own best are kept
         self.factors = np.array(weights)[:, None] / joined.deviations(vectors)
         asked = [of * factor[:, None] for of, factor in zip(vectors, self.factors, strict=True)]
-        query = np.concatenate(asked, axis=1).astype(np.float32)
-        self._whole = described_alone(IndexScores(joined.index, query), joined.described)
+        self._joined, self._asked = joined, asked
+        self._whole = self._of(asked)
 
     def ranked(self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None) -> Ranked:
         """The best k of all items; every channel that knows the request is said to list them."""
@@ -129,9 +129,25 @@ class JoinedScores(FusedScores):
         listed = (self.factors > 0)[:, :, None] & (top.items >= 0)
         return Ranked(top=top, channel_scores=scores, listed=listed)
 
+    def with_and_without(
+        self, k: int, *, exclude: RaggedArray | None = None, only: IntArray | None = None
+    ) -> tuple[IntArray, list[IntArray], list[IntArray]]:
+        """See `FusedScores`; without a channel all items are searched by the vectors of the others."""
+        whole = self.top(k, exclude=exclude, only=only).items
+        without = []
+        for left_out in range(len(self._asked)):
+            asked = [of * (at != left_out) for at, of in enumerate(self._asked)]
+            without.append(self._of(asked).top(k, exclude=exclude, only=only).items)
+        return whole, self.best(k, exclude=exclude, only=only), without
+
     def at(self, items: IntArray) -> FloatArray:
         """See `recall.contracts.Scores`."""
         return self._whole.at(items)
+
+    def _of(self, asked: Sequence[Values]) -> Scores:
+        """The scores that the channels' vectors, each times its factor, give all items."""
+        query = np.concatenate(asked, axis=1).astype(np.float32)
+        return described_alone(IndexScores(self._joined.index, query), self._joined.described)
 
 
 def _covariance(vectors: FloatArray) -> Values:

@@ -173,3 +173,17 @@ def test_a_run_keeps_it(tmp_path: Path) -> None:
     assert isinstance(recommender.pipeline.score(Query.of_positions(user)), JoinedScores)
     rows = recommender.recommend(["u1"], k=3).table.to_pylist()
     assert {row["source"] for row in rows} == {"fusion(lightgcn+sasrec)"}
+
+
+def test_without_a_channel_is_what_the_others_rank_alone(
+    pipeline: Pipeline, graph: KnowledgeGraph, everybody: Query
+) -> None:
+    ((_, _, _, whole),) = pipeline.scored_blocks(everybody, k=6)
+    assert isinstance(whole, JoinedScores)
+    ranked, best, without = whole.with_and_without(6, exclude=whole.seen)
+    assert ranked.tolist() == whole.top(6, exclude=whole.seen).items.tolist()
+    assert len(best) == len(without) == len(WEIGHTS)
+    for left_out, items in zip(WEIGHTS, without, strict=True):
+        others = pipeline.with_weights({**WEIGHTS, left_out: 0.0})
+        ((_, _, _, expected),) = others.scored_blocks(everybody, k=6)
+        assert items.tolist() == expected.top(6, exclude=whole.seen).items.tolist(), left_out
