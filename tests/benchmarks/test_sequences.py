@@ -76,7 +76,7 @@ def test_the_walk_is_fused_with_what_was_trained(data, tmp_path):
         for name in ("sasrec", "gru4rec")
     }
     row = sequences.fused(problem, channels)
-    assert (row["parts"], row["seeds"], len(row["weights"])) == ("sasrec + gru4rec + walk", 2, 2)
+    assert (row["parts"], row["seeds"], len(row["weights"])) == ("sasrec + gru4rec + walk without texts", 2, 2)
     assert row["recall@10"] == 1  # of six items, each listed or not
     for weights in row["weights"]:
         assert {word.split()[0] for word in weights.split(", ")} <= {"sasrec", "gru4rec", "walk"}

@@ -67,3 +67,31 @@ def test_a_later_refresh_starts_from_it_and_a_user_can_be_forgotten(config: Path
     again = Recommender.load(forgotten.run.path)
     assert "u1" not in again.graph.users.ids.to_pylist()
     assert len(again.recommend(["u2"], k=3).table) == 3
+
+
+def test_what_a_user_likes_now_is_the_newest_part_of_their_history(config: Path) -> None:
+    """Without any training: the model reads the log's likes after what the run was made with, in their order."""
+    text = config.read_text().replace('["sasrec", "item_knn"]', '["sasrec"]')
+    config.write_text(text.partition("[fusion.weights]")[0])
+    recommender, _ = serve(refresh(load_config(config)))
+    (user,) = recommender.graph.users.index(["u1"])
+    done = recommender.pipeline.history.sequence(np.array([user]))
+    before = recommender.graph.items.take(done.values[done.positive]).to_pylist()
+    new = [item for item in recommender.graph.items.ids.to_pylist() if item not in before][:2]
+
+    def scores(**who: list[str]) -> dict[str, float]:
+        asked = recommender.recommend(["u1"], k=40, exclude_seen=False)
+        if who:
+            asked = recommender.recommend_for(**who, k=40, exclude_seen=False)
+        return dict(zip(asked.table["item_id"].to_pylist(), asked.table["score"].to_pylist(), strict=True))
+
+    old = scores()
+    recommender.add_feedback(
+        {"user_id": "u1", "item_id": item, "kind": "like", "time": 3_000_000 + at} for at, item in enumerate(new)
+    )
+    now = scores()
+    assert now == pytest.approx(scores(history=[*before, *new]), rel=1e-5)
+    assert now != pytest.approx(scores(history=[*before, *new[::-1]]), rel=1e-5)
+    assert now != pytest.approx(old, rel=1e-5)
+    (explanation,) = recommender.explain([("u1", next(iter(now)))])
+    assert set(new) <= {reason.node.id for reason in explanation.left_out if reason.node is not None}
