@@ -158,7 +158,7 @@ class SequenceTraining(Settings):
         ge=0,
         le=1,
         description="Share of the learning rate that is left at max_steps; it falls by the same amount every step. 1: "
-        "it stays. With 0, and as many steps as the time allows, a short training ends where a long one would.",
+        "it stays. 0 suits trainings whose number of steps is known before, such as what the time allows.",
     )
     eval_every: int = Field(default=200, ge=1, description="Steps between two validations, each with a checkpoint.")
     patience: int = Field(default=10, ge=1, description="Validations without a better one before training stops.")
