@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import fusing, results, sequences, walk
+from benchmarks import fusing, results, sequences, sequences_data, walk
 from recall.contracts import FitData
 
 LINES = ("1 1 2 3 4", "2 2 3 4 5 1", "3 3 1 5 2", "4 4 2 1 3", "5 1 2 3 6")
@@ -86,3 +86,17 @@ def test_parts_that_are_not_there_are_refused(data, capsys):
     with pytest.raises(SystemExit):
         sequences.main(["--data", str(data), "--parts", "id,colour"])
     assert "'colour' is none of id, text, knowledge" in capsys.readouterr().err
+
+
+def test_with_times_the_test_is_answered_by_a_training_on_all_that_is_before(data):
+    graph = sequences_data.load(data / "sequences", "beauty")
+    split = sequences_data.leave_one_out(graph)
+    problem = walk.Problem.of("small", graph, split, k=10, refit=True, features=None, data={})
+    channel = sequences.fitted(problem, "gru4rec", ["id"], steps=3, seed=0)
+    assert channel.recipe["steps"] <= 3
+    assert channel.query_vectors(sequences.requests(problem, seed=0)).shape == (5, 64)
+    before = FitData.of(problem.final).history.sequence(problem.test.user)
+    assert channel._histories(sequences.requests(problem, seed=0)).counts.tolist() == before.counts.tolist()
+    row = sequences.row_of(problem, [sequences.measured(problem, channel, seed=0)])
+    assert row["recall@10"] == pytest.approx(4 / 5)
+    assert "known targets" not in row
