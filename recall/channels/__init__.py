@@ -14,7 +14,10 @@ from recall.channels.popularity import Popularity, PopularityConfig
 from recall.channels.registry import channel_class, register, registered
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.sasrec import SASRecChannel, SASRecChannelConfig
+from recall.channels.segment import SegmentConfig, SegmentPopularity
 from recall.channels.spectral import Spectral, SpectralConfig
+from recall.channels.trends import Recent, RecentConfig, Trending, TrendingConfig
+from recall.channels.user_knn import UserKNN, UserKNNConfig
 from recall.channels.walk import Walk, WalkConfig
 
 __all__ = [
@@ -42,10 +45,18 @@ __all__ = [
     "PopularityConfig",
     "RP3Beta",
     "RP3BetaConfig",
+    "Recent",
+    "RecentConfig",
     "SASRecChannel",
     "SASRecChannelConfig",
+    "SegmentConfig",
+    "SegmentPopularity",
     "Spectral",
     "SpectralConfig",
+    "Trending",
+    "TrendingConfig",
+    "UserKNN",
+    "UserKNNConfig",
     "Walk",
     "WalkConfig",
     "channel_class",

@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix, diags
 from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.arrays import IntArray
 from kg.errors import ConfigError
-from kg.settings import Settings
+from recall.channels.aged import AgedConfig
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import check_attributes, item_likes, named_attributes, rows_with_attributes
 from recall.channels.neighbours import NeighbourChannel, cosine_neighbours
@@ -25,7 +25,7 @@ from recall.contracts.history import rows_with
 _BLOCK = 1024
 
 
-class AttributeKNNConfig(Settings):
+class AttributeKNNConfig(AgedConfig):
     """Hyper-parameters of the attribute kNN: items that share attributes in the graph."""
 
     section: ClassVar[str] = "channels.attribute_knn"

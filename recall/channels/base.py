@@ -18,6 +18,7 @@ from kg.errors import ArtifactError, ConfigError, GateError, InvalidDataError, N
 from kg.history import InteractionHistory
 from kg.io.files import read_json, write_json
 from recall.channels.scores import DeferredScores, DenseScores, FloatArray
+from recall.channels.weighted import weights_of
 from recall.contracts import Capabilities, FitData, LoadData, NoShares, Query, Scores, Share, Shares, TextEncode
 from recall.contracts.history import DISLIKED, disliked_items, liked_items, rows_with
 
@@ -126,7 +127,7 @@ class HistoryChannel(ClosedChannel):
 
     def score(self, queries: Query) -> Scores:
         """See `recall.contracts.Channel`."""
-        history = liked_items(queries, self.history)
+        history = self._liked(queries)
         rows = self._answerable(queries, history)
         asked, liked = queries.take(rows), history.take(rows)
         return DeferredScores(
@@ -150,23 +151,25 @@ class HistoryChannel(ClosedChannel):
 
         Disliked examples have their parts below it. The item's side is not split: `item_own` is the whole score.
         """
-        liked, disliked = liked_items(queries, self.history), disliked_items(queries)
+        liked, disliked = self._liked(queries), disliked_items(queries)
         asked = self._asked(queries, items)
         answered = np.zeros(len(queries), dtype=bool)
         answered[self._answerable(queries, liked)] = True
         return [
-            self._split(liked[row], disliked[row], int(items[row]), float(asked[row]))
+            self._split(queries, row, liked, disliked, int(items[row]), float(asked[row]))
             if answered[row]
             else NoShares(0.0, "there is no liked item to split the score over")
             for row in range(len(queries))
         ]
 
-    def _split(self, liked: IntArray, disliked: IntArray, item: int, asked: float) -> Shares:
-        values = self._parts(liked, item)
-        if len(disliked):
-            values = np.concatenate([values, DISLIKED * self._parts(disliked, item)])
+    def _split(
+        self, queries: Query, row: int, liked: RaggedArray, disliked: RaggedArray, item: int, asked: float
+    ) -> Shares:
+        values = self._row_parts(queries, row, liked, item)
+        if len(disliked[row]):
+            values = np.concatenate([values, DISLIKED * self._row_parts(queries, row, disliked, item)])
         both = float(values.sum())
-        nodes = (np.concatenate([liked, disliked]) + self.history.first_item).tolist()
+        nodes = (np.concatenate([liked[row], disliked[row]]) + self.history.first_item).tolist()
         return Shares(
             score=both + asked,
             own=asked,
@@ -178,6 +181,15 @@ class HistoryChannel(ClosedChannel):
             pairs=np.zeros((len(nodes), 0)),
             cross=(asked, 0.0, both),
         )
+
+    def _row_parts(self, queries: Query, row: int, lists: RaggedArray, item: int) -> npt.NDArray[np.float64]:
+        """The part of the score that a request gives an item on each item of its list, (items of the row,)."""
+        parts = self._parts(lists[row], item)
+        return parts * weights_of(lists.take(np.array([row])))
+
+    def _liked(self, queries: Query) -> RaggedArray:
+        """The liked items that requests are scored by, (n,) lists."""
+        return liked_items(queries, self.history)
 
     def _answerable(self, queries: Query, history: RaggedArray) -> IntArray:
         """Rows with anything to score from, int64."""
@@ -232,10 +244,8 @@ def item_likes(history: InteractionHistory) -> IntArray:
 
 
 def as_matrix(lists: RaggedArray, width: int) -> Any:
-    """Lists of items as a binary CSR matrix, float32 (rows, width)."""
-    return csr_matrix(
-        (np.ones(len(lists.values), dtype=np.float32), lists.values, lists.offsets), shape=(len(lists), width)
-    )
+    """Lists of items as a CSR matrix of how much each counts, 1 where they do not say, float32 (rows, width)."""
+    return csr_matrix((weights_of(lists), lists.values, lists.offsets), shape=(len(lists), width))
 
 
 def rows_with_text(queries: Query) -> IntArray:

@@ -13,8 +13,8 @@ from pydantic import Field
 from kg import RaggedArray
 from kg.arrays import IntArray
 from kg.errors import ConfigError
-from kg.settings import Settings
 from kg.topology.adjacency import Numbering
+from recall.channels.aged import AgedConfig
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
 from recall.channels.base import as_matrix, encode_texts, item_likes, rows_with_text, unit_rows
 from recall.channels.neighbours import NeighbourChannel, cosine_neighbours
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _BLOCK = 1024
 
 
-class ContentKNNConfig(Settings):
+class ContentKNNConfig(AgedConfig):
     """Hyper-parameters of the content kNN: items whose texts are alike."""
 
     section: ClassVar[str] = "channels.content_knn"

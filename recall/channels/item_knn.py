@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
-from kg.settings import Settings
 from kg.topology.walk import largest
+from recall.channels.aged import AgedConfig
 from recall.channels.base import as_matrix
 from recall.channels.neighbours import NeighbourChannel
 from recall.contracts import FitData
@@ -18,7 +18,7 @@ from recall.contracts import FitData
 _BLOCK = 2048
 
 
-class ItemKNNConfig(Settings):
+class ItemKNNConfig(AgedConfig):
     """Hyper-parameters of the item kNN: items liked by the same users."""
 
     section: ClassVar[str] = "channels.item_knn"

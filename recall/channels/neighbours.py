@@ -14,14 +14,15 @@ from scipy.sparse import csr_matrix, vstack
 from kg import RaggedArray
 from kg.arrays import IntArray
 from kg.topology.walk import largest
+from recall.channels.aged import AgedChannel
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
-from recall.channels.base import HistoryChannel, as_matrix
+from recall.channels.base import as_matrix
 from recall.channels.scores import DeferredScores, FloatArray, hold
 from recall.contracts import FitData, Query, Scores
-from recall.contracts.history import disliked_items, liked_items
+from recall.contracts.history import disliked_items
 
 
-class NeighbourChannel(HistoryChannel):
+class NeighbourChannel(AgedChannel):
     """score(u, i) = sum of s_ij over the liked items j among the nearest neighbours of i.
 
     A subclass computes the similarities; an item without any neighbour in the history is no candidate.
@@ -54,7 +55,7 @@ class NeighbourChannel(HistoryChannel):
         """See `recall.contracts.Channel`."""
         if self._asks_more(queries) or len(disliked_items(queries).values):
             return super().score(queries)
-        history = liked_items(queries, self.history)
+        history = self._liked(queries)
         return DeferredScores(lambda columns: hold(self._sums(history, columns), columns), self.history.num_items)
 
     def _sums(self, history: RaggedArray, columns: IntArray | None) -> Any:

@@ -27,7 +27,10 @@ from recall.channels.narm import NARMChannel
 from recall.channels.popularity import Popularity
 from recall.channels.rp3beta import RP3Beta
 from recall.channels.sasrec import SASRecChannel
+from recall.channels.segment import SegmentPopularity
 from recall.channels.spectral import Spectral
+from recall.channels.trends import Recent, Trending
+from recall.channels.user_knn import UserKNN
 from recall.channels.walk import Walk
 from recall.contracts import Channel
 
@@ -42,6 +45,7 @@ BUILT_IN: tuple[type[Channel], ...] = (
     NARMChannel,
     EASE,
     ItemKNN,
+    UserKNN,
     RP3Beta,
     ChebyCF,
     Spectral,
@@ -49,6 +53,9 @@ BUILT_IN: tuple[type[Channel], ...] = (
     AttributeKNN,
     Walk,
     Popularity,
+    Recent,
+    Trending,
+    SegmentPopularity,
 )
 
 _NEEDED = (

@@ -15,8 +15,8 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
-from kg.settings import Settings
 from kg.topology.walk import largest
+from recall.channels.aged import AgedConfig
 from recall.channels.base import as_matrix, item_likes
 from recall.channels.neighbours import NeighbourChannel
 from recall.contracts import FitData
@@ -24,7 +24,7 @@ from recall.contracts import FitData
 _BLOCK = 1024
 
 
-class RP3BetaConfig(Settings):
+class RP3BetaConfig(AgedConfig):
     """Hyper-parameters of RP3beta: three steps of a random walk."""
 
     section: ClassVar[str] = "channels.rp3beta"

@@ -255,6 +255,7 @@ _BUILT_IN: dict[str, Any] = {
         "beta": {"low": 0.0, "high": 1.0},
         "neighbours": {"low": 50, "high": 1000, "log": True},
     },
+    "user_knn": {"neighbours": {"low": 20, "high": 1000, "log": True}, "shrinkage": {"low": 0.0, "high": 100.0}},
     # Powers, decays and weights of the walk are found anew in every fit, by its own trials.
     "walk": {
         "neighbours": {"low": 100, "high": 2000, "log": True},

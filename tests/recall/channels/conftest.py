@@ -9,6 +9,7 @@ import pytest
 from kg import KnowledgeGraph
 from recall.contracts import Query
 from tests.movie_relations import RATED
+from tests.recall.channels.making import with_countries
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def graph(movie_graph):
     rating = table["rating"].to_numpy().copy()
     rating[table["src"].to_numpy() == len(made.users) - 1] = 1.0
     table = table.set_column(table.column_names.index("rating"), "rating", pa.array(rating))
-    return KnowledgeGraph(made.schema, made.nodes, {**made.edges, RATED: table})
+    return with_countries(KnowledgeGraph(made.schema, made.nodes, {**made.edges, RATED: table}))
 
 
 @pytest.fixture(scope="module")

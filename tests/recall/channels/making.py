@@ -33,12 +33,18 @@ from recall.channels import (
     NARMChannel,
     NARMChannelConfig,
     Popularity,
+    Recent,
     RP3Beta,
     RP3BetaConfig,
     SASRecChannel,
     SASRecChannelConfig,
+    SegmentConfig,
+    SegmentPopularity,
     Spectral,
     SpectralConfig,
+    Trending,
+    UserKNN,
+    UserKNNConfig,
     Walk,
     WalkConfig,
 )
@@ -75,6 +81,12 @@ SEQUENCE_TRAINING = SequenceTraining(max_steps=4, batch_size=16, negatives=16)
 CASES = {
     "popularity": Popularity,
     "item_knn": lambda: ItemKNN(ItemKNNConfig(neighbours=15, shrinkage=2.0)),
+    "item_knn_aged": lambda: ItemKNN(ItemKNNConfig(neighbours=15, shrinkage=2.0, half_life=3.0)),
+    "user_knn": lambda: UserKNN(UserKNNConfig(neighbours=8, shrinkage=1.0)),
+    "user_knn_aged": lambda: UserKNN(UserKNNConfig(neighbours=8, shrinkage=1.0, half_life=2.0, half_life_in="days")),
+    "recent": Recent,
+    "trending": Trending,
+    "segment": lambda: SegmentPopularity(SegmentConfig(attribute="country")),
     "ease": lambda: EASE(EASEConfig(regularisation=5.0, weights=30)),
     "rp3beta": lambda: RP3Beta(RP3BetaConfig(neighbours=20)),
     "spectral": lambda: Spectral(SpectralConfig(factors=6)),
@@ -165,6 +177,14 @@ def asking(history=(), text=None, attributes=None):
         text=None if text is None else [text],
         attributes=None if attributes is None else [attributes],
     )
+
+
+def with_countries(graph):
+    """The graph with countries of the users; every third user has none."""
+    users = graph.nodes["user"]
+    countries = [("de", "fr", None)[number % 3] for number in range(len(graph.users))]
+    users = users.append_column("country", pa.array(countries, type=pa.string()))
+    return KnowledgeGraph(graph.schema, {**graph.nodes, "user": users}, graph.edges)
 
 
 def twins(graph):

@@ -35,6 +35,7 @@ from tests.recall.channels.making import (
     made,
     pair_queries,
     seen_by,
+    with_countries,
 )
 
 
@@ -333,7 +334,7 @@ class TestContract:
         movies = plain.nodes["movie"].set_column(0, "id", pa.array(names))
         users = plain.nodes["user"].set_column(0, "id", pa.array([f"user {n}/ß" for n in range(12)]))
         odd = KnowledgeGraph(plain.schema, {**plain.nodes, "movie": movies, "user": users}, plain.edges)
-        answer = ask(made(case, odd), Query.of_users(np.arange(12), odd.users), k=3)
+        answer = ask(made(case, with_countries(odd)), Query.of_users(np.arange(12), odd.users), k=3)
         assert len(answer)
         assert set(answer.table["item_id"].to_pylist()) <= set(names)
         assert set(answer.table["user_id"].to_pylist()) <= set(users["id"].to_pylist())

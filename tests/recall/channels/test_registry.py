@@ -24,6 +24,7 @@ BUILT_IN = [
     "narm",
     "ease",
     "item_knn",
+    "user_knn",
     "rp3beta",
     "cheby",
     "spectral",
@@ -31,6 +32,9 @@ BUILT_IN = [
     "attribute_knn",
     "walk",
     "popularity",
+    "recent",
+    "trending",
+    "segment",
 ]
 
 
@@ -68,9 +72,7 @@ def test_the_channels_that_are_built_in() -> None:
 
 
 def test_a_name_that_nothing_has_lists_what_there_is() -> None:
-    with pytest.raises(
-        ConfigError, match=r"there is no channel 'stroll'; there are lightgcn, gcn, sasrec, .*popularity$"
-    ):
+    with pytest.raises(ConfigError, match=r"there is no channel 'stroll'; there are lightgcn, gcn, sasrec, .*segment$"):
         channel_class("stroll")
 
 
