@@ -102,6 +102,7 @@ CASES = {
     "narm": lambda: NARMChannel(NARMChannelConfig(dim=8, training=SEQUENCE_TRAINING)),
     "gru4rec": lambda: GRU4RecChannel(GRU4RecChannelConfig(dim=8, training=SEQUENCE_TRAINING)),
 }
+SAME_FOR_ALL = ("popularity", "recent", "trending", "segment")
 FUSED = {"lightgcn": 1.0, "spectral": 0.5, "item_knn": 0.3}
 
 

@@ -11,7 +11,7 @@ from kg.arrays import RaggedArray
 from kg.errors import ConfigError, UnknownIdError
 from recall.contracts import Query
 from recall.contracts.history import seen_items
-from tests.recall.channels.making import CASES, histories, made
+from tests.recall.channels.making import CASES, histories, made, with_countries
 
 ITEMS = 1000
 K = 20
@@ -20,7 +20,7 @@ SHARES = [0.01, 0.1, 0.5, 0.9, 0.999]
 
 @pytest.fixture(scope="module")
 def graph(movie_graph):
-    return movie_graph(users=40, movies=ITEMS, ratings=30, seed=7)
+    return with_countries(movie_graph(users=40, movies=ITEMS, ratings=30, seed=7))
 
 
 @pytest.fixture(scope="module", params=[*CASES, "fusion"])

@@ -17,6 +17,7 @@ from recall.pipeline import Pipeline
 from recall.runs.layout import RunLayout
 from recall.serve.live import LiveFeedback
 from recall.serve.recommender import Recommender
+from tests.recall.channels.making import with_countries
 from tests.recall.serve.making import items, pipeline_of, seen
 
 CLOSED = [kind for kind in BUILT_IN if not kind.capabilities.trained and not kind.capabilities.needs_text]
@@ -166,7 +167,9 @@ def test_everybody_at_once_gets_the_same_as_each_alone(live):
 @pytest.mark.parametrize("kind", CLOSED, ids=lambda kind: kind.name)
 def test_every_closed_channel_scores_users_by_what_came_since(graph, kind, tmp_path):
     """A user with news is scored as the history that comes of it, and split exactly."""
-    channel = kind().fit(FitData.of(graph))
+    graph = with_countries(graph)
+    config = kind.config_type(attribute="country") if kind.name == "segment" else None
+    channel = kind(config).fit(FitData.of(graph))
     history = InteractionHistory.of(graph)
     (user,) = graph.users.index(["u1"])
     liked = history.liked[int(user)]
