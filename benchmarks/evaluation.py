@@ -58,9 +58,8 @@ def main(argv: Sequence[str]) -> None:
                 "users": sum(row.users for row in report.metrics if row.ranker == report.serves),
             }
         )
-        print(rows[-1], flush=True)
-    counts = {"users": len(graph.users), "items": len(graph.items), "interactions": len(graph.interactions)}
-    record("evaluation", rows, **counts, channels=fits, threads=cores(), load=os.getloadavg()[0])
+        counts = {"users": len(graph.users), "items": len(graph.items), "interactions": len(graph.interactions)}
+        record("evaluation", rows, **counts, channels=fits, threads=cores(), load=os.getloadavg()[0])
 
 
 def generated(count: int, users: int, items: int) -> KnowledgeGraph:

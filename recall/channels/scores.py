@@ -12,7 +12,7 @@ import numpy.typing as npt
 from kg import RaggedArray
 from kg.arrays import IntArray, PairIndex
 from recall.contracts import Scores, TopK
-from recall.index.item_index import ItemIndex
+from recall.index.base import VectorIndex
 from recall.index.top_k import BLOCK_SCORES, is_crowded, is_narrow, mask_out, top_k, top_k_sparse
 
 FloatArray = npt.NDArray[np.float32]
@@ -160,7 +160,7 @@ class IndexScores:
         vectors: one for each request, (n, dim), zero where there is no evidence.
     """
 
-    def __init__(self, index: ItemIndex, vectors: FloatArray) -> None:
+    def __init__(self, index: VectorIndex, vectors: FloatArray) -> None:
         """Hold the vectors."""
         self._index = index
         self.vectors = vectors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -30,6 +31,7 @@ from recall.channels.base import (
 from recall.channels.scores import FloatArray, IndexScores
 from recall.contracts import Capabilities, FitData, LoadData, NoShares, Query, Scores, Shares, TextEncode
 from recall.contracts.history import DISLIKED, disliked_items, liked_items, rows_with
+from recall.index.base import VectorIndex
 from recall.index.build import build_index
 from recall.index.exact import vectors_fingerprint
 from recall.index.item_index import ItemIndex
@@ -68,6 +70,7 @@ class VectorChannel:
         self.config = self.config_type() if config is None else config
         self.encode: TextEncode | None = None
         self._parts: _Fitted | None = None
+        self._elsewhere: VectorIndex | None = None
 
     @classmethod
     def of(
@@ -184,7 +187,26 @@ class VectorChannel:
             InvalidDataError, UnknownIdError: an attribute is not there.
             ConfigError: a text came without an encoder, or the model cannot place people by it.
         """
-        return IndexScores(self.index, self.query_vectors(queries))
+        index = self.index if self._elsewhere is None else self._elsewhere
+        return IndexScores(index, self.query_vectors(queries))
+
+    def searched_by(self, index: VectorIndex) -> Self:
+        """The same channel, whose searches ask another index of the same vectors, such as one in PostgreSQL.
+
+        Args:
+            index: over the vectors of `index`. It is not saved with the channel.
+
+        Raises:
+            ArtifactError: it is of other vectors.
+        """
+        if (len(index), index.dim, index.fingerprint) != (len(self.index), self.index.dim, self.index.fingerprint):
+            raise ArtifactError(
+                f"the index holds {len(index)} vectors of {index.dim} columns, which are not the {len(self.index)} of "
+                f"{self.index.dim} columns of this channel: build it from channel.index.vectors"
+            )
+        channel = copy(self)
+        channel._elsewhere = index
+        return channel
 
     def _vectors(self, queries: Query) -> FloatArray:
         """One vector for each row, zero where there is no evidence."""
