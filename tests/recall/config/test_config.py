@@ -99,7 +99,7 @@ def test_a_list_whose_only_entry_is_refused_is_one_problem(tmp_path: Path) -> No
             "sources.interactions.0.columns.items: unknown key, did you mean 'item'?",
         ),
         ('positive = "rating >= 4"', 'positive = "rating > 4"', "graph.positive: "),
-        ('kinds = ["hnsw"]', 'kinds = ["hnws"]', "index.kinds.0 = \"hnws\" must be 'ivf' or 'hnsw'"),
+        ('kinds = ["hnsw"]', 'kinds = ["hnws"]', "index.kinds.0 = \"hnws\" must be 'ivf', 'hnsw', 'sq' or 'pq'"),
         ("[demo]", "[channels.lightgcn.training]\nseeds = 1\n[demo]", "channels.lightgcn.training.seeds: unknown key"),
         ("[demo]", "[text]\nmodl = 'x'\n[demo]", "text.modl: unknown key, did you mean 'model'?"),
         ("[demo]", "[sources.neo4j]\n[demo]", "sources.neo4j needs the section neo4j"),
