@@ -120,11 +120,11 @@ class FusedScores:
         """
         best = self.best(k, exclude=exclude, only=only)
         items, listed = _merged(best)
-        parts = self.parts(items)
+        parts = list(self.parts(items))
         whole = self._best_of(items, parts, k)
-        number = listed.sum(axis=0)
+        number = listed.sum(axis=0, dtype=np.int32)
         without = [
-            self._best_of(np.where(number > own, items, -1), np.delete(parts, at, axis=0), k)
+            self._best_of(np.where(number > own, items, -1), parts[:at] + parts[at + 1 :], k)
             for at, own in enumerate(listed)
         ]
         return whole, best, without
@@ -163,7 +163,7 @@ class FusedScores:
             total += values * factor[:, None]
         return total if self._item_factors is None else total * self._item_factors[items]
 
-    def _best_of(self, items: IntArray, parts: Values, k: int) -> IntArray:
+    def _best_of(self, items: IntArray, parts: Sequence[Values], k: int) -> IntArray:
         """The best k by the sum of some channels' parts, int64 (n, k)."""
         total = np.zeros(items.shape)
         for part in parts:

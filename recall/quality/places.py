@@ -54,9 +54,12 @@ class Places:
         return result
 
     def _look(self, row: IntArray, item: IntArray, place: IntArray, asked: IntArray) -> npt.NDArray[np.int32]:
-        self._place[row, item] = place
-        looked_up: npt.NDArray[np.int32] = np.take_along_axis(self._place[: len(asked)], asked, axis=1)
-        self._place[row, item] = ABSENT
+        width = self._place.shape[1]
+        flat, written = self._place.reshape(-1), row * width + item
+        flat[written] = place
+        # -1 is the last column of the row before, which is never written.
+        looked_up: npt.NDArray[np.int32] = flat[asked + np.arange(len(asked))[:, None] * width]
+        flat[written] = ABSENT
         return looked_up
 
     def _parts(self, count: int) -> Iterator[slice]:

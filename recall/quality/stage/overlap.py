@@ -44,7 +44,9 @@ class Overlaps:
             there = places.of(channels[first], channels[second])
             shared[first, second] = [self._alike(channels[first], channels[second], there, k) for k in self._ks]
             np.minimum(best[second], there, out=best[second])
-            np.minimum(best[first], places.of(channels[second], channels[first]), out=best[first])
+            row, place = np.nonzero(there < ABSENT)
+            at = there[row, place]  # the same pair from the other side
+            best[first][row, at] = np.minimum(best[first][row, at], place)
         hits = {name: places.inside(group.truth.take(rows), items) for name, items in channels.items()}
         with self._lock:
             for (first, second), by_k in shared.items():
