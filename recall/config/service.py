@@ -30,8 +30,14 @@ class ServiceLimits(Settings):
     )
     explanations: int = Field(default=20, ge=1, le=1000, description="Items explained in one request.")
     seconds: float = Field(default=10.0, gt=0, le=3600, description="How long one answer may take.")
+    head_seconds: float = Field(
+        default=10.0, gt=0, le=3600, description="How long a client may take to send the head of a request."
+    )
     body_seconds: float = Field(
-        default=10.0, gt=0, le=3600, description="How long a client may take to send a request."
+        default=10.0, gt=0, le=3600, description="How long a client may take to send the body of a request."
+    )
+    send_seconds: float = Field(
+        default=60.0, gt=0, le=3600, description="How long a client may take until it reads on in an answer."
     )
     waiting: int = Field(
         default=100, ge=1, le=100_000, description="Requests that may wait in one worker; more are refused at once."
@@ -47,7 +53,9 @@ class ServiceSettings(Settings):
         default="127.0.0.1", min_length=1, description="Address to listen on. Other machines reach 0.0.0.0 or ::."
     )
     port: int = Field(default=8000, ge=0, le=65_535, description="Port; 0 takes a free one, which the log names.")
-    workers: int = Field(default=1, ge=1, le=256, description="Processes. Each loads the run.")
+    workers: int = Field(
+        default=1, ge=1, le=256, description="Processes that answer; they share the memory of the run."
+    )
     threads: int = Field(default=2, ge=1, le=256, description="Requests that one worker answers at the same time.")
     reload_every: float = Field(
         default=5.0, gt=0, le=86_400, description="Seconds between two looks whether another run serves."

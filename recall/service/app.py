@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Security
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp
 
 from kg import __version__
 from recall.config.service import ServiceSettings
+from recall.serve.recommender import Recommender
 from recall.service.guard import AccessLog, Guard, allowed_hosts
 from recall.service.metrics import ServiceMetrics
 from recall.service.problems import MEDIA_TYPE, add_handlers
@@ -21,16 +21,19 @@ from recall.service.routes import add_routes
 from recall.service.runner import Runner
 
 
-def make_app(run: Path, settings: ServiceSettings, *, api_key: str | None = None) -> ASGIApp:
-    """The service as an ASGI application; it loads the run when it is started.
+def make_app(
+    recommender: Recommender | None, settings: ServiceSettings, *, api_key: str | None = None, problem: str = ""
+) -> ASGIApp:
+    """The service as an ASGI application that answers from one run.
 
     Args:
-        run: the link to the run that serves, such as runs/current.
+        recommender: loaded and warm; None while there is none: then only /healthz is well.
         settings: see the class; host, port and workers are those of whoever runs it.
         api_key: that requests must carry; None: none.
+        problem: why there is no recommender.
     """
-    runner = Runner(run, settings)
-    metrics = ServiceMetrics(lambda: runner.recommender if runner.ready else None)
+    runner = Runner(recommender, settings, problem=problem)
+    metrics = ServiceMetrics(recommender)
     app = api(runner, metrics, with_key=api_key is not None)
     guarded = Guard(app, settings.limits, hosts=allowed_hosts(settings.host, settings.hosts), api_key=api_key)
     return AccessLog(guarded, metrics, with_ids=settings.log_ids)
@@ -40,14 +43,13 @@ def api(runner: Runner, metrics: ServiceMetrics, *, with_key: bool) -> FastAPI:
     """Routes and errors, without guards.
 
     Args:
-        runner: answers; started and stopped with the application.
+        runner: answers; closed with the application.
         metrics: of the service.
         with_key: whether the description says that a key is needed.
     """
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        runner.start()
         yield
         runner.close()
 

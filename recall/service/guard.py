@@ -8,6 +8,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -23,7 +24,7 @@ _log = logging.getLogger("recall.service.access")
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PROBES = ("/healthz", "/readyz")  # asked by machines without a key, under any name
-CLOSE = {"Connection": "close"}  # what is left of a body is not read
+CLOSE = {"Connection": "close"}  # there may be more of the body
 BODY_TYPES = ("application/json",)
 UNKNOWN_ROUTE = "(none)"
 
@@ -111,7 +112,8 @@ class Guard:
             if scope["path"] not in PROBES:
                 self._check_host(headers)
                 self._check_key(headers)
-            self._check_body(scope, headers)
+            self._check_type(scope, headers)
+            await self._check_length(headers, receive)
             await self._app(scope, self._limited(receive), watched)
         except ServiceError as error:
             if not begun:
@@ -140,14 +142,18 @@ class Guard:
                 {"WWW-Authenticate": "Bearer"},
             )
 
-    def _check_body(self, scope: Scope, headers: Headers) -> None:
-        length = headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length[:20]) > self._limits.body_bytes:
-            raise self._too_large()
+    def _check_type(self, scope: Scope, headers: Headers) -> None:
         if scope["method"] == "POST" and not self._is_read(headers.get("content-type", "")):
             raise ServiceError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the body as JSON, with `Content-Type: application/json`"
             )
+
+    async def _check_length(self, headers: Headers, receive: Receive) -> None:
+        length = headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length[:20]) > self._limits.body_bytes:
+            if headers.get("expect", "").lower() != "100-continue":
+                await self._pass_over(receive)
+            raise self._too_large()
 
     @staticmethod
     def _is_read(content_type: str) -> bool:
@@ -181,10 +187,18 @@ class Guard:
             size += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if size > self._limits.body_bytes:
+                await self._pass_over(receive)
                 raise self._too_large()
             return message
 
         return limited
+
+    async def _pass_over(self, receive: Receive) -> None:
+        """Read the rest of a body and forget it: a client that still sends when the connection ends sees no answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.body_seconds):
+                while (await receive()).get("more_body", False):
+                    pass
 
 
 def allowed_hosts(host: str, hosts: tuple[str, ...]) -> tuple[str, ...] | None:

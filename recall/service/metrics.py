@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -19,8 +19,17 @@ from recall.runs.report import Report
 from recall.serve.recommender import Recommender
 from recall.service.answering import run_name
 
-WORKERS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the workers of a service write their numbers; set for several
+WORKERS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the workers of a service write their numbers
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+def count_as(slot: int) -> None:
+    """Let this process add to the numbers of a slot, in place of those that it has by its number.
+
+    Workers come and go with the runs: where each left numbers of its own, there would be more and more files. No two
+    that live at the same time may have one slot.
+    """
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: slot)  # type: ignore[no-untyped-call]
 
 
 class ServiceMetrics:
@@ -30,11 +39,11 @@ class ServiceMetrics:
         request_seconds: by route, method and status.
     """
 
-    def __init__(self, recommender: Callable[[], Recommender | None]) -> None:
+    def __init__(self, recommender: Recommender | None) -> None:
         """Begin to count.
 
         Args:
-            recommender: gives the one that answers; None while there is none.
+            recommender: the one that answers; None while there is none.
         """
         self._own = CollectorRegistry()
         self._recommender = recommender
@@ -73,7 +82,7 @@ class ServiceMetrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         facts = CollectorRegistry()
-        facts.register(_RunFacts(self._recommender()))
+        facts.register(_RunFacts(self._recommender))
         return generate_latest(registry) + generate_latest(facts)
 
 

@@ -2,71 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
+import logging.config
 import os
-import signal
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
-
-import h11
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.supervisors import Multiprocess
 
 from kg.errors import ConfigError
 from recall.config.service import ServiceSettings
 from recall.ops.logs import FIELDS, LOG_CONFIG
+from recall.serve.recommender import Recommender
+from recall.serve.watch import RunFollower
 from recall.service.app import make_app
 from recall.service.guard import LOOPBACK
 from recall.service.metrics import WORKERS_FOLDER
+from recall.service.workers import Workers
 
 _log = logging.getLogger(__name__)
 
 KEY_VARIABLE = "GRAPHRECALL_API_KEY"
 SHORTEST_KEY = 16  # characters
-HEAD_SECONDS = 10.0  # for the head of a request
 WAITING_CONNECTIONS = 1024
-WORKER_SILENCE = 120  # seconds after which a worker that says nothing is started anew; loading may hold it up
-
-
-class ImpatientProtocol(H11Protocol):
-    """Closes a connection whose client does not send the head of a request in time; uvicorn waits for ever."""
-
-    _timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Begin to wait for the first request."""
-        super().connection_made(transport)
-        self._wait()
-
-    def data_received(self, data: bytes) -> None:
-        """Wait until the head is whole."""
-        self._wait()
-        super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
-            self._waited()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
-        self._waited()
-        super().connection_lost(exc)
-
-    def _wait(self) -> None:
-        if self._timer is None and self.conn.their_state is h11.IDLE:
-            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-
-    def _waited(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 def serve(run: Path, settings: ServiceSettings, *, api_key: str | None = None) -> None:
@@ -80,33 +41,29 @@ def serve(run: Path, settings: ServiceSettings, *, api_key: str | None = None) -
     Raises:
         ConfigError: the address cannot be listened on.
     """
-    listener = listen(settings.host, settings.port)
-    config = uvicorn.Config(
-        partial(make_app, run.absolute(), settings, api_key=api_key),
-        factory=True,
-        workers=settings.workers,
-        lifespan="on",
-        http=ImpatientProtocol,
-        ws="none",
-        log_config=LOG_CONFIG,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=settings.stop_seconds,
-        timeout_worker_healthcheck=WORKER_SILENCE,
-    )
-    signal.signal(signal.SIGTERM, _end)
-    host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    _log.info("listening on %s", address, extra={FIELDS: {"event": "listening", "address": address}})
-    if api_key is None and settings.host not in LOOPBACK:
-        _log.warning("%s is open to other machines and asks for no key: set %s", address, KEY_VARIABLE)
-    with suppress(KeyboardInterrupt), listener:
-        if settings.workers == 1:
-            uvicorn.Server(config).run(sockets=[listener])
-        else:
-            with _shared_metrics():
-                Multiprocess(config, sockets=[listener]).run()
+    logging.config.dictConfig(LOG_CONFIG)
+    with listen(settings.host, settings.port) as listener, _shared_metrics(), suppress(KeyboardInterrupt):
+        host, port = listener.getsockname()[:2]
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        _log.info("listening on %s", address, extra={FIELDS: {"event": "listening", "address": address}})
+        if api_key is None and settings.host not in LOOPBACK:
+            _log.warning("%s is open to other machines and asks for no key: set %s", address, KEY_VARIABLE)
+        Workers(
+            lambda: RunFollower(run.absolute(), every=settings.reload_every, prepare=partial(_warm_up, settings)),
+            lambda recommender, problem: make_app(recommender, settings, api_key=api_key, problem=problem),
+            listener,
+            settings,
+        ).run()
+
+
+def _warm_up(settings: ServiceSettings, recommender: Recommender) -> None:
+    """Do now what the first requests would wait for."""
+    if settings.warm_text:
+        recommender.warm_up()
+    else:
+        recommender.warm_up(text="")
+    recommender.lookup.search("user", "", limit=1)
+    recommender.lookup.search("item", "", limit=1)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -163,8 +120,3 @@ def _shared_metrics() -> Iterator[None]:
             yield
         finally:
             del os.environ[WORKERS_FOLDER]
-
-
-def _end(*_: object) -> NoReturn:
-    """After a stop that was asked for uvicorn raises the signal once more."""
-    sys.exit(0)

@@ -1,0 +1,180 @@
+"""The processes of the service: how they start, who may ask them, what they log, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from recall.jobs.refresh import RefreshResult
+from recall.serve.recommender import Recommender
+from tests.recall.service.making import Served, detail
+from tests.recall.service.test_faults import all_of, head, sent
+
+KEY = "a-key-of-enough-characters"
+FAST = "\n[service]\nwarm_text = false\nreload_every = 0.2\n"
+
+
+@pytest.fixture
+def serve(refreshed: RefreshResult, configured: Callable[[str], Path], tmp_path: Path) -> Callable[..., Served]:
+    """Makes a service with further lines of its section."""
+
+    def make(section: str = "", options: list[str] | None = None, environment: dict[str, str] | None = None) -> Served:
+        config = configured(FAST + section)
+        chosen = ["--config", str(config), *(options or [])]
+        return Served(refreshed.run.path.parent, tmp_path / "log", chosen, environment)
+
+    return make
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    return state != "Z"
+
+
+def children(process: int) -> list[int]:
+    return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.05)
+
+
+def run(*arguments: object, **environment: str) -> tuple[int, str]:
+    """Run the command to its end: exit code and stderr."""
+    command = [sys.executable, "-m", "recall", "serve", *map(str, arguments)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environment}
+    )
+    return done.returncode, " ".join(done.stderr.split())
+
+
+def test_two_services_on_one_port(refreshed: RefreshResult) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, message = run(refreshed.run.path.parent, "--port", port)
+    assert (code, f"port {port} of 127.0.0.1 is in use" in message) == (1, True), message
+
+
+def test_what_cannot_be_served_is_told_at_once(tmp_path: Path, refreshed: RefreshResult) -> None:
+    code, message = run(tmp_path, "--port", 0)
+    assert (code, "is not a published run" in message) == (1, True), message
+    code, message = run(refreshed.run.path.parent, "--port", 0, "--host", "192.0.2.1")
+    assert (code, "cannot listen on port 0 of 192.0.2.1" in message) == (1, True), message
+    code, message = run(refreshed.run.path.parent, "--port", 0, GRAPHRECALL_API_KEY="short")
+    assert (code, "at least 16" in message) == (1, True), message
+    assert "short" not in message.replace("too short", "")
+
+
+def test_key_names_origins_and_cypher(serve: Callable[..., Served], recommender: Recommender) -> None:
+    section = 'hosts = ["shop.example"]\ncors_origins = ["https://shop.example"]\n'
+    with serve(section, ["--cypher"], {"GRAPHRECALL_API_KEY": KEY}) as service:
+        client = service.client
+        for headers in ({}, {"authorization": "Bearer " + KEY[:-1]}, {"x-api-key": KEY + "x"}, {"x-api-key": b"\xe4"}):
+            response = client.get("/runs", headers={"host": "shop.example", **headers})
+            assert "the key is missing or wrong" in detail(response, 401)
+            assert response.headers["www-authenticate"] == "Bearer"
+        assert client.get("/readyz").status_code == client.get("/healthz").status_code == 200
+        good = {"authorization": f"bearer {KEY}"}
+        assert "not asked under this name" in detail(client.get("/runs", headers=good), 421)
+        good["host"] = "shop.example:8000"
+        assert client.get("/runs", headers=good).status_code == 200
+        assert client.get("/runs", headers={"x-api-key": KEY, "host": "shop.example"}).status_code == 200
+        asked = client.get("/runs", headers={**good, "origin": "https://shop.example"})
+        assert asked.headers["access-control-allow-origin"] == "https://shop.example"
+        others = client.get("/runs", headers={**good, "origin": "https://other.example"})
+        assert "access-control-allow-origin" not in others.headers
+
+        query = {"query": "MATCH (m:Movie {id: $id}) RETURN m.id AS id", "parameters": {"id": "m1"}}
+        rows = client.post("/cypher", json=query, headers=good).json()
+        assert rows == {"run": recommender.run.name, "rows": [{"id": "m1"}]}
+        for written in ("MATCH (m) DELETE m", "LOAD FROM '/etc/passwd' RETURN *"):
+            assert detail(client.post("/cypher", json={"query": written}, headers=good), 403)
+        assert detail(client.post("/cypher", json={"query": "MATCH ("}, headers=good), 422)
+
+
+def test_a_foreign_name_does_not_reach_a_service_for_this_machine(served: Served) -> None:
+    for name in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", ""):
+        response = served.client.get("/runs", headers={"host": name})
+        assert response.status_code in (400, 421), name
+    for name in ("localhost:1234", "127.0.0.1", "[::1]:80"):
+        assert served.client.get("/runs", headers={"host": name}).status_code == 200, name
+    asked = served.client.get("/runs", headers={"origin": "https://shop.example"})
+    assert "access-control-allow-origin" not in asked.headers
+
+
+def test_the_log_names_no_user_unless_it_is_told_to(serve: Callable[..., Served], served: Served) -> None:
+    number = served.client.get("/users/u13/history").headers["x-request-id"]
+    served.post("/recommend", queries=[{"user_id": "u13"}])
+    (entry,) = [entry for entry in served.events("request") if entry["request"] == number]
+    assert {"method", "route", "status", "bytes", "ms", "time", "level"} <= set(entry)
+    assert (entry["route"], entry["status"]) == ("/users/{user_id:path}/history", 200)
+    assert "u13" not in served.log_file.read_text()
+    with serve("log_ids = true\n") as service:
+        service.client.get("/users/u13/history")
+        assert service.events("request")[-1]["path"] == "/users/u13/history"
+
+
+def test_a_stop_answers_what_was_asked(serve: Callable[..., Served]) -> None:
+    with serve() as service:
+        body = json.dumps({"queries": [{"user_id": "u1"}], "k": 2}).encode()
+        idle = sent(service, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        begun = sent(service, head(len(body)) + body[:5])
+        time.sleep(0.2)
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_for("stopping")
+        time.sleep(0.3)
+        begun.sendall(body[5:])
+        answer = all_of(begun)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in answer.lower()
+        # A request that the client sends just as the service stops is answered, too.
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"connection: close" in all_of(idle).lower()
+        assert service.process.wait(30) == 0
+        with pytest.raises(httpx.ConnectError):
+            service.client.get("/healthz")
+
+
+def test_workers_add_up_their_numbers_and_one_that_is_killed_is_replaced(serve: Callable[..., Served]) -> None:
+    with serve(options=["--workers", "2"]) as service:
+        workers = children(service.process.pid)
+        assert len(workers) == 2
+        for number in range(20):
+            with httpx.Client(base_url=service.address) as client:
+                assert client.get(f"/users/u{number % 16}/history").status_code == 200
+        count = 'graphrecall_request_seconds_count{method="GET",route="/users/{user_id:path}/history",status="200"}'
+        for _ in range(4):  # whichever worker answers
+            with httpx.Client(base_url=service.address) as client:
+                assert f"{count} 20.0" in client.get("/metrics").text
+        os.kill(workers[0], signal.SIGKILL)
+        wait_until(lambda: len(now := children(service.process.pid)) == 2 and workers[0] not in now)
+        for _ in range(10):
+            with httpx.Client(base_url=service.address) as client:
+                assert client.get("/readyz").status_code == 200
+
+
+def test_workers_end_with_the_process_that_made_them(serve: Callable[..., Served]) -> None:
+    service = serve(options=["--workers", "2"])
+    with service:
+        workers = children(service.process.pid)
+        service.process.kill()
+        service.process.wait()
+        wait_until(lambda: not any(map(alive, workers)))
