@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from kg.errors import UnknownIdError
+from kg.times import utc_seconds
 from recall.contracts import PairScores
 from recall.runs.layout import CURRENT
 from recall.runs.registry import RunsFolder
@@ -21,6 +21,7 @@ from recall.service.questions import (
     Asker,
     CypherRequest,
     ExplainRequest,
+    FeedbackRequest,
     Person,
     Query,
     RecommendRequest,
@@ -93,6 +94,12 @@ def explain(recommender: Recommender, request: ExplainRequest) -> dict[str, Any]
     else:
         explanations = recommender.explain_for(request.item_ids, **_person(request), **depth)
     return _reply(recommender, explanations=[explanation.to_json() for explanation in explanations])
+
+
+def feedback(recommender: Recommender, request: FeedbackRequest) -> dict[str, Any]:
+    """See `recall.service.replies.FeedbackReply`."""
+    added = recommender.add_feedback(event.model_dump(exclude_none=True) for event in request.events)
+    return _reply(recommender, **asdict(added))
 
 
 def node(recommender: Recommender, node_type: str | None, node_id: str, *, neighbours: int) -> dict[str, Any]:
@@ -262,12 +269,5 @@ def _person(asker: Asker | Person) -> dict[str, Any]:
     given = {name: getattr(asker, name) for name in Person.model_fields}
     history = given["history"]
     if history and isinstance(history[0], TimedItem):
-        given["history"] = [(entry.item_id, _time(entry)) for entry in history]
+        given["history"] = [(entry.item_id, utc_seconds(entry.time)) for entry in history]
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _time(entry: TimedItem) -> datetime | float:
-    if not isinstance(entry.time, str):
-        return entry.time
-    moment = datetime.fromisoformat(entry.time)
-    return moment.replace(tzinfo=moment.tzinfo or UTC)

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recall.config.service import ServiceLimits
 from recall.ops.logs import FIELDS
+from recall.service.media import ARROW, JSON, media_type
 from recall.service.metrics import ServiceMetrics
 from recall.service.problems import ServiceError, problem
 
@@ -25,7 +26,7 @@ _log = logging.getLogger("recall.service.access")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PROBES = ("/healthz", "/readyz")  # asked by machines without a key, under any name
 CLOSE = {"Connection": "close"}  # there may be more of the body
-BODY_TYPES = ("application/json",)
+ARROW_PATHS = ("/recommend",)
 UNKNOWN_ROUTE = "(none)"
 
 
@@ -143,9 +144,12 @@ class Guard:
             )
 
     def _check_type(self, scope: Scope, headers: Headers) -> None:
-        if scope["method"] == "POST" and not self._is_read(headers.get("content-type", "")):
+        if scope["method"] != "POST":
+            return
+        types = (JSON, ARROW) if scope["path"] in ARROW_PATHS else (JSON,)
+        if media_type(headers.get("content-type", "")) not in types:
             raise ServiceError(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the body as JSON, with `Content-Type: application/json`"
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send the body with `Content-Type: {'`, or `'.join(types)}`"
             )
 
     async def _check_length(self, headers: Headers, receive: Receive) -> None:
@@ -154,10 +158,6 @@ class Guard:
             if headers.get("expect", "").lower() != "100-continue":
                 await self._pass_over(receive)
             raise self._too_large()
-
-    @staticmethod
-    def _is_read(content_type: str) -> bool:
-        return content_type.partition(";")[0].strip().lower() in BODY_TYPES
 
     def _too_large(self) -> ServiceError:
         return ServiceError(

@@ -13,7 +13,7 @@ from recall.service.problems import ServiceError
 from recall.service.questions import ExplainRequest, RecommendRequest, SimilarRequest
 
 TEXTS = ("text", "filter", "query")  # fields that hold words, not an id
-BATCHES = ("queries", "pairs")
+BATCHES = ("queries", "pairs", "events")
 
 
 def check_request(request: BaseModel, limits: ServiceLimits) -> None:

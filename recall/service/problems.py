@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from kg.errors import (
     ArtifactError,
     ConfigError,
+    FeedbackError,
     GraphRecallError,
     InvalidDataError,
     QueryRefusedError,
@@ -36,6 +37,7 @@ STATUSES: tuple[tuple[type[GraphRecallError], HTTPStatus], ...] = (
     (UnknownIdError, HTTPStatus.NOT_FOUND),
     (QueryRefusedError, HTTPStatus.FORBIDDEN),
     (QueryTimeoutError, HTTPStatus.GATEWAY_TIMEOUT),
+    (FeedbackError, HTTPStatus.SERVICE_UNAVAILABLE),
     (StoreUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (StoreError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ConfigError, HTTPStatus.UNPROCESSABLE_ENTITY),

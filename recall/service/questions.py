@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
+
+from kg.times import utc_seconds
 
 UnknownRule = Literal["raise", "skip"]
 
@@ -28,7 +29,7 @@ class TimedItem(Question):
     @classmethod
     def _is_a_time(cls, value: int | float | str) -> int | float | str:
         if isinstance(value, str):
-            datetime.fromisoformat(value)
+            utc_seconds(value)
         return value
 
 
@@ -155,6 +156,32 @@ class ScoreRequest(Question):
     pairs: list[Pair] = Field(min_length=1)
     on_unknown: UnknownRule = "raise"
     titles: bool = True
+
+
+class Feedback(Question):
+    """One thing that a user did with an item."""
+
+    user_id: str = Field(min_length=1)
+    item_id: str = Field(min_length=1)
+    kind: Literal["like", "dislike", "impression"] = Field(description="An impression is an item that was shown.")
+    time: int | FiniteFloat | str | None = Field(
+        default=None, description="Seconds since 1970, or `2024-05-01T12:00`; default: now."
+    )
+    event_id: str | None = Field(
+        default=None, min_length=1, description="The same however often the event is sent, so that it counts once."
+    )
+
+
+class FeedbackRequest(Question):
+    """What users did with their candidates; all of it is written down, or nothing."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"events": [{"user_id": "202", "item_id": "260", "kind": "like", "event_id": "click-17"}]}]
+        }
+    )
+
+    events: list[Feedback] = Field(min_length=1)
 
 
 class CypherRequest(Question):

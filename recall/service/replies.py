@@ -131,6 +131,15 @@ class ExplainReply(Reply):
     explanations: list[ItemExplanation]
 
 
+class FeedbackReply(Reply):
+    """What became of events that were sent; they are on the disk and count from the next request on."""
+
+    accepted: int = Field(description="Events that are in the log now and were not before.")
+    repeated: int = Field(description="Events whose id the log had already, or that came twice.")
+    unknown_users: list[str] = Field(description="Users whom the graph does not hold; they are kept as well.")
+    unknown_items: list[str] = Field(description="Items that the graph does not hold; they are kept as well.")
+
+
 class NodeName(BaseModel):
     """A node, and what to call it before people."""
 

@@ -6,17 +6,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, FastAPI, Path, Query, Response
+from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic_core import to_json
 
 from recall.serve.recommender import Recommender
 from recall.service import answering, replies
+from recall.service.arrow import ArrowRoute, table_bytes
 from recall.service.limits import check_count, check_id, check_request
+from recall.service.media import ARROW, JSON, wants_arrow
 from recall.service.metrics import ServiceMetrics
 from recall.service.questions import (
     CypherRequest,
     ExplainRequest,
+    FeedbackRequest,
     RecommendRequest,
     ScoreRequest,
     SimilarRequest,
@@ -60,7 +63,7 @@ def add_routes(app: FastAPI, runner: Runner, metrics: ServiceMetrics) -> None:
 async def _json(runner: Runner, question: Callable[[Recommender], Any]) -> Response:
     """The answer to a question as JSON, written in the thread that answers."""
     body = await runner.ask(lambda recommender: as_json(question(recommender)))
-    return Response(body, media_type="application/json")
+    return Response(body, media_type=JSON)
 
 
 def as_json(data: Any) -> bytes:
@@ -71,17 +74,34 @@ def as_json(data: Any) -> bytes:
 def _questions(runner: Runner, metrics: ServiceMetrics) -> APIRouter:
     router, limits = APIRouter(responses=PROBLEMS), runner.settings.limits
 
-    @router.post("/recommend", response_model=replies.RecommendReply, summary="Candidates")
-    async def recommend(request: RecommendRequest) -> Response:
-        """Candidates for users, and for people who are not in the graph; an answer for each query."""
-        check_request(request, limits)
+    async def recommend(request: RecommendRequest, http: Request) -> Response:
+        """Candidates for users, and for people who are not in the graph; an answer for each query.
 
-        def question(recommender: Recommender) -> Any:
+        In place of JSON, queries can be sent as a table and candidates asked for as one (Arrow IPC streams).
+        """
+        check_request(request, limits)
+        as_table = wants_arrow(http.headers.get("accept", ""))
+
+        def question(recommender: Recommender) -> bytes:
             table = answering.recommend_table(recommender, request)
             metrics.count_candidates(table)
-            return answering.recommend_reply(recommender, request, table)
+            if as_table:
+                return table_bytes(table, answering.run_name(recommender))
+            return as_json(answering.recommend_reply(recommender, request, table))
 
-        return await _json(runner, question)
+        return Response(await runner.ask(question), media_type=ARROW if as_table else JSON)
+
+    stream = {"schema": {"type": "string", "format": "binary"}}
+    router.add_api_route(
+        "/recommend",
+        recommend,
+        methods=["POST"],
+        response_model=replies.RecommendReply,
+        summary="Candidates",
+        responses={200: {"content": {ARROW: stream}}},
+        openapi_extra={"requestBody": {"content": {ARROW: stream}}},
+        route_class_override=ArrowRoute,
+    )
 
     @router.post("/similar", response_model=replies.SimilarReply, summary="Similar items")
     async def similar(request: SimilarRequest) -> Response:
@@ -100,6 +120,12 @@ def _questions(runner: Runner, metrics: ServiceMetrics) -> APIRouter:
         """The scores of given pairs of a user and an item, in all and by channel."""
         check_request(request, limits)
         return await _json(runner, partial(answering.score, request=request))
+
+    @router.post("/feedback", response_model=replies.FeedbackReply, summary="What users did")
+    async def feedback(request: FeedbackRequest) -> Response:
+        """Likes, dislikes and impressions. They are on the disk when the answer comes, and count at once."""
+        check_request(request, limits)
+        return await _json(runner, partial(answering.feedback, request=request))
 
     return router
 
@@ -165,7 +191,7 @@ def _operation(runner: Runner, metrics: ServiceMetrics) -> APIRouter:
     @router.get("/healthz", response_model=replies.Health, summary="Whether the process lives")
     async def healthz() -> Response:
         """Always 200: whoever gets no answer starts the process anew."""
-        return Response(as_json({"status": "ok"}), media_type="application/json")
+        return Response(as_json({"status": "ok"}), media_type=JSON)
 
     @router.get(
         "/readyz",
@@ -176,7 +202,7 @@ def _operation(runner: Runner, metrics: ServiceMetrics) -> APIRouter:
     async def readyz() -> Response:
         """200 when a run is loaded and warm."""
         run = answering.run_name(runner.recommender)
-        return Response(as_json({"status": "ready", "run": run}), media_type="application/json")
+        return Response(as_json({"status": "ready", "run": run}), media_type=JSON)
 
     @router.get("/metrics", response_class=Response, summary="Metrics in Prometheus' format")
     async def shown() -> Response:
