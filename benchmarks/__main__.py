@@ -30,6 +30,7 @@ NAMES = {
     "scaling": "time and memory of a refresh, stage by stage, at 1, 10 and 50 million generated interactions",
     "walk_scaling": "time and memory of the walk at 1, 5 and 20 million generated interactions",
     "sequences": "sequence models on Beauty and Toys: leave-one-out, all items ranked",
+    "service": "the HTTP service under load: throughput, latency, memory, a publish, beside the call in Python",
     "serving": "latency of recommend and explain on the demo run",
 }
 

@@ -30,7 +30,7 @@ from recall.cli.recommend import explain, recommend, similar
 from recall.cli.refresh import refresh
 from recall.cli.runs import accept, rollback, runs
 from recall.cli.screen import error_screen
-from recall.cli.serve import serve
+from recall.cli.serve import mcp, serve
 from recall.cli.stores import cypher, load, write_back
 from recall.cli.tune import tune
 
@@ -52,7 +52,7 @@ app = typer.Typer(
 )
 for _command in (
     *(init, check, refresh, runs, accept, rollback, forget, tune),
-    *(recommend, similar, explain, evaluate, compare, export, serve),
+    *(recommend, similar, explain, evaluate, compare, export, serve, mcp),
     *(load, write_back, cypher, doctor),
 ):
     app.command()(_command)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from kg.arrays import ranges
 from kg.errors import UnknownIdError
 from kg.times import utc_seconds
 from recall.contracts import PairScores
@@ -41,14 +42,29 @@ def recommend_table(recommender: Recommender, request: RecommendRequest) -> Any:
         Columns `query` (int64, its number in the request), `user_id` (null for somebody new), `item_id`, `score`,
         `rank`, `source`, and `title` where titles are asked for.
     """
+    distinct: dict[str, list[int]] = {}
+    for number, query in enumerate(request.queries):
+        distinct.setdefault(repr(query), []).append(number)
+    asked = [(numbers[0], request.queries[numbers[0]]) for numbers in distinct.values()]
     tables = [
         (_of_users if is_user else _of_people)(recommender, request, queries, rule, limited=limited)
-        for (is_user, rule, limited, _), queries in _groups(request).items()
+        for (is_user, rule, limited, _), queries in _groups(request, asked).items()
     ]
     table = pa.concat_tables(tables)
-    order = np.argsort(table[QUERY].to_numpy(), kind="stable")
-    names = [QUERY, "user_id", "item_id", "score", "rank", "source", *(["title"] if request.titles else [])]
-    return table.take(pa.array(order)).select(names)
+    of_query = table[QUERY].to_numpy()
+    order = np.argsort(of_query, kind="stable")
+    numbers = of_query[order]
+    # The rows of each query, again for those that are equal to it.
+    first = np.empty(len(request.queries), dtype=np.int64)
+    for equal in distinct.values():
+        first[equal] = equal[0]
+    starts, ends = np.searchsorted(numbers, first), np.searchsorted(numbers, first, side="right")
+    rows = pa.array(order[ranges(starts, ends - starts)])
+    answered = pa.array(np.repeat(np.arange(len(first)), ends - starts))
+    table = table.take(rows).set_column(table.column_names.index(QUERY), QUERY, answered)
+    return table.select(
+        [QUERY, "user_id", "item_id", "score", "rank", "source", *(["title"] if request.titles else [])]
+    )
 
 
 def recommend_reply(recommender: Recommender, request: RecommendRequest, table: Any) -> dict[str, Any]:
@@ -185,11 +201,13 @@ def _node_data(facts: NodeFacts) -> dict[str, Any]:
     }
 
 
-def _groups(request: RecommendRequest) -> dict[tuple[bool, str | None, bool, int], list[Numbered]]:
+def _groups(
+    request: RecommendRequest, asked: Sequence[Numbered]
+) -> dict[tuple[bool, str | None, bool, int], list[Numbered]]:
     """The queries that one call can answer: alike in kind, filter and candidates, and no user twice."""
     groups: dict[tuple[bool, str | None, bool, int], list[Numbered]] = {}
     times: dict[tuple[bool, str | None, bool, str], int] = {}
-    for number, query in enumerate(request.queries):
+    for number, query in asked:
         is_user = query.user_id is not None
         rule = request.filter if query.filter is None else query.filter
         limited = query.candidates is not None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel
 
+from kg.errors import ConfigError
 from recall.config.service import ServiceLimits
-from recall.service.problems import ServiceError
 from recall.service.questions import ExplainRequest, RecommendRequest, SimilarRequest
 
 TEXTS = ("text", "filter", "query")  # fields that hold words, not an id
@@ -20,7 +19,7 @@ def check_request(request: BaseModel, limits: ServiceLimits) -> None:
     """Compare a request with the limits.
 
     Raises:
-        ServiceError: it is above one, with status 422; the message names field and limit.
+        ConfigError: it is above one; the message names field and limit.
     """
     _check(request, limits, "")
     if isinstance(request, RecommendRequest):
@@ -39,7 +38,7 @@ def check_count(name: str, value: int, limits: ServiceLimits) -> None:
     """Compare a number of rows that is wanted with the limit of k.
 
     Raises:
-        ServiceError: it is above it.
+        ConfigError: it is above it.
     """
     _within(value, limits.k, name, "k")
 
@@ -48,7 +47,7 @@ def check_id(name: str, value: str, limits: ServiceLimits) -> None:
     """Compare an id that stands in the address with the limit of ids.
 
     Raises:
-        ServiceError: it is longer.
+        ConfigError: it is longer.
     """
     _within(len(value), limits.id_length, f"the length of {name}", "id_length")
 
@@ -79,8 +78,7 @@ def _check(value: Any, limits: ServiceLimits, place: str) -> None:
 
 def _within(value: int, limit: int, what: str, name: str) -> None:
     if value > limit:
-        raise ServiceError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
+        raise ConfigError(
             f"{what} is {value:,}, the service allows {limit:,} (service.limits.{name}): ask for less, or in several "
-            "requests",
+            "requests"
         )

@@ -7,7 +7,8 @@ import pytest
 from tests.docs.pages import PAGES, blocks, name
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("docs")]
-WITH_PYTHON = [page for page in PAGES if blocks(page, "python") and page.stem != "add-a-channel"]  # see its own test
+OWN_TEST = ("add-a-channel", "service")
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python") and page.stem not in OWN_TEST]
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name)

@@ -26,9 +26,9 @@ ids = 100
 id_length = 30
 text_length = 200
 explanations = 2
-head_seconds = 1
-body_seconds = 1
-send_seconds = 1
+head_seconds = 2
+body_seconds = 5
+send_seconds = 2
 """
 
 

@@ -16,6 +16,8 @@ from tests.recall.service.making import Served, detail
 from tests.recall.service.test_reload import publish
 from tests.recall.service.test_server import FAST
 
+pytestmark = pytest.mark.slow  # processes that start and stop
+
 
 @pytest.fixture(scope="module")
 def runs(refreshed: RefreshResult, tmp_path_factory: pytest.TempPathFactory) -> RunsFolder:

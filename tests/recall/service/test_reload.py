@@ -19,6 +19,8 @@ from recall.serve.recommender import Recommender
 from tests.recall.service.making import Served, detail
 from tests.recall.service.test_server import FAST
 
+pytestmark = pytest.mark.slow  # processes that start and stop
+
 USERS = ("u1", "u2", "u3")
 PUBLISHED = 6
 

@@ -20,6 +20,8 @@ from recall.serve.recommender import Recommender
 from tests.recall.service.making import Served, detail
 from tests.recall.service.test_faults import all_of, head, sent
 
+pytestmark = pytest.mark.slow  # processes that start and stop
+
 KEY = "a-key-of-enough-characters"
 FAST = "\n[service]\nwarm_text = false\nreload_every = 0.2\n"
 
@@ -122,13 +124,14 @@ def test_a_foreign_name_does_not_reach_a_service_for_this_machine(served: Served
 def test_the_log_names_no_user_unless_it_is_told_to(serve: Callable[..., Served], served: Served) -> None:
     number = served.client.get("/users/u13/history").headers["x-request-id"]
     served.post("/recommend", queries=[{"user_id": "u13"}])
+    wait_until(lambda: any(entry["request"] == number for entry in served.events("request")))
     (entry,) = [entry for entry in served.events("request") if entry["request"] == number]
     assert {"method", "route", "status", "bytes", "ms", "time", "level"} <= set(entry)
     assert (entry["route"], entry["status"]) == ("/users/{user_id:path}/history", 200)
     assert "u13" not in served.log_file.read_text()
     with serve("log_ids = true\n") as service:
         service.client.get("/users/u13/history")
-        assert service.events("request")[-1]["path"] == "/users/u13/history"
+        assert service.wait_for("request")["path"] == "/users/u13/history"
 
 
 def test_a_stop_answers_what_was_asked(serve: Callable[..., Served]) -> None:
