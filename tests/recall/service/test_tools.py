@@ -48,7 +48,7 @@ def test_a_conversation(ask: Callable[..., Any], recommender: Recommender) -> No
             assert not answer.is_error, answer.content
             return answer.structured_content
 
-        hits = await call("search", kind="item", text="RIVER")
+        hits = await call("search", kind="item", text="THE RIVER")
         assert {hit["id"] for hit in hits["hits"]} == {"m1", "m9", "m17"}
         reply = await call("recommend", queries=[{"user_id": "u1"}, {"liked": ["m3"]}], k=3)
         assert reply["run"] == recommender.run.name
