@@ -21,6 +21,7 @@ NAMES = {
     "numbers": "write the numbers of docs/ and the README from the results; --check compares",
     "paths": "how good the paths are that the demo run gives as reasons",
     "profile": "where a training step and an evaluation on gowalla spend their time",
+    "interests": "text interests of users beside content kNN, for users who wrote tags and for all",
     "requests": "what exclusions and filters cost a request on a million items, and whether they miss anything",
     "rdf": "triples a second into the graph, beside rdflib",
     "rdf_suites": "the W3C test suites of RDF formats: accepted, refused, wrong",

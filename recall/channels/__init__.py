@@ -16,6 +16,7 @@ from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
 from recall.channels.sasrec import SASRecChannel, SASRecChannelConfig
 from recall.channels.segment import SegmentConfig, SegmentPopularity
 from recall.channels.spectral import Spectral, SpectralConfig
+from recall.channels.text_interest import TextInterest, TextInterestConfig
 from recall.channels.trends import Recent, RecentConfig, Trending, TrendingConfig
 from recall.channels.user_knn import UserKNN, UserKNNConfig
 from recall.channels.walk import Walk, WalkConfig
@@ -53,6 +54,8 @@ __all__ = [
     "SegmentPopularity",
     "Spectral",
     "SpectralConfig",
+    "TextInterest",
+    "TextInterestConfig",
     "Trending",
     "TrendingConfig",
     "UserKNN",

@@ -141,7 +141,7 @@ class HistoryChannel(ClosedChannel):
         disliked = disliked_items(queries)
         if not len(disliked.values):
             return scores
-        against = self._scores(replace(queries, text=None, attributes=None), disliked, columns)
+        against = self._scores(self._without_wishes(queries), disliked, columns)
         either = (scores > -np.inf) | (against > -np.inf)
         total = np.where(scores > -np.inf, scores, 0) + np.float32(DISLIKED) * np.where(against > -np.inf, against, 0)
         return np.where(either, total, np.float32(-np.inf)).astype(np.float32, copy=False)
@@ -167,7 +167,9 @@ class HistoryChannel(ClosedChannel):
     ) -> Shares:
         values = self._row_parts(queries, row, liked, item)
         if len(disliked[row]):
-            values = np.concatenate([values, DISLIKED * self._row_parts(queries, row, disliked, item)])
+            values = np.concatenate(
+                [values, DISLIKED * self._row_parts(self._without_wishes(queries), row, disliked, item)]
+            )
         both = float(values.sum())
         nodes = (np.concatenate([liked[row], disliked[row]]) + self.history.first_item).tolist()
         return Shares(
@@ -181,6 +183,10 @@ class HistoryChannel(ClosedChannel):
             pairs=np.zeros((len(nodes), 0)),
             cross=(asked, 0.0, both),
         )
+
+    def _without_wishes(self, queries: Query) -> Query:
+        """Requests as their disliked examples are scored: what they ask for beside a history is on the other side."""
+        return replace(queries, text=None, attributes=None)
 
     def _row_parts(self, queries: Query, row: int, lists: RaggedArray, item: int) -> npt.NDArray[np.float64]:
         """The part of the score that a request gives an item on each item of its list, (items of the row,)."""

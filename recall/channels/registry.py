@@ -29,6 +29,7 @@ from recall.channels.rp3beta import RP3Beta
 from recall.channels.sasrec import SASRecChannel
 from recall.channels.segment import SegmentPopularity
 from recall.channels.spectral import Spectral
+from recall.channels.text_interest import TextInterest
 from recall.channels.trends import Recent, Trending
 from recall.channels.user_knn import UserKNN
 from recall.channels.walk import Walk
@@ -50,6 +51,7 @@ BUILT_IN: tuple[type[Channel], ...] = (
     ChebyCF,
     Spectral,
     ContentKNN,
+    TextInterest,
     AttributeKNN,
     Walk,
     Popularity,

@@ -29,6 +29,7 @@ BUILT_IN = [
     "cheby",
     "spectral",
     "content_knn",
+    "text_interest",
     "attribute_knn",
     "walk",
     "popularity",
