@@ -98,24 +98,31 @@ def as_markdown() -> str:
 
 
 def _sections(
-    node: Mapping[str, Any], definitions: Mapping[str, Any], place: str, header: str, description: str
+    node: Mapping[str, Any],
+    definitions: Mapping[str, Any],
+    place: str,
+    header: str,
+    description: str,
+    above: tuple[Mapping[str, Any], ...] = (),
 ) -> Iterator[Section]:
-    """The section of a node of the schema, then those within it."""
+    """The section of a node of the schema, then those within it; one that holds others like itself is told once."""
+    above = (*above, node)
     entries, inner = [], []
     for name, field in node.get("properties", {}).items():
         key = f"{place}.{name}" if place else name
         target, kind = _section_of(field, definitions)
         about = str(field.get("description") or target.get("description", ""))
-        if key != ONE_ENTRY and "properties" in target:
+        repeated = any(target is one for one in above)
+        if key != ONE_ENTRY and "properties" in target and not repeated:
             below = f"{key}.NAME" if kind == "table" else key
             inner.append((target, below, f"[[{below}]]" if kind == "list" else f"[{below}]", about))
         else:
             default = _REQUIRED if name in node.get("required", ()) else _default(field.get("default"))
-            type_ = "table of ranges" if key == ONE_ENTRY else _type(field)
+            type_ = "table of ranges" if key == ONE_ENTRY else f"{kind} of such tables" if repeated else _type(field)
             entries.append(Entry(key=name, type=type_, default=default, description=about))
     yield Section(header=header, description=description, entries=tuple(entries))
     for target, below, its_header, about in inner:
-        yield from _sections(target, definitions, below, its_header, about)
+        yield from _sections(target, definitions, below, its_header, about, above)
 
 
 def _section_of(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, mod
 
 from kg.settings import Settings
 from recall.channels.registry import registered, unusable
+from recall.control.settings import ControlSettings
 
 LIGHTGCN = "lightgcn"
 WALK = "walk"
@@ -42,6 +43,17 @@ class PipelineSettings(Settings):
         min_length=1,
         description="Channels that serve. The scores of several are fused; see the section `fusion`.",
     )
+
+    control: ControlSettings | None = Field(
+        default=None, description="Rules that choose among the candidates; default: the best scores."
+    )
+
+    @model_validator(mode="after")
+    def _control_knows_the_channels(self) -> Self:
+        for name in () if self.control is None else self.control.channels():
+            if name not in self.channels:
+                raise ValueError(f"pipeline.control names {name!r}, which is none of pipeline.channels: add it there")
+        return self
 
     @field_validator("channels")
     @classmethod

@@ -25,6 +25,9 @@ CANDIDATE_SCHEMA = pa.schema(
     ]
 )
 
+RULE_COLUMNS = (("round", pa.int32()), ("moves", pa.string()))
+"""What answers have besides where rules choose among the candidates."""
+
 FUSION = "fusion"
 FALLBACK = "popularity"
 
@@ -43,6 +46,8 @@ class CandidateBatch:
         listed: which channels have the item among their best, bool (m, c).
         fallback: whether the row comes from the most liked items, since no channel answers the request, bool (m,).
         fused: whether the score is a sum over the channels; otherwise there is one channel, and it is its own.
+        round: which round of the rules brought the candidate, from 1, 0 for none of them, int32 (m,); None: no rules.
+        moves: which rules moved it, in words, "" for none, (m,); None: there were no rules.
     """
 
     row: IntArray
@@ -54,6 +59,8 @@ class CandidateBatch:
     listed: npt.NDArray[np.bool_]
     fallback: npt.NDArray[np.bool_]
     fused: bool
+    round: npt.NDArray[np.int32] | None = None
+    moves: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -109,7 +116,13 @@ class CandidateBatch:
             return first
         order = np.argsort(np.concatenate([part.row for part in parts]), kind="stable")
         arrays = ("row", "item", "score", "rank", "channel_scores", "listed", "fallback")
-        merged = {name: np.concatenate([getattr(part, name) for part in parts])[order] for name in arrays}
+        merged: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts])[order] for name in arrays
+        }
+        if first.round is not None:
+            merged["round"] = np.concatenate([part.round for part in parts])[order]
+            moves = [text for part in parts for text in part.moves or ()]
+            merged["moves"] = tuple(moves[place] for place in order.tolist())
         return cls(channels=first.channels, fused=first.fused, **merged)
 
     def source(self) -> Any:
@@ -160,6 +173,8 @@ class CandidateBatch:
             "rank": pa.array(self.rank),
             "source": self.source(),
         }
+        if self.round is not None:
+            columns |= {"round": pa.array(self.round), "moves": pa.array(self.moves, type=pa.string())}
         if titles is not None:
             columns["title"] = pa.array(titles(self.item), type=pa.string())
         if channel_scores:
@@ -172,7 +187,8 @@ class CandidateBatch:
 class Candidates(Answer):
     """The answer to a batch: one Arrow table `user_id, item_id, score, rank, source`, rank from 1.
 
-    Columns that were asked for, `title`, one for each channel and the context of the requests, come after these.
+    Where rules choose (recall.control), `round` and `moves` come after these: which round brought the candidate, and
+    which rules moved it. Columns that were asked for, `title`, one for each channel and the context, come last.
     """
 
     schema: ClassVar[Any] = CANDIDATE_SCHEMA

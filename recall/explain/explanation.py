@@ -41,6 +41,8 @@ class Explanation:
             it is with the parts.
         left_out: what a score that is not split loses without each item of the history (leave-one-out), largest first.
             They are no parts of the score. In a fusion they are with the parts.
+        moves: which rules moved the item in the list (recall.control), "moved up 4 places: quota for new items"; ""
+            where none did.
         in_graph: whether the user is one of the graph; otherwise `user` is somebody new, by the number in the request.
     """
 
@@ -61,6 +63,7 @@ class Explanation:
     parts: tuple[ChannelPart, ...] = ()
     by_paths: PathReasons | None = None
     left_out: tuple[Reason, ...] = ()
+    moves: str = ""
     in_graph: bool = True
 
     @property
@@ -120,6 +123,7 @@ class Explanation:
     def render(self, *, top: int = 5) -> str:
         """The text with at most `top` reasons on each side, and as many about paths that carry the score."""
         lines = [f"{self.heading}: score {self.score:.4g} from {self.source}"]
+        lines += [f"In the list: {self.moves}."] if self.moves else []
         if self.by_paths is not None:
             lines += [*path_lines(self.by_paths, top), *self._note(top)]
         elif self.path_reasons is not None:
@@ -183,6 +187,7 @@ class Explanation:
             "source": self.source,
             "score": self.score,
             "reason": self.reason,
+            "moves": self.moves,
             "parts": _plain(self.parts),
             "shares": shares,
             "by_paths": _plain(self.by_paths),

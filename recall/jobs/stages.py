@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gnn.distributed import ALONE, Ranks
 from gnn.training.context import RunContext
 from kg.errors import GateError, StoreError
@@ -27,20 +29,24 @@ from kg.stores.embedded.build import build_store
 from kg.stores.embedded.names import StoredNames
 from recall.channels.registry import channel_class
 from recall.config.deployment import RefreshConfig
+from recall.contracts import Query
+from recall.control.control import Control
 from recall.jobs.base import continued_config, too_much
 from recall.jobs.changes import describe, difference_to
 from recall.jobs.inputs import Inputs
 from recall.jobs.plan import Plan
 from recall.jobs.prepare import build, encode
 from recall.jobs.runner import Renamed, Stages
-from recall.jobs.state import FIRST, FITTED, RunInTheMaking
+from recall.jobs.state import FIRST, FITTED, RULES, RunInTheMaking
 from recall.jobs.weights import best_fusion, check_finite
 from recall.jobs.writing import write_report
 from recall.quality.assess import assess, write_split
+from recall.quality.rules import rules_cost
 from recall.runs.layout import RunLayout
 from recall.runs.report import Report
 
 PLAN = "plan.json"
+RULES_K = 100  # candidates in which the rules are measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class RunMaker(RunInTheMaking):
             yield Stage(FITTED, partial(self.fit, True), run.artifact("channels", evaluation=True))
         if len(self.channels) > 1:
             yield Stage("weigh channels", self.weigh)
+        if self.config.pipeline.control is not None:
+            yield Stage(RULES, self.measure_rules)
         yield Stage("evaluate", self.evaluate)
         yield Stage("history", self.keep_history, run.history())
         for name in self.trained:
@@ -180,6 +188,20 @@ class RunMaker(RunInTheMaking):
         if fusion is None:
             fusion = best_fusion(self.evaluation_pipeline(), self.validated, self.config.fusion)
         return {"weights": {name: fusion.weights[name] for name in self.channels}, "untouched": fusion.untouched}
+
+    def measure_rules(self) -> dict[str, Any]:
+        """What the rules of the configuration cost in recall on the validation part; nothing where it has nothing."""
+        pipeline, settings = self.evaluation_pipeline(), self.config.pipeline.control
+        if settings is None:
+            return {}
+        control = Control(settings, self.view, pipeline)
+        validation = self.validated.validation()
+        if validation is None:
+            return {}
+        users = np.flatnonzero(validation.truth.counts)
+        users = np.sort(np.random.default_rng(0).permutation(users)[: self.config.fusion.validation_users])
+        queries = Query.of_users(users, self.view.users, seen=validation.seen.take(users))
+        return rules_cost(control, queries, validation.truth.take(users), k=RULES_K)
 
     def evaluate(self) -> dict[str, Any]:
         """Measure the channels that were fitted on the training part, and the baselines of a full run."""

@@ -28,6 +28,7 @@ from recall.runs.layout import RunLayout
 from recall.serve.loading import channel_folder, load_channels
 
 FITTED = "fit channels for evaluation"
+RULES = "measure rules"
 FIRST = Plan(kind="full", reasons=("there is no run to go on from",))
 
 

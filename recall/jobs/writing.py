@@ -7,7 +7,7 @@ from typing import Any
 
 from gnn.device import resolve_device
 from kg.io.files import write_json
-from recall.jobs.state import FITTED, RunInTheMaking
+from recall.jobs.state import FITTED, RULES, RunInTheMaking
 from recall.runs.report import Reference, Report
 from recall.runs.versions import library_versions
 from recall.serve.loading import saved_pipeline
@@ -26,6 +26,8 @@ def write_report(maker: RunInTheMaking) -> Report:
                 training.setdefault(name, {})[part] = trained["training"]
     # What was found on the validation part is in the facts of the fit for evaluation.
     fitted = {name: said for name, said in facts.get(FITTED, {"facts": {}})["facts"].items() if said}
+    if facts.get(RULES):
+        fitted["control"] = facts[RULES]
     served = {name: facts.get(f"train {name} for serving", {}) for name in maker.trained}
     findings = [*facts["build"]["findings"], *maker.compared.to_json()["findings"]]
     if (finding := facts.get("store", {}).get("finding")) is not None:

@@ -298,7 +298,9 @@ class Report(ReportPart):
     texts: Texts | None = Field(default=None, description="the encoded texts")
     training: dict[str, TrainedChannel] = Field(default={}, description="by trained channel")
     fitted: dict[str, dict[str, Any]] = Field(
-        default={}, description="by channel without a training, what its fit says, such as the weights of a walk"
+        default={},
+        description="by channel without a training, what its fit says, such as the weights of a walk; under "
+        "control, what the rules cost on validation",
     )
     fusion: FusionReport | None = Field(default=None, description="None where one channel serves")
     evaluation: EvaluationReport = Field(default=EvaluationReport(), description="metrics on the test part")

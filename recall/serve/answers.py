@@ -16,7 +16,17 @@ from kg.arrays import IntArray
 from kg.errors import ConfigError
 from kg.io.table_file import check_table_file, write_blocks
 from kg.progress import SILENT, Progress
-from recall.contracts import CANDIDATE_SCHEMA, FALLBACK, Candidates, Channel, PairScores, Query, SimilarItems
+from recall.contracts import (
+    CANDIDATE_SCHEMA,
+    FALLBACK,
+    RULE_COLUMNS,
+    Candidates,
+    Channel,
+    PairScores,
+    Query,
+    SimilarItems,
+)
+from recall.control.control import Control
 from recall.control.filters import Filter
 from recall.index.top_k import check_k
 from recall.pipeline import Pipeline
@@ -37,6 +47,7 @@ class Answers:
         graph: the graph, with all that users did.
         pipeline: where candidates come from.
         feedback: what users did since the graph was made.
+        control: rules that choose among the candidates.
     """
 
     def __init__(
@@ -46,6 +57,7 @@ class Answers:
         *,
         item_vectors: npt.NDArray[np.float32] | None = None,
         feedback: LiveFeedback | None = None,
+        control: Control | None = None,
     ) -> None:
         """From objects in memory.
 
@@ -54,10 +66,12 @@ class Answers:
             pipeline: fitted channels, `Pipeline.of(graph, [channel])`.
             item_vectors: what `similar` compares, float32 (items, dim); None: those of the pipeline, where it has any.
             feedback: what users did since the graph was made; None: nothing is asked for it.
+            control: rules that choose among the candidates; None: the best scores.
         """
         self.graph = graph
         self.pipeline = pipeline
         self.feedback = feedback
+        self.control = control
         self._requests = Requests(graph)
         self._limits = Limits(self._requests)
         self._item_vectors = pipeline.item_vectors if item_vectors is None else item_vectors
@@ -184,7 +198,8 @@ class Answers:
 
         if out is None:
             return Candidates.concat(list(blocks()))
-        schema = pa.schema([*CANDIDATE_SCHEMA, *([("title", pa.string())] if titles else [])])
+        rules = () if self.control is None else RULE_COLUMNS
+        schema = pa.schema([*CANDIDATE_SCHEMA, *rules, *([("title", pa.string())] if titles else [])])
         return write_blocks((block.table for block in blocks()), out, schema)
 
     def recommend_for(
@@ -350,6 +365,7 @@ class Answers:
         return self._answer(queries, k=k, exclude_seen=exclude_seen, only=only, titles=titles)
 
     def _answer(self, queries: Query, *, k: int, exclude_seen: bool, only: IntArray | None, titles: bool) -> Candidates:
-        batch = self.pipeline.recommend(queries, k=k, exclude_seen=exclude_seen, candidates=only)
+        source = self.pipeline if self.control is None else self.control
+        batch = source.recommend(queries, k=k, exclude_seen=exclude_seen, candidates=only)
         shown = self._titles if titles else None
         return Candidates(batch.to_arrow(queries.key, self.graph.items, titles=shown, context=queries.context))

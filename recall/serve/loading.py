@@ -17,7 +17,9 @@ from kg.history import InteractionHistory
 from kg.io.graph_folder import load_graph
 from kg.topology.adjacency import Adjacency
 from recall.channels.registry import channel_class, package_of
+from recall.config.sections import PipelineSettings
 from recall.contracts import Channel, LoadData
+from recall.control.control import Control
 from recall.fusion import FusionConfig
 from recall.pipeline import Pipeline
 from recall.runs.config import read_section
@@ -37,10 +39,12 @@ class LoadedRun:
     Attributes:
         data: the graph, and what belongs to it.
         pipeline: what serves.
+        control: the rules that choose among its candidates, None without any.
     """
 
     data: LoadData
     pipeline: Pipeline
+    control: Control | None
 
 
 def load_run(run: RunLayout, *, verify: bool = True, graph: KnowledgeGraph | None = None) -> LoadedRun:
@@ -60,7 +64,10 @@ def load_run(run: RunLayout, *, verify: bool = True, graph: KnowledgeGraph | Non
         run.verify()
     graph = load_graph(run.graph, verify=False) if graph is None else graph
     data = load_data(run, graph, verify=verify)
-    return LoadedRun(data=data, pipeline=_pipeline(run, data, kinds, evaluation=False))
+    pipeline = _pipeline(run, data, kinds, evaluation=False)
+    settings = read_section(run, "pipeline", PipelineSettings)
+    rules = None if settings is None else settings.control
+    return LoadedRun(data=data, pipeline=pipeline, control=None if rules is None else Control(rules, graph, pipeline))
 
 
 def load_data(run: RunLayout, graph: KnowledgeGraph, *, evaluation: bool = False, verify: bool = True) -> LoadData:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,6 +18,7 @@ from kg.stores.base import Store
 from kg.topology.adjacency import Adjacency
 from recall.contracts import ReachedQueries, WritesCypher
 from recall.contracts.history import seen_items
+from recall.control.control import Control
 from recall.explain import Explainer, Explanation
 from recall.feedback import FeedbackEvent
 from recall.index.top_k import check_k
@@ -48,6 +50,7 @@ class Recommender(Answers):
         item_vectors: npt.NDArray[np.float32] | None = None,
         store: Store | None = None,
         feedback: LiveFeedback | None = None,
+        control: Control | None = None,
     ) -> None:
         """From objects in memory.
 
@@ -58,8 +61,9 @@ class Recommender(Answers):
             item_vectors: what `similar` compares, float32 (items, dim); None: those of the pipeline, where it has any.
             store: what answers `cypher`, such as a `Neo4jStore`.
             feedback: what users did since the graph was made, `LiveFeedback(FeedbackLog(folder))`.
+            control: rules that choose among the candidates, `Control(settings, graph, pipeline)`.
         """
-        super().__init__(graph, pipeline, item_vectors=item_vectors, feedback=feedback)
+        super().__init__(graph, pipeline, item_vectors=item_vectors, feedback=feedback, control=control)
         self._adjacency = adjacency
         self._store = store
         self._opened: OpenedRun | None = None
@@ -120,6 +124,7 @@ class Recommender(Answers):
             loaded.data.graph,
             loaded.pipeline,
             adjacency=loaded.data.adjacency,
+            control=loaded.control,
             store=RunStore(folder, verify=verify) if store is None else store,
         )
 
@@ -173,7 +178,13 @@ class Recommender(Answers):
         return copy_run(self._opened.run, Path(folder))
 
     def explain(
-        self, pairs: Iterable[tuple[str, str]], *, max_hops: int = 3, paths: int = 5, show_users: bool = False
+        self,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        max_hops: int = 3,
+        paths: int = 5,
+        show_users: bool = False,
+        k: int = 20,
     ) -> list[Explanation]:
         """Why items are candidates for users: exact shares of the scores, and paths; see `recall.explain.explainer`.
 
@@ -184,15 +195,21 @@ class Recommender(Answers):
             max_hops: longest path, 1 to 4.
             paths: how many paths to give, and how many lines about other users.
             show_users: name other users by id; otherwise they are only counted.
+            k: length of the list in which rules moved the items, where there are rules.
 
         Raises:
             UnknownIdError: an id is not in the graph.
             ConfigError: the argument holds no pairs, `max_hops` is out of range, or `paths` is negative.
         """
         queries, items = self._requests.pairs(pairs, new=self._new_users(), others=None)
-        return self._explainer.explain_requests(
-            self._live(queries), items, max_hops=max_hops, paths=paths, show_users=show_users
+        queries = self._live(queries)
+        explained = self._explainer.explain_requests(
+            queries, items, max_hops=max_hops, paths=paths, show_users=show_users
         )
+        if self.control is None:
+            return explained
+        moves = self.control.moves(queries, items, k=k)
+        return [replace(why, moves=text) for why, text in zip(explained, moves, strict=True)]
 
     def add_feedback(self, events: Iterable[FeedbackEvent | Mapping[str, Any]]) -> FeedbackAdded:
         """Write down what users did with their candidates; it counts from the next request on, in every process.

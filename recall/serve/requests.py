@@ -17,12 +17,13 @@ import pyarrow as pa
 from kg import KnowledgeGraph, RaggedArray, RelationKey
 from kg.arrays import IntArray
 from kg.errors import ConfigError, UnknownIdError
-from recall.contracts import CANDIDATE_SCHEMA, Query
+from recall.contracts import CANDIDATE_SCHEMA, RULE_COLUMNS, Query
 from recall.serve.ids import ItemSet, strings
 from recall.serve.people import Attributes, People, is_list
 
 OnUnknown = Literal["raise", "popular", "skip"]
 Items = Iterable[str] | ItemSet
+_TAKEN = (*CANDIDATE_SCHEMA.names, *(name for name, _ in RULE_COLUMNS), "title")
 SKIP = 'on_unknown="skip" goes on without'
 
 
@@ -222,7 +223,7 @@ def context_columns(context: Any, count: int) -> Any | None:
         ) from error
     if table.num_rows != count:
         raise ConfigError(f"context has {table.num_rows} rows for {count} requests: give one for each")
-    if taken := [name for name in table.column_names if name in (*CANDIDATE_SCHEMA.names, "title")]:
+    if taken := [name for name in table.column_names if name in _TAKEN]:
         raise ConfigError(f"context has a column {taken[0]!r}, which answers have already: give it another name")
     return table
 

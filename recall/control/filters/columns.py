@@ -93,6 +93,15 @@ class AttributeColumn:
         """Items with any value, bool (items,)."""
         return self._marked(np.ones(len(self.item), dtype=bool))
 
+    def times(self) -> npt.NDArray[np.float64]:
+        """The values as seconds since 1970, float64 (m,).
+
+        Raises:
+            ConfigError: they are no times.
+        """
+        seconds: npt.NDArray[np.float64] = self._times(Now(0)).to_numpy(zero_copy_only=False)
+        return seconds
+
     def _marked(self, chosen: Mask) -> Mask:
         result = np.zeros(self.count, dtype=bool)
         result[self.item[chosen]] = True

@@ -9,10 +9,12 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kg import KnowledgeGraph
-from kg.arrays import IntArray
+from kg.arrays import IntArray, RaggedArray
 from kg.errors import ConfigError
 from kg.schema import RelationKey
 from recall.control.filters.columns import AttributeColumn, Mask, RelationColumn
@@ -68,6 +70,31 @@ class ItemFilters:
         """What filters can name: the attributes of items, and their relations."""
         relations = [_label(key, forward, key.name) for key, forward in self._relations()]
         return list(dict.fromkeys([*self._attributes(), *relations]))
+
+    def kinds(self, name: str) -> RaggedArray:
+        """The values of an attribute, or the other ends of a relation, of each item, as numbers, (items,) lists.
+
+        Raises:
+            ConfigError: there is neither.
+        """
+        column, count = self._column(name), len(self.graph.items)
+        if isinstance(column, AttributeColumn):
+            codes = pc.fill_null(column.values.dictionary_encode().indices, -1).to_numpy(zero_copy_only=False)
+            return RaggedArray.from_pairs(column.item, codes.astype(np.int64), num_rows=count)
+        return RaggedArray.from_pairs(column.item, column.other, num_rows=count)
+
+    def seconds(self, name: str) -> npt.NDArray[np.float64]:
+        """The time of each item by an attribute, its latest, seconds since 1970, NaN without one, float64 (items,).
+
+        Raises:
+            ConfigError: there is no such attribute, or it holds no times.
+        """
+        column = self._column(name)
+        if not isinstance(column, AttributeColumn):
+            raise ConfigError(f"{name!r} is a relation of the items, not a time: name an attribute")
+        times = np.full(len(self.graph.items), -np.inf)
+        np.maximum.at(times, column.item, column.times())
+        return np.where(times == -np.inf, np.nan, times)
 
     def _mask(self, part: Filter, skip_unknown: bool, now: float) -> Mask:
         """Which items pass, bool (items,)."""
