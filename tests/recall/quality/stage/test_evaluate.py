@@ -127,3 +127,12 @@ def test_a_k_beyond_the_catalogue_finds_all(refreshed: RefreshResult, command: C
     assert code == 1
     assert "no relation 'colour'" in err
     assert "director" in err
+
+
+def test_nothing_held_out_is_an_empty_report(stage: Stage) -> None:
+    nothing = type(stage.split)(part=np.zeros_like(stage.split.part), temporal=stage.split.temporal)
+    report = evaluate_stage(
+        stage.graph, nothing, stage.pipeline, kind="random", ks=KS, baselines=("popularity",), workers=2
+    )
+    assert (report.metrics, report.added, report.curves, report.overlaps) == ((), (), (), ())
+    assert report.serves == "fusion"
