@@ -29,6 +29,7 @@ NAMES = {
     "text": "texts a second, beside sentence-transformers",
     "training": "seconds to train LightGCN, beside PyG's and RecBole's",
     "scaling": "time and memory of a refresh, stage by stage, at 1, 10 and 50 million generated interactions",
+    "walk_groups": "the typed walk with weights for users with few and with many likes",
     "walk_scaling": "time and memory of the walk at 1, 5 and 20 million generated interactions",
     "sequences": "sequence models on Beauty and Toys: leave-one-out, all items ranked",
     "service": "the HTTP service under load: throughput, latency, memory, a publish, beside the call in Python",
