@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results import record
-from benchmarks.walk import BEAUTY, BOOKS, MOVIES, PROBLEMS, Problem, encoded, walked
+from benchmarks.walk import BOOKS, MOVIES, PROBLEMS, Problem, encoded, walked
 from gnn.evaluation.metrics import bootstrap_interval
 from gnn.evaluation.validation import Validation
 from kg import RaggedArray
@@ -34,8 +34,8 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks walk_groups", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with sequences/ and book-crossing/")
-    parser.add_argument("--only", nargs="*", choices=list(PROBLEMS), default=[MOVIES, BOOKS, BEAUTY])
+    parser.add_argument("--data", type=Path, required=True, help="folder with book-crossing/")
+    parser.add_argument("--only", nargs="*", choices=list(PROBLEMS), default=[MOVIES, BOOKS])
     parser.add_argument("--trials", type=int, default=40, help="changes of settings that the walk tries on validation")
     arguments = parser.parse_args(argv)
     problems = [PROBLEMS[name](arguments.data, encoded) for name in arguments.only]
@@ -60,6 +60,8 @@ def compared(problem: Problem, *, trials: int) -> list[dict[str, Any]]:
         f"more than {median:g} likes": (likes[able] > median, tested > median),
     }
     for group, (chosen_on, asked) in groups.items():
+        if not chosen_on.any() or not asked.any():
+            continue
         walk = walked(replace(problem, chosen_on=_only(problem.chosen_on, able[chosen_on])), config)
         values = problem.values({Walk.name: walk})
         for metric in problem.metrics:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import sequences_data, walk
+from benchmarks import sequences_data, walk, walk_groups
 from gnn.evaluation.validation import Validation
 from kg import RaggedArray
 from kg.errors import InvalidDataError
@@ -85,3 +85,11 @@ def test_defaults_of_the_other_data_sets_are_medians(folder):
     assert channel.config.user_end == 0.7
     assert channel.strengths["has_brand"] == pytest.approx(4.0)
     assert walk.medians_of_others(part, rows[:1]) is None
+
+
+def test_weights_of_groups_are_compared_on_their_own_users(folder):
+    _, part = problem(folder)
+    few, everybody = walk_groups.compared(part, trials=0)
+    assert few["group"] == "at most 2 likes"  # everybody has as many in the first part
+    assert few["users"] == everybody["users"] == 4
+    assert few["ndcg@2 difference"] == everybody["ndcg@2 difference"] == 0  # the same users give the same weights
