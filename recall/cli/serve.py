@@ -17,7 +17,7 @@ Runs = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", exists=True, dir_okay=False, help="Configuration whose section `service` counts."),
+    typer.Option("--config", help="Configuration whose section `service` counts."),
 ]
 
 
