@@ -26,7 +26,7 @@ from recall.cli.evaluate import evaluate
 from recall.cli.export import export
 from recall.cli.forget import forget
 from recall.cli.init import init
-from recall.cli.recommend import explain, recommend, similar
+from recall.cli.recommend import explain, recommend, score, similar
 from recall.cli.refresh import refresh
 from recall.cli.runs import accept, rollback, runs
 from recall.cli.screen import error_screen
@@ -52,7 +52,7 @@ app = typer.Typer(
 )
 for _command in (
     *(init, check, refresh, runs, accept, rollback, forget, tune),
-    *(recommend, similar, explain, evaluate, compare, export, serve, mcp),
+    *(recommend, similar, score, explain, evaluate, compare, export, serve, mcp),
     *(load, write_back, cypher, doctor),
 ):
     app.command()(_command)

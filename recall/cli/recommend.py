@@ -13,7 +13,7 @@ import typer
 from kg.errors import ConfigError, UnknownIdError
 from recall.cli.common import AsJson, RunPath, ids_in
 from recall.cli.console import print_json, shown_progress
-from recall.cli.person import Disliked, Liked, Wanted, WantedAttributes, person_of
+from recall.cli.person import Disliked, HistoryFile, Liked, Wanted, WantedAttributes, examples_of, person_of
 from recall.cli.screen import screen
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def recommend(
     disliked: Disliked = None,
     text: Wanted = None,
     attribute: WantedAttributes = None,
+    history_file: HistoryFile = None,
     k: Count = 20,
     explain: Annotated[bool, typer.Option("--explain", help="Say why, for the best candidate.")] = False,
     history: Annotated[bool, typer.Option("--history", help="Show what the user liked, too.")] = False,
@@ -84,13 +85,14 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """The best items for some users, for somebody new, or for everybody at once."""
-    person = person_of(liked, disliked, text, attribute)
-    if bool(user) + bool(person) + all_users != 1:
+    person = person_of(liked, disliked, text, attribute, history_file)
+    if bool(user or person) + all_users != 1:
         raise typer.BadParameter(
-            "give --user ID (one or more), or what somebody new likes (--liked, --disliked, --text, --attribute), "
-            "or --all-users",
+            "give --user ID (one or more), or what somebody new likes (--liked, --disliked, --history-file, --text, "
+            "--attribute), or --all-users",
             param_hint="--user",
         )
+    examples, person = (examples_of(person), {}) if user else ({}, person)
     if person and history:
         raise typer.BadParameter("--history shows what users of the graph liked", param_hint="--history")
     if all_users and out is None:
@@ -137,7 +139,7 @@ def recommend(
             print_person(recommender, person, explain=explain, console=screen(), **limits)
         return
     user_ids = _ids_in_run(recommender, run, list(dict.fromkeys(user or [])))
-    query: dict[str, Any] = {**limits, "on_unknown": on_unknown.value}
+    query: dict[str, Any] = {**limits, **examples, "on_unknown": on_unknown.value}
     if out is not None:
         recommender.recommend(user_ids, **query, titles=titles).write(out)
     if as_json:
@@ -181,15 +183,18 @@ def explain(
     disliked: Disliked = None,
     text: Wanted = None,
     attribute: WantedAttributes = None,
+    history_file: HistoryFile = None,
     draw: Annotated[Path | None, typer.Option(dir_okay=False, help="Draw it: a file .svg or .png.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Why an item is a candidate for a user, or for somebody new: exact shares of the score, and paths."""
-    person = person_of(liked, disliked, text, attribute)
-    if (user is not None) == bool(person):
+    person = person_of(liked, disliked, text, attribute, history_file)
+    if user is None and not person:
         raise typer.BadParameter(
-            "give --user ID, or what somebody new likes: --liked, --disliked, --text, --attribute", param_hint="--user"
+            "give --user ID, or what somebody new likes: --liked, --disliked, --history-file, --text, --attribute",
+            param_hint="--user",
         )
+    examples = {} if user is None else examples_of(person)
     if draw is not None and draw.suffix.lower() not in (".svg", ".png"):
         raise typer.BadParameter(f"{draw} must end in .svg or .png", param_hint="--draw")
     from recall.cli.render.explanation import print_explanation
@@ -197,7 +202,7 @@ def explain(
     recommender = _load(run)
     if user is not None:
         (user_id,) = _ids_in_run(recommender, run, [user])
-        (explanation,) = recommender.explain([(user_id, item)])
+        (explanation,) = recommender.explain([(user_id, item)], **examples)
     else:
         (explanation,) = recommender.explain_for([item], **person)
     if draw is not None:
@@ -210,6 +215,39 @@ def explain(
         print_explanation(explanation, console=screen())
         if draw is not None:
             screen().print(f"drawn to {draw}")
+
+
+@_advised("--on-unknown skip leaves pairs with unknown ids out")
+def score(
+    run: RunPath,
+    user: Annotated[list[str], typer.Option("--user", metavar="ID", help="May be repeated.")],
+    item: Annotated[list[str], typer.Option("--item", metavar="ID", help="Scored for each user; may be repeated.")],
+    on_unknown: Annotated[
+        OnUnknown, typer.Option(help="What to do with unknown ids: raise or skip.")
+    ] = OnUnknown.RAISE,
+    out: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="File to write to: .csv, .tsv, .jsonl or .parquet, by its ending."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The scores that users give items, in all and by channel."""
+    if on_unknown is OnUnknown.POPULAR:
+        raise typer.BadParameter("of pairs unknown ids can be skipped, or are an error", param_hint="--on-unknown")
+    if out is not None:
+        _check_out(out)
+    recommender = _load(run)
+    users = _ids_in_run(recommender, run, list(dict.fromkeys(user)))
+    pairs = [(one, other) for one in users for other in dict.fromkeys(item)]
+    scores = recommender.score(pairs, on_unknown="raise" if on_unknown is OnUnknown.RAISE else "skip", titles=True)
+    if out is not None:
+        scores.write(out)
+    if as_json:
+        print_json({"scores": scores.table.to_pylist()})
+    elif out is None:
+        from recall.cli.render.candidates import print_scores
+
+        print_scores(scores, console=screen())
 
 
 def _load(run: Path) -> Recommender:

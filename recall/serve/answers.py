@@ -35,7 +35,7 @@ from recall.serve.live import LiveFeedback
 from recall.serve.nearest import NearestItems, reached_from
 from recall.serve.pair_scores import score_pairs
 from recall.serve.people import Attributes, History, People
-from recall.serve.requests import Items, OnUnknown, Requests
+from recall.serve.requests import Examples, Items, OnUnknown, Requests
 
 _BLOCK_USERS = 4096
 
@@ -80,6 +80,8 @@ class Answers:
         self,
         user_ids: Iterable[str],
         *,
+        liked: Examples | None = None,
+        disliked: Examples | None = None,
         k: int | Mapping[str, int] = 20,
         on_unknown: OnUnknown = "raise",
         exclude_seen: bool = True,
@@ -97,6 +99,8 @@ class Answers:
 
         Args:
             user_ids: external ids; one that comes twice is answered once.
+            liked: external ids of examples for all users, or user id -> ids: they count as the newest of the history.
+            disliked: the same for less like these; see `recommend_for`.
             k: items a user, or user id -> items.
             on_unknown: for ids that the graph does not hold: "raise", "skip", or "popular", which answers unknown users
                 with the most liked items; with either of these two unknown items and names are left out.
@@ -117,7 +121,9 @@ class Answers:
             ConfigError: k is below 1, ids are no list of strings, `on_unknown` is none of the three, or the filter is
                 not understood.
         """
-        queries = self._live(self._requests.users(user_ids, on_unknown, context, new=self._new_users()))
+        users = self._requests.users(user_ids, on_unknown, context, new=self._new_users())
+        users = self._requests.with_examples(users, liked=liked, disliked=disliked, on_unknown=on_unknown)
+        queries = self._live(users)
         limits: dict[str, Any] = {"k": k, "candidates": candidates, "exclude": exclude, "filter": filter}
         return self._limited(queries, limits, on_unknown, exclude_seen=exclude_seen, titles=titles)
 

@@ -32,6 +32,7 @@ from recall.serve.loading import load_run
 from recall.serve.lookup import Lookup
 from recall.serve.opened import OpenedRun, copy_run
 from recall.serve.people import Attributes, History, People
+from recall.serve.requests import Examples
 from recall.serve.store import RunStore
 
 
@@ -181,6 +182,8 @@ class Recommender(Answers):
         self,
         pairs: Iterable[tuple[str, str]],
         *,
+        liked: Examples | None = None,
+        disliked: Examples | None = None,
         max_hops: int = 3,
         paths: int = 5,
         show_users: bool = False,
@@ -192,6 +195,8 @@ class Recommender(Answers):
 
         Args:
             pairs: (user id, item id).
+            liked: as for `recommend`.
+            disliked: as for `recommend`.
             max_hops: longest path, 1 to 4.
             paths: how many paths to give, and how many lines about other users.
             show_users: name other users by id; otherwise they are only counted.
@@ -202,6 +207,7 @@ class Recommender(Answers):
             ConfigError: the argument holds no pairs, `max_hops` is out of range, or `paths` is negative.
         """
         queries, items = self._requests.pairs(pairs, new=self._new_users(), others=None)
+        queries = self._requests.with_examples(queries, liked=liked, disliked=disliked, on_unknown="raise")
         queries = self._live(queries)
         explained = self._explainer.explain_requests(
             queries, items, max_hops=max_hops, paths=paths, show_users=show_users

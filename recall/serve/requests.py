@@ -8,7 +8,8 @@ written is looked for without them, too; answers have it as the graph does.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,8 @@ from recall.serve.people import Attributes, People, is_list
 
 OnUnknown = Literal["raise", "popular", "skip"]
 Items = Iterable[str] | ItemSet
+Examples = Sequence[str] | Mapping[str, Sequence[str]]
+"""Ids of items for all users, or for each: user id -> ids."""
 _TAKEN = (*CANDIDATE_SCHEMA.names, *(name for name, _ in RULE_COLUMNS), "title")
 SKIP = 'on_unknown="skip" goes on without'
 
@@ -59,6 +62,17 @@ class Requests:
             columns = columns.take(np.array([first[asked[row]] for row in kept], dtype=np.int64))
         return Query(key=ids, user=position, history=RaggedArray.empty(len(ids)), context=columns)
 
+    def with_examples(
+        self, queries: Query, *, liked: Examples | None, disliked: Examples | None, on_unknown: OnUnknown
+    ) -> Query:
+        """Requests of users with examples on top of what they did; see `Recommender.recommend`."""
+        if liked is None and disliked is None:
+            return queries
+        likes = self._lists(_each(liked, queries.key, "liked"), on_unknown)
+        dislikes = self._lists(_each(disliked, queries.key, "disliked"), on_unknown)
+        self._not_both(likes, dislikes)
+        return replace(queries, history=likes, disliked=dislikes if len(dislikes.values) else None)
+
     def people(self, people: People, on_unknown: Literal["raise", "skip"], context: Any = None) -> Query:
         """A row for each unknown person; see `Recommender.recommend_for`."""
         _check_rule(on_unknown, ("raise", "skip"))
@@ -66,11 +80,7 @@ class Requests:
         described = people.attributes
         liked = self._lists(people.liked, on_unknown)
         disliked = self._lists(people.disliked, on_unknown)
-        if len(both := np.flatnonzero(liked.counts - liked.without(disliked).counts)):
-            item = int(np.intersect1d(liked[int(both[0])], disliked[int(both[0])])[0])
-            raise ConfigError(
-                f"{self.graph.items.ids[item].as_py()!r} is liked and disliked at once: leave one of them out"
-            )
+        self._not_both(liked, disliked)
         return Query(
             key=[str(row) for row in range(count)],
             user=np.full(count, -1, dtype=np.int64),
@@ -80,6 +90,13 @@ class Requests:
             attributes=None if described is None else [self._attributes(person, on_unknown) for person in described],
             context=context_columns(context, count),
         )
+
+    def _not_both(self, liked: RaggedArray, disliked: RaggedArray) -> None:
+        if len(both := np.flatnonzero(liked.counts - liked.without(disliked).counts)):
+            item = int(np.intersect1d(liked[int(both[0])], disliked[int(both[0])])[0])
+            raise ConfigError(
+                f"{self.graph.items.ids[item].as_py()!r} is liked and disliked at once: leave one of them out"
+            )
 
     def _lists(self, lists: Sequence[Sequence[str]], on_unknown: OnUnknown) -> RaggedArray:
         """Positions of each person's items in their order, each where it stands last."""
@@ -226,6 +243,15 @@ def context_columns(context: Any, count: int) -> Any | None:
     if taken := [name for name in table.column_names if name in _TAKEN]:
         raise ConfigError(f"context has a column {taken[0]!r}, which answers have already: give it another name")
     return table
+
+
+def _each(examples: Examples | None, keys: Sequence[str], what: str) -> list[list[str]]:
+    """The examples of each request: those of its user, or the same for all."""
+    if isinstance(examples, Mapping):
+        if others := [key for key in examples if key not in keys]:
+            raise ConfigError(f"{what} has a list for {others[0]!r}, who is not asked about")
+        return [strings(examples.get(key, ()), f"{what}[{key!r}]") for key in keys]
+    return [[] if examples is None else strings(examples, what)] * len(keys)
 
 
 def _pair(pair: Any) -> tuple[str, str]:

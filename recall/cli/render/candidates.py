@@ -13,7 +13,7 @@ from recall.cli.render.explanation import print_explanation
 from recall.cli.render.tables import shown, table
 
 if TYPE_CHECKING:
-    from recall.contracts import Candidates
+    from recall.contracts import Candidates, PairScores
     from recall.serve.recommender import Recommender
 
 MOST_LIKED_SHOWN = 10
@@ -54,7 +54,9 @@ def user_data(
         data["history"] = {user: liked(recommender, user) for user in in_graph}
     if explain:
         best = {row["user_id"]: row["item_id"] for row in rows if row["rank"] == 1 and row["user_id"] in in_graph}
-        data["explanations"] = [explanation.to_json() for explanation in recommender.explain(list(best.items()))]
+        data["explanations"] = [
+            explanation.to_json() for explanation in recommender.explain(list(best.items()), **_examples(limits))
+        ]
     return data
 
 
@@ -84,7 +86,8 @@ def print_user(
         why = "has no positive interaction" if in_graph else "is not in the graph"
         console.print(shown(f"user {user} {why}: these are the most liked items", style="yellow"))
     if explain and in_graph:
-        (explanation,) = recommender.explain([(user, recommended.table["item_id"][0].as_py())])
+        pairs = [(user, recommended.table["item_id"][0].as_py())]
+        (explanation,) = recommender.explain(pairs, **_examples(limits))
         print_explanation(explanation, console=console)
 
 
@@ -139,6 +142,22 @@ def print_similar(recommender: Recommender, items: Sequence[str], *, k: int, by:
         for row in of_item:
             rows.add_row(str(row["rank"]), shown(row["title"]), f"{row['score']:.3f}", shown(row["similar_id"]))
         console.print(rows)
+
+
+def print_scores(scores: PairScores, *, console: Console) -> None:
+    """A table of the scores of pairs, in all and by channel."""
+    plain = ("user_id", "item_id", "score", "source", "title")
+    channels = [name for name in scores.table.column_names if name not in plain]
+    rows = table("user", "title", "score", *channels, "id", right=["score", *channels])
+    for row in scores:
+        values = [f"{row[name]:.4f}" for name in ("score", *channels)]
+        rows.add_row(shown(row["user_id"]), shown(row["title"]), *values, shown(row["item_id"]))
+    console.print(rows)
+
+
+def _examples(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the arguments of `recommend` an explanation needs, too."""
+    return {name: limits[name] for name in ("liked", "disliked") if name in limits}
 
 
 def _print_liked(rows: Sequence[Mapping[str, Any]], user: str, *, console: Console) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from kg.errors import ConfigError, UnknownIdError
 from recall.jobs.refresh import RefreshResult
 from recall.serve.recommender import Recommender
 
@@ -139,3 +141,71 @@ def test_nothing_left_is_said(command: Command, current: Path) -> None:
     code, out, _ = command("recommend", current, "--user", "u1", "--filter", "name is missing")
     assert code == 0
     assert "no candidates for user u1, who has seen all that are allowed" in out
+
+
+def test_a_user_of_the_graph_takes_examples(command: Command, current: Path, recommender: Recommender) -> None:
+    plain = list(recommender.recommend(["u1"], k=4))
+    liked, disliked = plain[1]["item_id"], plain[0]["item_id"]
+    found = candidates(command, current, "--user", "u1", "--liked", liked, "--disliked", disliked, "-k", 4)
+    expected = recommender.recommend(["u1"], liked=[liked], disliked={"u1": [disliked]}, k=4, titles=True)
+    assert found == list(expected)
+    assert not {liked, disliked} & {row["item_id"] for row in found}
+    best = found[0]["item_id"]
+    options = ["--user", "u1", "--liked", liked, "--disliked", disliked, "--item", best, "--json"]
+    code, out, _ = command("explain", current, *options)
+    assert code == 0
+    assert json.loads(out)["score"] == pytest.approx(found[0]["score"], abs=1e-4)
+
+
+def test_examples_of_users_that_do_not_fit_are_refused(command: Command, current: Path, recommender) -> None:
+    with pytest.raises(ConfigError, match="liked and disliked at once"):
+        recommender.recommend(["u1"], liked=["m3"], disliked=["m3"])
+    with pytest.raises(ConfigError, match="'u2', who is not asked about"):
+        recommender.recommend(["u1"], liked={"u2": ["m3"]})
+    with pytest.raises(UnknownIdError, match="m999"):
+        recommender.recommend(["u1"], liked=["m999"])
+    same = recommender.recommend(["u1"], liked=["m999"], on_unknown="skip", k=3)
+    assert list(same) == list(recommender.recommend(["u1"], k=3))
+    code, _, err = command("recommend", current, "--user", "u1", "--text", "rain")
+    assert code == 2
+    assert "--user goes with --liked and --disliked" in " ".join(err.split())
+
+
+def test_histories_with_times_come_from_a_file(command: Command, current: Path, recommender, tmp_path: Path) -> None:
+    file = tmp_path / "history.csv"
+    file.write_text("m5,2001-05-01\nm2,978300000\nm9,2001-05-01T12:00\n", encoding="utf-8")
+    found = candidates(command, current, "--history-file", file, "-k", 5)
+    history = [("m5", date(2001, 5, 1)), ("m2", 978300000), ("m9", datetime(2001, 5, 1, 12))]
+    assert found == list(recommender.recommend_for(history=history, k=5, titles=True))
+    file.write_text("m2\nm5\n", encoding="utf-8")
+    untimed = candidates(command, current, "--history-file", file, "-k", 5)
+    assert untimed == list(recommender.recommend_for(history=["m2", "m5"], k=5, titles=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("m1,yesterday", "yesterday"), ("m1,5\nm2", "give all items a time"), ("m1,5,6", "no item id")]
+)
+def test_a_history_that_is_not_understood_is_named(command: Command, current: Path, tmp_path: Path, text, said) -> None:
+    file = tmp_path / "history.csv"
+    file.write_text(text, encoding="utf-8")
+    code, _, err = command("recommend", current, "--history-file", file)
+    assert code == 2
+    assert said in " ".join(err.split())
+
+
+def test_scores_of_pairs(command: Command, current: Path, recommender: Recommender, tmp_path: Path) -> None:
+    users, items = ["u1", "u2"], ["m3", "m5"]
+    out = tmp_path / "scores.parquet"
+    named = ["--user", "u1", "--user", "u2", "--item", "m3", "--item", "m5"]
+    code, printed, err = command("score", current, *named, "--out", out, "--json")
+    assert (code, err) == (0, "")
+    expected = recommender.score([(user, item) for user in users for item in items], titles=True)
+    assert json.loads(printed)["scores"] == expected.table.to_pylist()
+    assert pq.read_table(out).to_pylist() == expected.table.to_pylist()
+    code, shown, _ = command("score", current, *named)
+    assert code == 0
+    assert "m3" in shown
+    code, _, err = command("score", current, "--user", "u1", "--item", "m999")
+    assert code != 0
+    assert "--on-unknown skip" in err
+    assert command("score", current, "--user", "u1", "--item", "m999", "--on-unknown", "skip")[0] == 0
