@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     neighbours = best_neighbours(train, tuning)
     chosen = TextInterest().fit(replace(train, validation=validation))
     recipe = chosen.config.changed(search=False)
-    known = FitData.of(split.view(graph, "train", "valid"), features=features)
+    full = FitData.of(split.view(graph, "train", "valid"), features=features)
     test = user_groups(graph, split, part="test", seen_parts=("train", "valid"))[0]
     channels: dict[str, tuple[Channel, str]] = {
         "popularity": (Popularity(), ""),
@@ -62,8 +62,8 @@ def main(arguments: Sequence[str]) -> None:
         "without own texts": (TextInterest(recipe.changed(own=0.0)), "liked items alone"),
         "own texts unrelated": (TextInterest(recipe.changed(relation=0.0)), "no weight by the other kind of text"),
     }
-    groups = {ALL: np.arange(len(test.user)), TEXTS: np.flatnonzero(np.isin(test.user, writers(known.graph)))}
-    values = {name: measured(channel.fit(known), test) for name, (channel, _) in channels.items()}
+    groups = {ALL: np.arange(len(test.user)), TEXTS: np.flatnonzero(np.isin(test.user, writers(full.graph)))}
+    values = {name: measured(channel.fit(full), test) for name, (channel, _) in channels.items()}
     rows = [row(values, name, note, group, at) for group, at in groups.items() for name, (_, note) in channels.items()]
     source = "bundled" if options.data is None else "rich"
     record(f"interests_{source}", rows, data=checksums(source=options.data), tried=dict(chosen.facts["ndcg"]))

@@ -102,13 +102,13 @@ class OwnTexts(NamedTuple):
             if columns is None or len(written) != 1:
                 continue
             (node_type,) = written
-            rows, found = features.of(numbering, node_type)
+            rows, texts = features.of(numbering, node_type)
             place = np.full(graph.num_nodes(node_type), -1, dtype=np.int64)
             place[rows] = np.arange(len(rows))
             at = place[np.asarray(table["src" if key.source == node_type else "dst"])]
             if len(rows):
                 users.append(columns[0][at >= 0])
-                vectors.append(unit_rows(found - found.mean(axis=0))[at[at >= 0]])
+                vectors.append(unit_rows(texts - texts.mean(axis=0))[at[at >= 0]])
         by_user = RaggedArray.from_grouped(
             np.concatenate(users), np.arange(sum(map(len, users))), num_rows=len(graph.users)
         )

@@ -60,9 +60,10 @@ class SegmentPopularity(HistoryChannel):
         self._names = sorted({value for value in values if value is not None})
         self._place(values)
         of_user = self._of_user
-        known = np.flatnonzero(of_user >= 0)
+        with_segment = np.flatnonzero(of_user >= 0)
         members = csr_matrix(
-            (np.ones(len(known), dtype=np.float32), (of_user[known], known)), shape=(len(self._names), len(of_user))
+            (np.ones(len(with_segment), dtype=np.float32), (of_user[with_segment], with_segment)),
+            shape=(len(self._names), len(of_user)),
         )
         liked = as_matrix(data.history.liked, data.history.num_items)
         self._likes = (members @ liked).tocsr()
@@ -115,9 +116,9 @@ class SegmentPopularity(HistoryChannel):
         if columns is not None:
             likes, overall = likes[:, columns], overall[columns]
         scores = np.tile(overall, (len(queries), 1))
-        known = np.flatnonzero(segments >= 0)
-        if len(known):
-            scores[known] += likes[segments[known]].toarray()
+        placed = np.flatnonzero(segments >= 0)
+        if len(placed):
+            scores[placed] += likes[segments[placed]].toarray()
         return scores
 
     def attribute(self, queries: Query, items: IntArray) -> list[Shares | NoShares]:

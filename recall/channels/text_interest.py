@@ -228,13 +228,13 @@ class TextInterest(HistoryChannel):
         total = 0
         for row in range(len(queries)):
             items = history[row]
-            told = self._unit[items].any(axis=1)
-            read = pool(self._unit[items[told]], self.config.interests)
+            with_text = self._unit[items].any(axis=1)
+            read = pool(self._unit[items[with_text]], self.config.interests)
             written, texts = self._own.of_user(int(queries.user[row]))
             if text is not None and text[row].any():
                 written, texts = np.concatenate([written, text[row : row + 1]]), np.append(texts, 1)
             group = np.full(len(items), -1, dtype=np.int64)
-            group[told] = read.group + total
+            group[with_text] = read.group + total
             groups.append(group)
             for own, centres, count in ((False, read.centres, read.counts), (True, written, texts)):
                 others = read.centres if own else written
@@ -264,8 +264,8 @@ class TextInterest(HistoryChannel):
 
     def _answerable(self, queries: Query, history: RaggedArray) -> IntArray:
         written = np.zeros(len(queries), dtype=bool)
-        known = np.flatnonzero(queries.user >= 0)
-        written[known] = self._own.offsets[queries.user[known] + 1] > self._own.offsets[queries.user[known]]
+        users = np.flatnonzero(queries.user >= 0)
+        written[users] = self._own.offsets[queries.user[users] + 1] > self._own.offsets[queries.user[users]]
         return np.unique(np.concatenate([rows_with(history), rows_with_text(queries), np.flatnonzero(written)]))
 
     # ------------------------------------------------------------------------------------------------------- explaining

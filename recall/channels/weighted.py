@@ -69,9 +69,9 @@ def _days(own: ItemSequences, items: RaggedArray, num_items: int) -> npt.NDArray
     times = np.full(len(wanted), np.inf)  # with the request
     if len(codes):
         there = codes[order][place] == wanted
-        known = own.times[order][place].astype(np.float64)
-        known[known == NO_TIME] = -np.inf
-        times[there] = known[there]
+        own_times = own.times[order][place].astype(np.float64)
+        own_times[own_times == NO_TIME] = -np.inf
+        times[there] = own_times[there]
     row = items.rows()
     newest, oldest = np.full(len(items), -np.inf), np.full(len(items), np.inf)
     dated = np.isfinite(times)

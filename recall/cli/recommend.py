@@ -238,7 +238,7 @@ def score(
         _check_out(out)
     recommender = _load(run)
     users = _ids_in_run(recommender, run, list(dict.fromkeys(user)))
-    pairs = [(one, other) for one in users for other in dict.fromkeys(item)]
+    pairs = [(user_id, item_id) for user_id in users for item_id in dict.fromkeys(item)]
     scores = recommender.score(pairs, on_unknown="raise" if on_unknown is OnUnknown.RAISE else "skip", titles=True)
     if out is not None:
         scores.write(out)

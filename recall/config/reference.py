@@ -112,7 +112,7 @@ def _sections(
         key = f"{place}.{name}" if place else name
         target, kind = _section_of(field, definitions)
         about = str(field.get("description") or target.get("description", ""))
-        repeated = any(target is one for one in above)
+        repeated = any(target is outer for outer in above)
         if key != ONE_ENTRY and "properties" in target and not repeated:
             below = f"{key}.NAME" if kind == "table" else key
             inner.append((target, below, f"[[{below}]]" if kind == "list" else f"[{below}]", about))

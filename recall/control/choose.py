@@ -151,7 +151,7 @@ def _within_quotas(order: list[int], quotas: Sequence[Kinds], k: int, moves: dic
         if quota.at_least is None:
             continue
         for item in [item for item in order if quota.of_item[item]]:
-            if sum(bool(quota.of_item[one]) for one in held) >= min(quota.at_least, k):
+            if sum(bool(quota.of_item[place]) for place in held) >= min(quota.at_least, k):
                 break
             if item not in held and len(held) < k and fits(item):
                 held[item] = quota.name

@@ -314,10 +314,10 @@ def _key(event_id: str) -> bytes:
 
 def _lines(descriptor: int, start: int, stop: int) -> Iterator[bytes]:
     """The whole lines between two places of a file, without their line breaks."""
-    rest = b""
+    unfinished = b""
     while start < stop and (piece := os.pread(descriptor, min(_PIECE, stop - start), start)):
         start += len(piece)
-        *whole, rest = (rest + piece).split(b"\n")
+        *whole, unfinished = (unfinished + piece).split(b"\n")
         yield from whole
 
 

@@ -28,8 +28,8 @@ def rules_cost(control: Control, queries: Query, truth: RaggedArray, *, k: int) 
     facts: dict[str, Any] = {"k": k, "requests": len(queries)}
     lists = {"with": control.recommend(queries, k=k), "without": control.pipeline.recommend(queries, k=k)}
     for name, batch in lists.items():
-        found = per_user_metrics(ranked(batch, len(queries), k), truth, k)["recall"]
-        facts[f"recall {name}"] = round(float(found.mean()), 5)
+        recall = per_user_metrics(ranked(batch, len(queries), k), truth, k)["recall"]
+        facts[f"recall {name}"] = round(float(recall.mean()), 5)
         facts[f"coverage {name}"] = round(len(np.unique(batch.item)) / control.pipeline.history.num_items, 5)
     without = facts["recall without"]
     facts["cost"] = round(1 - facts["recall with"] / without, 5) if without else 0.0
