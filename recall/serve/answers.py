@@ -90,6 +90,7 @@ class Answers:
         filter: str | Filter | None = None,
         context: Any = None,
         titles: bool = False,
+        channel_scores: bool = False,
     ) -> Candidates:
         """The best items for users.
 
@@ -112,6 +113,8 @@ class Answers:
                 `recall.control.filters.parse_filter`. Candidates, exclusions and filters act inside the search.
             context: columns with a value for each user id, which the answer carries: a mapping, a table, a data frame.
             titles: add the column `title`.
+            channel_scores: add a column for each channel, by its name: its own score before the fusion, 0 where it has
+                no evidence.
 
         Returns:
             Rows in the order of the users, best first.
@@ -125,7 +128,8 @@ class Answers:
         users = self._requests.with_examples(users, liked=liked, disliked=disliked, on_unknown=on_unknown)
         queries = self._live(users)
         limits: dict[str, Any] = {"k": k, "candidates": candidates, "exclude": exclude, "filter": filter}
-        return self._limited(queries, limits, on_unknown, exclude_seen=exclude_seen, titles=titles)
+        shown = {"titles": titles, "channel_scores": channel_scores}
+        return self._limited(queries, limits, on_unknown, exclude_seen=exclude_seen, **shown)
 
     @overload
     def recommend_all(
@@ -224,6 +228,7 @@ class Answers:
         filter: str | Filter | None = None,
         context: Any = None,
         titles: bool = False,
+        channel_scores: bool = False,
     ) -> Candidates:
         """The best items for people who are not in the graph, one or many.
 
@@ -246,6 +251,7 @@ class Answers:
             filter: see `recommend`.
             context: see `recommend`, with a value for each person.
             titles: add the column `title`.
+            channel_scores: see `recommend`.
 
         Returns:
             Rows whose `user_id` is the number of the person in the request, "0" for the first.
@@ -257,7 +263,8 @@ class Answers:
         people = People.of(history=history, liked=liked, disliked=disliked, text=text, attributes=attributes)
         queries = self._requests.people(people, on_unknown, context)
         limits: dict[str, Any] = {"k": k, "candidates": candidates, "exclude": exclude, "filter": filter}
-        return self._limited(queries, limits, on_unknown, exclude_seen=exclude_seen, titles=titles)
+        shown = {"titles": titles, "channel_scores": channel_scores}
+        return self._limited(queries, limits, on_unknown, exclude_seen=exclude_seen, **shown)
 
     def score(
         self, pairs: Iterable[tuple[str, str]], *, on_unknown: Literal["raise", "skip"] = "raise", titles: bool = False
@@ -365,13 +372,16 @@ class Answers:
         return self.graph.titles(self.graph.schema.item_type, items)
 
     def _limited(
-        self, queries: Query, limits: Mapping[str, Any], on_unknown: OnUnknown, *, exclude_seen: bool, titles: bool
+        self, queries: Query, limits: Mapping[str, Any], on_unknown: OnUnknown, *, exclude_seen: bool, **shown: bool
     ) -> Candidates:
         queries, k, only = self._limits.apply(queries, **limits, on_unknown=on_unknown)
-        return self._answer(queries, k=k, exclude_seen=exclude_seen, only=only, titles=titles)
+        return self._answer(queries, k=k, exclude_seen=exclude_seen, only=only, **shown)
 
-    def _answer(self, queries: Query, *, k: int, exclude_seen: bool, only: IntArray | None, titles: bool) -> Candidates:
+    def _answer(
+        self, queries: Query, *, k: int, exclude_seen: bool, only: IntArray | None, titles: bool, **shown: bool
+    ) -> Candidates:
         source = self.pipeline if self.control is None else self.control
         batch = source.recommend(queries, k=k, exclude_seen=exclude_seen, candidates=only)
-        shown = self._titles if titles else None
-        return Candidates(batch.to_arrow(queries.key, self.graph.items, titles=shown, context=queries.context))
+        of_items = self._titles if titles else None
+        table = batch.to_arrow(queries.key, self.graph.items, titles=of_items, context=queries.context, **shown)
+        return Candidates(table)

@@ -161,6 +161,27 @@ class Recommender(Answers):
             return self
         return type(self).load(opened.way, verify=opened.verify, store=opened.store)
 
+    def with_weights(self, weights: Mapping[str, float]) -> Self:
+        """The same channels under other weights of the fusion, for candidates, scores and reasons.
+
+        All that is large is shared with this one. `reload` gives the run with the weights of its own.
+
+        Args:
+            weights: of each channel of the pipeline; only their ratios matter, 0 leaves a channel out.
+
+        Raises:
+            ConfigError: the weights are not those of the channels, negative, or all 0.
+        """
+        other = type(self)(
+            self.graph,
+            self.pipeline.with_weights(weights),
+            adjacency=self._explainer.adjacency,
+            item_vectors=self._item_vectors,
+            store=self._store,
+        )
+        other._opened = self._opened
+        return other
+
     def save(self, folder: Path | str) -> RunLayout:
         """Copy the run to a folder, a run like any other: `Recommender.load` and the command line read it.
 

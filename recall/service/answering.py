@@ -12,7 +12,8 @@ import pyarrow as pa
 from kg.arrays import ranges
 from kg.errors import UnknownIdError
 from kg.times import utc_seconds
-from recall.contracts import PairScores
+from recall.contracts import CANDIDATE_SCHEMA, PairScores
+from recall.explain.drawing.reason_graph import ReasonGraph
 from recall.runs.layout import CURRENT
 from recall.runs.registry import RunsFolder
 from recall.runs.report import Report
@@ -40,8 +41,9 @@ def recommend_table(recommender: Recommender, request: RecommendRequest) -> Any:
 
     Returns:
         Columns `query` (int64, its number in the request), `user_id` (null for somebody new), `item_id`, `score`,
-        `rank`, `source`, and `title` where titles are asked for.
+        `rank`, `source`, `title` where titles are asked for, and a column for each channel where its scores are.
     """
+    recommender = _weighted(recommender, request.weights)
     distinct: dict[str, list[int]] = {}
     for number, query in enumerate(request.queries):
         distinct.setdefault(repr(query), []).append(number)
@@ -62,15 +64,18 @@ def recommend_table(recommender: Recommender, request: RecommendRequest) -> Any:
     rows = pa.array(order[ranges(starts, ends - starts)])
     answered = pa.array(np.repeat(np.arange(len(first)), ends - starts))
     table = table.take(rows).set_column(table.column_names.index(QUERY), QUERY, answered)
-    return table.select(
-        [QUERY, "user_id", "item_id", "score", "rank", "source", *(["title"] if request.titles else [])]
-    )
+    names = [QUERY, "user_id", "item_id", "score", "rank", "source", *(["title"] if request.titles else [])]
+    return table.select([*names, *(recommender.pipeline.asked if request.channel_scores else ())])
 
 
 def recommend_reply(recommender: Recommender, request: RecommendRequest, table: Any) -> dict[str, Any]:
     """The table of `recommend_table` as `recall.service.replies.RecommendReply`."""
     answers: list[dict[str, Any]] = [{"user_id": query.user_id, "candidates": []} for query in request.queries]
+    plain = [*CANDIDATE_SCHEMA.names, QUERY, "title"]
+    channels = [name for name in table.column_names if name not in plain]
     for row in table.drop_columns(["user_id"]).to_pylist():
+        if request.channel_scores:
+            row["channels"] = {name: row.pop(name) for name in channels}
         answers[row.pop(QUERY)]["candidates"].append(row)
     return _reply(recommender, answers=answers)
 
@@ -92,6 +97,7 @@ def similar(recommender: Recommender, request: SimilarRequest) -> dict[str, Any]
 
 def score(recommender: Recommender, request: ScoreRequest) -> dict[str, Any]:
     """See `recall.service.replies.ScoreReply`."""
+    recommender = _weighted(recommender, request.weights)
     pairs = [(pair.user_id, pair.item_id) for pair in request.pairs]
     answer = recommender.score(pairs, on_unknown=request.on_unknown, titles=request.titles)
     plain = [*PairScores.schema.names, *(["title"] if request.titles else [])]
@@ -104,12 +110,14 @@ def score(recommender: Recommender, request: ScoreRequest) -> dict[str, Any]:
 
 def explain(recommender: Recommender, request: ExplainRequest) -> dict[str, Any]:
     """See `recall.service.replies.ExplainReply`. Other users are counted, never named."""
+    recommender = _weighted(recommender, request.weights)
     depth: dict[str, Any] = {"max_hops": request.max_hops, "paths": request.paths}
     if request.user_id is not None:
         explanations = recommender.explain([(request.user_id, item) for item in request.item_ids], **depth)
     else:
         explanations = recommender.explain_for(request.item_ids, **_person(request), **depth)
-    return _reply(recommender, explanations=[explanation.to_json() for explanation in explanations])
+    rows = [explanation.to_json() | {"drawing": ReasonGraph(explanation).to_json()} for explanation in explanations]
+    return _reply(recommender, explanations=rows)
 
 
 def feedback(recommender: Recommender, request: FeedbackRequest) -> dict[str, Any]:
@@ -182,6 +190,10 @@ def run_name(recommender: Recommender) -> str:
     return "" if recommender.run is None else recommender.run.name
 
 
+def _weighted(recommender: Recommender, weights: Mapping[str, float] | None) -> Recommender:
+    return recommender if weights is None else recommender.with_weights(weights)
+
+
 def _reply(recommender: Recommender, **content: Any) -> dict[str, Any]:
     return {"run": run_name(recommender), **content}
 
@@ -239,6 +251,7 @@ def _of_users(
         on_unknown=request.on_unknown,
         exclude_seen=request.exclude_seen,
         titles=request.titles,
+        channel_scores=request.channel_scores,
         context={QUERY: pa.array([number for number, _ in queries], type=pa.int64())},
     )
     return answer.table
@@ -260,6 +273,7 @@ def _of_people(
         on_unknown="raise" if request.on_unknown == "raise" else "skip",
         exclude_seen=request.exclude_seen,
         titles=request.titles,
+        channel_scores=request.channel_scores,
         context={QUERY: pa.array([number for number, _ in queries], type=pa.int64())},
     ).table
     nobody = pa.nulls(answer.num_rows, pa.string())

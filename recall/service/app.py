@@ -16,6 +16,7 @@ from recall.config.service import ServiceSettings
 from recall.serve.recommender import Recommender
 from recall.service.guard import AccessLog, Guard, allowed_hosts
 from recall.service.metrics import ServiceMetrics
+from recall.service.page.files import add_page
 from recall.service.problems import MEDIA_TYPE, add_handlers
 from recall.service.routes import add_routes
 from recall.service.runner import Runner
@@ -66,6 +67,7 @@ def api(runner: Runner, metrics: ServiceMetrics, *, with_key: bool) -> FastAPI:
     )
     add_handlers(app)
     add_routes(app, runner, metrics)
+    add_page(app)
     if runner.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

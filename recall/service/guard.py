@@ -19,6 +19,7 @@ from recall.config.service import ServiceLimits
 from recall.ops.logs import FIELDS
 from recall.service.media import ARROW, JSON, media_type
 from recall.service.metrics import ServiceMetrics
+from recall.service.page.files import is_of_page
 from recall.service.problems import ServiceError, problem
 
 _log = logging.getLogger("recall.service.access")
@@ -112,7 +113,8 @@ class Guard:
         try:
             if scope["path"] not in PROBES:
                 self._check_host(headers)
-                self._check_key(headers)
+                if not is_of_page(scope["path"]):
+                    self._check_key(headers)
             self._check_type(scope, headers)
             await self._check_length(headers, receive)
             await self._app(scope, self._limited(receive), watched)

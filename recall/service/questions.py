@@ -67,6 +67,10 @@ class Asker(Person):
 
 
 Count = Annotated[int, Field(ge=1)]
+Weights = Annotated[
+    Annotated[dict[str, Annotated[FiniteFloat | int, Field(ge=0)]], Field(min_length=1)] | None,
+    Field(description="Weight of each channel of a fusion, in place of the run's; 0 leaves a channel out."),
+]
 
 
 class Query(Asker):
@@ -108,6 +112,8 @@ class RecommendRequest(Question):
         '"popular" also answers unknown users with the most liked items.',
     )
     titles: bool = Field(default=True, description="Give the titles of the items.")
+    channel_scores: bool = Field(default=False, description="Give the score of each channel before the fusion.")
+    weights: Weights = None
 
 
 class SimilarRequest(Question):
@@ -139,6 +145,7 @@ class ExplainRequest(Asker):
     item_ids: list[str] = Field(min_length=1)
     max_hops: int = Field(default=3, ge=1, le=4, description="Longest path.")
     paths: int = Field(default=5, ge=0, le=100, description="How many paths to give.")
+    weights: Weights = None
 
 
 class Pair(Question):
@@ -156,6 +163,7 @@ class ScoreRequest(Question):
     pairs: list[Pair] = Field(min_length=1)
     on_unknown: UnknownRule = "raise"
     titles: bool = True
+    weights: Weights = None
 
 
 class Feedback(Question):

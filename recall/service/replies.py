@@ -29,6 +29,9 @@ class Candidate(BaseModel):
     rank: int = Field(description="From 1.")
     source: str = Field(description='The channels that list it, or "popularity" where none answers the query.')
     title: str | None = Field(default=None, description="Where titles were asked for.")
+    channels: dict[str, float] | None = Field(
+        default=None, description="Score of each channel before the fusion, where it was asked for."
+    )
 
 
 class QueryAnswer(BaseModel):
@@ -103,6 +106,40 @@ class Shares(BaseModel):
     linked_fraction: float | None
 
 
+class DrawnNode(BaseModel):
+    """A node of the paths; see `recall.explain.drawing.reason_graph.DrawnNode`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    caption: str
+    kind: str
+    type: str
+    id: str = Field(description="Empty for what stands for several nodes, and for somebody new.")
+    column: int
+
+
+class DrawnEdge(BaseModel):
+    """An edge of the paths between two nodes by their position."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    near: int
+    far: int
+    label: str
+    share: float | None = Field(description="Of the score; null where it carries none of its own.")
+    fraction: float | None
+
+
+class Drawing(BaseModel):
+    """The paths as a graph in columns, each node and edge once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    nodes: list[DrawnNode]
+    edges: list[DrawnEdge]
+
+
 class ItemExplanation(BaseModel):
     """Why an item is a candidate; see `recall.explain.explanation.Explanation`."""
 
@@ -123,6 +160,7 @@ class ItemExplanation(BaseModel):
     query: CypherQuery | None = Field(description="Finds all these paths in a store.")
     score_queries: dict[str, CypherQuery] = Field(description="Channel -> recomputes its part of the score in a store.")
     text: str = Field(description="All of it in English.")
+    drawing: Drawing
 
 
 class ExplainReply(Reply):

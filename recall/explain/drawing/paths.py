@@ -30,15 +30,15 @@ DASHES: tuple[int, tuple[int, ...]] = (0, (3, 2))
 def draw_paths(page: Page, layers: Layers, *, top: float, bottom: float) -> None:
     """Put boxes, lines and labels on a page, between two heights."""
     middle = (top + bottom) / 2
-    for box in layers.boxes.values():
+    for box in layers.boxes:
         box.y += middle
         if box.lines:
             _draw_box(page, box)
     strongest = layers.strongest
-    for line in layers.lines.values():
+    for line in layers.lines:
         _draw_line(page, line, strongest)
-    ends = Counter(id(box) for line in layers.lines.values() for box in (line.boxes[0], line.boxes[-1]))
-    for line in sorted(layers.lines.values(), key=lambda line: -len(line.label)):
+    ends = Counter(id(box) for line in layers.lines for box in (line.boxes[0], line.boxes[-1]))
+    for line in sorted(layers.lines, key=lambda line: -len(line.label)):
         # where many lines meet there is no room: keep to the other end
         fan = ends[id(line.boxes[0])] - ends[id(line.boxes[-1])]
         _label(page, line, 0.82 if fan > 1 else 0.18 if fan < -1 else 0.5)
@@ -172,9 +172,9 @@ def draw_legend(page: Page, layers: Layers, explanation: Explanation, *, y: floa
         for part in (1.0, 0.25):
             amount = short_amount(part * strongest, part * strongest / score if score > 0 else None)
             sample(amount, color=POSITIVE, lw=_line_width(part * strongest, strongest), alpha=0.75)
-        if any(line.share is not None and line.share < 0 for line in layers.lines.values()):
+        if any(line.share is not None and line.share < 0 for line in layers.lines):
             sample("negative", color=NEGATIVE, lw=3, alpha=0.75)
-    if any(line.share is None for line in layers.lines.values()):
+    if any(line.share is None for line in layers.lines):
         text = "edge of the graph" if explanation.reason else "edge of the graph, carries no share of its own"
         sample(text, color=EDGE, lw=1.1, ls=DASHES)
     if layers.by_paths is not None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from recall.explain.drawing import draw_explanation
 from recall.explain.drawing.layers import Layers
 from recall.explain.drawing.page import Page, text_width, wrap
 from recall.explain.drawing.paths import draw_paths
+from recall.explain.drawing.reason_graph import ReasonGraph
 from recall.explain.drawing.shares import bars_height, draw_shares, share_rows
 from recall.pipeline import Pipeline
 from tests.recall.explain.loop_walk import WEIGHTS, LoopWalk, LoopWalkConfig
@@ -116,7 +118,7 @@ def test_what_no_svg_can_hold_is_replaced(explanations: dict[str, Explanation], 
 @pytest.mark.parametrize("case", CASES)
 def test_boxes_stay_apart_and_on_the_page(explanations: dict[str, Explanation], case: str) -> None:
     layers = Layers(explanations[case])
-    boxes = list(layers.boxes.values())
+    boxes = layers.boxes
     for n, a in enumerate(boxes):
         assert 0 < a.x - a.width / 2 < a.x + a.width / 2 < 12
         assert abs(a.y) + a.height / 2 <= layers.height / 2
@@ -156,17 +158,19 @@ def test_labels_of_two_lines_have_no_sign_for_what_cannot_be_shown(
 
 def test_width_follows_the_share(explanations: dict[str, Explanation]) -> None:
     explanation = explanations["usual"]
-    layers = Layers(explanation)
+    graph = ReasonGraph(explanation)
     shares = {reason.share for reason in (*explanation.history, *explanation.neighbours)}
-    solid = [line for line in layers.lines.values() if line.share is not None]
-    for line in solid:
-        if len(line.phrases) == 1:
-            assert any(line.share == pytest.approx(share) for share in shares)
-        assert line.boxes[0] is layers.user or line.boxes[-1] is layers.item
-    inner = [line for line in layers.lines.values() if line not in solid]
+    solid = [edge for edge in graph.edges if edge.share is not None]
+    for edge in solid:
+        if len(edge.phrases) == 1:
+            assert any(edge.share == pytest.approx(share) for share in shares)
+        assert edge.near is graph.user or edge.far is graph.item
+    inner = [edge for edge in graph.edges if edge not in solid]
     assert inner
-    assert all(line.boxes[0] is not layers.user and line.boxes[-1] is not layers.item for line in inner)
-    assert all(line.share is None for line in Layers(explanations["no shares"]).lines.values())
+    assert all(edge.near is not graph.user and edge.far is not graph.item for edge in inner)
+    lines = Layers(explanation).lines
+    assert [(line.label, line.share) for line in lines] == [(edge.label, edge.share) for edge in graph.edges]
+    assert all(line.share is None for line in Layers(explanations["no shares"]).lines)
 
 
 @pytest.mark.parametrize("case", ["by paths", "by long paths", "fused"])
@@ -175,15 +179,15 @@ def test_every_edge_of_a_path_is_as_wide_as_the_paths_along_it(explanations: dic
     assert explanation.path_reasons is not None
     layers = Layers(explanation)
     drawn = sum(line.share for line in explanation.path_reasons.lines)
-    leaving = [line.share for line in layers.lines.values() if line.boxes[0] is layers.user]
-    arriving = [line.share for line in layers.lines.values() if line.boxes[-1] is layers.item]
+    leaving = [line.share for line in layers.lines if line.boxes[0] is layers.user]
+    arriving = [line.share for line in layers.lines if line.boxes[-1] is layers.item]
     assert None not in leaving
     assert sum(share or 0.0 for share in leaving) == pytest.approx(drawn)
     assert sum(share or 0.0 for share in arriving) == pytest.approx(drawn)
-    for box in layers.boxes.values():  # what goes into a node comes out of it
+    for box in layers.boxes:  # what goes into a node comes out of it
         if box.lines and box not in (layers.user, layers.item):
-            into = sum(line.share or 0.0 for line in layers.lines.values() if line.boxes[-1] is box)
-            out = sum(line.share or 0.0 for line in layers.lines.values() if line.boxes[0] is box)
+            into = sum(line.share or 0.0 for line in layers.lines if line.boxes[-1] is box)
+            out = sum(line.share or 0.0 for line in layers.lines if line.boxes[0] is box)
             assert into == pytest.approx(out)
     names = [reason.text for _, rows in share_rows(explanation) for reason in rows]
     assert [line.text for line in explanation.path_reasons.lines] == names[: len(explanation.path_reasons.lines)]
@@ -191,7 +195,7 @@ def test_every_edge_of_a_path_is_as_wide_as_the_paths_along_it(explanations: dic
 
 def test_nobody_else_is_drawn_by_name(explanations: dict[str, Explanation]) -> None:
     for case in ("usual", "users named"):
-        texts = [line for box in Layers(explanations[case]).boxes.values() for line in box.lines]
+        texts = [line for box in Layers(explanations[case]).boxes for line in box.lines]
         assert any("other users" in text for text in texts)
         assert not [text for text in texts if text.startswith("u") and text[1:].isdigit()]
 
@@ -240,6 +244,19 @@ def test_scores_that_are_not_positive_show_shares_as_they_are(explanations: dict
         history=tuple(replace(r, fraction=None) for r in usual.history),
         neighbours=tuple(replace(r, fraction=None) for r in usual.neighbours),
     )
-    labels = [line.label for line in Layers(plain).lines.values() if line.share is not None]
+    labels = [line.label for line in Layers(plain).lines if line.share is not None]
     assert labels
     assert not [label for label in labels if "%" in label]
+
+
+@pytest.mark.parametrize("case", ["usual", "by paths", "by long paths", "fused", "no shares"])
+def test_plain_data_of_the_drawn_graph(explanations: dict[str, Explanation], case: str) -> None:
+    explanation = explanations[case]
+    graph = ReasonGraph(explanation).to_json()
+    nodes, edges = graph["nodes"], graph["edges"]
+    assert (nodes[0]["kind"], nodes[0]["id"], nodes[0]["column"]) == ("user", explanation.user_id, 0)
+    assert (nodes[1]["kind"], nodes[1]["id"]) == ("item", explanation.item_id)
+    assert {edge["near"] for edge in edges} | {edge["far"] for edge in edges} == set(range(len(nodes)))
+    others = [node for node in nodes[2:] if node["type"] == explanation.user.type]
+    assert not any(node["id"] for node in others)
+    assert json.loads(json.dumps(graph)) == graph

@@ -308,3 +308,30 @@ class TestConfig:
         weights = "lightgcn = 1\nitem_knn = 1\nspectral = 1\npopularity = 1\n"
         (tmp_path / "c.toml").write_text(text + "[fusion.weights]\n" + weights)
         assert load_config(tmp_path / "c.toml").fusion.weights["spectral"] == 1
+
+    def test_other_weights_for_one_request(self, recommender) -> None:
+        weights = {"lightgcn": 0, "item_knn": 2, "spectral": 1, "popularity": 0}
+        other = recommender.with_weights(weights)
+        users = recommender.graph.users.ids.to_pylist()
+        expected = Recommender(recommender.graph, recommender.pipeline.with_weights(weights)).recommend(users, k=8)
+        assert other.recommend(users, k=8).table.equals(expected.table)
+        assert not recommender.recommend(users, k=8).table.equals(expected.table)
+        assert other.run == recommender.run
+        item = other.recommend(users[:1], k=1).table["item_id"][0].as_py()
+        (explanation,) = other.explain([(users[0], item)])
+        assert {part.channel for part in explanation.parts} == {"item_knn", "spectral"}
+        with pytest.raises(ConfigError, match="nothing for the channel 'popularity'"):
+            recommender.with_weights({"lightgcn": 1, "item_knn": 2, "spectral": 1})
+        with pytest.raises(ConfigError, match="all 0"):
+            recommender.with_weights(dict.fromkeys(weights, 0))
+
+    def test_scores_of_the_channels_beside_the_candidates(self, recommender) -> None:
+        users = recommender.graph.users.ids.to_pylist()[:3]
+        table = recommender.recommend(users, k=4, channel_scores=True).table
+        assert table.drop(list(recommender.pipeline.asked)).equals(recommender.recommend(users, k=4).table)
+        pairs = list(zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True))
+        scored = recommender.score(pairs).table
+        for name in recommender.pipeline.asked:
+            np.testing.assert_allclose(table[name], scored[name], rtol=1e-4, atol=1e-6)
+        new = recommender.recommend_for(liked=["m1"], k=2, channel_scores=True).table
+        assert set(recommender.pipeline.asked) < set(new.column_names)

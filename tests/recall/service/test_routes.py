@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from recall.explain.drawing.reason_graph import ReasonGraph
 from recall.serve.recommender import Recommender
 from recall.service import replies
 from tests.recall.service.making import Served, detail
@@ -89,6 +90,30 @@ def test_explain_users_and_new_people(served: Served, recommender: Recommender) 
     assert response.json()["explanations"][0]["paths"] == first.to_json()["paths"]
     new = served.post("/explain", liked=["m3"], item_ids=["m4"]).json()["explanations"][0]
     assert new["text"] == recommender.explain_for(["m4"], liked=["m3"])[0].text
+
+
+def test_what_the_page_draws(served: Served, recommender: Recommender) -> None:
+    answer = served.post("/explain", user_id="u1", item_ids=["m1"]).json()["explanations"][0]
+    assert answer["drawing"] == ReasonGraph(recommender.explain([("u1", "m1")])[0]).to_json()
+
+
+def test_scores_of_the_channels_and_other_weights(served: Served) -> None:
+    queries = [{"user_id": "u1", "k": 2}, {"liked": ["m3"], "k": 2}]
+    usual = served.post("/recommend", queries=queries).json()["answers"]
+    answers = served.post("/recommend", queries=queries, channel_scores=True, weights={"lightgcn": 3}).json()["answers"]
+    for before, after in zip(usual, answers, strict=True):
+        assert [row["item_id"] for row in before["candidates"]] == [row["item_id"] for row in after["candidates"]]
+        assert all(row["channels"] == {"lightgcn": row["score"]} for row in after["candidates"])
+        assert not any("channels" in row for row in before["candidates"])
+    for path, body in (
+        ("/recommend", {"queries": queries}),
+        ("/explain", {"user_id": "u1", "item_ids": ["m1"]}),
+        ("/score", {"pairs": [{"user_id": "u1", "item_id": "m1"}]}),
+    ):
+        assert "'none'; the channels are lightgcn" in detail(served.post(path, **body, weights={"none": 1}), 422)
+        assert "weights" in detail(served.post(path, **body, weights={"lightgcn": -1}), 422)
+        assert "all 0" in detail(served.post(path, **body, weights={"lightgcn": 0}), 422)
+        assert "weights" in detail(served.post(path, **body, weights={}), 422)
 
 
 def test_score(served: Served, recommender: Recommender) -> None:
