@@ -43,6 +43,9 @@ def test_the_wheel_holds_the_four_packages_and_no_data(wheel: Path) -> None:
     queries = {str(path.relative_to(ROOT)) for path in ROOT.glob("kg/cypher/queries/**/*.cypher")}
     assert len(queries) >= 5
     assert queries <= set(names)
+    page = {str(path.relative_to(ROOT)) for path in ROOT.glob("recall/service/page/static/**/*.*")}
+    assert {path.rpartition(".")[2] for path in page} >= {"html", "css", "js", "mjs", "txt"}
+    assert page <= set(names)
 
 
 def test_the_wheel_has_the_extras_that_the_pages_name(wheel: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_name_of_a_run_is_no_path(served: Served, name: str) -> None:
     response = served.client.get(f"/runs/{name}")
     assert response.status_code in (200, 404)
     if response.status_code == 200:  # the client has taken the dots away
-        assert "runs" in response.json()
+        assert response.url.path in ("/", "/runs", "/runs/")
 
 
 def test_health_and_metrics(served: Served, recommender: Recommender) -> None:

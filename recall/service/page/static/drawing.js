@@ -52,6 +52,7 @@ class Drawing {
   }
 
   remove() {
+    if (this.cy.destroyed()) return;
     this.sized.disconnect();
     this.dark.removeEventListener("change", this.recolour);
     this.cy.destroy();
@@ -77,6 +78,10 @@ class Drawing {
 
   // Places everything anew, for the width that there is.
   arrange() {
+    if (!this.scroll.isConnected) { // another page is shown
+      this.remove();
+      return;
+    }
     const width = Math.max(this.scroll.clientWidth, leastWidth(this.nodes));
     if (!this.scroll.clientWidth || width === this.width) return;
     this.width = width;

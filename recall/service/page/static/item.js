@@ -4,7 +4,7 @@ import { get, post } from "./api.js";
 import { el, problem, title } from "./dom.js";
 import { count, plain } from "./format.js";
 import { picker } from "./picker.js";
-import { address, go } from "./route.js";
+import { address, go, keep } from "./route.js";
 
 const NEIGHBOURS = 24;
 
@@ -14,30 +14,31 @@ export function itemPage(id) {
     return el("div", { class: "narrow" }, el("h1", {}, "Items"),
       el("p", { class: "lead" }, "What the graph holds about an item, what it is joined to, and which items are like it."), search.field);
   }
-  return nodeView(`items/${encodeURIComponent(id)}`, search.field, (node) => [similar(id)],
-    el("a", { class: "action", href: address(["new"], { liked: [id] }) }, "Candidates for somebody who likes it"));
+  return nodeView(`items/${encodeURIComponent(id)}`, search.field);
 }
 
 export function nodePage(type, id) {
-  return nodeView(`nodes/${encodeURIComponent(type)}/${encodeURIComponent(id)}`, null, () => [], null);
+  return nodeView(`nodes/${encodeURIComponent(type)}/${encodeURIComponent(id)}`, null);
 }
 
-function nodeView(path, search, more, action) {
+function nodeView(path, search) {
   const heading = el("h1", {}, "…");
   const page = el("div", {}, el("div", { class: "heading" }, heading, search));
   get(path, { neighbours: NEIGHBOURS }).then((node) => {
+    const isItem = node.liked_by != null;
+    if (isItem) keep(["item", node.id]);
     heading.replaceChildren(title(node.title));
     const facts = Object.entries(node.attributes).filter(([, value]) => value != null && value !== "");
     page.append(
       el("p", { class: "note" }, `${plain(node.type)} `, el("code", {}, title(node.id)),
-        node.liked_by == null ? "" : ` · liked by ${count(node.liked_by, "user")}`),
-      action,
+        isItem ? ` · liked by ${count(node.liked_by, "user")}` : ""),
+      ...(isItem ? [el("a", { class: "action", href: address(["new"], { liked: [node.id] }) }, "Candidates for somebody who likes it")] : []),
       el("div", { class: "columns" },
         el("section", { class: "card" }, el("h2", {}, "What is known"), facts.length
           ? el("dl", { class: "facts" }, facts.map(([name, value]) => [el("dt", {}, plain(name)), el("dd", { dir: "auto" }, written(value))]))
           : el("p", { class: "note" }, "Nothing but its id.")),
-        el("section", { class: "card" }, el("h2", {}, "What it is joined to"), node.neighbours.map((group) => joined(group))),
-        more(node)));
+        el("section", { class: "card" }, el("h2", {}, "What it is joined to"), node.neighbours.map(joined)),
+        isItem ? similar(node.id) : []));
   }, (error) => { heading.replaceChildren("Not found"); page.append(problem(error)); });
   return page;
 }

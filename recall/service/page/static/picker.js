@@ -11,8 +11,7 @@ export function picker({ kind, label, hint, choose }) {
   const listId = `picker-${number}`;
   let hits = [];
   let active = -1;
-  let asked = null;
-  let searched = null; // the text that `hits` belong to
+  let searching = null; // the text that is searched, or that `hits` belong to
   const input = el("input", {
     type: "search", id: `${listId}-input`, role: "combobox", "aria-expanded": "false", "aria-controls": listId,
     "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false", placeholder: hint, dir: "auto",
@@ -45,17 +44,27 @@ export function picker({ kind, label, hint, choose }) {
   }
 
   async function search() {
-    asked?.abort();
-    asked = new AbortController();
     const text = input.value;
+    if (searching?.text !== text) {
+      searching?.stop.abort();
+      const stop = new AbortController();
+      searching = { text, stop, done: ask(text, stop.signal) };
+    }
+    await searching.done;
+    if (text === input.value) show(hits.length > 0 && document.activeElement === input);
+  }
+
+  async function ask(text, signal) {
     try {
-      ({ hits } = await get("search", { kind, q: text, limit: 12 }, asked.signal));
-      searched = text;
+      ({ hits } = await get("search", { kind, q: text, limit: 12 }, signal));
     } catch (error) {
-      if (error.name !== "AbortError") note.textContent = error.message;
+      if (error.name === "AbortError") return;
+      searching = null;
+      hits = [];
+      note.textContent = error.message;
       return;
     }
-    note.textContent = hits.length || !input.value ? "" : `No ${kind} has this in its id or title.`;
+    note.textContent = hits.length || !text ? "" : `No ${kind} has this in its id or title.`;
     list.replaceChildren(...hits.map((hit, at) => el(
       "li",
       { id: `${listId}-${at}`, role: "option", "aria-selected": "false", pointerdown: (event) => event.preventDefault(),
@@ -64,7 +73,7 @@ export function picker({ kind, label, hint, choose }) {
       el("span", { class: "note" }, hit.title === hit.id ? "" : [title(hit.id), " · "],
         kind === "user" ? count(hit.likes, "like") : `liked by ${hit.likes.toLocaleString("en")}`),
     )));
-    show(hits.length > 0 && document.activeElement === input);
+    active = -1;
   }
 
   const soon = later(search, 120);
@@ -78,8 +87,9 @@ export function picker({ kind, label, hint, choose }) {
     }
     if (event.key === "Enter") {
       event.preventDefault();
-      if (searched !== input.value) await search(); // typed faster than searched
-      if (searched === input.value && hits.length) take(Math.max(active, 0));
+      const text = input.value;
+      await search(); // what is typed may not have been searched yet
+      if (text === input.value && hits.length && (text || active >= 0)) take(Math.max(active, 0));
       return;
     }
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];

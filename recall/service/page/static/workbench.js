@@ -39,6 +39,7 @@ export class Workbench {
     this.node.hidden = false;
     this.why.clear();
     await this.ask();
+    if (!this.node.isConnected || this.asker !== asker) return; // another page is shown meanwhile
     const row = this.rows?.find((candidate) => candidate.item_id === item);
     if (row) this.open(row);
     else if (item) this.open({ item_id: item, title: item });

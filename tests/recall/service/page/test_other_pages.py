@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.recall.service.making import Served
 from tests.recall.service.page.conftest import Complaints
@@ -34,8 +33,10 @@ def settled(page: Page, place: str) -> None:
         expect(page.locator(".drawing canvas").first).to_be_visible()
 
 
-def violations(page: Page) -> list[str]:
-    answer: dict[str, Any] = Axe().run(page).response
+def violations(page: Page, *rules: str) -> list[str]:
+    """What axe-core finds wrong; by all its rules, or by some."""
+    options: dict[str, Any] = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+    answer: dict[str, Any] = Axe().run(page, options=options).response
     return [
         f"{one['id']}: {node['html'][:200]} {node['failureSummary']}"
         for one in answer["violations"]
@@ -99,10 +100,9 @@ def test_everybody_can_use_it(page: Page, place: str) -> None:
     settled(page, place)
     assert violations(page) == []
     page.emulate_media(color_scheme="dark")
-    assert violations(page) == []
+    assert violations(page, "color-contrast") == []
     page.set_viewport_size(PHONE)
-    settled(page, place)
-    assert violations(page) == []
+    assert violations(page, "target-size", "scrollable-region-focusable", "aria-hidden-focus") == []
     # Nothing but what says so scrolls sideways.
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
@@ -163,10 +163,14 @@ def test_the_policy_lets_nothing_of_others_run(page: Page, complaints: Complaint
 
 def test_a_service_with_a_key_is_asked_with_it(browser: Browser, page_runs: Path, tmp_path: Path) -> None:
     key = "a-key-of-sixteen-signs"
+    config = tmp_path / "config.toml"
+    config.write_text((page_runs.parent / "config.toml").read_text() + "[service]\nwarm_text = false\n")
     complaints = Complaints()
     complaints.expect("status of 401")
     with (
-        Served(page_runs, tmp_path / "log", environment={"GRAPHRECALL_API_KEY": key}) as service,
+        Served(
+            page_runs, tmp_path / "log", ("--config", str(config)), environment={"GRAPHRECALL_API_KEY": key}
+        ) as service,
         browser.new_context(base_url=service.address) as context,
     ):
         complaints.watch(context)
@@ -186,15 +190,3 @@ def test_a_service_with_a_key_is_asked_with_it(browser: Browser, page_runs: Path
         expect(page.locator(".candidate").first).to_be_visible()
         assert key not in page.url
     assert complaints.unexpected == []
-
-
-@pytest.mark.skipif("GRAPHRECALL_SCREENSHOTS" not in os.environ, reason="GRAPHRECALL_SCREENSHOTS names no folder")
-@pytest.mark.parametrize("look", ["light", "dark", "phone"])
-def test_screenshots_to_look_at(context: BrowserContext, look: str) -> None:
-    page = context.new_page()
-    page.emulate_media(color_scheme="dark" if look == "dark" else "light")
-    if look == "phone":
-        page.set_viewport_size(PHONE)
-    for number, place in enumerate(PLACES):
-        settled(page, place)
-        page.screenshot(path=Path(os.environ["GRAPHRECALL_SCREENSHOTS"]) / f"{look}-{number}.png", full_page=True)
