@@ -62,6 +62,7 @@ class Pipeline:
         *,
         fusion: FusionConfig | None = None,
         fallback: Channel | None = None,
+        joined: JoinedIndex | None = None,
     ) -> None:
         """From channels that are fitted on one graph.
 
@@ -70,6 +71,7 @@ class Pipeline:
             history: of that graph.
             fusion: its weights name the same channels; without weights all weigh the same.
             fallback: see the class.
+            joined: of the channels that weigh more than 0, if there is one already.
 
         Raises:
             ConfigError: there are no channels, two have one name, the weights name others, or the fusion divides by
@@ -99,8 +101,8 @@ class Pipeline:
         self.fallback = fallback
         self._weights = {name: fusion.weights[name] for name in channels if fusion.weights[name] > 0}
         self._item_factors = None if fusion.untouched == 1 else np.where(item_likes(history), 1.0, fusion.untouched)
-        self._joined = None
-        if self.fused and fusion.spread == "all":
+        self._joined = joined
+        if joined is None and self.fused and fusion.spread == "all":
             self._joined = JoinedIndex.of({name: channels[name] for name in self._weights}, self._item_factors)
 
     @classmethod
@@ -125,9 +127,11 @@ class Pipeline:
         return cls(channels, history, fusion=fusion, fallback=fallback)
 
     def with_weights(self, weights: Mapping[str, float]) -> Pipeline:
-        """The same fitted channels under other weights."""
+        """The same fitted channels under other weights; those that are joined stay so where the same ones are asked."""
         fusion = self.fusion.changed(weights=dict(weights))
-        return Pipeline(self.channels, self.history, fusion=fusion, fallback=self.fallback)
+        same = {name for name, weight in weights.items() if weight > 0} == set(self._weights)
+        joined = self._joined if same else None
+        return Pipeline(self.channels, self.history, fusion=fusion, fallback=self.fallback, joined=joined)
 
     @property
     def fused(self) -> bool:

@@ -195,8 +195,12 @@ class ReasonGraph:
     def _edge(self, near: DrawnNode, far: DrawnNode, step: Hop, of_hop: Reason | None) -> None:
         edge = self._joined(near, far)
         label = f"{step.phrase} ▸" if step.forward else f"◂ {step.phrase}"
-        if label not in edge.phrases:
-            edge.add(label, of_hop and of_hop.share, of_hop and of_hop.fraction)
+        if label in edge.phrases:
+            return
+        if of_hop is None:
+            edge.add(label, None, None)
+        else:
+            edge.add(label, of_hop.share, of_hop.fraction)
 
     def _joined(self, near: DrawnNode, far: DrawnNode) -> DrawnEdge:
         return self._edges.setdefault((id(near), id(far)), DrawnEdge(near, far))

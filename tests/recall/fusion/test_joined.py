@@ -22,7 +22,7 @@ from recall.config.deployment import load_config
 from recall.contracts import Channel, FitData, FusedShares, LeaveOneOut, Query
 from recall.explain import Explainer
 from recall.fusion import FusionConfig
-from recall.fusion.joined import JoinedScores
+from recall.fusion.joined import JoinedIndex, JoinedScores
 from recall.index.item_index import ItemIndex
 from recall.jobs.refresh import refresh
 from recall.pipeline import Pipeline
@@ -150,6 +150,25 @@ def test_weights_are_found_on_validation(pipeline: Pipeline, graph: KnowledgeGra
     found = pipeline.fit_fusion(everybody, truth, k=5, exclude_seen=False)
     assert found.spread == "all"
     assert sum(found.weights.values()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "weights", [{"sasrec": 0.1, "gru4rec": 2, "lightgcn": 1}, {"sasrec": 1, "gru4rec": 0, "lightgcn": 1}]
+)
+def test_other_weights_join_anew_only_where_other_channels_are_asked(
+    pipeline: Pipeline, everybody: Query, weights: dict[str, float], monkeypatch
+) -> None:
+    made = []
+    of = JoinedIndex.of
+    monkeypatch.setattr(
+        JoinedIndex, "of", lambda channels, factors: made.append(list(channels)) or of(channels, factors)
+    )
+    other = pipeline.with_weights(weights)
+    assert made == ([] if all(weights.values()) else [["sasrec", "lightgcn"]])
+    anew = Pipeline(pipeline.channels, pipeline.history, fusion=pipeline.fusion.changed(weights=weights))
+    ours, theirs = (one.recommend(everybody, k=6) for one in (other, anew))
+    assert ours.item.tolist() == theirs.item.tolist()
+    np.testing.assert_array_equal(ours.score, theirs.score)
 
 
 def test_a_channel_that_is_no_inner_product_is_refused(vectors: dict[str, Channel], graph: KnowledgeGraph) -> None:
