@@ -31,7 +31,7 @@ def test_users_and_new_people_in_one_request(served: Served, recommender: Recomm
     }
     response = served.client.post("/recommend", json=body)
     assert response.status_code == 200, response.text
-    reply = replies.RecommendReply.model_validate_json(response.content).model_dump()
+    reply = replies.RecommendReply.model_validate_json(response.content).model_dump(exclude_unset=True)
     assert reply["run"] == recommender.run.name
     users = recommender.recommend(["u1"], k=4, titles=True)
     assert reply["answers"][0] == {"user_id": "u1", "candidates": rows(users)}
