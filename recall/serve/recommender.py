@@ -178,6 +178,7 @@ class Recommender(Answers):
             adjacency=self._explainer.adjacency,
             item_vectors=self._item_vectors,
             store=self._store,
+            feedback=self.feedback,
         )
         other._opened = self._opened
         return other

@@ -317,6 +317,7 @@ class TestConfig:
         assert other.recommend(users, k=8).table.equals(expected.table)
         assert not recommender.recommend(users, k=8).table.equals(expected.table)
         assert other.run == recommender.run
+        assert other.feedback is recommender.feedback is not None
         item = other.recommend(users[:1], k=1).table["item_id"][0].as_py()
         (explanation,) = other.explain([(users[0], item)])
         assert {part.channel for part in explanation.parts} == {"item_knn", "spectral"}

@@ -175,7 +175,7 @@ class Drawing {
 
   legend() {
     const other = [...new Set(this.nodes.map((node) => node.kind))].filter((kind) => !KINDS.includes(kind));
-    const names = { user: "you", history: "you liked", item: "the candidate", "other users": "other users, counted" };
+    const names = { user: "you", history: "your history", item: "the candidate", "other users": "other users, counted" };
     const kinds = [...KINDS.filter((kind) => this.nodes.some((node) => node.kind === kind)), ...other];
     return el("p", { class: "legend" }, kinds.map((kind) => el("span", { class: `swatch of-${className(kind)}` }, names[kind] ?? plain(kind))),
       el("span", {}, "The wider a line, the larger its share of the score."));
@@ -196,8 +196,8 @@ class Drawing {
       ...["user", "item", "history", "other-users", "around"].map((kind) => ({ selector: `node.${kind}`, style: fill(kind) })),
       { selector: "edge", style: {
         width: "data(width)", label: "data(label)", "curve-style": "straight", "line-color": colour("line"), "line-cap": "butt", opacity: 0.9,
-        "font-family": font, "font-size": 10, color: colour("ink"), "text-wrap": "wrap", "text-max-width": 96,
-        "text-background-color": colour("card"), "text-background-opacity": 0.88, "text-background-padding": 2, "text-background-shape": "round-rectangle",
+        "font-family": font, "font-size": 10, color: colour("ink"), "text-wrap": "wrap", "text-max-width": 96, "text-margin-y": (edge) => -edge.data("width") / 2,
+        "text-background-color": colour("card"), "text-background-opacity": 0.7, "text-background-padding": 2, "text-background-shape": "round-rectangle",
       } },
       { selector: "edge.for", style: { "line-color": colour("share") } },
       { selector: "edge.against", style: { "line-color": colour("against") } },
