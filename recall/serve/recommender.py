@@ -162,25 +162,18 @@ class Recommender(Answers):
         return type(self).load(opened.way, verify=opened.verify, store=opened.store)
 
     def with_weights(self, weights: Mapping[str, float]) -> Self:
-        """The same channels under other weights of the fusion, for candidates, scores and reasons.
-
-        All that is large is shared with this one. `reload` gives the run with the weights of its own.
+        """The same channels under other weights of the fusion, for candidates, scores and reasons; memory is shared.
 
         Args:
-            weights: of each channel of the pipeline; only their ratios matter, 0 leaves a channel out.
+            weights: of each channel of the pipeline; 0 leaves a channel out. `reload` gives the run's own again.
 
         Raises:
-            ConfigError: the weights are not those of the channels, negative, or all 0.
+            ConfigError: they are not those of the channels, negative, or all 0, or a rule needs a channel left out.
         """
-        other = type(self)(
-            self.graph,
-            self.pipeline.with_weights(weights),
-            adjacency=self._explainer.adjacency,
-            item_vectors=self._item_vectors,
-            store=self._store,
-            feedback=self.feedback,
-        )
-        other._opened = self._opened
+        pipeline, control = self.pipeline.with_weights(weights), self.control
+        other = type(self)(self.graph, pipeline, item_vectors=self._item_vectors, store=self._store)
+        other.control = None if control is None else Control(control.settings, self.graph, pipeline)
+        other.feedback, other._opened, other._adjacency = self.feedback, self._opened, self._explainer.adjacency
         return other
 
     def save(self, folder: Path | str) -> RunLayout:

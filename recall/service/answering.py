@@ -12,7 +12,7 @@ import pyarrow as pa
 from kg.arrays import ranges
 from kg.errors import UnknownIdError
 from kg.times import utc_seconds
-from recall.contracts import CANDIDATE_SCHEMA, PairScores
+from recall.contracts import CANDIDATE_SCHEMA, RULE_COLUMNS, PairScores
 from recall.explain.drawing.reason_graph import ReasonGraph
 from recall.runs.layout import CURRENT
 from recall.runs.registry import RunsFolder
@@ -41,7 +41,8 @@ def recommend_table(recommender: Recommender, request: RecommendRequest) -> Any:
 
     Returns:
         Columns `query` (int64, its number in the request), `user_id` (null for somebody new), `item_id`, `score`,
-        `rank`, `source`, `title` where titles are asked for, and a column for each channel where its scores are.
+        `rank`, `source`, `title` where titles are asked for, `round` and `moves` where the run has rules, and a column
+        for each channel where its scores are asked for.
     """
     recommender = _weighted(recommender, request.weights)
     distinct: dict[str, list[int]] = {}
@@ -65,13 +66,14 @@ def recommend_table(recommender: Recommender, request: RecommendRequest) -> Any:
     answered = pa.array(np.repeat(np.arange(len(first)), ends - starts))
     table = table.take(rows).set_column(table.column_names.index(QUERY), QUERY, answered)
     names = [QUERY, "user_id", "item_id", "score", "rank", "source", *(["title"] if request.titles else [])]
-    return table.select([*names, *(recommender.pipeline.asked if request.channel_scores else ())])
+    rules = () if recommender.control is None else [name for name, _ in RULE_COLUMNS]
+    return table.select([*names, *rules, *(recommender.pipeline.asked if request.channel_scores else ())])
 
 
 def recommend_reply(recommender: Recommender, request: RecommendRequest, table: Any) -> dict[str, Any]:
     """The table of `recommend_table` as `recall.service.replies.RecommendReply`."""
     answers: list[dict[str, Any]] = [{"user_id": query.user_id, "candidates": []} for query in request.queries]
-    plain = [*CANDIDATE_SCHEMA.names, QUERY, "title"]
+    plain = [*CANDIDATE_SCHEMA.names, QUERY, "title", *(name for name, _ in RULE_COLUMNS)]
     channels = [name for name in table.column_names if name not in plain]
     for row in table.drop_columns(["user_id"]).to_pylist():
         if request.channel_scores:

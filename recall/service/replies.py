@@ -29,6 +29,8 @@ class Candidate(BaseModel):
     rank: int = Field(description="From 1.")
     source: str = Field(description='The channels that list it, or "popularity" where none answers the query.')
     title: str | None = Field(default=None, description="Where titles were asked for.")
+    round: int | None = Field(default=None, description="Which round of the rules brought it, where the run has rules.")
+    moves: str | None = Field(default=None, description="Which rules moved it, where the run has rules.")
     channels: dict[str, float] | None = Field(
         default=None, description="Score of each channel before the fusion, where it was asked for."
     )
@@ -159,6 +161,7 @@ class ItemExplanation(BaseModel):
     paths_found: int
     query: CypherQuery | None = Field(description="Finds all these paths in a store.")
     score_queries: dict[str, CypherQuery] = Field(description="Channel -> recomputes its part of the score in a store.")
+    moves: str = Field(description="Which rules of the run moved it in the list; empty without any.")
     text: str = Field(description="All of it in English.")
     drawing: Drawing
 

@@ -54,6 +54,7 @@ export class Why {
     this.body.replaceChildren(
       el("p", { class: "note" }, `Score ${short(explanation.score)} from ${explanation.source}. `,
         el("a", { href: address(["item", explanation.item_id]) }, "All about this item")),
+      ...(explanation.moves ? [el("p", { class: "rule" }, `In the list: ${explanation.moves}.`)] : []),
       ...words(explanation),
       el("h3", {}, "The paths"),
       place,

@@ -90,7 +90,7 @@ export class Workbench {
       : el("span", { class: "sources" }, listing(row.source).map(channelName));
     return el("li", {}, el("button", { type: "button", class: "candidate", "data-item": row.item_id, click: () => this.open(row) },
       el("span", { class: "rank" }, String(row.rank)),
-      el("span", { class: "name" }, title(row.title), this.moved(row), usual),
+      el("span", { class: "name" }, title(row.title), this.moved(row), usual, row.moves ? el("span", { class: "note rule" }, row.moves) : null),
       el("span", { class: "scores" }, scores)));
   }
 

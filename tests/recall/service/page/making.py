@@ -20,6 +20,14 @@ TITLES = {0: HOSTILE, 1: ARABIC, 2: CHINESE, 3: LONG}
 ODD_USER = "u/7 <i>?#%2F"
 
 
+RULES = """
+[[pipeline.control.boosts]]
+name = "more of Person 3"
+filter = 'director in ["Person 3"]'
+weight = 0.5
+"""
+
+
 def chromium() -> str:
     """The browser's path; skips where there is none, and fails where one is required."""
     path = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
@@ -34,7 +42,7 @@ def chromium() -> str:
 def make_runs(folder: Path) -> Path:
     """The folder of two runs of a fusion, the second with a few more ratings."""
     config = write_deployment(folder)
-    config.write_text(config.read_text().replace(ONE_CHANNEL, 'channels = ["lightgcn", "walk"]'))
+    config.write_text(config.read_text().replace(ONE_CHANNEL, 'channels = ["lightgcn", "walk"]') + RULES)
     lines = (folder / "movies.nt").read_text().splitlines()
     for number, title in TITLES.items():
         at = next(at for at, line in enumerate(lines) if f"movie/{number}> <https://schema.org/name>" in line)

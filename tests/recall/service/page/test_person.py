@@ -124,6 +124,18 @@ def test_reasons_come_in_words_first_and_then_drawn(page: Page, shown: Served) -
     expect(page.locator(".candidate").first).to_be_focused()
 
 
+def test_rules_that_moved_a_candidate_are_named(page: Page, shown: Served) -> None:
+    page.goto("/#user/u4")
+    rows = candidates(shown, {"user_id": "u4"})
+    moved = [row for row in rows if row["moves"]]
+    assert moved
+    assert any("more of Person 3" in row["moves"] for row in moved)
+    expect(page.locator(".candidate .rule")).to_have_text([row["moves"] for row in moved])
+    explanation = explained(shown, "u4", moved[0]["item_id"])
+    page.locator(f".candidate[data-item={moved[0]['item_id']}]").click()
+    expect(page.locator(".why .rule")).to_have_text(f"In the list: {explanation['moves']}.")
+
+
 def test_an_address_opens_the_same_reasons(page: Page, shown: Served) -> None:
     row = candidates(shown, {"user_id": "u4"})[2]
     page.goto(f"/#user/u4?item={row['item_id']}")
