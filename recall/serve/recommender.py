@@ -162,10 +162,7 @@ class Recommender(Answers):
         return type(self).load(opened.way, verify=opened.verify, store=opened.store)
 
     def with_weights(self, weights: Mapping[str, float]) -> Self:
-        """The same channels under other weights of the fusion, for candidates, scores and reasons; memory is shared.
-
-        Args:
-            weights: of each channel of the pipeline; 0 leaves a channel out. `reload` gives the run's own again.
+        """The same channels, in the same memory, under other weights of the fusion: one for each, 0 leaves it out.
 
         Raises:
             ConfigError: they are not those of the channels, negative, or all 0, or a rule needs a channel left out.
