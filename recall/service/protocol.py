@@ -44,10 +44,12 @@ class ImpatientProtocol(H11Protocol):
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
-        """Wait until the head is whole."""
+        """Wait until the head is whole, also of the request after one that was answered before its end."""
         self._wait_for_head()
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
+        if self.conn.their_state is h11.IDLE:
+            self._wait_for_head()
+        else:
             self._stop_head()
         if self._leaves:
             self._end_with_answer()

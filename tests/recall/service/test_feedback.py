@@ -73,8 +73,8 @@ def test_what_a_user_dislikes_is_gone_at_once_in_every_worker(
     ],
 )
 def test_of_a_list_with_a_wrong_event_nothing_is_written(service: Served, wrong: dict[str, Any], words: str) -> None:
-    other = event("u2", "m2", "impression", event_id=f"other than {words}")
-    events = [{**event("u2", "m1", "like", event_id=words), **wrong}, other]
+    other = event("u2", "m2", "impression", event_id=f"other than {wrong}")
+    events = [{**event("u2", "m1", "like", event_id=f"{wrong}"), **wrong}, other]
     assert words in detail(service.post("/feedback", events=events), 422)
     assert service.post("/feedback", events=[other]).json()["accepted"] == 1
 
