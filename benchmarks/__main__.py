@@ -32,7 +32,6 @@ NAMES = {
     "walk_groups": "the typed walk with weights for users with few and with many likes",
     "walk_scaling": "time and memory of the walk at 1, 5 and 20 million generated interactions",
     "sequences": "sequence models on Beauty and Toys: leave-one-out, all items ranked",
-    "service": "the HTTP service under load: throughput, latency, memory, a publish, beside the call in Python",
     "serving": "latency of recommend and explain on the demo run",
 }
 

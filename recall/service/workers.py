@@ -43,6 +43,8 @@ START_SECONDS = 60.0
 END_SECONDS = 10.0  # that a worker has to end when its requests had their time
 IDLE_SECONDS = 30  # that a connection stays open without a request
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
 MakeApp = Callable[[Recommender | None, str], ASGIApp]
 
 
@@ -84,6 +86,8 @@ class Workers:
         self._listener = listener
         self._settings = settings
         self._answering: list[_Worker] = []
+        self._alive: list[_Worker] = []
+        self._has_answers = False
         self._odd = False
         self._process = os.getpid()
 
@@ -107,8 +111,9 @@ class Workers:
                     follower.look()
                 if follower is not None and follower.recommender is not recommender:
                     recommender = follower.recommender
-                    self._renew(recommender, "", count=self._settings.workers)
                     name = run_name(recommender)
+                    _log.info("%s is loaded and warm", name, extra={FIELDS: {"event": "loaded", "run": name}})
+                    self._renew(recommender, "", count=self._settings.workers)
                     _log.info("ready, answers from %s", name, extra={FIELDS: {"event": "ready", "run": name}})
                 self._wait(LOAD_AGAIN_AFTER if follower is None else self._settings.reload_every)
                 self._revive(recommender, problem)
@@ -123,6 +128,10 @@ class Workers:
 
     def _renew(self, recommender: Recommender | None, problem: str, *, count: int) -> None:
         """Put new workers in place of those that answer; returns when the old ones have answered all and ended."""
+        if not self._has_answers:
+            # Whoever was told that the service is ready must not be sent away by one that is not.
+            self._end(self._answering)
+            self._answering = []
         # Every second set of workers has the same slots.
         self._odd = not self._odd
         first = self._settings.workers * self._odd
@@ -130,6 +139,7 @@ class Workers:
         for worker in workers:
             connection.wait([worker.started, worker.process.sentinel], START_SECONDS)
         old, self._answering = self._answering, workers
+        self._has_answers = recommender is not None
         self._end(old)
 
     def _fork(self, recommender: Recommender | None, problem: str, slot: int) -> _Worker:
@@ -140,15 +150,21 @@ class Workers:
         process = _forking.Process(
             target=self._answer, args=(recommender, problem, slot, sender), name=f"worker {slot}"
         )
+        # A stop between the two next lines would leave a worker behind.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         process.start()
+        worker = _Worker(process=process, slot=slot, started=receiver)
+        self._alive.append(worker)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         gc.unfreeze()
         sender.close()
-        return _Worker(process=process, slot=slot, started=receiver)
+        return worker
 
     def _answer(self, recommender: Recommender | None, problem: str, slot: int, started: Any) -> None:
         """What a worker does."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPS:
             signal.signal(number, _end)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         count_as(slot)
         config = uvicorn.Config(
             self._make_app(recommender, problem),
@@ -186,11 +202,12 @@ class Workers:
                 _log.error("%s does not end and is killed", worker.process.name)
                 worker.process.kill()
                 worker.process.join()
+        self._alive = [worker for worker in self._alive if worker.process.is_alive()]
 
     def _stop(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _log.info("stopping", extra={FIELDS: {"event": "stopping"}})
-        self._end(self._answering)
+        self._end(self._alive)
 
 
 class _Server(uvicorn.Server):

@@ -156,6 +156,17 @@ def test_a_stop_answers_what_was_asked(serve: Callable[..., Served]) -> None:
             service.client.get("/healthz")
 
 
+@pytest.mark.parametrize("wait", [0.0, 0.1, 0.4, 1.0])
+def test_a_stop_while_it_starts_leaves_nobody_behind(serve: Callable[..., Served], wait: float) -> None:
+    service = serve(options=["--workers", "2"])
+    wait_until(lambda: bool(children(service.process.pid)))
+    service.wait_for("loaded")
+    time.sleep(wait)
+    workers = children(service.process.pid)
+    assert service.stop() == 0
+    assert not any(map(alive, workers))
+
+
 def test_workers_add_up_their_numbers_and_one_that_is_killed_is_replaced(serve: Callable[..., Served]) -> None:
     with serve(options=["--workers", "2"]) as service:
         workers = children(service.process.pid)
