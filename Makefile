@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo neo4j notebooks test test-fast soak airflow lint clean
+.PHONY: setup demo neo4j notebooks test test-fast soak mutants airflow lint clean
 
 setup: .venv/ready
 
@@ -31,6 +31,10 @@ test: setup
 soak: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m soak --timeout 7200
 
+# Small faults put into the code, one at a time: how many do the tests notice?
+mutants: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks mutants
+
 # A real Airflow, in an environment of its own (about 0.5 GB), imports the example's DAG and runs it.
 airflow: setup .cache/airflow/ready
 	$(BIN)/pytest -n 0 -m soak --timeout 1800 tests/recall/jobs/test_schedule_examples.py
@@ -51,4 +55,4 @@ lint: setup
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache mutants

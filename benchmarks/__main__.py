@@ -16,6 +16,7 @@ NAMES = {
     "walk": "the typed walk on five data sets: baselines, ablations, defaults, fused",
     "index": "queries a second, recall and bytes of each kind of index over a million vectors, with filters",
     "movies": "recall and NDCG on the bundled movies: baselines, ablations, cold items",
+    "mutants": "how many small faults put into the code the tests notice",
     "fit": "time and memory of recall.fit on generated interactions",
     "neo4j": "read, write and ask a real Neo4j server; recall beside its Graph Data Science",
     "numbers": "write the numbers of docs/ and the README from the results; --check compares",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -286,6 +287,36 @@ def test_given_files_are_taken_as_they_are() -> None:
     assert counts["test"] == 200
     assert 50 < counts["valid"] < 150
     assert split_interactions(graph, SplitConfig(kind="files", valid=0.0)).counts()["valid"] == 0
+    given = graph_of(many, part=pa.array(["train", "valid"] * 200))  # a validation part that is given is not added to
+    assert split_interactions(given, SplitConfig(kind="files", valid=0.5)).counts() == {
+        "train": 200,
+        "valid": 200,
+        "test": 0,
+    }
+
+
+def test_a_table_names_the_part_of_each_interaction() -> None:
+    rows = [(0, movie, 0) for movie in range(4)]
+    graph = graph_of(rows, part=pa.array(["train", "test", "valid", "train"]))
+    split = replace(split_interactions(graph, SplitConfig(kind="files")), part=np.array([0, 2, 1, 3], dtype=np.int8))
+    assert split.to_table(graph).to_pydict() == {
+        "user_id": ["u0"] * 4,
+        "item_id": ["m0", "m1", "m2", "m3"],
+        "part": ["train", "test", "valid", "unused"],
+    }
+    assert split.counts() == {"train": 1, "valid": 1, "test": 1}
+
+
+def test_a_view_keeps_the_repeats_of_its_parts_only() -> None:
+    rows = [(0, movie, 0) for movie in range(3)]
+    plain = graph_of(rows, part=pa.array(["train", "valid", "test"]))
+    split = split_interactions(plain, SplitConfig(kind="files"))
+    assert split.view(plain, "train").repeats == {}
+    repeats = pa.table({"src": [0, 0, 0], "dst": [0, 1, 2], "part": ["train", None, "test"]})
+    graph = KnowledgeGraph(plain.schema, plain.nodes, plain.edges, {RATED: repeats})
+    view = split.view(graph, "train", "valid")
+    assert view.repeats[RATED]["dst"].to_pylist() == [0, 1]  # without a part it may be of any
+    assert view.edges[RATED]["dst"].to_pylist() == [0, 1]
 
 
 def test_what_cannot_be_split_is_refused() -> None:

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from kg import RaggedArray
 from kg.errors import ConfigError, InvalidDataError
-from recall.index.top_k import best_first, check_k, check_positions, mask_out, top_k, top_k_sparse
+from recall.index.top_k import best_first, check_k, check_positions, is_crowded, mask_out, top_k, top_k_sparse
 
 
 def naive(scores, k, columns):
@@ -46,6 +46,31 @@ def test_sparse_equals_dense(rows, width, k, random):
     dense = np.where(scores == 0, -np.inf, scores).astype(np.float32)
     mask_out(dense, exclude, columns)
     np.testing.assert_array_equal(sparse.items, top_k(dense, k, columns=columns).items)
+
+
+@pytest.mark.parametrize("excluded", [None, [], [[4, 1200], [4, 1200, 2999], [], [0]]])
+@pytest.mark.parametrize("columns", [None, np.arange(3000) * 2 + 1])
+def test_a_matrix_with_few_entries_equals_a_full_sort(columns, excluded):
+    random = np.random.default_rng(1)
+    scores = np.where(random.random((4, 3000)) < 0.01, random.choice([-1.0, 1.0, 2.0], (4, 3000)), 0).astype(np.float32)
+    scores[:, [4, 1200, 2999]] = 3.0
+    stored = csr_matrix(scores)
+    stored.data[::7] = 0.0  # stored, but no evidence
+    scores = stored.toarray()
+    assert not is_crowded(stored)
+    names = np.arange(3000) if columns is None else columns
+    exclude = None if excluded is None else RaggedArray.from_lists([names[row] for row in excluded] or [[]] * 4)
+    dense = np.where(scores == 0, -np.inf, scores).astype(np.float32)
+    for row, listed in enumerate(excluded or []):
+        dense[row, listed] = -np.inf
+    top = top_k_sparse(stored, 50, exclude=exclude, columns=columns)
+    np.testing.assert_array_equal(top.items, naive(dense, 50, list(names)))
+    there = top.items >= 0
+    assert not there.all()  # some rows have fewer
+    assert (top.scores[~there] == -np.inf).all()
+    rows = np.nonzero(there)[0]
+    np.testing.assert_array_equal(top.scores[there], dense[rows, np.searchsorted(names, top.items[there])])
+    assert (top.items.dtype, top.scores.dtype) == (np.int64, np.float32)
 
 
 def test_best_first_is_stable_and_knows_signs():
@@ -85,11 +110,22 @@ def test_contains_knows_rows_apart_and_no_missing_item():
 
 
 def test_k_and_positions_are_checked():
+    for k in (1, 7, np.int64(3)):
+        check_k(k)
     with pytest.raises(ConfigError, match="k = 0"):
         check_k(0)
-    with pytest.raises(InvalidDataError, match="there are 5 items"):
-        check_positions(np.array([1, 5]), 5, "candidates")
-    np.testing.assert_array_equal(check_positions(np.array([3, 1, 3]), 5, "candidates"), [1, 3])
+    for wrong in (True, 2.0, "3", None):
+        with pytest.raises(ConfigError, match=f"k = {wrong!r} must be a whole number"):
+            check_k(wrong)
+    with pytest.raises(InvalidDataError, match="candidates name positions 1 to 5, but there are 5 items"):
+        check_positions(np.array([1, 3, 5]), 5, "candidates")
+    with pytest.raises(InvalidDataError, match="name positions -1 to 3,"):
+        check_positions(np.array([3, -1]), 5, "candidates")
+    ready = np.array([0, 2, 4])
+    assert check_positions(ready, 5, "candidates") is ready  # what is sorted is not sorted again
+    for twice in ([3, 1, 3], [1, 1, 3]):
+        np.testing.assert_array_equal(check_positions(np.array(twice), 5, "candidates"), [1, 3])
+    assert check_positions(np.array([1, 3], dtype=np.int32), 5, "candidates").dtype == np.int64
 
 
 def wide_rows(kind, random):

@@ -24,6 +24,7 @@ from kg.privacy.user_key import UserKey
 from recall.config.deployment import load_config
 from recall.jobs.decide import accept, rollback
 from recall.jobs.forget import ForgetResult, forget
+from recall.jobs.forget_run import quotes
 from recall.jobs.privacy import Privacy, names_in_run
 from recall.jobs.refresh import refresh
 from recall.ops.html_report import NAME as PAGE
@@ -696,6 +697,14 @@ def test_a_user_with_a_pseudonym_is_forgotten_by_the_id(masked: Path, tmp_path: 
     assert found.status == "published"
     assert len(users_of(found.run)) == 15
     assert not any(places(runs.path, pseudonym).values())
+
+
+def test_a_report_with_examples_anywhere_quotes() -> None:
+    assert not quotes({"findings": [{"message": "three rows", "examples": []}], "n": 3})
+    assert not quotes({"examples": {"rows": []}})
+    assert not quotes({"message": "three rows", "listed": ["a"]})
+    assert quotes({"findings": [{"examples": []}, {"examples": ["row 7: mallory"]}]})
+    assert quotes({"sources": {"ratings": {"examples": {"rows": ["row 7"]}}}})
 
 
 @pytest.mark.parametrize("pseudonyms", [True, False])

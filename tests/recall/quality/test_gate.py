@@ -267,6 +267,7 @@ def test_overlaps_are_those_of_sets() -> None:
     assert np.allclose(_overlap(lists, others), expected)
 
 
+@pytest.mark.slow
 def test_half_a_source_is_rejected_kept_and_not_trained_on_again(copied: Path, command: Command) -> None:
     runs, before = runs_of(copied), serving(copied)
     write_ratings(copied.parent, users=range(USERS // 3))
@@ -310,6 +311,7 @@ def test_half_a_source_is_rejected_kept_and_not_trained_on_again(copied: Path, c
     assert refresh(load_config(copied)).status == "unchanged"
 
 
+@pytest.mark.slow
 def test_users_with_other_ids_from_another_file_cannot_be_compared_and_do_not_serve_unless_told(copied: Path) -> None:
     before = serving(copied)
     ratings = copied.parent / "ratings.csv"
@@ -327,6 +329,7 @@ def test_users_with_other_ids_from_another_file_cannot_be_compared_and_do_not_se
     assert refresh(load_config(copied)).status == "published"
 
 
+@pytest.mark.slow
 def test_items_that_lost_their_titles_or_a_small_relation_that_is_gone_are_rejected(copied: Path) -> None:
     movies = copied.parent / "movies.nt"
     text = movies.read_text()
@@ -436,6 +439,7 @@ def test_a_metric_that_is_no_number_is_refused() -> None:
         check_finite(EvaluationReport.model_validate({"metrics": rows}))
 
 
+@pytest.mark.slow
 def test_what_was_rolled_back_comes_back_only_by_new_sources_or_on_demand(copied: Path, command: Command) -> None:
     runs, first = runs_of(copied), serving(copied)
     code, _, err = command("rollback", runs.path)
