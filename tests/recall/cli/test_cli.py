@@ -324,7 +324,10 @@ def test_somebody_new_is_explained(command: Command, current: Path) -> None:
     assert code == 0
     assert "for somebody new" in out
     assert "what you asked for" in out
-    for wrong in ([], ["--user", "u1", "--liked", "m1"], ["--attribute", "genre"]):
+    code, out, _ = command("explain", current, "--item", "m3", "--user", "u1", "--liked", "m1", "--json")
+    assert code == 0
+    assert json.loads(out)["user_id"] == "u1"
+    for wrong in ([], ["--attribute", "genre"]):
         code, _, err = command("explain", current, "--item", "m3", *wrong)
         assert code == 2
         assert "--liked" in err or "RELATION=ID" in err

@@ -16,7 +16,7 @@ def row(**facts):
 
 
 def test_every_metric_is_explained():
-    assert set(METRICS) == {*PER_USER, "coverage", "novelty", "long_tail"}
+    assert set(METRICS) == {*PER_USER, "coverage", "gini", "novelty", "long_tail", "calibration"}
 
 
 def test_a_better_metric_shows_as_more():

@@ -23,7 +23,8 @@ def shown(page_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield service
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop in this thread while it is open, beside which other tests could not start theirs.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Without a sandbox of its own: containers, in which tests run as root, allow none.
