@@ -13,12 +13,12 @@ from pydantic import Field
 from kg import RaggedArray
 from kg.arrays import IntArray
 from kg.errors import ConfigError
-from kg.topology.adjacency import Numbering
 from recall.channels.aged import AgedConfig
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
-from recall.channels.base import as_matrix, encode_texts, item_likes, rows_with_text, unit_rows
+from recall.channels.base import as_matrix, encode_texts, item_likes, rows_with_text
 from recall.channels.neighbours import NeighbourChannel, cosine_neighbours
 from recall.channels.scores import FloatArray
+from recall.channels.texts import unit_item_texts, unit_texts
 from recall.contracts import Capabilities, FitData, Query
 from recall.contracts.history import rows_with
 
@@ -56,17 +56,12 @@ class ContentKNN(NeighbourChannel):
         self._unit: FloatArray = np.zeros((0, 0), dtype=np.float32)
 
     def _learn(self, data: FitData) -> None:
-        graph, features = data.graph, data.features
+        features = data.features
         if features is None:
             raise ConfigError("content_knn needs text features: fit it with FitData(features=...)")
-        rows, vectors = features.of(Numbering.of(graph), graph.schema.item_type)
-        filled = np.linalg.norm(vectors, axis=1) > 0
-        rows, vectors = rows[filled], vectors[filled]
-        self._mean = np.zeros(features.dim, dtype=np.float32)
-        if self.config.centre and len(rows):
-            self._mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+        rows, unit, self._mean = unit_item_texts(data.graph, features, centre=self.config.centre)
         self._unit = np.zeros((data.history.num_items, features.dim), dtype=np.float32)
-        self._unit[rows] = unit_rows(vectors - self._mean)
+        self._unit[rows] = unit
         if self.config.neighbours is not None:
             super()._learn(data)
 
@@ -97,10 +92,7 @@ class ContentKNN(NeighbourChannel):
     def _text(self, queries: Query) -> FloatArray | None:
         """Unit vectors of the requests' texts, float32 (n, text dim), zero where there is none; None without any."""
         text = encode_texts(queries, self.encode, self.name)
-        if text is None:
-            return None
-        unit: FloatArray = np.where(text.any(axis=1, keepdims=True), unit_rows(text - self._mean), 0)
-        return unit
+        return None if text is None else unit_texts(text, self._mean)
 
     def _asked(self, queries: Query, items: IntArray) -> npt.NDArray[np.float64]:
         text = self._text(queries)

@@ -24,11 +24,11 @@ from kg import RaggedArray
 from kg.arrays import IntArray
 from kg.errors import ConfigError
 from kg.settings import Settings
-from kg.topology.adjacency import Numbering
 from recall.channels.arrays import load_arrays, save_arrays
-from recall.channels.base import HistoryChannel, encode_texts, item_likes, rows_with_text, unit_rows
+from recall.channels.base import HistoryChannel, encode_texts, item_likes, rows_with_text
 from recall.channels.interests import OwnTexts, pool
 from recall.channels.scores import DeferredScores, FloatArray, hold
+from recall.channels.texts import unit_item_texts, unit_texts
 from recall.contracts import Capabilities, FitData, Query, Scores
 from recall.contracts.history import disliked_items, rows_with
 from recall.index.build import build_index
@@ -132,14 +132,9 @@ class TextInterest(HistoryChannel):
         graph, features = data.graph, data.features
         if features is None:
             raise ConfigError("text_interest needs text features: fit it with FitData(features=...)")
-        rows, vectors = features.of(Numbering.of(graph), graph.schema.item_type)
-        filled = np.linalg.norm(vectors, axis=1) > 0
-        rows, vectors = rows[filled], vectors[filled]
-        self._mean = np.zeros(features.dim, dtype=np.float32)
-        if len(rows):
-            self._mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+        rows, unit, self._mean = unit_item_texts(graph, features)
         self._unit = np.zeros((data.history.num_items, features.dim), dtype=np.float32)
-        self._unit[rows] = unit_rows(vectors - self._mean)
+        self._unit[rows] = unit
         self._own = OwnTexts.of(graph, features, most=self.config.own_interests)
         liked = np.flatnonzero((item_likes(data.history) > 0) & self._unit.any(axis=1))
         self._index = build_index(np.column_stack([self._unit, -self._hubness(liked) / 2]), data.index)
@@ -260,7 +255,7 @@ class TextInterest(HistoryChannel):
     def _text(self, queries: Query) -> FloatArray | None:
         """Unit vectors of the requests' texts, float32 (n, dim), zero where there is none; None without any."""
         text = encode_texts(queries, self.encode, self.name)
-        return None if text is None else np.where(text.any(axis=1, keepdims=True), unit_rows(text - self._mean), 0)
+        return None if text is None else unit_texts(text, self._mean)
 
     def _answerable(self, queries: Query, history: RaggedArray) -> IntArray:
         written = np.zeros(len(queries), dtype=bool)

@@ -12,9 +12,8 @@ from scipy.sparse import csr_matrix
 from gnn.text.features import TextFeatures
 from kg import KnowledgeGraph
 from kg.arrays import IntArray
-from kg.topology.adjacency import Numbering
 from recall.channels.arrays import load_arrays, pack_csr, save_arrays, unpack_csr
-from recall.channels.base import unit_rows
+from recall.channels.texts import unit_item_texts, unit_texts
 from recall.index.build import build_index
 from recall.index.item_index import ItemIndex
 from recall.index.settings import IndexConfig
@@ -26,10 +25,7 @@ _BLOCK = 4096
 
 
 class ItemTexts:
-    """The text vectors of the items that have a text.
-
-    The mean vector is subtracted before the cosine: sentence vectors share a common direction that makes all texts look
-    alike (Mu and Viswanath, "All-but-the-Top", ICLR 2018).
+    """The text vectors of the items that have a text, centred; see `recall.channels.texts`.
 
     Attributes:
         items: positions of the items with a text, ascending, int64 (texts,).
@@ -45,15 +41,8 @@ class ItemTexts:
     @classmethod
     def of(cls, graph: KnowledgeGraph, features: TextFeatures, config: IndexConfig | None, *, n: int) -> Self:
         """From the text vectors of a graph's nodes."""
-        items, vectors = features.of(Numbering.of(graph), graph.schema.item_type)
-        filled = np.linalg.norm(vectors, axis=1) > 0
-        items, vectors = items[filled], vectors[filled]
-        mean = (
-            vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-            if len(items)
-            else np.zeros(features.dim, np.float32)
-        )
-        index = build_index(unit_rows(vectors - mean), config)
+        items, unit, mean = unit_item_texts(graph, features)
+        index = build_index(unit, config)
         count = graph.num_nodes(graph.schema.item_type)
         texts = cls(items, mean, index, csr_matrix((count, count), dtype=np.float32))
         texts.similar = texts._neighbours(n)
@@ -82,8 +71,7 @@ class ItemTexts:
 
     def of_texts(self, encoded: FloatArray, n: int) -> Any:
         """The same for encoded texts, (m, dim); a zero row is no text."""
-        given = encoded.any(axis=1, keepdims=True)
-        return self.most_similar(np.where(given, unit_rows(encoded - self.mean), 0).astype(np.float32), n)
+        return self.most_similar(unit_texts(encoded, self.mean), n)
 
     def save(self, folder: Path) -> None:
         """Write the index and the arrays into a folder."""
