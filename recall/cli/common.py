@@ -32,6 +32,11 @@ def ids_in(file: Path, *, option: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+def time_in(cell: str) -> str | float:
+    """The time that a cell of a text file holds: seconds since 1970 where it is a number, or the text of a date."""
+    return float(cell) if cell.lstrip("-").isdigit() else cell
+
+
 def exit_code_of(error: Exception) -> int:
     """The exit code for an error: 75 when another process holds the lock, 2 for an old configuration, else 1."""
     if isinstance(error, RefreshInProgressError | TuneInProgressError):

@@ -24,6 +24,7 @@ from recall.cli.console import print_json
 from recall.cli.doctor import doctor
 from recall.cli.evaluate import evaluate
 from recall.cli.export import export
+from recall.cli.feedback import feedback
 from recall.cli.forget import forget
 from recall.cli.init import init
 from recall.cli.recommend import explain, recommend, score, similar
@@ -52,7 +53,7 @@ app = typer.Typer(
 )
 for _command in (
     *(init, check, refresh, runs, accept, rollback, forget, tune),
-    *(recommend, similar, score, explain, evaluate, compare, export, serve, mcp),
+    *(recommend, similar, score, explain, feedback, evaluate, compare, export, serve, mcp),
     *(load, write_back, cypher, doctor),
 ):
     app.command()(_command)

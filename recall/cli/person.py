@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kg.times import utc_seconds
+from recall.cli.common import time_in
 
 if TYPE_CHECKING:
     from kg import RelationKey
@@ -69,7 +70,7 @@ def history_in(file: Path | None) -> Any:
             raise ValueError("give all items a time, or none")
         if not timed:
             return [row[0] for row in rows]
-        return [(item, utc_seconds(float(at) if at.lstrip("-").isdigit() else at)) for item, at in rows]
+        return [(item, utc_seconds(time_in(at))) for item, at in rows]
     except (ValueError, csv.Error) as error:
         raise typer.BadParameter(f"{file}: {error}", param_hint="--history-file") from error
 

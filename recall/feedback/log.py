@@ -125,7 +125,10 @@ class FeedbackLog:
             try:
                 self._catch_up(descriptor)
                 self._set_tail_aside(descriptor)
-                new = {key: event for event in given if (key := _key(event.event_id)) not in self._read.ids}
+                new: dict[bytes, FeedbackEvent] = {}
+                for event in given:
+                    if (key := _key(event.event_id)) not in self._read.ids:
+                        new.setdefault(key, event)  # as across calls, the first of an id counts
                 self._write(descriptor, list(new.values()))
                 self._catch_up(descriptor)
             finally:

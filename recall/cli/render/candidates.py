@@ -14,9 +14,11 @@ from recall.cli.render.tables import shown, table
 
 if TYPE_CHECKING:
     from recall.contracts import Candidates, PairScores
+    from recall.serve.live import FeedbackAdded
     from recall.serve.recommender import Recommender
 
 MOST_LIKED_SHOWN = 10
+_NAMED = 5
 
 
 def liked(recommender: Recommender, user: str) -> list[dict[str, Any]]:
@@ -153,6 +155,21 @@ def print_scores(scores: PairScores, *, console: Console) -> None:
         values = [f"{row[name]:.4f}" for name in ("score", *channels)]
         rows.add_row(shown(row["user_id"]), shown(row["title"]), *values, shown(row["item_id"]))
     console.print(rows)
+
+
+def print_feedback(added: FeedbackAdded, *, console: Console) -> None:
+    """How many events were written, and what of them the run does not know."""
+    text = f"{added.accepted:,} written"
+    if added.repeated:
+        text += f", {added.repeated:,} left out that the log had already"
+    console.print(text)
+    for ids, noun, effect in (
+        (added.unknown_users, "users", "answered by what they liked"),
+        (added.unknown_items, "items", "kept until a run has them"),
+    ):
+        if ids:
+            some = ", ".join(ids[:_NAMED]) + (f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else "")
+            console.print(shown(f"{len(ids):,} {noun} that the run does not have, {effect}: {some}"))
 
 
 def _examples(limits: Mapping[str, Any]) -> dict[str, Any]:
