@@ -29,6 +29,7 @@ NAMES = {
     "refresh": "what a refresh costs by the size of the change, and what an incremental one reaches",
     "text": "texts a second, beside sentence-transformers",
     "training": "seconds to train LightGCN, beside PyG's and RecBole's",
+    "stage": "a recall stage as a whole: fused beside its best channel at 100, items reached, new users",
     "scaling": "time and memory of a refresh, stage by stage, at 1, 10 and 50 million generated interactions",
     "walk_groups": "the typed walk with weights for users with few and with many likes",
     "walk_scaling": "time and memory of the walk at 1, 5 and 20 million generated interactions",
