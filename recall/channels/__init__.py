@@ -10,6 +10,7 @@ from recall.channels.gru4rec import GRU4RecChannel, GRU4RecChannelConfig
 from recall.channels.item_knn import ItemKNN, ItemKNNConfig
 from recall.channels.lightgcn import LightGCNChannel, LightGCNChannelConfig
 from recall.channels.narm import NARMChannel, NARMChannelConfig
+from recall.channels.overlooked import Overlooked, OverlookedConfig
 from recall.channels.popularity import Popularity, PopularityConfig
 from recall.channels.registry import channel_class, register, registered
 from recall.channels.rp3beta import RP3Beta, RP3BetaConfig
@@ -42,6 +43,8 @@ __all__ = [
     "LightGCNChannelConfig",
     "NARMChannel",
     "NARMChannelConfig",
+    "Overlooked",
+    "OverlookedConfig",
     "Popularity",
     "PopularityConfig",
     "RP3Beta",

@@ -24,6 +24,7 @@ from recall.channels.gru4rec import GRU4RecChannel
 from recall.channels.item_knn import ItemKNN
 from recall.channels.lightgcn import LightGCNChannel
 from recall.channels.narm import NARMChannel
+from recall.channels.overlooked import Overlooked
 from recall.channels.popularity import Popularity
 from recall.channels.rp3beta import RP3Beta
 from recall.channels.sasrec import SASRecChannel
@@ -58,6 +59,7 @@ BUILT_IN: tuple[type[Channel], ...] = (
     Recent,
     Trending,
     SegmentPopularity,
+    Overlooked,
 )
 
 _NEEDED = (

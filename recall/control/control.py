@@ -55,11 +55,14 @@ class Control:
         """
         self.settings, self.pipeline = settings, pipeline
         self._filters = ItemFilters(graph)
-        for name in settings.channels():
-            if name not in pipeline.asked:
-                raise ConfigError(
-                    f"pipeline.control names the channel {name!r}; those that answer are {', '.join(pipeline.asked)}"
-                )
+        named = dict.fromkeys(settings.channels())
+        if absent := [name for name in named if name not in pipeline.channels]:
+            raise ConfigError(
+                f"pipeline.control names the channel {absent[0]!r}; those of the pipeline are "
+                f"{', '.join(pipeline.channels)}"
+            )
+        # A rule may name a channel to which the fusion gives no weight.
+        self._names = (*pipeline.asked, *(name for name in named if name not in pipeline.asked))
         if settings.diversity and pipeline.item_vectors is None:
             raise ConfigError(
                 "pipeline.control.diversity compares vectors of the items, and no channel has any: add one that has, "
@@ -98,7 +101,7 @@ class Control:
                 batch = self._answer(block, wanted, size, exclude_seen, allowed)
                 batches.append(replace(batch, row=rows[batch.row + part.start]))
         if not batches:
-            return replace(self.pipeline.recommend(queries, k=k), round=np.zeros(0, dtype=np.int32), moves=())
+            return self._without_rules(self.pipeline.recommend(queries, k=k))
         return CandidateBatch.concat(batches)
 
     def moves(self, queries: Query, items: IntArray, *, k: int) -> list[str]:
@@ -120,7 +123,9 @@ class Control:
         if queries.exclude is not None:
             exclude = queries.exclude if exclude is None else exclude.union(queries.exclude)
         ((_, _, scores, whole),) = self.pipeline.scored_blocks(queries, k=size)
-        block = _Block(queries, k, dict(zip(self.pipeline.asked, scores, strict=True)), whole, exclude, only)
+        unweighted = [self.pipeline.channels[name].score(queries) for name in self._names[len(scores) :]]
+        channels = dict(zip(self._names, [*scores, *unweighted], strict=True))
+        block = _Block(queries, k, channels, whole, exclude, only)
         sources = Sources(channels=block.channels, whole=whole, exclude=exclude, only=only, passing=self._passing)
         pools = gather(sources, self.settings.rounds, size, k, len(queries))
         self._add_quotas(sources, pools, k)
@@ -129,10 +134,19 @@ class Control:
         if not len(left) or self.pipeline.fallback is None:
             return batch
         popular = self.pipeline.recommend(queries.take(left), k=k, exclude_seen=exclude_seen, candidates=only)
-        nothing = replace(
-            popular, row=left[popular.row], round=np.zeros(len(popular), dtype=np.int32), moves=("",) * len(popular)
+        return CandidateBatch.concat([batch, replace(self._without_rules(popular), row=left[popular.row])])
+
+    def _without_rules(self, batch: CandidateBatch) -> CandidateBatch:
+        """What the pipeline gave, in the form of what rules chose."""
+        more = ((0, 0), (0, len(self._names) - len(batch.channels)))
+        return replace(
+            batch,
+            channels=self._names,
+            channel_scores=np.pad(batch.channel_scores, more),
+            listed=np.pad(batch.listed, more),
+            round=np.zeros(len(batch), dtype=np.int32),
+            moves=("",) * len(batch),
         )
-        return CandidateBatch.concat([batch, nothing])
 
     def _add_quotas(self, sources: Sources, pools: list[Pool], k: int) -> None:
         """Let in what lower bounds want and no round brought, after all that the rounds brought."""
@@ -219,7 +233,7 @@ class Control:
             if quota.filter is not None:
                 there = np.isin(items, self._passing(quota.filter))
             else:
-                there = listed[self.pipeline.asked.index(str(quota.channel))]
+                there = listed[self._names.index(str(quota.channel))]
             of_item = [(True,) if is_there else () for is_there in there.tolist()]
         return Kinds(name=quota.name, of_item=of_item, at_least=quota.at_least, at_most=quota.at_most)
 

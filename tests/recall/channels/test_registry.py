@@ -36,6 +36,7 @@ BUILT_IN = [
     "recent",
     "trending",
     "segment",
+    "overlooked",
 ]
 
 
@@ -73,7 +74,9 @@ def test_the_channels_that_are_built_in() -> None:
 
 
 def test_a_name_that_nothing_has_lists_what_there_is() -> None:
-    with pytest.raises(ConfigError, match=r"there is no channel 'stroll'; there are lightgcn, gcn, sasrec, .*segment$"):
+    with pytest.raises(
+        ConfigError, match=r"there is no channel 'stroll'; there are lightgcn, gcn, sasrec, .*overlooked$"
+    ):
         channel_class("stroll")
 
 

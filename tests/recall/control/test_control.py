@@ -156,6 +156,27 @@ def test_the_long_tail_costs_recall_that_is_measured(graph, pipeline, queries):
     assert dear["coverage with"] != free["coverage with"]
 
 
+def test_a_rule_names_a_channel_without_weight(graph, pipeline, queries):
+    """Weights are found on validation: a channel that gets none is still what a rule asked for."""
+    fusion = pipeline.fusion.changed(weights={"item_knn": 0.0, "ease": 0.0, "popularity": 1.0}, depth=3)
+    other = Pipeline(pipeline.channels, pipeline.history, fusion=fusion, fallback=pipeline.fallback)
+    assert other.asked == ("popularity",)
+    prefetch = [{"channel": "item_knn", "limit": 3}, {"channel": "popularity", "limit": 3}]
+    quota = {"name": "like mine", "channel": "item_knn", "at_least": 2}
+    ruled = control(graph, other, rounds=[{"prefetch": prefetch}, {}], quotas=[quota])
+    nobody = Query.of_histories(["nobody"], RaggedArray.empty(1))
+    for asked in (queries, nobody, queries.take(np.zeros(0, dtype=np.int64))):
+        assert ruled.recommend(asked, k=3).channels == ("popularity", "item_knn")
+    batch = ruled.recommend(queries, k=3)
+    scores = pipeline.channels["item_knn"].score(queries)
+    for row in range(len(queries)):
+        of_row = batch.row == row
+        assert batch.listed[of_row, 1].sum() >= 2
+        items = np.full((len(queries), 3), -1)
+        items[row, : of_row.sum()] = batch.item[of_row]
+        np.testing.assert_allclose(batch.channel_scores[of_row, 1], scores.at(items)[row, : of_row.sum()], rtol=1e-5)
+
+
 def test_diversity_compares_the_vectors_of_a_channel(graph, linear_model, queries):
     channel = LightGCNChannel.of(linear_model(graph, seed=3), LoadData.of(graph))
     pipeline = Pipeline.of(graph, [channel])
