@@ -2,72 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from kg.arrays import ranges
 from kg.errors import UnknownIdError
-from kg.times import utc_seconds
 from recall.contracts import CANDIDATE_SCHEMA, RULE_COLUMNS, PairScores
 from recall.explain.drawing.reason_graph import ReasonGraph
 from recall.runs.layout import CURRENT
 from recall.runs.registry import RunsFolder
 from recall.runs.report import Report
 from recall.serve.lookup import NodeFacts
+from recall.serve.query_answers import QUERY, person_arguments, weighted
+from recall.serve.questions import RecommendRequest
 from recall.serve.recommender import Recommender
-from recall.service.questions import (
-    Asker,
-    CypherRequest,
-    ExplainRequest,
-    FeedbackRequest,
-    Person,
-    Query,
-    RecommendRequest,
-    ScoreRequest,
-    SimilarRequest,
-    TimedItem,
-)
-
-QUERY = "query"  # column: the number of the query in the request
-Numbered = tuple[int, Query]
-
-
-def recommend_table(recommender: Recommender, request: RecommendRequest) -> Any:
-    """Candidates as an Arrow table, by query and rank.
-
-    Returns:
-        Columns `query` (int64, its number in the request), `user_id` (null for somebody new), `item_id`, `score`,
-        `rank`, `source`, `title` where titles are asked for, `round` and `moves` where the run has rules, and a column
-        for each channel where its scores are asked for.
-    """
-    recommender = _weighted(recommender, request.weights)
-    distinct: dict[str, list[int]] = {}
-    for number, query in enumerate(request.queries):
-        distinct.setdefault(repr(query), []).append(number)
-    asked = [(numbers[0], request.queries[numbers[0]]) for numbers in distinct.values()]
-    tables = [
-        (_of_users if is_user else _of_people)(recommender, request, queries, rule, limited=limited)
-        for (is_user, rule, limited, _), queries in _groups(request, asked).items()
-    ]
-    table = pa.concat_tables(tables)
-    of_query = table[QUERY].to_numpy()
-    order = np.argsort(of_query, kind="stable")
-    numbers = of_query[order]
-    # The rows of each query, again for those that are equal to it.
-    first = np.empty(len(request.queries), dtype=np.int64)
-    for equal in distinct.values():
-        first[equal] = equal[0]
-    starts, ends = np.searchsorted(numbers, first), np.searchsorted(numbers, first, side="right")
-    rows = pa.array(order[ranges(starts, ends - starts)])
-    answered = pa.array(np.repeat(np.arange(len(first)), ends - starts))
-    table = table.take(rows).set_column(table.column_names.index(QUERY), QUERY, answered)
-    names = [QUERY, "user_id", "item_id", "score", "rank", "source", *(["title"] if request.titles else [])]
-    rules = () if recommender.control is None else [name for name, _ in RULE_COLUMNS]
-    return table.select([*names, *rules, *(recommender.pipeline.asked if request.channel_scores else ())])
+from recall.service.questions import CypherRequest, ExplainRequest, FeedbackRequest, ScoreRequest, SimilarRequest
 
 
 def recommend_reply(recommender: Recommender, request: RecommendRequest, table: Any) -> dict[str, Any]:
@@ -99,7 +47,7 @@ def similar(recommender: Recommender, request: SimilarRequest) -> dict[str, Any]
 
 def score(recommender: Recommender, request: ScoreRequest) -> dict[str, Any]:
     """See `recall.service.replies.ScoreReply`."""
-    recommender = _weighted(recommender, request.weights)
+    recommender = weighted(recommender, request.weights)
     pairs = [(pair.user_id, pair.item_id) for pair in request.pairs]
     answer = recommender.score(pairs, on_unknown=request.on_unknown, titles=request.titles)
     plain = [*PairScores.schema.names, *(["title"] if request.titles else [])]
@@ -112,12 +60,12 @@ def score(recommender: Recommender, request: ScoreRequest) -> dict[str, Any]:
 
 def explain(recommender: Recommender, request: ExplainRequest) -> dict[str, Any]:
     """See `recall.service.replies.ExplainReply`. Other users are counted, never named."""
-    recommender = _weighted(recommender, request.weights)
+    recommender = weighted(recommender, request.weights)
     depth: dict[str, Any] = {"max_hops": request.max_hops, "paths": request.paths}
     if request.user_id is not None:
         explanations = recommender.explain([(request.user_id, item) for item in request.item_ids], **depth)
     else:
-        explanations = recommender.explain_for(request.item_ids, **_person(request), **depth)
+        explanations = recommender.explain_for(request.item_ids, **person_arguments(request), **depth)
     rows = [explanation.to_json() | {"drawing": ReasonGraph(explanation).to_json()} for explanation in explanations]
     return _reply(recommender, explanations=rows)
 
@@ -192,10 +140,6 @@ def run_name(recommender: Recommender) -> str:
     return "" if recommender.run is None else recommender.run.name
 
 
-def _weighted(recommender: Recommender, weights: Mapping[str, float] | None) -> Recommender:
-    return recommender if weights is None else recommender.with_weights(weights)
-
-
 def _reply(recommender: Recommender, **content: Any) -> dict[str, Any]:
     return {"run": run_name(recommender), **content}
 
@@ -213,95 +157,3 @@ def _node_data(facts: NodeFacts) -> dict[str, Any]:
         "neighbours": neighbours,
         "liked_by": facts.liked_by,
     }
-
-
-def _groups(
-    request: RecommendRequest, asked: Sequence[Numbered]
-) -> dict[tuple[bool, str | None, bool, int], list[Numbered]]:
-    """The queries that one call can answer: alike in kind, filter and candidates, and no user twice."""
-    groups: dict[tuple[bool, str | None, bool, int], list[Numbered]] = {}
-    times: dict[tuple[bool, str | None, bool, str], int] = {}
-    for number, query in asked:
-        is_user = query.user_id is not None
-        rule = request.filter if query.filter is None else query.filter
-        limited = query.candidates is not None
-        time = 0
-        if query.user_id is not None:
-            key = (is_user, rule, limited, query.user_id.strip())
-            time = times[key] = times.get(key, -1) + 1
-        groups.setdefault((is_user, rule, limited, time), []).append((number, query))
-    return groups
-
-
-def _of_users(
-    recommender: Recommender, request: RecommendRequest, queries: Sequence[Numbered], rule: str | None, *, limited: bool
-) -> Any:
-    users = [str(query.user_id) for _, query in queries]
-
-    def by_user(values: Sequence[Any]) -> Mapping[str, Any]:
-        # An id is the same without the blanks around it, and answers have it so.
-        return {name: value for user, value in zip(users, values, strict=True) for name in (user, user.strip())}
-
-    limits: dict[str, Any] = {
-        name: value if shared else by_user(value)
-        for name, (value, shared) in _limits(request, [query for _, query in queries], limited=limited).items()
-    }
-    answer = recommender.recommend(
-        users,
-        **limits,
-        filter=rule,
-        on_unknown=request.on_unknown,
-        exclude_seen=request.exclude_seen,
-        titles=request.titles,
-        channel_scores=request.channel_scores,
-        context={QUERY: pa.array([number for number, _ in queries], type=pa.int64())},
-    )
-    return answer.table
-
-
-def _of_people(
-    recommender: Recommender, request: RecommendRequest, queries: Sequence[Numbered], rule: str | None, *, limited: bool
-) -> Any:
-    people = [_person(query) for _, query in queries]
-    given = dict.fromkeys(name for person in people for name in person)
-    absent: dict[str, Any] = {"history": [], "liked": [], "disliked": [], "text": None, "attributes": {}}
-    limits: dict[str, Any] = {
-        name: value for name, (value, _) in _limits(request, [query for _, query in queries], limited=limited).items()
-    }
-    answer = recommender.recommend_for(
-        **{name: [person.get(name, absent[name]) for person in people] for name in given},
-        **limits,
-        filter=rule,
-        on_unknown="raise" if request.on_unknown == "raise" else "skip",
-        exclude_seen=request.exclude_seen,
-        titles=request.titles,
-        channel_scores=request.channel_scores,
-        context={QUERY: pa.array([number for number, _ in queries], type=pa.int64())},
-    ).table
-    nobody = pa.nulls(answer.num_rows, pa.string())
-    return answer.set_column(answer.column_names.index("user_id"), "user_id", nobody)
-
-
-def _limits(request: RecommendRequest, queries: Sequence[Query], *, limited: bool) -> dict[str, tuple[Any, bool]]:
-    """k, exclude and candidates of a group: (a value for all, True), or (one for each, False)."""
-    counts = [request.k if query.k is None else query.k for query in queries]
-    limits: dict[str, tuple[Any, bool]] = {"k": (counts[0], True) if len(set(counts)) == 1 else (counts, False)}
-    barred = request.exclude or []
-    if any(query.exclude for query in queries):
-        limits["exclude"] = ([[*barred, *(query.exclude or [])] for query in queries], False)
-    else:
-        limits["exclude"] = (barred or None, True)
-    if limited:
-        limits["candidates"] = ([query.candidates for query in queries], False)
-    else:
-        limits["candidates"] = (request.candidates, True)
-    return limits
-
-
-def _person(asker: Asker | Person) -> dict[str, Any]:
-    """The arguments that describe somebody new, without those that are not given."""
-    given = {name: getattr(asker, name) for name in Person.model_fields}
-    history = given["history"]
-    if history and isinstance(history[0], TimedItem):
-        given["history"] = [(entry.item_id, utc_seconds(entry.time)) for entry in history]
-    return {name: value for name, value in given.items() if value is not None}

@@ -17,12 +17,12 @@ from fastapi.routing import APIRoute
 from pydantic_core import to_json
 from starlette.types import Message
 
+from recall.serve.query_tables import PLAIN_TYPES, query_rows
 from recall.service.media import ARROW, media_type
 from recall.service.problems import ServiceError
 
 OPTIONS = b"options"  # key of the metadata of a table of queries: what counts for all of them, as JSON
 RUN = b"run"  # key of the metadata of a table of candidates
-_COLUMN_TYPES = (pa.string(), pa.list_(pa.string()), pa.int64(), pa.int32())
 
 
 class ArrowRoute(APIRoute):
@@ -53,7 +53,7 @@ def request_json(body: bytes) -> bytes:
     try:
         table = _read(body)
         options = (table.schema.metadata or {}).get(OPTIONS, b"{}").strip() or b"{}"
-        queries = [{name: value for name, value in row.items() if value is not None} for row in table.to_pylist()]
+        queries = query_rows(table)
     except (pa.ArrowException, UnicodeDecodeError, struct.error, IndexError, OSError) as error:
         raise ServiceError(HTTPStatus.BAD_REQUEST, f"the body is no Arrow IPC stream: {error!s:.200}") from error
     if not options.startswith(b"{") or not options.endswith(b"}"):
@@ -84,7 +84,7 @@ def _read(body: bytes) -> Any:
             raise ServiceError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the Arrow IPC stream without compression")
     batches = pa.ipc.open_stream(body)
     for field in batches.schema:
-        if field.type not in _COLUMN_TYPES:
+        if field.type not in PLAIN_TYPES:
             raise ServiceError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 f"the column {field.name!r:.80} is of the type {field.type!s:.80}: send string, list<string> or int64",

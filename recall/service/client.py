@@ -17,6 +17,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from kg.errors import GraphRecallError
+from recall.serve.questions import Query, RecommendRequest
 from recall.service import replies
 from recall.service.media import ARROW, JSON, media_type
 from recall.service.questions import (
@@ -25,8 +26,6 @@ from recall.service.questions import (
     Feedback,
     FeedbackRequest,
     Pair,
-    Query,
-    RecommendRequest,
     ScoreRequest,
     SimilarRequest,
 )
@@ -82,7 +81,7 @@ class Client:
 
         Args:
             queries: users, and people who are not in the graph.
-            **options: fields of `recall.service.questions.RecommendRequest`, such as `k=5`.
+            **options: fields of `recall.serve.questions.RecommendRequest`, such as `k=5`.
 
         Raises:
             ServiceProblemError: the service refuses, or cannot answer; so do the other calls.

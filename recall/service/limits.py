@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from kg.errors import ConfigError
 from recall.config.service import ServiceLimits
-from recall.service.questions import ExplainRequest, RecommendRequest, SimilarRequest
+from recall.serve.questions import RecommendRequest
+from recall.service.questions import ExplainRequest, SimilarRequest
 
 TEXTS = ("text", "filter", "query")  # fields that hold words, not an id
 BATCHES = ("queries", "pairs", "events")

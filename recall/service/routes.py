@@ -10,6 +10,8 @@ from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic_core import to_json
 
+from recall.serve.query_answers import recommend_table
+from recall.serve.questions import RecommendRequest
 from recall.serve.recommender import Recommender
 from recall.service import answering, replies
 from recall.service.arrow import ArrowRoute, table_bytes
@@ -20,7 +22,6 @@ from recall.service.questions import (
     CypherRequest,
     ExplainRequest,
     FeedbackRequest,
-    RecommendRequest,
     ScoreRequest,
     SimilarRequest,
 )
@@ -83,7 +84,7 @@ def _questions(runner: Runner, metrics: ServiceMetrics) -> APIRouter:
         as_table = wants_arrow(http.headers.get("accept", ""))
 
         def question(recommender: Recommender) -> bytes:
-            table = answering.recommend_table(recommender, request)
+            table = recommend_table(recommender, request)
             metrics.count_candidates(table)
             if as_table:
                 return table_bytes(table, answering.run_name(recommender))

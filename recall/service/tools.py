@@ -15,11 +15,13 @@ from pydantic import BaseModel, Field
 from kg import __version__
 from kg.errors import GraphRecallError
 from recall.config.service import ServiceLimits
+from recall.serve.query_answers import recommend_table
+from recall.serve.questions import Query, RecommendRequest
 from recall.serve.recommender import Recommender
 from recall.serve.watch import RunWatch
 from recall.service import answering, replies
 from recall.service.limits import check_count, check_id, check_request
-from recall.service.questions import ExplainRequest, Query, RecommendRequest, SimilarRequest
+from recall.service.questions import ExplainRequest, SimilarRequest
 
 _Reply = TypeVar("_Reply", bound=BaseModel)
 
@@ -87,7 +89,7 @@ def make_server(recommender: Callable[[], Recommender], limits: ServiceLimits) -
         request = RecommendRequest(queries=queries, k=k, filter=filter, exclude=exclude)
         check_request(request, limits)
         asked = recommender()
-        table = answering.recommend_table(asked, request)
+        table = recommend_table(asked, request)
         return replies.RecommendReply.model_validate(answering.recommend_reply(asked, request, table))
 
     @tool

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from recall.serve.questions import Query
 from recall.serve.recommender import Recommender
 from recall.service.client import Client, ServiceProblemError
-from recall.service.questions import Query
 from tests.recall.service.making import Served
 
 
