@@ -19,12 +19,12 @@ import pyarrow as pa
 from benchmarks.generated import power_law_pairs
 from benchmarks.results import record
 from kg import Event, KnowledgeGraph, NodeType, Relation, RelationKey, Schema, Split, SplitConfig, split_interactions
+from kg.processes.limits import cores
 from recall.channels.settings import ChannelsConfig, make_channel
 from recall.contracts import Channel, FitData
 from recall.fusion import FusionConfig
 from recall.ops.summary import peak_memory
 from recall.pipeline import Pipeline
-from recall.quality.measure import cores
 from recall.quality.stage.evaluate import evaluate_stage
 
 CHANNELS = ("cheby", "rp3beta", "item_knn", "walk", "popularity")

@@ -6,7 +6,6 @@ kept. Equal scores stand in the order of the items' positions, everywhere: a ran
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from gnn.evaluation.metrics import PER_USER, Values, check_truth, exposure_metri
 from kg import KnowledgeGraph, RaggedArray
 from kg.arrays import IntArray, distinct
 from kg.errors import InvalidDataError
+from kg.processes.limits import cores
 from kg.progress import SILENT, Progress
 from recall.contracts import FUSION, Query
 from recall.contracts.history import seen_items
@@ -203,11 +203,6 @@ def _padded(items: IntArray, k: int) -> IntArray:
     if items.shape[1] >= k:
         return items[:, :k]
     return np.pad(items, ((0, 0), (0, k - items.shape[1])), constant_values=-1)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Add(Protocol):
