@@ -1,8 +1,9 @@
 """Write the numbers of the documentation from the result files: `python -m benchmarks numbers [--check]`.
 
-`docs/numbers.md` is made whole from a template, and each part of the README between `<!-- numbers: NAME -->` and
-`<!-- /numbers -->` from the block NAME of another. The templates hold prose and expressions on the files of
-`benchmarks/results`, and no number. A remark that compares is checked against the files when it is written.
+`docs/numbers.md` is made whole from a template, and each part of the README and of `docs/batch.md` between
+`<!-- numbers: NAME -->` and `<!-- /numbers -->` from the block NAME of the page's own. The templates hold prose and
+expressions on the files of `benchmarks/results`, and no number. A remark that compares is checked against the files
+when it is written.
 """
 
 from __future__ import annotations
@@ -88,11 +89,12 @@ def pages() -> dict[Path, str]:
         measured=measured,
         interval=interval,
     )
-    readme = ROOT / "README.md"
-    return {
-        ROOT / "docs" / "numbers.md": re.sub(r"\n{3,}", "\n\n", environment.get_template("numbers.md.jinja").render()),
-        readme: fill(readme.read_text("utf-8"), environment.get_template("readme.md.jinja")),
+    made = {
+        ROOT / "docs" / "numbers.md": re.sub(r"\n{3,}", "\n\n", environment.get_template("numbers.md.jinja").render())
     }
+    for page in (ROOT / "README.md", ROOT / "docs" / "batch.md"):
+        made[page] = fill(page.read_text("utf-8"), environment.get_template(f"{page.stem.lower()}.md.jinja"))
+    return made
 
 
 def fill(page: str, template: Template) -> str:

@@ -68,6 +68,14 @@ class TuneInProgressError(GraphRecallError, RuntimeError):
     """Another process is tuning for the same runs folder."""
 
 
+class BatchInProgressError(GraphRecallError, RuntimeError):
+    """Another process is writing the candidates of a batch to the same folder."""
+
+
+class BatchError(GraphRecallError, RuntimeError):
+    """A batch could not be finished; what is finished stays, and the same command goes on from there."""
+
+
 class GateError(GraphRecallError, RuntimeError):
     """A run was refused before it was finished: something in it is no number."""
 

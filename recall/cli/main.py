@@ -17,6 +17,7 @@ import typer
 from kg.errors import GraphRecallError
 from kg.settings.secrets import masked_text
 from recall.cli import config
+from recall.cli.batch import batch
 from recall.cli.check import check
 from recall.cli.common import FAILED, USAGE, CommandError, error_data, exit_code_of
 from recall.cli.compare import compare
@@ -53,7 +54,7 @@ app = typer.Typer(
 )
 for _command in (
     *(init, check, refresh, runs, accept, rollback, forget, tune),
-    *(recommend, similar, score, explain, feedback, evaluate, compare, export, serve, mcp),
+    *(recommend, similar, score, explain, feedback, evaluate, compare, export, batch, serve, mcp),
     *(load, write_back, cypher, doctor),
 ):
     app.command()(_command)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kg.errors import ConfigError, UnknownIdError
-from recall.cli.common import AsJson, RunPath, ids_in
+from kg.errors import ConfigError
+from recall.cli.common import AsJson, OnUnknown, RunPath, advised, ids_in
 from recall.cli.console import print_json, shown_progress
 from recall.cli.person import Disliked, HistoryFile, Liked, Wanted, WantedAttributes, examples_of, person_of
 from recall.cli.screen import screen
@@ -22,24 +19,7 @@ if TYPE_CHECKING:
 Count = Annotated[int, typer.Option("-k", min=1, max=10_000, help="Candidates per user or item.")]
 
 
-class OnUnknown(StrEnum):
-    """What to do with a user id that is not in the graph."""
-
-    RAISE = "raise"
-    POPULAR = "popular"
-    SKIP = "skip"
-
-
-@contextmanager
-def _advised(advice: str = "") -> Iterator[None]:
-    """Say how to go on without an unknown id in the words of the command, not of the call in Python."""
-    try:
-        yield
-    except UnknownIdError as error:
-        raise error.advised(advice) from error
-
-
-@_advised("--on-unknown skip goes on without, --on-unknown popular gives unknown users the most liked items")
+@advised("--on-unknown skip goes on without, --on-unknown popular gives unknown users the most liked items")
 def recommend(
     run: RunPath,
     user: Annotated[list[str] | None, typer.Option("--user", metavar="ID", help="May be repeated.")] = None,
@@ -149,7 +129,7 @@ def recommend(
         print_user(recommender, user_id, history=history, explain=explain, console=screen(), **query)
 
 
-@_advised()
+@advised()
 def similar(
     run: RunPath,
     item: Annotated[list[str], typer.Option("--item", metavar="ID", help="May be repeated.")],
@@ -174,7 +154,7 @@ def similar(
         print_similar(recommender, item, k=k, by=by, console=screen())
 
 
-@_advised()
+@advised()
 def explain(
     run: RunPath,
     item: Annotated[str, typer.Option("--item", metavar="ID")],
@@ -217,7 +197,7 @@ def explain(
             screen().print(f"drawn to {draw}")
 
 
-@_advised("--on-unknown skip leaves pairs with unknown ids out")
+@advised("--on-unknown skip leaves pairs with unknown ids out")
 def score(
     run: RunPath,
     user: Annotated[list[str], typer.Option("--user", metavar="ID", help="May be repeated.")],

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kg.errors import ConfigError
+from recall.cli.common import RunsPath, run_in
 
 if TYPE_CHECKING:
     from recall.config.service import ServiceSettings
 
-Runs = Annotated[
-    Path, typer.Argument(metavar="RUNS", help="The runs folder, a run's folder, or a link such as runs/current.")
-]
 Config = Annotated[
     Path | None,
     typer.Option("--config", help="Configuration whose section `service` counts."),
@@ -22,7 +20,7 @@ Config = Annotated[
 
 
 def serve(
-    runs: Runs,
+    runs: RunsPath,
     config: Config = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: this machine only.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Default: 8000; 0 takes a free one.")] = None,
@@ -42,10 +40,10 @@ def serve(
     settings, base = _settings(config)
     given = {"host": host, "port": port, "workers": workers, "cypher": cypher or None}
     settings = settings.changed(**{name: value for name, value in given.items() if value is not None})
-    serve(_run_in(runs), settings, api_key=read_api_key(settings, base))
+    serve(run_in(runs), settings, api_key=read_api_key(settings, base))
 
 
-def mcp(runs: Runs, config: Config = None) -> None:
+def mcp(runs: RunsPath, config: Config = None) -> None:
     """Answer assistants on standard input and output, by the Model Context Protocol; nothing can be changed by it.
 
     Tools: search, recommend, similar, explain, item, history.
@@ -55,7 +53,7 @@ def mcp(runs: Runs, config: Config = None) -> None:
     except ImportError as error:
         raise _missing(error, "'mcp>=2'") from error
     settings, _ = _settings(config)
-    serve_tools(_run_in(runs), settings.limits, reload_every=settings.reload_every)
+    serve_tools(run_in(runs), settings.limits, reload_every=settings.reload_every)
 
 
 def _settings(config: Path | None) -> tuple[ServiceSettings, Path]:
@@ -66,19 +64,6 @@ def _settings(config: Path | None) -> tuple[ServiceSettings, Path]:
     if config is None:
         return ServiceSettings(), Path.cwd()
     return load_config(config).service, config.resolve().parent
-
-
-def _run_in(runs: Path) -> Path:
-    """The link to the run that serves, or the run that was named.
-
-    Raises:
-        ArtifactError: there is no run.
-    """
-    from recall.runs.layout import CURRENT, RunLayout
-
-    run = runs / CURRENT if (runs / CURRENT).is_symlink() else runs
-    RunLayout.open(run)
-    return run
 
 
 def _missing(error: ImportError, packages: str) -> ConfigError:

@@ -7,16 +7,8 @@ import pytest
 
 from gnn.graph.embeddings import Embeddings
 from kg import KnowledgeGraph
-from kg.history import InteractionHistory
-from kg.io.files import write_json, write_manifest
-from kg.io.graph_folder import save_graph
-from recall.channels import LightGCNChannel
-from recall.contracts import LoadData
-from recall.fusion import FusionConfig
-from recall.runs.layout import RunLayout
-from recall.serve.loading import saved_pipeline
 from recall.serve.recommender import Recommender
-from tests.recall.serve.making import RATED, pipeline_of
+from tests.recall.serve.making import RATED, pipeline_of, write_run
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +36,4 @@ def recommender(graph, embeddings):
 @pytest.fixture
 def run(graph, embeddings, tmp_path):
     """A run as a refresh publishes it, as far as serving reads it."""
-    folder = tmp_path / "runs" / "20260131T235959123Z-1a2b3c4d"
-    folder.mkdir(parents=True)
-    save_graph(graph, folder / "graph")
-    layout = RunLayout(folder)
-    LightGCNChannel.of(embeddings, LoadData.of(graph)).save(layout.artifact("models", "lightgcn"))
-    InteractionHistory.of(graph).save(layout.history())
-    saved_pipeline(["lightgcn"], FusionConfig(), {}).save(layout)
-    write_json(folder / "config.json", {"text": {}})
-    write_manifest(folder, {"created": "2026-01-31"})
-    return folder
+    return write_run(graph, embeddings, tmp_path / "runs" / "20260131T235959123Z-1a2b3c4d")

@@ -1,0 +1,1 @@
+"""What answers the parts of a batch: processes of this machine."""
