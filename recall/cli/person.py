@@ -50,6 +50,15 @@ WantedAttributes = Annotated[
     ),
 ]
 
+Diversity = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="What the likeness to the items before it takes from an item; default: the run's."),
+]
+LongTail = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="How far rarely liked items are brought forward; default: the run's."),
+]
+
 
 def history_in(file: Path | None) -> Any:
     """What a file says that somebody liked: ids, or ids with times as `recommend_for` takes them.

@@ -10,7 +10,17 @@ import typer
 from kg.errors import ConfigError
 from recall.cli.common import AsJson, OnUnknown, RunPath, advised, ids_in
 from recall.cli.console import print_json, shown_progress
-from recall.cli.person import Disliked, HistoryFile, Liked, Wanted, WantedAttributes, examples_of, person_of
+from recall.cli.person import (
+    Disliked,
+    Diversity,
+    HistoryFile,
+    Liked,
+    LongTail,
+    Wanted,
+    WantedAttributes,
+    examples_of,
+    person_of,
+)
 from recall.cli.screen import screen
 
 if TYPE_CHECKING:
@@ -53,6 +63,8 @@ def recommend(
         str | None,
         typer.Option("--filter", metavar="TEXT", help="""Only items such as 'year >= 1990 and genre in ["Drama"]'."""),
     ] = None,
+    diversity: Diversity = None,
+    long_tail: LongTail = None,
     on_unknown: Annotated[
         OnUnknown, typer.Option(help="What to do with unknown users; unknown items of files and filters are left out.")
     ] = OnUnknown.RAISE,
@@ -83,7 +95,7 @@ def recommend(
         raise typer.BadParameter("--titles is for --out FILE", param_hint="--titles")
     if out is not None:
         _check_out(out)
-    recommender = _load(run)
+    recommender = _load(run).with_rules(diversity=diversity, long_tail=long_tail)
     only_items = None if candidates is None else _candidate_ids(candidates)
     limits: dict[str, Any] = {
         "k": k,
@@ -164,6 +176,8 @@ def explain(
     text: Wanted = None,
     attribute: WantedAttributes = None,
     history_file: HistoryFile = None,
+    diversity: Diversity = None,
+    long_tail: LongTail = None,
     draw: Annotated[Path | None, typer.Option(dir_okay=False, help="Draw it: a file .svg or .png.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -179,7 +193,7 @@ def explain(
         raise typer.BadParameter(f"{draw} must end in .svg or .png", param_hint="--draw")
     from recall.cli.render.explanation import print_explanation
 
-    recommender = _load(run)
+    recommender = _load(run).with_rules(diversity=diversity, long_tail=long_tail)
     if user is not None:
         (user_id,) = _ids_in_run(recommender, run, [user])
         (explanation,) = recommender.explain([(user_id, item)], **examples)

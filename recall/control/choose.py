@@ -118,16 +118,15 @@ def _diverse(order: list[int], worth: Values, candidates: Candidates, k: int) ->
     taken: list[int] = []
     assert vectors is not None  # noqa: S101 (the caller asked)
     likeness = np.zeros(len(worth))
-    left = list(order)
-    while left and len(taken) < k:
-        first = candidates.round[left[0]]
-        now = [item for item in left if candidates.round[item] == first]
+    left = np.array(order, dtype=np.int64)
+    while len(left) and len(taken) < k:
+        now = left[candidates.round[left] == candidates.round[left[0]]]
         value = (1 - candidates.diversity) * worth[now] - candidates.diversity * likeness[now]
         best = now[int(np.argmax(value))]
-        taken.append(best)
-        left.remove(best)
+        taken.append(int(best))
+        left = left[left != best]
         likeness = np.maximum(likeness, vectors @ vectors[best])
-    return taken + left
+    return [*taken, *left.tolist()]
 
 
 def _within_quotas(order: list[int], quotas: Sequence[Kinds], k: int, moves: dict[int, list[str]]) -> list[int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -63,17 +64,34 @@ class Control:
             )
         # A rule may name a channel to which the fusion gives no weight.
         self._names = (*pipeline.asked, *(name for name in named if name not in pipeline.asked))
-        if settings.diversity and pipeline.item_vectors is None:
-            raise ConfigError(
-                "pipeline.control.diversity compares vectors of the items, and no channel has any: add one that has, "
-                "such as lightgcn, or leave it out"
-            )
+        self._check_vectors()
         for text in self._texts():
             self._passing(text)
         self._kinds = {quota.per: self._filters.kinds(quota.per) for quota in settings.quotas if quota.per is not None}
         self._times = {
             boost.decay: self._filters.seconds(boost.decay) for boost in settings.boosts if boost.decay is not None
         }
+
+    def changed(self, *, diversity: float | None = None, long_tail: float | None = None) -> Self:
+        """The same rules with other numbers for these two; what is None stays.
+
+        Raises:
+            ConfigError: a number is not between 0 and 1, or a diversity is wished and no channel has vectors.
+        """
+        given = {"diversity": diversity, "long_tail": long_tail}
+        other = copy(self)
+        other.settings = self.settings.changed(**{name: value for name, value in given.items() if value is not None})
+        other._check_vectors()
+        if long_tail:
+            other._rarity = self._rarity  # found once for all copies
+        return other
+
+    def _check_vectors(self) -> None:
+        if self.settings.diversity and self.pipeline.item_vectors is None:
+            raise ConfigError(
+                "diversity compares vectors of the items, and no channel has any: add one that has, such as lightgcn, "
+                "or leave it out"
+            )
 
     def _texts(self) -> list[str]:
         settings = self.settings
@@ -220,7 +238,7 @@ class Control:
             boosts={boost.name: self._boosted(boost, items) for boost in settings.boosts},
             rarity=self._rarity[items] if settings.long_tail else None,
             long_tail=settings.long_tail,
-            vectors=self._vectors[items] if settings.diversity else None,
+            vectors=self._vectors(items) if settings.diversity else None,
             diversity=settings.diversity,
             quotas=[self._counted(quota, items, listed) for quota in settings.quotas],
         )
@@ -256,10 +274,9 @@ class Control:
         rarity: npt.NDArray[np.float64] = 1 - likes / max(float(likes.max(initial=0)), 1e-9)
         return rarity
 
-    @cached_property
-    def _vectors(self) -> npt.NDArray[np.float32]:
+    def _vectors(self, items: IntArray) -> npt.NDArray[np.float32] | None:
         vectors = self.pipeline.item_vectors
-        return unit_rows(np.zeros((0, 0), dtype=np.float32) if vectors is None else vectors)
+        return None if vectors is None else unit_rows(vectors[items])
 
 
 def _padded(lists: list[list[int]]) -> IntArray:

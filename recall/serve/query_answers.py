@@ -11,7 +11,7 @@ import pyarrow as pa
 from kg.arrays import ranges
 from kg.times import utc_seconds
 from recall.contracts import RULE_COLUMNS
-from recall.serve.questions import Asker, Person, Query, RecommendRequest, TimedItem
+from recall.serve.questions import Asker, Person, Query, RecommendRequest, TimedItem, Turned
 from recall.serve.recommender import Recommender
 
 QUERY = "query"  # column: the number of the query in the request
@@ -26,7 +26,7 @@ def recommend_table(recommender: Recommender, request: RecommendRequest) -> Any:
         `rank`, `source`, `title` where titles are asked for, `round` and `moves` where the run has rules, and a column
         for each channel where its scores are asked for.
     """
-    recommender = weighted(recommender, request.weights)
+    recommender = turned(recommender, request)
     distinct: dict[str, list[int]] = {}
     for number, query in enumerate(request.queries):
         distinct.setdefault(repr(query), []).append(number)
@@ -55,6 +55,11 @@ def recommend_table(recommender: Recommender, request: RecommendRequest) -> Any:
 def weighted(recommender: Recommender, weights: Mapping[str, float] | None) -> Recommender:
     """The Recommender under the weights of a request; itself where the request has none."""
     return recommender if weights is None else recommender.with_weights(weights)
+
+
+def turned(recommender: Recommender, request: Turned) -> Recommender:
+    """The Recommender under the weights and rules of a request."""
+    return weighted(recommender, request.weights).with_rules(diversity=request.diversity, long_tail=request.long_tail)
 
 
 def _groups(

@@ -73,6 +73,21 @@ Weights = Annotated[
     Field(description="Weight of each channel of a fusion, in place of the run's; 0 leaves a channel out."),
 ]
 
+Part = Annotated[FiniteFloat | int, Field(ge=0, le=1)]
+
+
+class Turned(Question):
+    """What a request says otherwise than the run."""
+
+    weights: Weights = None
+    diversity: Part | None = Field(
+        default=None,
+        description="What the likeness to the items before it takes from an item; default: what the run has.",
+    )
+    long_tail: Part | None = Field(
+        default=None, description="How far rarely liked items are brought forward; default: what the run has."
+    )
+
 
 class Query(Asker):
     """One query of a request. What it says counts beside what the request says for all."""
@@ -85,7 +100,7 @@ class Query(Asker):
     filter: str | None = Field(default=None, description="Which items are allowed, in place of the one for all.")
 
 
-class RecommendOptions(Question):
+class RecommendOptions(Turned):
     """What counts for all queries that are answered together."""
 
     k: Count = Field(default=20, description="Candidates of each query.")
@@ -100,7 +115,6 @@ class RecommendOptions(Question):
     )
     titles: bool = Field(default=True, description="Give the titles of the items.")
     channel_scores: bool = Field(default=False, description="Give the score of each channel before the fusion.")
-    weights: Weights = None
 
 
 class RecommendRequest(RecommendOptions):

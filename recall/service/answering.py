@@ -7,12 +7,13 @@ from typing import Any
 
 from kg.errors import UnknownIdError
 from recall.contracts import CANDIDATE_SCHEMA, RULE_COLUMNS, PairScores
+from recall.control.settings import ControlSettings
 from recall.explain.drawing.reason_graph import ReasonGraph
 from recall.runs.layout import CURRENT
 from recall.runs.registry import RunsFolder
 from recall.runs.report import Report
 from recall.serve.lookup import NodeFacts
-from recall.serve.query_answers import QUERY, person_arguments, weighted
+from recall.serve.query_answers import QUERY, person_arguments, turned, weighted
 from recall.serve.questions import RecommendRequest
 from recall.serve.recommender import Recommender
 from recall.service.questions import CypherRequest, ExplainRequest, FeedbackRequest, ScoreRequest, SimilarRequest
@@ -60,8 +61,8 @@ def score(recommender: Recommender, request: ScoreRequest) -> dict[str, Any]:
 
 def explain(recommender: Recommender, request: ExplainRequest) -> dict[str, Any]:
     """See `recall.service.replies.ExplainReply`. Other users are counted, never named."""
-    recommender = weighted(recommender, request.weights)
-    depth: dict[str, Any] = {"max_hops": request.max_hops, "paths": request.paths}
+    recommender = turned(recommender, request)
+    depth: dict[str, Any] = {"max_hops": request.max_hops, "paths": request.paths, "k": request.k}
     if request.user_id is not None:
         explanations = recommender.explain([(request.user_id, item) for item in request.item_ids], **depth)
     else:
@@ -127,7 +128,14 @@ def run_report(recommender: Recommender, name: str) -> dict[str, Any]:
         run = next((there for there in (*folder.runs(), *folder.rejected()) if there.name == name), None)
     if run is None:
         raise UnknownIdError(f"there is no run {name!r} in the folder of runs: GET /runs names them")
-    return _reply(recommender, name=run.name, report=Report.load(run).to_json())
+    rules = _rules(recommender) if run == recommender.run else None
+    return _reply(recommender, name=run.name, report=Report.load(run).to_json(), rules=rules)
+
+
+def _rules(recommender: Recommender) -> dict[str, Any]:
+    settings = ControlSettings() if recommender.control is None else recommender.control.settings
+    diversity = None if recommender.pipeline.item_vectors is None else settings.diversity
+    return {"diversity": diversity, "long_tail": settings.long_tail}
 
 
 def cypher(recommender: Recommender, request: CypherRequest, *, seconds: float) -> dict[str, Any]:

@@ -33,6 +33,7 @@ def check_request(request: BaseModel, limits: ServiceLimits) -> None:
         _within(request.k * len(request.item_ids), limits.candidates, "the sum of k over all items", "candidates")
     elif isinstance(request, ExplainRequest):
         _within(len(request.item_ids), limits.explanations, "the number of item_ids", "explanations")
+        _within(request.k, limits.k, "k", "k")
 
 
 def check_count(name: str, value: int, limits: ServiceLimits) -> None:

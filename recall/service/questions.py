@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, FiniteFloat
 
-from recall.serve.questions import Asker, Count, Question, Weights
+from recall.serve.questions import Asker, Count, Question, Turned, Weights
 
 UnknownRule = Literal["raise", "skip"]
 
@@ -25,7 +25,7 @@ class SimilarRequest(Question):
     titles: bool = True
 
 
-class ExplainRequest(Asker):
+class ExplainRequest(Asker, Turned):
     """Why items are candidates for a user, or for somebody new."""
 
     model_config = ConfigDict(
@@ -40,7 +40,7 @@ class ExplainRequest(Asker):
     item_ids: list[str] = Field(min_length=1)
     max_hops: int = Field(default=3, ge=1, le=4, description="Longest path.")
     paths: int = Field(default=5, ge=0, le=100, description="How many paths to give.")
-    weights: Weights = None
+    k: Count = Field(default=20, description="Length of the list in which rules moved the items, where there are any.")
 
 
 class Pair(Question):

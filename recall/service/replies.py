@@ -271,11 +271,21 @@ class RunsReply(Reply):
     runs: list[RunFacts]
 
 
+class RunRules(BaseModel):
+    """What a run says where a request does not."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    diversity: float | None = Field(description="null where no channel has vectors of the items to compare.")
+    long_tail: float
+
+
 class RunReply(Reply):
     """What was measured and found when a run was made."""
 
     name: str
     report: Report
+    rules: RunRules | None = Field(description="How candidates are ordered, of the run that answers; null of others.")
 
 
 class CypherReply(Reply):

@@ -108,7 +108,9 @@ def person_data(
     data: dict[str, Any] = {"candidates": rows}
     if explain:
         best = [row["item_id"] for row in rows[:1]]
-        data["explanations"] = [explanation.to_json() for explanation in recommender.explain_for(best, **person)]
+        data["explanations"] = [
+            explanation.to_json() for explanation in recommender.explain_for(best, **person, **_examples(limits))
+        ]
     return data
 
 
@@ -122,7 +124,9 @@ def print_person(
         return
     _print_ranked(recommender, recommended, title=f"{len(recommended)} candidates for somebody new", console=console)
     if explain:
-        (explanation,) = recommender.explain_for([recommended.table["item_id"][0].as_py()], **person)
+        (explanation,) = recommender.explain_for(
+            [recommended.table["item_id"][0].as_py()], **person, **_examples(limits)
+        )
         print_explanation(explanation, console=console)
 
 
@@ -174,7 +178,7 @@ def print_feedback(added: FeedbackAdded, *, console: Console) -> None:
 
 def _examples(limits: Mapping[str, Any]) -> dict[str, Any]:
     """What of the arguments of `recommend` an explanation needs, too."""
-    return {name: limits[name] for name in ("liked", "disliked") if name in limits}
+    return {name: limits[name] for name in ("liked", "disliked", "k") if name in limits}
 
 
 def _print_liked(rows: Sequence[Mapping[str, Any]], user: str, *, console: Console) -> None:

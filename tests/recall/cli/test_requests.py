@@ -209,3 +209,20 @@ def test_scores_of_pairs(command: Command, current: Path, recommender: Recommend
     assert code != 0
     assert "--on-unknown skip" in err
     assert command("score", current, "--user", "u1", "--item", "m999", "--on-unknown", "skip")[0] == 0
+
+
+def test_rules_of_one_request(command: Command, current: Path, recommender: Recommender) -> None:
+    options = ["--diversity", "0.4", "--long-tail", "0.6"]
+    other = recommender.with_rules(diversity=0.4, long_tail=0.6)
+    rows = candidates(command, current, "--user", "u1", "-k", "8", *options)
+    expected = list(other.recommend(["u1"], k=8, titles=True))
+    assert [(row["item_id"], row["moves"]) for row in rows] == [(row["item_id"], row["moves"]) for row in expected]
+    assert any(row["moves"] for row in rows)
+    person = candidates(command, current, "--liked", "m3", "-k", "8", *options)
+    assert [row["item_id"] for row in person] == [row["item_id"] for row in other.recommend_for(liked=["m3"], k=8)]
+    (why,) = other.explain([("u1", "m1")])
+    code, out, _ = command("explain", current, "--user", "u1", "--item", "m1", *options, "--json")
+    assert (code, json.loads(out)["moves"]) == (0, why.moves)
+    code, _, err = command("recommend", current, "--user", "u1", "--diversity", "1.5")
+    assert code == 2
+    assert "less than or equal to 1" in err

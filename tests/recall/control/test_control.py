@@ -192,6 +192,50 @@ def test_diversity_compares_the_vectors_of_a_channel(graph, linear_model, querie
     assert any("diversity" in text for text in diverse.moves)
 
 
+def test_changed_rules_answer_as_configured_ones(graph, pipeline, linear_model, queries):
+    channel = LightGCNChannel.of(linear_model(graph, seed=3), LoadData.of(graph))
+    with_vectors = Pipeline.of(graph, [channel])
+    quota = {"name": "two of a brand", "per": "brand", "at_most": 2}
+    base = control(graph, with_vectors, quotas=[quota], long_tail=0.2)
+    before = base.recommend(queries, k=6)
+    for values in ({"diversity": 0.6}, {"long_tail": 0.7}, {"long_tail": 0.0}, {"diversity": 0.3, "long_tail": 0.9}):
+        changed = base.changed(**values).recommend(queries, k=6)
+        configured = control(graph, with_vectors, **{"quotas": [quota], "long_tail": 0.2, **values})
+        expected = configured.recommend(queries, k=6)
+        np.testing.assert_array_equal(changed.item, expected.item)
+        assert changed.moves == expected.moves
+        assert changed.item.tolist() != before.item.tolist()
+    np.testing.assert_array_equal(base.recommend(queries, k=6).item, before.item)
+    with pytest.raises(ConfigError, match=r"diversity = 1\.5"):
+        base.changed(diversity=1.5)
+    with pytest.raises(ConfigError, match=r"long_tail = -0\.1"):
+        base.changed(long_tail=-0.1)
+    with pytest.raises(ConfigError, match="no channel has any"):
+        control(graph, pipeline).changed(diversity=0.1)
+
+
+def test_rules_of_one_call(graph, pipeline):
+    rec = Recommender(graph, pipeline)
+    usual = rec.recommend(["u1", "u2"], k=5)
+    assert rec.with_rules() is rec
+    rare = rec.with_rules(long_tail=0.8)
+    expected = Recommender(graph, pipeline, control=control(graph, pipeline, long_tail=0.8))
+    answer = rare.recommend(["u1", "u2"], k=5)
+    assert answer.table.equals(expected.recommend(["u1", "u2"], k=5).table)
+    assert "moves" not in usual.table.column_names
+    assert rec.recommend(["u1", "u2"], k=5).table.equals(usual.table)
+    assert rare.with_rules(diversity=0.0).recommend(["u1", "u2"], k=5).table.equals(answer.table)
+    moved = next(row for row in answer if row["moves"])
+    (why,) = rare.explain([(moved["user_id"], moved["item_id"])], k=5)
+    assert why.moves == moved["moves"]
+    assert "long tail" in why.moves
+    new = next(row for row in rare.recommend_for(liked=["m1", "m4"], k=5) if row["moves"])
+    (why,) = rare.explain_for([new["item_id"]], liked=["m1", "m4"], k=5)
+    assert why.moves == new["moves"]
+    other = rare.with_weights({"item_knn": 1, "ease": 1, "popularity": 0})
+    assert any(row["moves"] for row in other.recommend(["u1", "u2"], k=5))
+
+
 def test_a_request_alone_answers_as_in_the_batch(graph, pipeline, queries):
     rules = control(graph, pipeline, long_tail=0.3, quotas=[{"name": "q", "per": "brand", "at_most": 2}])
     batch = rules.recommend(queries, k=6)

@@ -116,6 +116,32 @@ def test_scores_of_the_channels_and_other_weights(served: Served) -> None:
         assert "weights" in detail(served.post(path, **body, weights={}), 422)
 
 
+def test_rules_of_one_request(served: Served, recommender: Recommender) -> None:
+    queries = [{"user_id": "u1"}, {"liked": ["m3"], "disliked": ["m5"]}]
+    rules = {"diversity": 0.4, "long_tail": 0.6}
+    usual = served.post("/recommend", queries=queries, k=8).json()["answers"]
+    assert not any("moves" in row for answer in usual for row in answer["candidates"])
+    response = served.post("/recommend", queries=queries, k=8, **rules)
+    answers = replies.RecommendReply.model_validate_json(response.content).model_dump(exclude_unset=True)["answers"]
+    other = recommender.with_rules(**rules)
+    assert answers[0]["candidates"] == rows(other.recommend(["u1"], k=8, titles=True))
+    person = {"liked": ["m3"], "disliked": ["m5"]}
+    assert answers[1]["candidates"] == rows(other.recommend_for(**person, k=8, titles=True))
+    for answer, asker in zip(answers, queries, strict=True):
+        moved = next(row for row in answer["candidates"] if row["moves"])
+        body = {**asker, "item_ids": [moved["item_id"]], "k": 8, **rules}
+        (explanation,) = served.post("/explain", **body).json()["explanations"]
+        assert explanation["moves"] == moved["moves"]
+    for wrong in ({"diversity": 1.01}, {"long_tail": -0.5}, {"diversity": "1"}, {"long_tail": True}):
+        assert next(iter(wrong)) in detail(served.post("/recommend", queries=queries, **wrong), 422)
+        assert next(iter(wrong)) in detail(served.post("/explain", user_id="u1", item_ids=["m1"], **wrong), 422)
+    assert "k is 100,000" in detail(served.post("/explain", user_id="u1", item_ids=["m1"], k=100_000), 422)
+
+
+def test_the_rules_of_the_run_that_answers(served: Served) -> None:
+    assert served.client.get("/runs/current").json()["rules"] == {"diversity": 0.0, "long_tail": 0.0}
+
+
 def test_score(served: Served, recommender: Recommender) -> None:
     pairs = [("u1", "m1"), ("u2", "m3")]
     body = [{"user_id": user, "item_id": item} for user, item in pairs]

@@ -1,4 +1,4 @@
-// What a person may turn: the weight of each channel of a fusion, and a filter. Both act at once.
+// What a person may turn: weights of channels, diversity, the long tail, and a filter. All of it acts at once.
 
 import { channelName } from "./channels.js";
 import { el, later } from "./dom.js";
@@ -7,8 +7,12 @@ import { runFacts } from "./run_facts.js";
 export class Controls {
   constructor(changed) {
     this.limits = {};
-    this.weights = {};
+    this.turned = {};
+    this.groups = [];
+    this.changed = changed;
+    this.soon = later(changed, 120);
     const sliders = el("div", { class: "sliders" });
+    this.reset = el("button", { type: "button", click: () => this.asInTheRun() }, "As in the run");
     this.filter = el("input", {
       type: "text", id: "filter", spellcheck: "false", autocomplete: "off", placeholder: 'genre in ["Drama"]',
       input: later(() => {
@@ -16,49 +20,66 @@ export class Controls {
         changed();
       }, 500),
     });
-    this.node = el("details", { class: "controls" }, el("summary", {}, "Weights and filter"), sliders,
+    this.node = el("details", { class: "controls" }, el("summary", {}, "Weights, order and filter"), sliders,
       el("div", { class: "field" }, el("label", { for: "filter" }, "Only items where"), this.filter));
-    runFacts().then((facts) => this.addSliders(sliders, facts.weights, changed), () => {});
+    runFacts().then((facts) => this.addSliders(sliders, facts), () => {});
   }
 
-  // Whether channels weigh otherwise than in the run.
-  get weighs() {
-    return "weights" in this.weights;
+  // Whether anything stands otherwise than in the run.
+  get differs() {
+    return Object.keys(this.turned).length > 0;
   }
 
-  addSliders(place, usual, changed) {
-    const names = Object.keys(usual);
-    if (names.length < 2) return;
-    const total = names.reduce((sum, name) => sum + usual[name], 0);
-    const percent = (name) => Math.round((100 * usual[name]) / total);
-    const ranges = Object.fromEntries(names.map((name) => [name, el("input", {
-      type: "range", min: "0", max: "100", value: String(percent(name)), id: `weight-${name}`, input: () => turned(),
-    })]));
-    const shown = Object.fromEntries(names.map((name) => [name, el("output", { for: `weight-${name}` })]));
-    const reset = el("button", { type: "button", click: () => set() }, "As in the run");
-    const soon = later(changed, 120);
-
-    const write = () => {
-      for (const name of names) shown[name].textContent = ranges[name].value;
-      reset.disabled = !this.weighs;
-    };
-
-    const turned = () => {
-      const values = names.map((name) => [name, Number(ranges[name].value) / 100]);
-      this.weights = { weights: Object.fromEntries(values) };
-      write();
-      soon();
-    };
-
-    const set = () => {
-      for (const name of names) ranges[name].value = String(percent(name));
-      this.weights = {};
-      write();
-      changed();
-    };
-
-    write();
-    place.append(...names.map((name) => el("div", { class: "slider" },
-      el("label", { for: `weight-${name}` }, channelName(name)), ranges[name], shown[name])), reset);
+  addSliders(place, { weights, rules }) {
+    const names = Object.keys(weights);
+    const total = names.reduce((sum, name) => sum + weights[name], 0);
+    if (names.length > 1) {
+      this.addGroup(place, "Weights of the channels",
+        names.map((name) => ({ key: name, label: channelName(name), usual: weights[name] / total })),
+        (values) => ({ weights: values }));
+    }
+    const order = [
+      { key: "diversity", label: "Diversity", hint: "what is like an item before it waits", usual: rules.diversity },
+      { key: "long_tail", label: "Long tail", hint: "rarely liked items come forward", usual: rules.long_tail },
+    ];
+    this.addGroup(place, "Order", order.filter(({ usual }) => usual != null), (values) => values);
+    place.append(this.reset);
+    this.write();
   }
+
+  // Sliders that are sent together once one of them was turned: `sent` makes fields of a request of their values.
+  addGroup(place, heading, entries, sent) {
+    const group = { sent, sliders: entries.map((entry) => slider(entry, () => this.turn(group))) };
+    this.groups.push(group);
+    place.append(el("fieldset", {}, el("legend", {}, heading), group.sliders.map(({ node }) => node)));
+  }
+
+  turn(group) {
+    const values = group.sliders.map(({ key, range }) => [key, Number(range.value) / 100]);
+    Object.assign(this.turned, group.sent(Object.fromEntries(values)));
+    this.write();
+    this.soon();
+  }
+
+  asInTheRun() {
+    for (const { range, usual } of this.groups.flatMap(({ sliders }) => sliders)) range.value = usual;
+    this.turned = {};
+    this.write();
+    this.changed();
+  }
+
+  write() {
+    for (const { range, output } of this.groups.flatMap(({ sliders }) => sliders)) output.textContent = range.value;
+    this.reset.disabled = !this.differs;
+  }
+}
+
+function slider({ key, label, hint, usual }, turned) {
+  const id = `slider-${key}`;
+  const percent = String(Math.round(100 * usual));
+  const range = el("input", { type: "range", min: "0", max: "100", value: percent, id, input: turned, "aria-describedby": hint && `${id}-hint` });
+  const output = el("output", { for: id });
+  const node = el("div", { class: "slider" }, el("label", { for: id }, label), range, output,
+    hint ? el("span", { class: "note", id: `${id}-hint` }, hint) : null);
+  return { key, range, output, usual: percent, node };
 }

@@ -26,12 +26,11 @@ export function userPage(id, query) {
 }
 
 export function newPage(query) {
-  const liked = new Map(query.getAll("liked").map((id) => [id, id]));
-  const chips = el("ul", { class: "chips", "aria-label": "Liked items" });
+  const liked = new Examples(query.getAll("liked"), { label: "Add an item that is liked", name: "Liked items", changed });
+  const disliked = new Examples(query.getAll("disliked"), { label: "Add an item that is not liked", name: "Disliked items", changed });
   const sentence = el("textarea", { id: "sentence", rows: "2", dir: "auto", placeholder: "slow space drama with a twist" });
   sentence.value = query.get("text") ?? "";
   const workbench = new Workbench({ side: null, opened: remember });
-  const search = picker({ kind: "item", label: "Add an item that is liked", hint: "id or title", choose: add });
   const written = el("div", { class: "field", hidden: true },
     el("label", { for: "sentence" }, "Say what is looked for"), sentence);
   sentence.addEventListener("input", later(() => changed(), 400));
@@ -39,21 +38,22 @@ export function newPage(query) {
 
   function asker() {
     const text = sentence.value.trim();
-    return { ...(liked.size ? { liked: [...liked.keys()] } : {}), ...(text ? { text } : {}) };
+    return {
+      ...(liked.ids.length ? { liked: liked.ids } : {}),
+      ...(disliked.ids.length ? { disliked: disliked.ids } : {}),
+      ...(text ? { text } : {}),
+    };
   }
 
   function remember(item) {
-    keep(["new"], { liked: [...liked.keys()], text: sentence.value.trim(), item });
+    keep(["new"], { ...asker(), item });
   }
 
-  function add(hit) {
-    liked.set(hit.id, hit.title);
-    changed();
-  }
-
-  function changed() {
+  // An item that joins one list leaves the other.
+  function changed(list, id) {
+    if (list === liked) disliked.remove(id);
+    if (list === disliked) liked.remove(id);
     remember("");
-    draw();
     show(null);
   }
 
@@ -62,22 +62,51 @@ export function newPage(query) {
     else workbench.clear();
   }
 
-  function draw() {
-    chips.replaceChildren(...[...liked].map(([id, name]) => el("li", {},
-      el("a", { href: address(["item", id]) }, title(name)),
-      el("button", {
-        type: "button", "aria-label": `Leave out ${name}`,
-        click: () => { liked.delete(id); changed(); search.input.focus(); },
-      }, "×"))));
+  show(query.get("item"));
+  return el("div", {}, el("div", { class: "heading" }, el("h1", {}, "Somebody new")),
+    el("div", { class: "describe" }, liked.node, disliked.node, written), workbench.node);
+}
+
+// Items as examples of what is wanted, or not: a search, and a chip for each.
+class Examples {
+  constructor(ids, { label, name, changed }) {
+    this.titles = new Map(ids.map((id) => [id, id]));
+    this.changed = changed;
+    this.chips = el("ul", { class: "chips", "aria-label": name });
+    this.search = picker({ kind: "item", label, hint: "id or title", choose: (hit) => this.add(hit) });
+    this.node = el("div", {}, this.search.field, this.chips);
+    this.draw();
+    for (const id of ids) {
+      get(`items/${encodeURIComponent(id)}`, { neighbours: 0 }).then((node) => {
+        if (!this.titles.has(id)) return; // left out meanwhile
+        this.titles.set(id, node.title);
+        this.draw();
+      }, () => {});
+    }
   }
 
-  draw();
-  show(query.get("item"));
-  for (const id of liked.keys()) {
-    get(`items/${encodeURIComponent(id)}`, { neighbours: 0 }).then((node) => { liked.set(id, node.title); draw(); }, () => {});
+  get ids() {
+    return [...this.titles.keys()];
   }
-  return el("div", {}, el("div", { class: "heading" }, el("h1", {}, "Somebody new")),
-    el("div", { class: "describe" }, el("div", {}, search.field, chips), written), workbench.node);
+
+  add(hit) {
+    this.titles.set(hit.id, hit.title);
+    this.draw();
+    this.changed(this, hit.id);
+  }
+
+  remove(id) {
+    if (this.titles.delete(id)) this.draw();
+  }
+
+  draw() {
+    this.chips.replaceChildren(...[...this.titles].map(([id, text]) => el("li", {},
+      el("a", { href: address(["item", id]) }, title(text)),
+      el("button", {
+        type: "button", "aria-label": `Leave out ${text}`,
+        click: () => { this.remove(id); this.changed(null, id); this.search.input.focus(); },
+      }, "×"))));
+  }
 }
 
 function historyOf(id) {

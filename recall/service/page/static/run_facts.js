@@ -9,11 +9,12 @@ export function forget() {
 }
 
 export function runFacts() {
-  facts ??= get("runs/current").then(({ name, report }) => ({
+  facts ??= get("runs/current").then(({ name, report, rules }) => ({
     name,
     created: report.created,
     weights: report.fusion ? report.fusion.weights : {},
     reads_text: Boolean(report.texts),
+    rules,
   }));
   return facts;
 }

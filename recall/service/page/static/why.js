@@ -28,7 +28,7 @@ export class Why {
     this.body.replaceChildren();
   }
 
-  async show(asker, row, weights, { focus }) {
+  async show(question, row, { focus }) {
     this.asked?.abort();
     this.asked = new AbortController();
     const { signal } = this.asked;
@@ -40,7 +40,7 @@ export class Why {
       this.node.scrollTop = 0;
     }
     try {
-      const answer = await post("explain", { ...asker, ...weights, item_ids: [row.item_id] }, signal);
+      const answer = await post("explain", { ...question, item_ids: [row.item_id] }, signal);
       this.draw(answer.explanations[0], signal);
     } catch (error) {
       if (error.name !== "AbortError") this.body.replaceChildren(problem(error));

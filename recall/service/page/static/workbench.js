@@ -54,8 +54,8 @@ export class Workbench {
     const query = { queries: [asker], k, channel_scores: true, ...this.controls.limits };
     const start = performance.now();
     try {
-      const answers = [post("recommend", { ...query, ...this.controls.weights }, this.asked.signal)];
-      if (this.controls.weighs) answers.push(post("recommend", query, this.asked.signal));
+      const answers = [post("recommend", { ...query, ...this.controls.turned }, this.asked.signal)];
+      if (this.controls.differs) answers.push(post("recommend", query, this.asked.signal));
       const [answer, usual] = await Promise.all(answers);
       this.rows = answer.answers[0].candidates;
       this.places = usual ? new Map(usual.answers[0].candidates.map((row) => [row.item_id, row.rank])) : null;
@@ -70,7 +70,7 @@ export class Workbench {
     const took = `${count(this.rows.length, "candidate")} in ${Math.round(performance.now() - start)} ms`;
     this.about.textContent = this.rows.length ? took : "";
     say(took);
-    if (this.chosen) this.why.show(this.asker, this.chosen, this.controls.weights, { focus: false });
+    if (this.chosen) this.reasons({ focus: false });
   }
 
   draw() {
@@ -87,14 +87,14 @@ export class Workbench {
     const scores = Object.entries(row.channels).map(([name, score]) => el("span", { class: "score", title: `${name} ${short(score)}` },
       hidden(`${name} ${short(score)}, `), bar(highest[name] ? score / highest[name] : 0, channelClass(name))));
     const usual = row.source === "popularity" ? el("span", { class: "note" }, "among the most liked items: no channel answers")
-      : el("span", { class: "sources" }, listing(row.source).map(channelName));
+      : el("span", { class: "sources" }, listing(row.source).map((name) => [channelName(name), el("span", { class: "number", "aria-hidden": "true" }, short(row.channels[name]))]));
     return el("li", {}, el("button", { type: "button", class: "candidate", "data-item": row.item_id, click: () => this.open(row) },
       el("span", { class: "rank" }, String(row.rank)),
       el("span", { class: "name" }, title(row.title), this.moved(row), usual, row.moves ? el("span", { class: "note rule" }, row.moves) : null),
       el("span", { class: "scores" }, scores)));
   }
 
-  // How far another weighting moved a candidate.
+  // How far what was turned moved a candidate.
   moved(row) {
     if (!this.places) return null;
     const before = this.places.get(row.item_id);
@@ -111,7 +111,11 @@ export class Workbench {
     this.opened(row.item_id);
     document.body.classList.add("reading");
     this.left.inert = matchMedia("(max-width: 59.99rem)").matches; // the reasons cover it there
-    this.why.show(this.asker, row, this.controls.weights, { focus: true });
+    this.reasons({ focus: true });
+  }
+
+  reasons(options) {
+    this.why.show({ ...this.asker, ...this.controls.turned, k: this.k }, this.chosen, options);
   }
 
   close() {

@@ -190,7 +190,7 @@ def test_weights_act_at_once(page: Page, shown: Served) -> None:
     page.goto("/#user/u4?item=m6")
     usual = candidates(shown, {"user_id": "u4"})
     expect(shown_titles(page)).to_have_text(titles(usual))
-    page.get_by_text("Weights and filter").click()
+    page.get_by_text("Weights, order and filter").click()
     slider = page.get_by_role("slider", name="lightgcn")
     fitted = shown.client.get("/runs/current").json()["report"]["fusion"]["weights"]
     expect(slider).to_have_value(str(round(100 * fitted["lightgcn"])))
@@ -217,9 +217,40 @@ def test_weights_act_at_once(page: Page, shown: Served) -> None:
     expect(page.locator(".part")).to_have_count(2)
 
 
+@pytest.mark.parametrize("place", ["#user/u4", "#new?liked=m5&disliked=m8"])
+def test_diversity_and_long_tail_act_at_once(page: Page, shown: Served, place: str) -> None:
+    asker = {"user_id": "u4"} if "u4" in place else {"liked": ["m5"], "disliked": ["m8"]}
+    page.goto(f"/{place}")
+    usual = candidates(shown, asker)
+    expect(shown_titles(page)).to_have_text(titles(usual))
+    page.get_by_text("Weights, order and filter").click()
+    long_tail, diversity = page.get_by_role("slider", name="Long tail"), page.get_by_role("slider", name="Diversity")
+    expect(long_tail).to_have_value("0")
+    long_tail.focus()
+    page.keyboard.press("End")  # to 100
+    rows = candidates(shown, asker, diversity=0, long_tail=1)
+    assert titles(rows) != titles(usual)
+    expect(shown_titles(page)).to_have_text(titles(rows))
+    expect(page.locator(".candidate .rule")).to_have_text([row["moves"] for row in rows if row["moves"]])
+    assert any("long tail" in row["moves"] for row in rows)
+    expect(page.locator(".moved").first).to_be_visible()
+    # The reasons name the rules that moved it in this list.
+    chosen = next(row for row in rows if "long tail" in row["moves"])
+    page.locator(f".candidate[data-item={chosen['item_id']}]").click()
+    expect(page.locator(".why .rule")).to_have_text(f"In the list: {chosen['moves']}.")
+    diversity.focus()
+    page.keyboard.press("End")
+    both = candidates(shown, asker, diversity=1, long_tail=1)
+    assert titles(both) != titles(rows)
+    expect(shown_titles(page)).to_have_text(titles(both))
+    page.get_by_role("button", name="As in the run").click()
+    expect(shown_titles(page)).to_have_text(titles(usual))
+    expect(long_tail).to_have_value("0")
+
+
 def test_a_filter_narrows_and_a_wrong_one_says_what_is_wrong(page: Page, shown: Served, complaints: Complaints) -> None:
     page.goto("/#user/u4")
-    page.get_by_text("Weights and filter").click()
+    page.get_by_text("Weights, order and filter").click()
     field = page.get_by_label("Only items where")
     rule = 'director in ["Person 1"]'
     field.fill(rule)
@@ -258,6 +289,32 @@ def test_somebody_new(page: Page, shown: Served) -> None:
     expect(shown_titles(page)).to_have_text(titles(candidates(shown, asker)))
     page.get_by_role("button", name=f"Leave out {liked[0]}").click()
     expect(shown_titles(page)).to_have_text(titles(candidates(shown, {**asker, "liked": ["m8"]})))
+
+
+def test_what_somebody_new_does_not_like(page: Page, shown: Served) -> None:
+    page.goto("/#new?liked=m5")
+    names = {number: shown.client.get(f"/items/m{number}").json()["title"] for number in (5, 8)}
+    dislikes = page.get_by_role("list", name="Disliked items")
+    page.get_by_role("combobox", name="Add an item that is not liked").fill(names[8])
+    page.get_by_role("option").click()
+    expect(dislikes.get_by_role("link")).to_have_text([names[8]])
+    rows = candidates(shown, {"liked": ["m5"], "disliked": ["m8"]})
+    assert titles(rows) != titles(candidates(shown, {"liked": ["m5"]}))
+    expect(shown_titles(page)).to_have_text(titles(rows))
+    # The scores of the channels stand beside each candidate.
+    for at, row in enumerate(rows[:3]):
+        scores = page.locator(".candidate").nth(at).locator(".score")
+        expect(scores).to_have_count(len(row["channels"]))
+        for channel in row["channels"]:
+            expect(page.locator(".candidate").nth(at).locator(".scores")).to_contain_text(channel)
+    page.reload()  # the address holds both lists
+    expect(dislikes.get_by_role("link")).to_have_text([names[8]])
+    expect(shown_titles(page)).to_have_text(titles(rows))
+    # What is liked after all leaves the dislikes.
+    page.get_by_role("combobox", name="Add an item that is liked").fill(names[8])
+    page.get_by_role("option").click()
+    expect(dislikes.get_by_role("link")).to_have_count(0)
+    expect(shown_titles(page)).to_have_text(titles(candidates(shown, {"liked": ["m5", "m8"]})))
 
 
 def test_titles_of_all_kinds_stay_text(page: Page, shown: Served) -> None:
