@@ -18,7 +18,7 @@ from recall.batch.columns import check_columns, plain_rows
 from recall.contracts import CANDIDATE_SCHEMA, RULE_COLUMNS
 from recall.runs.layout import RunLayout
 from recall.serve.query_answers import QUERY, recommend_table
-from recall.serve.questions import RecommendOptions, RecommendRequest
+from recall.serve.questions import RecommendOptions, RecommendRequest, Turned
 from recall.serve.recommender import Recommender
 
 BLOCK = 1024
@@ -92,7 +92,8 @@ class CandidateFunction:
         Raises:
             ArtifactError: the folder holds another run, or it is damaged.
         """
-        return _loaded(self.run, self.digest, tuple(sorted((self.options.weights or {}).items())))
+        loaded = _loaded(self.run, self.digest, tuple(sorted((self.options.weights or {}).items())))
+        return loaded.with_rules(diversity=self.options.diversity, long_tail=self.options.long_tail)
 
     def schema(self, queries: Any) -> Any:
         """The Arrow schema of the candidates.
@@ -119,8 +120,8 @@ class CandidateFunction:
 
     def _answer(self, recommender: Recommender, block: Any, first: int, where: str) -> Iterator[Any]:
         numbers = f"{where}, queries {first:,} to {first + block.num_rows - 1:,}"
-        # The weights are those of the Recommender already.
-        options = self.options.model_dump(exclude={"weights"})
+        # Weights and rules are those of the Recommender already.
+        options = self.options.model_dump(exclude=set(Turned.model_fields))
         try:
             request = RecommendRequest.model_validate({**options, "queries": plain_rows(block)})
             table = recommend_table(recommender, request)

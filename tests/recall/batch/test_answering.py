@@ -49,6 +49,17 @@ def test_each_query_has_its_own_kind_and_limits(run, recommender) -> None:
     assert {row["user_id"] for row in answer if row["query"] == 1} == {None}
 
 
+def test_a_batch_has_rules_of_its_own(run, recommender) -> None:
+    rules = {"diversity": 0.4, "long_tail": 0.8}
+    batch = batch_of(user_id=["u1", "u2"])
+    asked = function(run, k=6, **rules)
+    assert asked.schema(batch.schema).names[-2:] == ["round", "moves"]
+    answer = rows(asked([batch]))
+    expected = recommender.with_rules(**rules).recommend(["u1", "u2"], k=6)
+    assert [(row["item_id"], row["moves"]) for row in answer] == [(row["item_id"], row["moves"]) for row in expected]
+    assert any(row["moves"] for row in answer)
+
+
 def test_the_schema_is_known_before_and_every_batch_has_it(run) -> None:
     asked = function(run, titles=True, channel_scores=True, keep=("country",), k=2)
     batch = batch_of(user_id=["u1", "u2"], country=pa.array(["c1", None], pa.large_string()))
