@@ -43,13 +43,14 @@ def test_the_wheel_holds_the_four_packages_and_no_data(wheel: Path) -> None:
     queries = {str(path.relative_to(ROOT)) for path in ROOT.glob("kg/cypher/queries/**/*.cypher")}
     assert len(queries) >= 5
     assert queries <= set(names)
-    page = {str(path.relative_to(ROOT)) for path in ROOT.glob("recall/service/page/static/**/*.*")}
+    folders = ("recall/service/page/static", "recall/view/static", "recall/view/notebook")
+    page = {str(path.relative_to(ROOT)) for folder in folders for path in ROOT.glob(f"{folder}/**/*.*")}
     assert {path.rpartition(".")[2] for path in page} >= {"html", "css", "js", "mjs", "txt"}
     assert page <= set(names)
 
 
 def test_the_wheel_has_the_extras_that_the_pages_name(wheel: Path) -> None:
-    wanted = f"{wheel}[offline,tune,schedule,service,mcp,online,pgvector]"
+    wanted = f"{wheel}[offline,tune,schedule,service,mcp,notebook,online,pgvector]"
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--no-deps", wanted]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -22,6 +22,7 @@ from recall.contracts.candidates import (
     CandidateBatch,
     Candidates,
     PairScores,
+    with_channels,
 )
 from recall.contracts.channel import (
     Capabilities,
@@ -74,4 +75,5 @@ __all__ = [
     "TextEncode",
     "TopK",
     "WritesCypher",
+    "with_channels",
 ]

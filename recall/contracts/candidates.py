@@ -220,3 +220,9 @@ class PairScores(Answer):
 
     def _line(self, row: dict[str, Any]) -> str:
         return f"{row['user_id']}  {row['item_id']}  {row['score']:.4f}  {row['source']}"
+
+
+def with_channels(row: dict[str, Any], channels: Sequence[str]) -> dict[str, Any]:
+    """A row of candidates with the scores of its channels as one entry, `channels`."""
+    plain = {name: value for name, value in row.items() if name not in channels}
+    return plain | {"channels": {name: row[name] for name in channels}}

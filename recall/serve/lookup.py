@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -61,6 +61,14 @@ class NodeFacts:
     attributes: Mapping[str, Any]
     neighbours: tuple[Neighbours, ...]
     liked_by: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data; of a relation the name."""
+        neighbours = [
+            {**asdict(part), "relation": part.relation.name, "nodes": [{"id": id, "title": t} for id, t in part.nodes]}
+            for part in self.neighbours
+        ]
+        return {**asdict(replace(self, neighbours=())), "attributes": dict(self.attributes), "neighbours": neighbours}
 
 
 class Lookup:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from kg.topology.adjacency import Adjacency
 from recall.contracts import Query, ReachedQueries, WritesCypher
 from recall.contracts.history import seen_items
 from recall.control.control import Control
+from recall.control.settings import ControlSettings
 from recall.explain import Explainer, Explanation
 from recall.index.top_k import check_k
 from recall.pipeline import Pipeline
@@ -168,6 +170,47 @@ class Reasons(Answers):
     @cached_property
     def _explainer(self) -> Explainer:
         return Explainer(self.graph, self.pipeline, adjacency=self._adjacency)
+
+    def with_weights(self, weights: Mapping[str, float]) -> Self:
+        """The same channels, in the same memory, under other weights of the fusion: one for each, 0 leaves it out.
+
+        Raises:
+            ConfigError: they are not those of the channels, negative, or all 0, or a rule needs a channel left out.
+        """
+        other = copy(self)
+        for made_of_weights in ("_explainer", "_no_rules"):
+            vars(other).pop(made_of_weights, None)
+        other._adjacency = self._explainer.adjacency
+        other.pipeline = self.pipeline.with_weights(weights)
+        other.control = None if self.control is None else Control(self.control.settings, self.graph, other.pipeline)
+        return other
+
+    def with_rules(self, *, diversity: float | None = None, long_tail: float | None = None) -> Self:
+        """The same channels, in the same memory, under other rules: what the section `pipeline.control` has for all.
+
+        Args:
+            diversity: what the likeness to the items before it takes from an item, 0 to 1; None: what it is now.
+            long_tail: how far rarely liked items are brought forward, 0 to 1; None: what it is now.
+
+        Raises:
+            ConfigError: a number is not between 0 and 1, or a diversity is wished and no channel has vectors of items.
+        """
+        if diversity is None and long_tail is None:
+            return self
+        other = copy(self)
+        other.control = (self.control or self._no_rules).changed(diversity=diversity, long_tail=long_tail)
+        return other
+
+    @property
+    def rules(self) -> dict[str, float | None]:
+        """The numbers of `with_rules` as they are; the diversity is None where no channel has vectors of the items."""
+        settings = (self.control or self._no_rules).settings
+        diversity = None if self.pipeline.item_vectors is None else settings.diversity
+        return {"diversity": diversity, "long_tail": settings.long_tail}
+
+    @cached_property
+    def _no_rules(self) -> Control:
+        return Control(ControlSettings(), self.graph, self.pipeline)
 
     def _explained(self, queries: Query, items: IntArray, k: int, **depth: Any) -> list[Explanation]:
         """Explanations of requests, with what rules moved in their lists of k."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from copy import copy
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +15,6 @@ from kg.errors import ArtifactError, ConfigError
 from kg.stores.base import Store
 from kg.topology.adjacency import Adjacency
 from recall.control.control import Control
-from recall.control.settings import ControlSettings
 from recall.feedback import FeedbackEvent
 from recall.pipeline import Pipeline
 from recall.runs.layout import RunLayout
@@ -26,8 +23,12 @@ from recall.serve import forks  # noqa: F401 (from here on forked processes can 
 from recall.serve.live import FeedbackAdded, LiveFeedback
 from recall.serve.loading import load_run
 from recall.serve.opened import OpenedRun, copy_run
+from recall.serve.people import History
 from recall.serve.reasons import Reasons
 from recall.serve.store import RunStore
+
+if TYPE_CHECKING:
+    from recall.view.widget import View
 
 
 class Recommender(Reasons):
@@ -156,34 +157,6 @@ class Recommender(Reasons):
             return self
         return type(self).load(opened.way, verify=opened.verify, store=opened.store)
 
-    def with_weights(self, weights: Mapping[str, float]) -> Self:
-        """The same channels, in the same memory, under other weights of the fusion: one for each, 0 leaves it out.
-
-        Raises:
-            ConfigError: they are not those of the channels, negative, or all 0, or a rule needs a channel left out.
-        """
-        pipeline, control = self.pipeline.with_weights(weights), self.control
-        other = type(self)(self.graph, pipeline, item_vectors=self._item_vectors, store=self._store)
-        other.control = None if control is None else Control(control.settings, self.graph, pipeline)
-        other.feedback, other._opened, other._adjacency = self.feedback, self._opened, self._explainer.adjacency
-        return other
-
-    def with_rules(self, *, diversity: float | None = None, long_tail: float | None = None) -> Self:
-        """The same channels, in the same memory, under other rules: what the section `pipeline.control` has for all.
-
-        Args:
-            diversity: what the likeness to the items before it takes from an item, 0 to 1; None: what it is now.
-            long_tail: how far rarely liked items are brought forward, 0 to 1; None: what it is now.
-
-        Raises:
-            ConfigError: a number is not between 0 and 1, or a diversity is wished and no channel has vectors of items.
-        """
-        if diversity is None and long_tail is None:
-            return self
-        other = copy(self)
-        other.control = (self.control or self._no_rules).changed(diversity=diversity, long_tail=long_tail)
-        return other
-
     def save(self, folder: Path | str) -> RunLayout:
         """Copy the run to a folder, a run like any other: `Recommender.load` and the command line read it.
 
@@ -287,9 +260,34 @@ class Recommender(Reasons):
         if isinstance(self._store, RunStore):
             self._store.close()
 
-    @cached_property
-    def _no_rules(self) -> Control:
-        return Control(ControlSettings(), self.graph, self.pipeline)
+    def show(
+        self,
+        user_id: str | None = None,
+        *,
+        history: History | None = None,
+        liked: Sequence[str] | None = None,
+        disliked: Sequence[str] | None = None,
+        text: str | None = None,
+        chosen: str = "",
+    ) -> View:
+        """A view for a notebook: history, candidates, and on a click why, with the paths drawn (extra `notebook`).
+
+        Args:
+            user_id: of a user of the graph, or None and what somebody new is like.
+            history: see `recommend_for`.
+            liked: see `recommend_for`.
+            disliked: see `recommend_for`.
+            text: see `recommend_for`.
+            chosen: external id of the item whose reasons are shown first; `view.chosen` is what was clicked last.
+
+        Raises:
+            UnknownIdError: an id is not in the graph.
+            ConfigError: there is neither a user nor somebody new, or both; or anywidget is not installed.
+        """
+        from recall.serve.show import show
+
+        person = {"history": history, "liked": liked, "disliked": disliked, "text": text}
+        return show(self, user_id, {name: value for name, value in person.items() if value is not None}, chosen)
 
     def __repr__(self) -> str:
         return f"Recommender({self.graph!r}, pipeline={self.pipeline.name!r})"

@@ -6,13 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from kg.errors import UnknownIdError
-from recall.contracts import CANDIDATE_SCHEMA, RULE_COLUMNS, PairScores
-from recall.control.settings import ControlSettings
-from recall.explain.drawing.reason_graph import ReasonGraph
+from recall.contracts import CANDIDATE_SCHEMA, RULE_COLUMNS, PairScores, with_channels
+from recall.explain.drawing.reason_graph import drawn_json
 from recall.runs.layout import CURRENT
 from recall.runs.registry import RunsFolder
 from recall.runs.report import Report
-from recall.serve.lookup import NodeFacts
 from recall.serve.query_answers import QUERY, person_arguments, turned, weighted
 from recall.serve.questions import RecommendRequest
 from recall.serve.recommender import Recommender
@@ -25,9 +23,7 @@ def recommend_reply(recommender: Recommender, request: RecommendRequest, table: 
     plain = [*CANDIDATE_SCHEMA.names, QUERY, "title", *(name for name, _ in RULE_COLUMNS)]
     channels = [name for name in table.column_names if name not in plain]
     for row in table.drop_columns(["user_id"]).to_pylist():
-        if request.channel_scores:
-            row["channels"] = {name: row.pop(name) for name in channels}
-        answers[row.pop(QUERY)]["candidates"].append(row)
+        answers[row.pop(QUERY)]["candidates"].append(with_channels(row, channels) if request.channel_scores else row)
     return _reply(recommender, answers=answers)
 
 
@@ -67,8 +63,7 @@ def explain(recommender: Recommender, request: ExplainRequest) -> dict[str, Any]
         explanations = recommender.explain([(request.user_id, item) for item in request.item_ids], **depth)
     else:
         explanations = recommender.explain_for(request.item_ids, **person_arguments(request), **depth)
-    rows = [explanation.to_json() | {"drawing": ReasonGraph(explanation).to_json()} for explanation in explanations]
-    return _reply(recommender, explanations=rows)
+    return _reply(recommender, explanations=[drawn_json(explanation) for explanation in explanations])
 
 
 def feedback(recommender: Recommender, request: FeedbackRequest) -> dict[str, Any]:
@@ -80,7 +75,7 @@ def feedback(recommender: Recommender, request: FeedbackRequest) -> dict[str, An
 def node(recommender: Recommender, node_type: str | None, node_id: str, *, neighbours: int) -> dict[str, Any]:
     """See `recall.service.replies.NodeReply`; an item where no type is given."""
     kind = recommender.graph.schema.item_type if node_type is None else node_type
-    return _reply(recommender, **_node_data(recommender.lookup.node(kind, node_id, neighbours=neighbours)))
+    return _reply(recommender, **recommender.lookup.node(kind, node_id, neighbours=neighbours).to_json())
 
 
 def history(recommender: Recommender, user_id: str, *, limit: int) -> dict[str, Any]:
@@ -128,14 +123,8 @@ def run_report(recommender: Recommender, name: str) -> dict[str, Any]:
         run = next((there for there in (*folder.runs(), *folder.rejected()) if there.name == name), None)
     if run is None:
         raise UnknownIdError(f"there is no run {name!r} in the folder of runs: GET /runs names them")
-    rules = _rules(recommender) if run == recommender.run else None
+    rules = recommender.rules if run == recommender.run else None
     return _reply(recommender, name=run.name, report=Report.load(run).to_json(), rules=rules)
-
-
-def _rules(recommender: Recommender) -> dict[str, Any]:
-    settings = ControlSettings() if recommender.control is None else recommender.control.settings
-    diversity = None if recommender.pipeline.item_vectors is None else settings.diversity
-    return {"diversity": diversity, "long_tail": settings.long_tail}
 
 
 def cypher(recommender: Recommender, request: CypherRequest, *, seconds: float) -> dict[str, Any]:
@@ -150,18 +139,3 @@ def run_name(recommender: Recommender) -> str:
 
 def _reply(recommender: Recommender, **content: Any) -> dict[str, Any]:
     return {"run": run_name(recommender), **content}
-
-
-def _node_data(facts: NodeFacts) -> dict[str, Any]:
-    neighbours = [
-        {**asdict(part), "relation": part.relation.name, "nodes": [{"id": id, "title": t} for id, t in part.nodes]}
-        for part in facts.neighbours
-    ]
-    return {
-        "type": facts.type,
-        "id": facts.id,
-        "title": facts.title,
-        "attributes": dict(facts.attributes),
-        "neighbours": neighbours,
-        "liked_by": facts.liked_by,
-    }

@@ -204,3 +204,8 @@ class ReasonGraph:
 
     def _joined(self, near: DrawnNode, far: DrawnNode) -> DrawnEdge:
         return self._edges.setdefault((id(near), id(far)), DrawnEdge(near, far))
+
+
+def drawn_json(explanation: Explanation) -> dict[str, Any]:
+    """An explanation as plain data, with its paths as a graph to draw (`drawing`)."""
+    return explanation.to_json() | {"drawing": ReasonGraph(explanation).to_json()}

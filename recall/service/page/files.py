@@ -1,4 +1,7 @@
-"""Sends the files of the page: those of the folder `static`, read once, under a policy that lets nothing else run."""
+"""Sends the files of the page, read once, under a policy that lets nothing else run.
+
+They are those of the folder `static`, and those that notebooks share (recall.view); all are sent beside one another.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 
 from fastapi import FastAPI, Request, Response
 
 from recall.service.problems import ServiceError
+from recall.view.files import read_files, shared_files
 
 INDEX = "index.html"
 PREFIX = "/page/"
@@ -59,7 +62,8 @@ class PageFile:
 @lru_cache(maxsize=1)
 def page_files() -> dict[str, PageFile]:
     """The files of the page by name, `vendor/cytoscape.esm.min.mjs`."""
-    return dict(_read(files("recall.service.page") / "static", ""))
+    content = shared_files() | read_files(files("recall.service.page") / "static")
+    return {name: _packed(name, text) for name, text in content.items() if _ending(name) in TYPES}
 
 
 def is_of_page(path: str) -> bool:
@@ -79,18 +83,13 @@ def add_page(app: FastAPI) -> None:
         return _sent(request, name)
 
 
-def _read(folder: Traversable, prefix: str) -> list[tuple[str, PageFile]]:
-    named: list[tuple[str, PageFile]] = []
-    for entry in folder.iterdir():
-        ending = f".{entry.name.rpartition('.')[2]}"
-        if entry.is_dir():
-            named += _read(entry, f"{prefix}{entry.name}/")
-        elif ending in TYPES:
-            content = entry.read_bytes()
-            etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            packed = gzip.compress(content, mtime=0)
-            named.append((f"{prefix}{entry.name}", PageFile(TYPES[ending], content, packed, etag)))
-    return named
+def _ending(name: str) -> str:
+    return f".{name.rpartition('.')[2]}"
+
+
+def _packed(name: str, content: bytes) -> PageFile:
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    return PageFile(TYPES[_ending(name)], content, gzip.compress(content, mtime=0), etag)
 
 
 def _sent(request: Request, name: str) -> Response:

@@ -1,7 +1,7 @@
 // Which page is shown, and which run answers.
 
 import { onRun } from "./api.js";
-import { el } from "./dom.js";
+import { el, speakIn } from "./dom.js";
 import { itemPage, nodePage } from "./item.js";
 import { newPage, userPage } from "./person.js";
 import { here } from "./route.js";
@@ -17,6 +17,8 @@ const PAGES = {
 };
 const NAMES = { user: "User", new: "Somebody new", item: "Items", node: "A node", run: "Runs" };
 const main = document.getElementById("main");
+
+speakIn(document.getElementById("status"));
 
 function show({ focus }) {
   const { parts, query } = here();

@@ -1,8 +1,8 @@
 // The pages of a user and of somebody new: who asks, what they liked, and the candidates.
 
 import { get } from "./api.js";
-import { el, later, problem, title } from "./dom.js";
-import { count, day } from "./format.js";
+import { el, later, title } from "./dom.js";
+import { historyOf } from "./history.js";
 import { picker } from "./picker.js";
 import { address, go, keep } from "./route.js";
 import { runFacts } from "./run_facts.js";
@@ -107,22 +107,4 @@ class Examples {
         click: () => { this.remove(id); this.changed(null, id); this.search.input.focus(); },
       }, "×"))));
   }
-}
-
-function historyOf(id) {
-  const rows = el("ul", { class: "history" });
-  const summary = el("summary", {}, "History");
-  const box = el("details", { class: "card", open: matchMedia("(min-width: 60rem)").matches }, summary, rows);
-  get(`users/${encodeURIComponent(id)}/history`, { limit: 200 }).then((answer) => {
-    summary.append(` · ${count(answer.count, "item")}`);
-    rows.append(...answer.history.map((entry) => el("li", { class: entry.liked ? "liked" : "" },
-      el("a", { href: address(["item", entry.item_id]) }, title(entry.title)),
-      el("span", { class: "note" }, [entry.liked ? "liked" : "not liked",
-        entry.rating == null ? "" : `rated ${entry.rating}`,
-        entry.timestamp == null ? "" : day(entry.timestamp)].filter(Boolean).join(" · ")))));
-    if (answer.count > answer.history.length) {
-      rows.append(el("li", { class: "note" }, `and ${count(answer.count - answer.history.length, "earlier item")}`));
-    }
-  }, (error) => box.replaceWith(problem(error)));
-  return box;
 }

@@ -11,12 +11,12 @@ import pytest
 from recall.service.page.files import page_files
 from tests.recall.service.making import Served, detail
 
-VENDOR = files("recall.service.page") / "static" / "vendor"
+VENDOR = files("recall.view") / "static" / "vendor"
 
 
 def test_every_file_is_sent_under_the_policy(served: Served) -> None:
     names = page_files()
-    assert {"index.html", "app.js", "page.css", "vendor/cytoscape.esm.min.mjs", "vendor/cytoscape.LICENSE.txt"} <= set(
+    assert {"index.html", "app.js", "style.css", "vendor/cytoscape.esm.min.mjs", "vendor/cytoscape.LICENSE.txt"} <= set(
         names
     )
     for name, file in names.items():
@@ -38,7 +38,7 @@ def test_a_file_that_is_there_already_is_not_sent_again(served: Served) -> None:
     etag = served.client.get("/page/app.js").headers["etag"]
     response = served.client.get("/page/app.js", headers={"If-None-Match": etag})
     assert (response.status_code, response.content) == (304, b"")
-    assert served.client.get("/page/page.css", headers={"If-None-Match": etag}).status_code == 200
+    assert served.client.get("/page/style.css", headers={"If-None-Match": etag}).status_code == 200
 
 
 @pytest.mark.parametrize(

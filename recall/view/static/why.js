@@ -51,9 +51,10 @@ export class Why {
     this.heading.replaceChildren("Why ", title(explanation.item_title), "?");
     this.drawn?.remove();
     const place = el("div");
+    const itemPage = address(["item", explanation.item_id]);
     this.body.replaceChildren(
       el("p", { class: "note" }, `Score ${short(explanation.score)} from ${explanation.source}. `,
-        el("a", { href: address(["item", explanation.item_id]) }, "All about this item")),
+        itemPage ? el("a", { href: itemPage }, "All about this item") : null),
       ...(explanation.moves ? [el("p", { class: "rule" }, `In the list: ${explanation.moves}.`)] : []),
       ...words(explanation),
       el("h3", {}, "The paths"),

@@ -1,7 +1,7 @@
 // The paths of an explanation as a drawing whose lines are as wide as their shares; nodes open their neighbourhood.
 
 import { get } from "./api.js";
-import { el, say, title } from "./dom.js";
+import { el, focusedBeside, say, title } from "./dom.js";
 import { count, plain, share } from "./format.js";
 import { arrange, below, bends, leastWidth, NODE } from "./layout.js";
 import { nodeAddress } from "./route.js";
@@ -165,7 +165,7 @@ class Drawing {
 
   // The same as tapping a node, for the keyboard and for those who do not see the drawing.
   drawChips() {
-    const focused = document.activeElement?.dataset?.node;
+    const focused = focusedBeside(this.chips)?.dataset?.node;
     const able = this.cy.nodes().filter((node) => canOpen(this.node(node.id())));
     this.chips.replaceChildren(...able.map((node) => el("li", {}, el("button", {
       type: "button", "data-node": node.id(), "aria-pressed": String(this.opened.has(node.id())), click: () => this.toggle(node.id()),
@@ -182,9 +182,9 @@ class Drawing {
   }
 
   style() {
-    const styles = getComputedStyle(document.documentElement);
+    const styles = getComputedStyle(this.canvas);
     const colour = (name) => styles.getPropertyValue(`--${name}`).trim();
-    const font = getComputedStyle(document.body).fontFamily;
+    const font = styles.fontFamily;
     const fill = (name) => ({ "background-color": colour(`${name}-fill`), color: colour(`${name}-ink`) });
     return [
       { selector: "node", style: {

@@ -1,7 +1,7 @@
 // Candidates of whoever asks, what moves them, and the reasons of the one that is chosen.
 
 import { post } from "./api.js";
-import { bar, el, hidden, problem, say, title } from "./dom.js";
+import { bar, el, focusedBeside, hidden, problem, say, title } from "./dom.js";
 import { channelClass, channelName } from "./channels.js";
 import { Controls } from "./controls.js";
 import { count, short } from "./format.js";
@@ -40,9 +40,15 @@ export class Workbench {
     this.why.clear();
     await this.ask();
     if (!this.node.isConnected || this.asker !== asker) return; // another page is shown meanwhile
+    this.choose(item);
+  }
+
+  // Shows the reasons of an item; of none without an id.
+  choose(item) {
+    if ((item || undefined) === this.chosen?.item_id) return;
     const row = this.rows?.find((candidate) => candidate.item_id === item);
-    if (row) this.open(row);
-    else if (item) this.open({ item_id: item, title: item });
+    if (item) this.open(row ?? { item_id: item, title: item });
+    else this.close();
   }
 
   async ask() {
@@ -110,7 +116,7 @@ export class Workbench {
     this.mark();
     this.opened(row.item_id);
     document.body.classList.add("reading");
-    this.left.inert = matchMedia("(max-width: 59.99rem)").matches; // the reasons cover it there
+    this.left.inert = getComputedStyle(this.why.node).position === "fixed"; // the reasons cover it on a phone
     this.reasons({ focus: true });
   }
 
@@ -140,7 +146,7 @@ export class Workbench {
 
   move(event) {
     const buttons = [...this.list.querySelectorAll("button")];
-    const at = buttons.indexOf(document.activeElement);
+    const at = buttons.indexOf(focusedBeside(this.list));
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
     if (at < 0 || !buttons[to]) return;
     event.preventDefault();

@@ -31,8 +31,20 @@ export function problem(error) {
   return el("p", { class: "problem", role: "alert" }, error.message);
 }
 
+let spoken = null;
+
+// Where `say` writes for those who do not see the page.
+export function speakIn(place) {
+  spoken = place;
+}
+
 export function say(text) {
-  document.getElementById("status").textContent = text;
+  if (spoken) spoken.textContent = text;
+}
+
+// The element of the same document, or of the same part of one, that has the focus.
+export function focusedBeside(node) {
+  return node.getRootNode().activeElement;
 }
 
 // Calls `act` when it has not been called again for some milliseconds.
