@@ -93,7 +93,8 @@ export class Workbench {
     const scores = Object.entries(row.channels).map(([name, score]) => el("span", { class: "score", title: `${name} ${short(score)}` },
       hidden(`${name} ${short(score)}, `), bar(highest[name] ? score / highest[name] : 0, channelClass(name))));
     const usual = row.source === "popularity" ? el("span", { class: "note" }, "among the most liked items: no channel answers")
-      : el("span", { class: "sources" }, listing(row.source).map((name) => [channelName(name), el("span", { class: "number", "aria-hidden": "true" }, short(row.channels[name]))]));
+      : el("span", { class: "sources" }, listing(row.source).map((name) => el("span", { class: "listed" },
+      channelName(name), " ", el("span", { class: "number", "aria-hidden": "true" }, short(row.channels[name])))));
     return el("li", {}, el("button", { type: "button", class: "candidate", "data-item": row.item_id, click: () => this.open(row) },
       el("span", { class: "rank" }, String(row.rank)),
       el("span", { class: "name" }, title(row.title), this.moved(row), usual, row.moves ? el("span", { class: "note rule" }, row.moves) : null),

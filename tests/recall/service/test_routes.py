@@ -223,6 +223,7 @@ def test_health_and_metrics(served: Served, recommender: Recommender) -> None:
 
 
 def test_the_description_gives_every_request_an_example_that_is_valid(served: Served) -> None:
+    from recall.serve import questions as of_candidates
     from recall.service import questions
 
     description = served.client.get("/openapi.json").json()
@@ -234,4 +235,5 @@ def test_the_description_gives_every_request_an_example_that_is_valid(served: Se
         assert schema["examples"], path
         assert schema["additionalProperties"] is False
         for example in schema["examples"]:
-            getattr(questions, name.rpartition("/")[2]).model_validate(example)
+            kind = name.rpartition("/")[2]
+            getattr(of_candidates if hasattr(of_candidates, kind) else questions, kind).model_validate(example)
