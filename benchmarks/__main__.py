@@ -35,6 +35,7 @@ NAMES = {
     "walk_groups": "the typed walk with weights for users with few and with many likes",
     "walk_scaling": "time and memory of the walk at 1, 5 and 20 million generated interactions",
     "sequences": "sequence models on Beauty and Toys: leave-one-out, all items ranked",
+    "service": "the HTTP service under load: requests a second, latency, memory, cold start, during a publish",
     "serving": "latency of recommend and explain on the demo run",
 }
 
