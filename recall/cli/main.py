@@ -28,6 +28,7 @@ from recall.cli.export import export
 from recall.cli.feedback import feedback
 from recall.cli.forget import forget
 from recall.cli.init import init
+from recall.cli.monitor import monitor
 from recall.cli.recommend import explain, recommend, score, similar
 from recall.cli.refresh import refresh
 from recall.cli.runs import accept, rollback, runs
@@ -53,7 +54,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 for _command in (
-    *(init, check, refresh, runs, accept, rollback, forget, tune),
+    *(init, check, refresh, runs, monitor, accept, rollback, forget, tune),
     *(recommend, similar, score, explain, feedback, evaluate, compare, export, batch, serve, mcp),
     *(load, write_back, cypher, doctor),
 ):

@@ -52,10 +52,10 @@ def parse_interval(text: str) -> timedelta:
     written = text.strip().lower()
     parts = _PART.findall(written)
     if not parts or "".join(f"{number}{unit}" for number, unit in parts) != re.sub(r"\s+", "", written):
-        raise ConfigError(f"--every {text!r} is no length of time: write 30m, 6h, 1d or 1h30m")
+        raise ConfigError(f"{text!r} is no length of time: write 30m, 6h, 1d or 1h30m")
     seconds = sum(int(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 < seconds <= LONGEST.total_seconds():
-        raise ConfigError(f"--every {text!r} must be at least 1s and at most {LONGEST.days}d")
+        raise ConfigError(f"{text!r} must be at least 1s and at most {LONGEST.days}d")
     return timedelta(seconds=seconds)
 
 

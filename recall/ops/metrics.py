@@ -6,7 +6,7 @@ summary, which carries them from one refresh to the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,16 +29,25 @@ def exposition(summary: Mapping[str, Any]) -> str:
         Every sample has the label `runs`, the runs folder, so that the files of several deployments can lie side by
         side. A number that the summary lacks has no sample.
     """
-    # Imported here: it takes 0.2 s, and few refreshes write the file.
+    return metrics_text(lambda: _metrics(summary))
+
+
+def metrics_text(metrics: Callable[[], Iterator[Metric]]) -> str:
+    """The text of a file with metrics.
+
+    Args:
+        metrics: makes them.
+    """
+    # Imported here: it takes 0.2 s, and few commands write such a file.
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.registry import Collector
 
-    class Summary(Collector):
+    class Metrics(Collector):
         def collect(self) -> Iterator[Metric]:
-            yield from _metrics(summary)
+            return metrics()
 
     registry = CollectorRegistry()
-    registry.register(Summary())
+    registry.register(Metrics())
     return generate_latest(registry).decode("utf-8")
 
 

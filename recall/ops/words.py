@@ -1,4 +1,4 @@
-"""Sizes, durations and times as text."""
+"""Sizes, durations, ages and times as text."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s"
+
+
+def age(seconds: float) -> str:
+    """`40 s`, `12 min`, `5.2 h`, `3.1 days`."""
+    for unit, length, longest in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
+        if seconds < longest * length:
+            return f"{seconds / length:.{int(unit == 'h')}f} {unit}"
+    return f"{seconds / 86_400:.1f} days"
 
 
 def size(count: int) -> str:

@@ -1,0 +1,1 @@
+"""Drift between the runs of a folder: of what goes into them, and of the candidates that come out."""
