@@ -73,6 +73,15 @@ def prepare_answers(made: Sequence[RunLayout], state: Path) -> None:
     assert len({json.dumps(one[0]) for one in answers.values()}) == len(made), "two runs answer alike"
 
 
+def publish_copy(runs: RunsFolder, source: RunLayout, number: int) -> None:
+    """Publish a copy of a finished run, and keep the one before it."""
+    with runs.lock():
+        staged = runs.staging(f"{number:064x}") / "run"
+        shutil.copytree(source.path, staged)
+        runs.publish(staged, fingerprint=source.manifest()["fingerprint"])
+        runs.prune(2)
+
+
 def publish_among_readers(
     made: Sequence[RunLayout],
     runs: RunsFolder,
@@ -104,15 +113,7 @@ def publish_among_readers(
     prepare_answers(made, state)
     random = np.random.default_rng(seed)
 
-    def publish(number: int) -> None:
-        source = made[number % len(made)]
-        with runs.lock():
-            staged = runs.staging(f"{number:064x}") / "run"
-            shutil.copytree(source.path, staged)
-            runs.publish(staged, fingerprint=source.manifest()["fingerprint"])
-            runs.prune(2)
-
-    publish(0)
+    publish_copy(runs, made[0], 0)
     readers = []
     for number, way in enumerate(ways):
         command = [sys.executable, "-m", "tests.soak.readers", str(runs.path), way, str(number), str(state)]
@@ -133,7 +134,7 @@ def publish_among_readers(
             rollback(runs.path, to=names[int(random.integers(len(names)))], by="soak")
             rolled_back += 1
         else:
-            publish(number)
+            publish_copy(runs, made[number % len(made)], number)
             published += 1
         time.sleep(pause)
     end = time.time()

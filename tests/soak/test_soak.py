@@ -1,6 +1,7 @@
 """Each fault many times, on the demo's size where that matters; what was tried is kept, so that a soak goes on.
 
 `GRAPHRECALL_SOAK` names the folder of that; default: `.cache/soak`. `python -m benchmarks faults` makes a table of it.
+`GRAPHRECALL_SOAK_SECONDS` is how long the service is asked; default: an hour.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.soak.kills import REPORTING, SWITCHING, TIDYING, KilledRefreshes
 from tests.soak.locks import two_at_once
 from tests.soak.memory import growth, repeat
 from tests.soak.readers import make_runs, publish_among_readers
+from tests.soak.service import SECONDS, SHARES, TOLERANCE_MB, mixed_load
 from tests.soak.sources import disturb_sources
 from tests.soak.training import kill_in_training
 
@@ -119,6 +121,19 @@ def test_eight_readers_through_fifty_publishes_and_rollbacks() -> None:
     journal = publish_among_readers(made, runs, STATE, times=50, pause=2.0, building=deployment.config)
     assert journal.problems() == []
     assert journal.lines[-1]["published"] + journal.lines[-1]["rolled_back"] == 50
+
+
+def test_mixed_load_on_the_service_with_a_publish_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    """An hour, or the seconds in `GRAPHRECALL_SOAK_SECONDS`."""
+    deployment = Deployment.demo(STATE / "served")
+    journal = mixed_load(make_runs(deployment, 3), deployment.config, STATE, seconds=SECONDS)
+    last = journal.lines[-1]
+    with capsys.disabled():
+        print(last)  # noqa: T201
+    assert last["problems"] == []
+    assert last["runs_seen"] == last["published"] + 1 > 5
+    assert set(last["asked"]) == set(SHARES)
+    assert last["growth"] < TOLERANCE_MB
 
 
 def test_memory_stays_flat_over_a_hundred_refreshes_and_reloads() -> None:
