@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo neo4j notebooks test test-fast soak mutants airflow lint clean
+.PHONY: setup demo neo4j notebooks test test-fast soak spark mutants airflow lint clean
 
 setup: .venv/ready
 
@@ -23,13 +23,18 @@ neo4j: setup
 
 # The unit tests of every room: without what is slow or needs a Neo4j server.
 test-fast: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not neo4j and not soak"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not neo4j and not soak and not spark"
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not soak"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not soak and not spark"
 
 soak: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m soak --timeout 7200
+
+# A real Spark (about 0.5 GB to download; it needs Java 17) answers batches, and loses workers meanwhile.
+spark: setup
+	$(BIN)/pip install --quiet --editable '.[spark]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 0 -m spark
 
 # Small faults put into the code, one at a time: how many do the tests notice?
 mutants: setup

@@ -7,7 +7,7 @@ from importlib import import_module
 
 NAMES = {
     "attacks": "hostile files, queries, runs and disks: tried, refused, lost, memory and time",
-    "batch": "users a second of a batch: a plain loop, and processes",
+    "batch": "users a second of a batch: a plain loop, processes, Spark",
     "book_crossing": "AUC of labelled pairs, recall and NDCG with and without the knowledge graph",
     "first_hour": "time from own files to explained candidates for five shapes of data, and lines of config to write",
     "evaluation": "seconds to evaluate five channels and their fusion for 70,000 users and 25,000 items",

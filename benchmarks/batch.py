@@ -1,9 +1,9 @@
-"""Users a second of a batch: a plain loop, the same in blocks, processes of this machine.
+"""Users a second of a batch: a plain loop, the same in blocks, processes of this machine, Spark.
 
-python -m benchmarks batch [--rows 500000] [--users 20000]
+python -m benchmarks batch [--rows 500000] [--users 20000] [--engines local spark]
 
 The run is `recall.fit` on generated interactions with one channel that trains nothing, so that what differs is how
-users reach it. The time of a batch that one user is in, the start of processes and the loading of the run, is taken
+users reach it. The time of a batch that one user is in, the start of the engine and the loading of the run, is taken
 apart.
 """
 
@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,11 @@ from recall.serve.questions import RecommendOptions
 CHANNEL = "rp3beta"
 LOOPED = 500  # users of the plain loop, which is too slow for all of them
 PAPER = {"users": 100_000_000, "machines": 50, "cores": 8}
-WAYS = (("processes, 1", 1), ("processes, 2", 2))
+ENGINES: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
+    "local": (("processes, 1", {"workers": 1}), ("processes, 2", {"workers": 2})),
+    "spark": (("Spark, 2 tasks", {"engine": "spark", "cluster": "local[2,4]"}),),
+}
+PACKAGES = {"spark": "pyspark"}
 
 
 def main(argv: Sequence[str]) -> None:
@@ -40,6 +46,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--part", type=int, default=1_000)
     parser.add_argument("-k", type=int, default=100)
+    parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
     arguments = parser.parse_args(argv)
     load = os.getloadavg()[0]  # what else the machine had to do
     with tempfile.TemporaryDirectory() as folder:
@@ -70,17 +77,17 @@ def measured(folder: Path, arguments: argparse.Namespace) -> tuple[list[dict[str
         row("loop over blocks", len(users), 0.0, blocks),
     ]
     outputs = []
-    for name, workers in WAYS:
-        common = {"options": options, "part_queries": arguments.part, "workers": workers}
+    for name, settings in ways(arguments.engines):
+        common = {"options": options, "part_queries": arguments.part, **settings}
         place = folder / f"out-{len(outputs)}"
-        begin = time.perf_counter()
+        clock = Clock()
         run_batch(run.path, folder / "one.parquet", folder / f"start-{len(outputs)}", **common)
-        start = time.perf_counter() - begin
+        start = clock.read()
 
         def batch(place: Path = place, common: dict[str, Any] = common) -> int:
             return run_batch(run.path, folder / "users.parquet", place, **common).candidates
 
-        rows.append(row(name, len(users), start, batch))
+        rows.append(row(name, len(users), start, batch, waited="engine" not in settings))
         outputs.append(place)
     for place in outputs[1:]:
         if not pq.read_table(place).equals(pq.read_table(outputs[0])):
@@ -89,18 +96,61 @@ def measured(folder: Path, arguments: argparse.Namespace) -> tuple[list[dict[str
     return rows, {"items": len(made.graph.items), "users": len(users), "bytes_per_user": size / len(users)}
 
 
-def row(name: str, users: int, start: float, answer: Callable[[], int]) -> dict[str, Any]:
-    """What answering users takes, beyond the start."""
-    begin = time.perf_counter()
+def ways(engines: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and arguments of the batches; engines that are not installed are left out."""
+    for engine in engines:
+        if engine in PACKAGES and find_spec(PACKAGES[engine]) is None:
+            print(f"{engine} is not installed and left out")
+            continue
+        yield from ENGINES[engine]
+
+
+class Clock:
+    """Measures calls: seconds, and those of the processor, of this process and of those that it waited for.
+
+    What the processor works is little changed by what else the machine does. Of engines whose processes are not waited
+    for it is not known.
+    """
+
+    def __init__(self) -> None:
+        self._begin, self._worked = time.perf_counter(), self._processor()
+
+    def read(self) -> tuple[float, float]:
+        """Seconds, and seconds of the processor, since it was made."""
+        return time.perf_counter() - self._begin, self._processor() - self._worked
+
+    @staticmethod
+    def _processor() -> float:
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def row(name: str, users: int, start: tuple[float, float], answer: Callable[[], int], waited: bool) -> dict[str, Any]:
+    """What answering users takes, beyond the start.
+
+    Args:
+        name: of the way.
+        users: how many.
+        start: seconds, and those of the processor, until the first user is answered.
+        answer: answers all, and says how many candidates they get.
+        waited: whether the processor's seconds are known.
+    """
+    clock = Clock()
     candidates = answer()
-    seconds = time.perf_counter() - begin
-    # A second start may be faster than the first: what is left is never less than half.
-    working = max(seconds - start, seconds / 2)
-    return {
+    seconds, processor = clock.read()
+    made = {
         "model": name,
         "users": users,
         "candidates": candidates,
         "seconds": seconds,
-        "start_seconds": start,
-        "users_per_second": users / working,
+        "start_seconds": start[0],
+        "users_per_second": users / beyond(seconds, start[0]),
     }
+    if waited:
+        made |= {"start_cpu_seconds": start[1], "users_per_cpu_second": users / beyond(processor, start[1])}
+    return made
+
+
+def beyond(seconds: float, start: float) -> float:
+    """What is left without the start. The second start may be faster than the first, so it is never less than half."""
+    return max(seconds - start, seconds / 2)

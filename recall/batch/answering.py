@@ -1,4 +1,4 @@
-"""Record batches of queries into record batches of candidates: what every process runs."""
+"""Record batches of queries into record batches of candidates: what every engine runs."""
 
 from __future__ import annotations
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from kg.errors import ConfigError
 from kg.progress import SILENT, Progress
 from recall.batch.engines.local import answer_locally
 from recall.batch.output import begin, locked_output
-from recall.batch.plan import BatchJob, BatchPlan
+from recall.batch.plan import BatchJob, BatchPlan, Part
 from recall.batch.queries import look_at_queries
+from recall.batch.work import PartResult
 from recall.runs.layout import RunLayout
 from recall.serve.questions import RecommendOptions
 
+Engine = Literal["local", "spark"]
 PART_QUERIES = 10_000
 
 
@@ -45,6 +48,8 @@ def run_batch(
     out: Path | str,
     *,
     options: RecommendOptions | None = None,
+    engine: Engine = "local",
+    cluster: str | None = None,
     workers: int | None = None,
     part_queries: int = PART_QUERIES,
     keep: Sequence[str] = (),
@@ -60,7 +65,9 @@ def run_batch(
         queries: a Parquet file, or a folder of such, with a row for each query; see docs/batch.md.
         out: folder of the candidates.
         options: what counts for all queries; default: those of the class.
-        workers: processes; None: one for each core.
+        engine: what answers: processes of this machine, or Spark.
+        cluster: address of the engine's cluster; None: this machine.
+        workers: processes ("local"); None: one for each core.
         part_queries: queries of a file of candidates.
         keep: columns of the queries that go along to their candidates.
         progress: listener.
@@ -69,12 +76,11 @@ def run_batch(
         ArtifactError: the run is damaged, or the folder holds candidates of another batch.
         InvalidDataError: a query is none, or a column is missing, unknown or of another type.
         UnknownIdError: an id is not in the graph, and `on_unknown` is "raise".
-        ConfigError: a value is out of range, or a filter is not understood.
+        ConfigError: a value is out of range, or the engine is not installed or not there.
         BatchInProgressError: another process writes to the folder.
-        BatchError: a part has ended its process three times; the same call goes on from there.
+        BatchError: the engine gave up; the same call goes on from there.
     """
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers = {workers} must be at least 1")
+    answer = _engine(engine, cluster, workers)
     if part_queries < 1:
         raise ConfigError(f"part_queries = {part_queries} must be at least 1")
     layout, target = RunLayout.open(run), Path(out).absolute()
@@ -94,7 +100,7 @@ def run_batch(
         candidates = 0
         with progress.task("answering queries", total=plan.total) as task:
             task.advance(plan.total - sum(part.count for part in missing))
-            for result in answer_locally(job, missing, workers=workers):
+            for result in answer(job, missing) if missing else ():
                 result.check()
                 task.advance(result.queries)
                 candidates += result.candidates
@@ -106,3 +112,28 @@ def run_batch(
         made=len(missing),
         candidates=candidates,
     )
+
+
+def _engine(
+    engine: Engine, cluster: str | None, workers: int | None
+) -> Callable[[BatchJob, Sequence[Part]], Iterator[PartResult]]:
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers = {workers} must be at least 1")
+    match engine:
+        case "local":
+            if cluster is not None:
+                raise ConfigError("the engine local has no cluster: name the engine spark")
+            return lambda job, parts: answer_locally(job, parts, workers=workers)
+        case "spark":
+            if workers is not None:
+                raise ConfigError("Spark says itself how many tasks run at a time, by its settings: leave workers out")
+            try:
+                from recall.batch.engines.spark import answer_with_spark
+            except ImportError as error:
+                raise _missing(error, "pyspark[sql]>=4") from error
+            return lambda job, parts: answer_with_spark(job, parts, cluster=cluster)
+    raise ConfigError(f"engine = {engine!r} must be local or spark")
+
+
+def _missing(error: ImportError, package: str) -> ConfigError:
+    return ConfigError(f"this engine needs the package {error.name}, which is not installed: pip install '{package}'")

@@ -1,10 +1,12 @@
-"""The work of one process: parts of a batch, each answered and written. Every process runs this and nothing else."""
+"""The work of one process: parts of a batch, each answered and written. Every engine runs this and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+import pyarrow as pa
 
 import kg.errors
 from kg.errors import BatchError, GraphRecallError, UnknownIdError
@@ -48,6 +50,29 @@ class PartResult:
         raise BatchError(f"part {self.part}: {self.problem}")
 
 
+RESULTS = pa.schema(
+    [
+        ("part", pa.int64()),
+        ("queries", pa.int64()),
+        ("candidates", pa.int64()),
+        ("kind", pa.string()),
+        ("problem", pa.string()),
+    ]
+)
+"""Results of parts as a table."""
+
+
+def results_table(results: Iterable[PartResult]) -> Any:
+    """Results as an Arrow table."""
+    return pa.Table.from_pylist([asdict(result) for result in results], schema=RESULTS)
+
+
+def results_of(table: Any) -> Iterator[PartResult]:
+    """The results that a table or record batch holds."""
+    for row in table.to_pylist():
+        yield PartResult(**{field.name: row[field.name] for field in fields(PartResult)})
+
+
 def answer_part(job: BatchJob, part: Part) -> PartResult:
     """Answer a part and write its candidates. What the caller can mend is a result, and not raised."""
     try:
@@ -68,3 +93,30 @@ def answer_part(job: BatchJob, part: Part) -> PartResult:
 def _chained(first: Any, batches: Iterator[Any]) -> Iterator[Any]:
     yield first
     yield from batches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartsFunction:
+    """What an engine of several machines runs: places of parts in, results out.
+
+    Attributes:
+        job: what to do.
+        numbers: of the parts that are missing.
+    """
+
+    job: BatchJob
+    numbers: tuple[int, ...]
+
+    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Answer parts.
+
+        Args:
+            batches: record batches with the column `id`, places in `numbers`.
+
+        Yields:
+            A record batch of `RESULTS` for each part.
+        """
+        parts = self.job.plan.parts()
+        for batch in batches:
+            for place in batch.column("id").to_pylist():
+                yield from results_table([answer_part(self.job, parts[self.numbers[place]])]).to_batches()

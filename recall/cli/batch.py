@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,13 @@ from recall.cli.console import print_json, shown_progress
 from recall.cli.screen import screen
 
 
+class Engine(StrEnum):
+    """What answers the queries."""
+
+    LOCAL = "local"
+    SPARK = "spark"
+
+
 @advised("--on-unknown skip goes on without, --on-unknown popular gives unknown users the most liked items")
 def batch(
     runs: RunsPath,
@@ -20,7 +28,11 @@ def batch(
         Path, typer.Option(help="Parquet file with a row for each query, or a folder of such: user_id, or history, ...")
     ],
     out: Annotated[Path, typer.Option(help="Folder of the candidates; what is finished there is not done again.")],
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")] = None,
+    engine: Annotated[Engine, typer.Option(help="Processes of this machine, or Spark.")] = Engine.LOCAL,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Spark's master; default: this machine.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes of this machine; default: one a core.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, max=10_000, help="Candidates of a query.")] = 100,
     filter_text: Annotated[
         str | None,
@@ -42,7 +54,7 @@ def batch(
     part_queries: Annotated[int, typer.Option(min=1, help="Queries of a file of candidates.")] = 10_000,
     as_json: AsJson = False,
 ) -> None:
-    """Candidates for many queries from one run, into a folder of Parquet files.
+    """Candidates for many queries from one run, on one machine or several, into a folder of Parquet files.
 
     A command that was stopped or killed is given again, and makes what is missing.
     """
@@ -63,6 +75,8 @@ def batch(
             queries,
             out,
             options=options,
+            engine=engine.value,
+            cluster=cluster,
             workers=workers,
             part_queries=part_queries,
             keep=keep or (),

@@ -11,7 +11,7 @@ from kg.io.files import read_json
 @pytest.mark.slow
 def test_the_ways_are_measured(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(results, "FOLDER", tmp_path)
-    batch.main(["--rows", "2000", "--users", "60", "--part", "20", "-k", "3"])
+    batch.main(["--rows", "2000", "--users", "60", "--part", "20", "-k", "3", "--engines", "local"])
     result = read_json(tmp_path / "batch.json")
     assert [row["model"] for row in result["rows"]] == [
         "loop over users",

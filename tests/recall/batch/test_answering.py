@@ -105,7 +105,7 @@ def test_a_filter_that_is_none_is_refused(run) -> None:
 def test_no_process_answers_from_another_run(run, tmp_path, movie_graph, linear_model) -> None:
     graph = movie_graph()
     other = RunLayout(write_run(graph, linear_model(graph, seed=4), tmp_path / "runs" / run.name))
-    asked = pickle.loads(pickle.dumps(function(other)))  # noqa: S301 (as other processes get it)
+    asked = pickle.loads(pickle.dumps(function(other)))  # noqa: S301 (as engines send it)
     assert rows(asked([batch_of(user_id=["u1"])]))
     (other.path / "MANIFEST.json").unlink()
     write_manifest(other.path, {"created": "2026-02-28"})

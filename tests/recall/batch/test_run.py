@@ -47,6 +47,10 @@ def test_nothing_is_done_for_what_cannot_be(runs, users, tmp_path) -> None:
         run_batch(runs / "current", users, out, part_queries=0)
     with pytest.raises(ConfigError, match="workers = 0"):
         run_batch(runs / "current", users, out, workers=0)
+    with pytest.raises(ConfigError, match="local has no cluster"):
+        run_batch(runs / "current", users, out, cluster="auto")
+    with pytest.raises(ConfigError, match="engine = 'flink' must be local or spark"):
+        run_batch(runs / "current", users, out, engine="flink")
     assert not out.exists()
     with pytest.raises(InvalidDataError, match="'country', which is no part of a query"):
         run_batch(runs / "current", users, out)

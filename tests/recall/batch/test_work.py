@@ -1,4 +1,4 @@
-"""Parts answered and written, and what becomes of errors on their way."""
+"""Parts answered and written, and what becomes of errors on their way through an engine."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 from kg.errors import BatchError, InvalidDataError, UnknownIdError
 from recall.batch.plan import BatchJob, BatchPlan
 from recall.batch.queries import look_at_queries
-from recall.batch.work import PartResult, answer_part
+from recall.batch.work import RESULTS, PartResult, PartsFunction, answer_part, results_of, results_table
 from recall.serve.questions import RecommendOptions
+from tests.recall.batch.making import batch_of
 
 
 @pytest.fixture
@@ -27,8 +28,10 @@ def job(run, users, tmp_path) -> BatchJob:
 
 
 def test_parts_are_numbered_over_all_files(job, recommender) -> None:
-    parts = job.plan.parts()
-    assert [answer_part(job, parts[3]), answer_part(job, parts[1])] == [
+    parts = PartsFunction(job=job, numbers=(3, 1))
+    results = list(parts([batch_of(id=[0]), batch_of(id=[1])]))
+    assert [batch.schema for batch in results] == [RESULTS, RESULTS]
+    assert [result for batch in results for result in results_of(batch)] == [
         PartResult(part=3, queries=3, candidates=12),
         PartResult(part=1, queries=7, candidates=28),
     ]
@@ -44,8 +47,9 @@ def test_errors_arrive_as_they_were_raised(job) -> None:
     (job.queries / "b.parquet").unlink()
     result = answer_part(job, job.plan.parts()[2])
     assert result.kind == "InvalidDataError"
+    (sent,) = results_of(results_table([result]))
     with pytest.raises(InvalidDataError, match=r"b\.parquet"):
-        result.check()
+        sent.check()
     with pytest.raises(UnknownIdError, match="'nobody'; on_unknown"):
         PartResult(part=1, kind="UnknownIdError", problem="unknown user id: 'nobody'").check()
     with pytest.raises(BatchError, match="part 1: the disk is full"):

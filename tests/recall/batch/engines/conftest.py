@@ -14,9 +14,9 @@ from recall.serve.questions import RecommendOptions
 
 @pytest.fixture
 def make_job(run, users, tmp_path) -> Callable[..., BatchJob]:
-    """A job on 30 users, seven parts, in a folder of its own."""
+    """A job on 30 users in a folder of its own."""
 
-    def make(name: str = "out", **options) -> BatchJob:
+    def make(name: str = "out", *, part_queries: int = 5, **options) -> BatchJob:
         folder, files = look_at_queries(users, ("country",))
         out: Path = tmp_path / name
         out.mkdir()
@@ -26,7 +26,7 @@ def make_job(run, users, tmp_path) -> Callable[..., BatchJob]:
             queries=files,
             options=RecommendOptions(**{"k": 4, **options}),
             keep=("country",),
-            part_queries=5,
+            part_queries=part_queries,
         )
         return BatchJob(plan=plan, run=run.path, queries=folder, out=out)
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import threading
 
-import psutil
 import pytest
 
 from kg.errors import BatchError
 from recall.batch.engines.local import TRIES, answer_locally
 from recall.batch.work import answer_part
-from tests.recall.batch.making import candidates
+from tests.recall.batch.making import candidates, kill_processes
 
-
-def workers() -> list[psutil.Process]:
-    """The processes of the engine that this process has started and that live."""
-    children = psutil.Process().children()
-    return [child for child in children if any("recall.batch" in word for word in child.cmdline())]
+WORKERS = "recall.batch.engines.worker"  # in the commands of the processes that answer parts
 
 
 def test_a_killed_process_loses_nothing(make_job) -> None:
@@ -26,13 +21,12 @@ def test_a_killed_process_loses_nothing(make_job) -> None:
         answer_part(expected, part)
     results = answer_locally(job, parts, workers=2)
     first = next(results)
-    for process in workers():
-        process.kill()
+    assert kill_processes(WORKERS) == 2
     others = list(results)
     assert sorted(result.part for result in (first, *others)) == list(range(len(parts)))
     assert not [result for result in others if result.problem]
     assert candidates(job.out) == candidates(expected.out)
-    assert workers() == []
+    assert kill_processes(WORKERS) == 0
 
 
 def test_a_part_that_kills_its_process_again_and_again_ends_the_batch(make_job) -> None:
@@ -41,8 +35,7 @@ def test_a_part_that_kills_its_process_again_and_again_ends_the_batch(make_job) 
 
     def kill_all() -> None:
         while not over.wait(0.02):
-            for process in workers():
-                process.kill()
+            kill_processes(WORKERS)
 
     killer = threading.Thread(target=kill_all)
     killer.start()
@@ -52,7 +45,7 @@ def test_a_part_that_kills_its_process_again_and_again_ends_the_batch(make_job) 
     finally:
         over.set()
         killer.join()
-    assert workers() == []
+    assert kill_processes(WORKERS) == 0
 
 
 def test_an_error_in_a_process_is_a_result(make_job) -> None:
