@@ -2,12 +2,13 @@
 
     python -m benchmarks scaling [--interactions 1000000 10000000 50000000] [--memory 14] [--minutes 25]
 
-There are as many triples as interactions at the first size, half as many at the others. They are read from N-Triples
-and Parquet, and `refresh` makes a run with the usual settings but for `STEPS` steps of training, each of which takes
+There are as many triples as interactions up to a million, half as many beyond. They are read from N-Triples and
+Parquet, and `refresh` makes a run with the usual settings but for `STEPS` steps of training, each of which takes
 `step_seconds`, and `TRIALS` trials of the walk. Each size is a process of its own on one thread, which ends when it
-needs more memory or processor time than it may: its row then says in which stage. Seconds are those of the processor,
-which do not depend on what else the machine does; the embedded store is built in a process of its own, whose time is
-not in them. The peak of a stage is all that the process ever held in it (VmHWM), libraries included.
+needs more memory or processor time than it may: its row then says in which stage. Rows of other sizes stay. Seconds are
+those of the processor, which do not depend on what else the machine does; the embedded store is built in a process of
+its own, whose time is not in them. The peak of a stage is all that the process ever held in it (VmHWM), libraries
+included.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ from benchmarks.generated import (
     power_law_pairs,
     power_law_triples,
 )
-from benchmarks.results import record
+from benchmarks.results import FOLDER, record
 from kg.io.files import read_json, write_json
 from kg.processes.job import JobDiedError, run_job
 from kg.processes.limits import limit_seconds
@@ -45,6 +47,7 @@ from recall.jobs import runner
 from recall.ops.logs import FIELDS
 from recall.ops.summary import peak_memory
 
+NAME, MILLION = "scaling", 1_000_000
 STEPS, TRIALS = 20, 4
 LINES = 1 << 20
 TYPE = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#type>"
@@ -258,13 +261,18 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--minutes", type=float, default=25, help="of the processor that no refresh may exceed")
     arguments = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
-    rows: list[dict[str, Any]] = []
-    stages: dict[str, Any] = {}
-    for number, interactions in enumerate(arguments.interactions):
-        triples = interactions // (2 if number else 1)
-        row = run(interactions, triples, arguments.memory, arguments.minutes)
+    file = FOLDER / f"{NAME}.json"
+    kept = read_json(file) if file.exists() else {"rows": [], "stages": {}}
+    rows, stages = kept["rows"], kept["stages"]
+    for interactions in arguments.interactions:
+        row = run(interactions, triples_of(interactions), arguments.memory, arguments.minutes)
         print(row, flush=True)
         stages[row["model"]] = row.pop("stages")
-        rows.append(row)
-        limits = {"memory_gib": arguments.memory, "processor_minutes": arguments.minutes}
-        record("scaling", rows, steps=STEPS, trials=TRIALS, **limits, stages=stages)
+        row |= {"memory_gib": arguments.memory, "processor_minutes": arguments.minutes}
+        rows = sorted([old for old in rows if old["model"] != row["model"]] + [row], key=itemgetter("interactions"))
+        record(NAME, rows, steps=STEPS, trials=TRIALS, stages=stages)
+
+
+def triples_of(interactions: int) -> int:
+    """How many triples stand beside so many interactions."""
+    return interactions if interactions <= MILLION else interactions // 2
