@@ -107,8 +107,8 @@ class Overlooked(ClosedChannel):
     def _ranked(self, queries: Query) -> IntArray:
         if self._ranking is None:
             raise not_fitted(self.name)
-        seen = seen_items(queries, self.history)
         of_history = replace(queries, text=None, attributes=None, disliked=None)
+        seen = seen_items(of_history, self.history)
         return self._ranking.score(of_history).top(self.config.depth, exclude=seen).items
 
     def _best_places(self, num_users: int, num_items: int) -> Places:

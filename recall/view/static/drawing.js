@@ -39,9 +39,12 @@ class Drawing {
     place.append(this.scroll, this.legend(), el("p", { class: "note", id: "look-around" }, "Look around a node:"), this.chips, this.about);
     this.chips.setAttribute("aria-labelledby", "look-around");
     this.cy = cytoscape({
-      container: this.canvas, elements: this.elements(), style: this.style(), layout: { name: "preset" },
+      container: this.canvas, elements: this.elements(), layout: { name: "preset" },
+      style: this.canvas.isConnected ? this.style() : [{ selector: "edge", style: { "curve-style": "straight" } }],
       userZoomingEnabled: false, userPanningEnabled: false, boxSelectionEnabled: false, autoungrabify: true,
     });
+    // Cytoscape remembers where it stands, and in a notebook does not see when something around it scrolls.
+    this.canvas.addEventListener("pointerdown", () => this.cy.resize(), { capture: true });
     this.cy.on("tap", "node", (event) => this.toggle(event.target.id()));
     this.drawChips();
     this.sized = new ResizeObserver(() => this.arrange());
@@ -84,6 +87,7 @@ class Drawing {
     }
     const width = Math.max(this.scroll.clientWidth, leastWidth(this.nodes));
     if (!this.scroll.clientWidth || width === this.width) return;
+    if (!this.width) this.recolour(); // before it is a part of the page an element has no styles
     this.width = width;
     this.canvas.style.inlineSize = `${width}px`;
     const { places, guides, height } = arrange(this.nodes, this.edges, width);

@@ -13,7 +13,7 @@ from recall.contracts import NoShares, Query
 from recall.contracts.history import DISLIKED
 from tests.recall.channels.making import CASES, SAME_FOR_ALL, made
 
-WHOLE = ("gcn", *(model.name.lower() for model in MODELS.values()))  # scores that do not split
+WHOLE = ("gcn", "overlooked", *(model.name.lower() for model in MODELS.values()))  # scores that do not split
 LIKED, DISLIKED_ITEMS = [1, 5, 9, 14], [2, 30]
 
 
