@@ -17,6 +17,7 @@ import pytest
 
 from recall.jobs.refresh import RefreshResult
 from recall.serve.recommender import Recommender
+from recall.service.server import listen
 from tests.recall.service.making import Served, detail
 from tests.recall.service.test_faults import all_of, head, sent
 
@@ -192,3 +193,10 @@ def test_workers_end_with_the_process_that_made_them(serve: Callable[..., Served
         service.process.kill()
         service.process.wait()
         wait_until(lambda: not any(map(alive, workers)))
+
+
+def test_no_packet_of_an_answer_waits_for_another() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
