@@ -81,8 +81,8 @@ def listen(host: str, port: int) -> socket.socket:
                 f"port {port} of {host} is in use: stop what listens there, or choose another with --port"
             ) from error
         raise ConfigError(f"cannot listen on port {port} of {host}: {error.strerror or error}") from error
-    # Connections inherit it. Otherwise the second packet of an answer waits up to 40 ms for the first to be acknowledged;
-    # asyncio sets it itself only for sockets that name their protocol, which this one does not.
+    # Connections inherit it. Without it the second packet of an answer waits up to 40 ms for the first's receipt:
+    # asyncio sets it only for sockets that name their protocol, which this one does not.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
