@@ -33,6 +33,7 @@ from gnn.sequence.settings import ItemPart, SequenceTraining
 from gnn.text.features import TextFeatures
 from gnn.training.context import RunContext
 from kg import KnowledgeGraph, RaggedArray, SplitConfig, split_interactions
+from kg.arrays import IntArray
 from kg.io.files import read_json
 from recall.channels import (
     BERT4RecChannel,
@@ -160,14 +161,16 @@ def requests(problem: walk.Problem, *, seed: int) -> Query:
     return Query.of_histories(queries.key, history, seen=group.seen)
 
 
+def best_items(ranker: Channel | Pipeline, queries: Query, *, k: int, block: int) -> IntArray:
+    """The best items of each request but those it has seen, a block of requests at a time, int64 (n, k)."""
+    found = [ranker.score(part).top(k, exclude=part.seen).items for _, part in queries.blocks(block)]
+    return np.concatenate(found)
+
+
 def measured(problem: walk.Problem, ranker: SequenceChannel | Pipeline, *, seed: int) -> dict[str, Values]:
     """The metrics of the test part, a value for each user; what would serve ranks all items."""
-    group = problem.test
-    ranked = [
-        ranker.score(block).top(problem.k, exclude=group.seen.take(np.arange(rows.start, rows.stop))).items
-        for rows, block in requests(problem, seed=seed).blocks(_BLOCK)
-    ]
-    values = per_user_metrics(np.concatenate(ranked), group.truth, problem.k)
+    ranked = best_items(ranker, requests(problem, seed=seed), k=problem.k, block=_BLOCK)
+    values = per_user_metrics(ranked, problem.test.truth, problem.k)
     return {metric: values[metric.partition("@")[0]] for metric in problem.metrics}
 
 

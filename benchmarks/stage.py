@@ -59,6 +59,7 @@ QUOTAS = (5, 10, 20)
 GIVEN = 5  # items of a new user
 _BLOCK = 256
 Fit = Callable[[KnowledgeGraph], Channel]
+best_of = partial(sequences.best_items, k=K, block=_BLOCK)
 
 
 def fits_of(problem: walk.Problem) -> dict[str, Fit]:
@@ -106,19 +107,6 @@ def weights_of(problem: walk.Problem, channels: Mapping[str, Channel]) -> dict[s
     return dict(pipeline.fit_fusion(queries, group.truth.take(rows), k=SHORT).weights)
 
 
-def requests(problem: walk.Problem) -> Query:
-    """Who is asked in the test part, and what comes with the requests."""
-    queries = Query.of_users(problem.test.user, problem.final.users, seen=problem.test.seen)
-    return queries if problem.later is None else replace(queries, history=problem.later)
-
-
-def best_of(ranker: Channel | Pipeline, queries: Query) -> IntArray:
-    """The best items of each request, int64 (n, 100)."""
-    assert queries.seen is not None  # noqa: S101
-    found = [ranker.score(block).top(K, exclude=block.seen).items for _, block in queries.blocks(_BLOCK)]
-    return np.concatenate(found)
-
-
 def metrics_of(ranked: IntArray, truth: RaggedArray) -> dict[str, Values]:
     """Recall@100 and NDCG@20 of each request."""
     deep, short = per_user_metrics(ranked, truth, K), per_user_metrics(ranked[:, :SHORT], truth, SHORT)
@@ -127,7 +115,7 @@ def metrics_of(ranked: IntArray, truth: RaggedArray) -> dict[str, Values]:
 
 def fused_rows(problem: walk.Problem, channels: Mapping[str, Channel], pipeline: Pipeline) -> list[dict[str, Any]]:
     """Each channel, the fusion, and the fusion minus the best channel."""
-    queries, truth = requests(problem), problem.test.truth
+    queries, truth = sequences.requests(problem, seed=0), problem.test.truth
     values = {name: metrics_of(best_of(channel, queries), truth) for name, channel in channels.items()}
     values["fused"] = metrics_of(best_of(pipeline, queries), truth)
     rows = [{"data": problem.name, "model": name, **_means(own)} for name, own in values.items()]
@@ -140,7 +128,7 @@ def fused_rows(problem: walk.Problem, channels: Mapping[str, Channel], pipeline:
 
 def reach_rows(problem: walk.Problem, pipeline: Pipeline) -> list[dict[str, Any]]:
     """The share of items in some list, by the dial and by a quota of what no list shows, and what that costs."""
-    queries, truth = requests(problem), problem.test.truth
+    queries, truth = sequences.requests(problem, seed=0), problem.test.truth
     overlooked = Overlooked().fit(FitData.of(problem.final, features=problem.features))
     channels = {**pipeline.channels, overlooked.name: overlooked}
     weights = {**pipeline.fusion.weights, overlooked.name: 0.0}
@@ -217,7 +205,7 @@ def _means(values: Mapping[str, Values]) -> dict[str, Any]:
 
 def speed_rows(problem: walk.Problem, channels: Mapping[str, Channel], fused: Pipeline) -> list[dict[str, Any]]:
     """Milliseconds of a request by one channel and by the fusion, and users a second of a whole batch."""
-    queries = requests(problem)
+    queries = sequences.requests(problem, seed=0)
     asked = np.random.default_rng(0).choice(len(queries), min(ASKED, len(queries)), replace=False)
     pipelines = {name: Pipeline([channel], fused.history) for name, channel in channels.items()}
     rows = []
@@ -241,7 +229,7 @@ def aged_rows(problem: walk.Problem) -> list[dict[str, Any]]:
     plain = walk.choose(walk.baselines()["item-kNN"], problem)[1]().config
     aged = plain.changed(half_life="validation", half_life_in="places")
     chosen = ItemKNN(aged).fit(FitData.of(problem.first, validation=problem.chosen_on)).config
-    data, queries = FitData.of(problem.final), requests(problem)
+    data, queries = FitData.of(problem.final), sequences.requests(problem, seed=0)
     alike, weighed = (
         metrics_of(best_of(ItemKNN(config).fit(data), queries), problem.test.truth) for config in (plain, chosen)
     )

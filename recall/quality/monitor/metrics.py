@@ -26,7 +26,7 @@ def exposition(report: MonitorReport, folder: Path) -> str:
 def _metrics(report: MonitorReport, runs: str) -> Iterator[Metric]:
     from prometheus_client.core import GaugeMetricFamily
 
-    state = next((each for each in report.runs if each.current), None)
+    state = report.serving
     if state is None or state.problem is not None:
         return
     index = GaugeMetricFamily(

@@ -77,7 +77,7 @@ def exceeded_limits(report: MonitorReport, *, max_psi: float | None, max_age: fl
         max_psi: of every index of the run that serves; None: no limit.
         max_age: of the run that serves, in seconds; None: no limit.
     """
-    current = next((state for state in report.runs if state.current), None)
+    current = report.serving
     if current is None or current.problem is not None:
         if max_psi is not None or max_age is not None:
             yield "no run serves" if current is None else f"{current.run}, which serves, cannot be read"

@@ -91,3 +91,8 @@ class MonitorReport(ReportPart):
     age_seconds: float | None = Field(description="since that run was made")
     runs: tuple[RunState, ...] = Field(description="the last ones, oldest first; the one that serves is among them")
     exceeded: tuple[str, ...] = Field(default=(), description="which limits that were given are exceeded, in words")
+
+    @property
+    def serving(self) -> RunState | None:
+        """The run that serves."""
+        return next((state for state in self.runs if state.current), None)
