@@ -1,7 +1,7 @@
 """Run the notebooks and keep their outputs: `python notebooks/run.py [NAME...]`.
 
-Times of execution, versions and warnings are left out, so that a second run changes no more than the results do. Images
-are kept with few colours: a third of the bytes.
+Times of execution, versions, warnings and widgets, which are drawn in a running notebook only, are left out, so that a
+second run changes no more than the results do. Images are kept with few colours: a third of the bytes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from PIL import Image
 FOLDER = Path(__file__).parent
 CELL_SECONDS = 3600
 COLOURS = 64
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def main() -> None:
@@ -42,6 +43,7 @@ def executed(path: Path) -> Any:
         resources = {"metadata": {"path": str(path.parent)}}
         NotebookClient(notebook, timeout=CELL_SECONDS, kernel_name="python3", resources=resources).execute()
     notebook.metadata.language_info = {"name": "python"}
+    notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata = {}
         if cell.cell_type == "code":
@@ -50,6 +52,7 @@ def executed(path: Path) -> Any:
                 output.pop("metadata", None)
                 if output.output_type in ("display_data", "execute_result"):
                     output["metadata"] = {}
+                    output.data.pop(WIDGET, None)
                     if "image/png" in output.data:
                         output.data["image/png"] = small(output.data["image/png"])
     return notebook

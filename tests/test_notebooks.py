@@ -19,6 +19,7 @@ MOST_BYTES, MOST_IMAGE_BYTES = 400_000, 100_000
 # A path that begins at a root: not the end of a tag of HTML, nor a part of an IRI or of a relative path.
 ABSOLUTE_PATH = re.compile(r"(?<![\w<>:/.~*-])(?:/\w[\w.-]*/|[A-Z]:\\\\?\w)")
 
+WIDGET = "application/vnd.jupyter.widget-view+json"  # is not kept: it needs the process that drew it
 ADVICE = "run `python notebooks/run.py`, which keeps the outputs"
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -33,9 +34,9 @@ def code_cells(notebook: Any) -> list[Any]:
 
 
 def kinds(cell: Any) -> list[tuple[str, ...]]:
-    """What the outputs of a cell are, but for what was written to the standard error."""
+    """What the outputs of a cell are, but for widgets and what was written to the standard error."""
     return [
-        (output.output_type, *sorted(output.get("data", {})))
+        (output.output_type, *sorted(set(output.get("data", {})) - {WIDGET}))
         for output in cell.outputs
         if output.get("name") != "stderr"
     ]

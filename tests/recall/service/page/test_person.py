@@ -28,6 +28,14 @@ def explained(shown: Served, user: str, item: str, **more: Any) -> dict[str, Any
     return dict(shown.post("/explain", user_id=user, item_ids=[item], **more).json()["explanations"][0])
 
 
+def pick(field: Locator, text: str) -> None:
+    """Choose the only one whom the text finds; the list of before stays until the text was searched."""
+    field.fill(text)
+    options = field.page.get_by_role("option")
+    expect(options).to_have_count(1)
+    options.click()
+
+
 def shown_titles(page: Page) -> Locator:
     return page.locator(".candidate .name > bdi")
 
@@ -273,9 +281,7 @@ def test_somebody_new(page: Page, shown: Served) -> None:
     liked = []
     for number in (5, 8):
         item = shown.client.get(f"/items/m{number}").json()
-        field.fill(item["title"])
-        expect(page.get_by_role("option")).to_have_count(1)
-        page.get_by_role("option").click()
+        pick(field, item["title"])
         liked.append(item["title"])
         expect(page.locator(".chips a")).to_have_text(liked)
     expect(shown_titles(page)).to_have_text(titles(candidates(shown, {"liked": ["m5", "m8"]})))
@@ -295,8 +301,7 @@ def test_what_somebody_new_does_not_like(page: Page, shown: Served) -> None:
     page.goto("/#new?liked=m5")
     names = {number: shown.client.get(f"/items/m{number}").json()["title"] for number in (5, 8)}
     dislikes = page.get_by_role("list", name="Disliked items")
-    page.get_by_role("combobox", name="Add an item that is not liked").fill(names[8])
-    page.get_by_role("option").click()
+    pick(page.get_by_role("combobox", name="Add an item that is not liked"), names[8])
     expect(dislikes.get_by_role("link")).to_have_text([names[8]])
     rows = candidates(shown, {"liked": ["m5"], "disliked": ["m8"]})
     assert titles(rows) != titles(candidates(shown, {"liked": ["m5"]}))
@@ -311,8 +316,7 @@ def test_what_somebody_new_does_not_like(page: Page, shown: Served) -> None:
     expect(dislikes.get_by_role("link")).to_have_text([names[8]])
     expect(shown_titles(page)).to_have_text(titles(rows))
     # What is liked after all leaves the dislikes.
-    page.get_by_role("combobox", name="Add an item that is liked").fill(names[8])
-    page.get_by_role("option").click()
+    pick(page.get_by_role("combobox", name="Add an item that is liked"), names[8])
     expect(dislikes.get_by_role("link")).to_have_count(0)
     expect(shown_titles(page)).to_have_text(titles(candidates(shown, {"liked": ["m5", "m8"]})))
 
@@ -345,8 +349,7 @@ def test_a_user_who_is_not_there(page: Page, complaints: Complaints) -> None:
     complaints.expect("status of 404")
     page.goto("/#user/nobody")
     expect(page.get_by_role("alert").first).to_contain_text("unknown user id: 'nobody'")
-    page.get_by_role("combobox").fill("u3")
-    page.get_by_role("option").first.click()
+    pick(page.get_by_role("combobox"), "u3")
     expect(page.locator("h1")).to_have_text("User u3")
     expect(page.get_by_role("alert")).to_have_count(0)
 
