@@ -11,6 +11,7 @@ import typer
 
 from recall.cli.common import AsJson, OnUnknown, RunsPath, advised, ids_in, run_in
 from recall.cli.console import print_json, shown_progress
+from recall.cli.person import Diversity, LongTail
 from recall.cli.screen import screen
 
 
@@ -42,6 +43,8 @@ def batch(
         Path | None,
         typer.Option("--exclude-file", exists=True, dir_okay=False, help="Items to leave out: an id a line."),
     ] = None,
+    diversity: Diversity = None,
+    long_tail: LongTail = None,
     on_unknown: Annotated[OnUnknown, typer.Option(help="What to do with unknown ids.")] = OnUnknown.RAISE,
     keep: Annotated[
         list[str] | None,
@@ -65,6 +68,8 @@ def batch(
         k=k,
         filter=filter_text,
         exclude=None if exclude is None else ids_in(exclude, option="--exclude-file"),
+        diversity=diversity,
+        long_tail=long_tail,
         on_unknown=on_unknown.value,
         titles=titles,
         channel_scores=channel_scores,

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from recall import Recommender
 from recall.batch.output import locked_output
 from tests.recall.serve.making import write_run
 
@@ -46,6 +47,18 @@ def test_candidates_of_the_run_that_serves(folder, tmp_path, command) -> None:
         "made": 0,
         "candidates": 0,
     }
+
+
+def test_diversity_and_long_tail_of_a_request(folder, tmp_path, command) -> None:
+    words = ["batch", folder / "runs", "--queries", folder / "users.parquet", "--k", 5, "--keep", "day"]
+    lists = {}
+    for name, dials in (("plain", []), ("dialled", ["--diversity", 0.9, "--long-tail", 0.5])):
+        code, _, err = command(*words, "--workers", 1, "--out", tmp_path / name, *dials)
+        assert code == 0, err
+        lists[name] = pq.read_table(tmp_path / name)["item_id"].to_pylist()
+    recommender = Recommender.load(folder / "runs" / NAME).with_rules(diversity=0.9, long_tail=0.5)
+    expected = recommender.recommend(["u1", "u2", "u3"], k=5).table["item_id"].to_pylist()
+    assert lists["dialled"] == expected != lists["plain"]
 
 
 def test_what_is_wrong_is_said_in_words_of_the_command(folder, tmp_path, command) -> None:
