@@ -132,6 +132,16 @@ def test_reasons_come_in_words_first_and_then_drawn(page: Page, shown: Served) -
     expect(page.locator(".candidate").first).to_be_focused()
 
 
+def test_a_path_of_three_hops_is_seen_whole_on_a_small_laptop(page: Page, shown: Served) -> None:
+    page.set_viewport_size({"width": 1200, "height": 800})
+    page.goto("/#user/u4?item=m6")
+    nodes = explained(shown, "u4", "m6")["drawing"]["nodes"]
+    assert max(node["column"] for node in nodes) == 3
+    expect(page.locator(".drawing canvas").first).to_be_visible()
+    shown_part, whole = page.locator(".scroll:has(.drawing)").evaluate("(place) => [place.clientWidth, place.scrollWidth]")
+    assert whole <= shown_part
+
+
 def test_rules_that_moved_a_candidate_are_named(page: Page, shown: Served) -> None:
     page.goto("/#user/u4")
     rows = candidates(shown, {"user_id": "u4"})
