@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from gnn.graph.warm_start import Parameters
+from gnn.tensor_file import write_tensors
 from kg import KnowledgeGraph, RelationKey
 from kg.errors import ArtifactError
-from kg.io.files import atomic_path, read_json, write_json
+from kg.io.files import read_json, write_json
 from kg.topology.adjacency import Numbering
 
 FloatArray = npt.NDArray[np.float32]
@@ -179,8 +180,7 @@ class Embeddings:
                 if getattr(self.linear, name) is not None:
                     tensors[name] = getattr(self.linear, name)
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / "model.safetensors") as temporary:
-            save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, temporary)
+        write_tensors(folder / "model.safetensors", tensors)
         write_json(folder / "model.json", data)
 
     @classmethod

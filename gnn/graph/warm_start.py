@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
-from safetensors.numpy import save_file
 
+from gnn.tensor_file import write_tensors
 from kg import KnowledgeGraph, RelationKey
 from kg.arrays import IntArray
 from kg.errors import ArtifactError
-from kg.io.files import atomic_path
 from kg.topology.adjacency import Numbering
 from kg.vocabulary import Vocabulary
 
@@ -98,12 +97,7 @@ class Parameters:
     def save(self, folder: Path) -> None:
         """Write `parameters.safetensors` into a folder; ids are in the graph that it was trained on, not in it."""
         tensors = {**self.tensors, TRAINED: self.trained}
-        with atomic_path(folder / FILE) as temporary:
-            save_file(
-                {name: np.asarray(value, order="C") for name, value in tensors.items()},
-                temporary,
-                metadata={"facts": self._facts()},
-            )
+        write_tensors(folder / FILE, tensors, {"facts": self._facts()})
 
     @classmethod
     def load(cls, folder: Path, graph: KnowledgeGraph) -> Parameters:

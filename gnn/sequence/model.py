@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from gnn.sequence.backbone import Backbone
 from gnn.sequence.encoding import encode
@@ -20,9 +19,9 @@ from gnn.sequence.histories import Histories
 from gnn.sequence.models import backbone_of, config_type
 from gnn.sequence.settings import SequenceConfig
 from gnn.sequence.warm_start import SequenceWeights
+from gnn.tensor_file import write_tensors
 from kg import KnowledgeGraph, RaggedArray
 from kg.errors import ArtifactError, ConfigError
-from kg.io.files import atomic_path
 
 FILE = "parameters.safetensors"
 FORMAT = 1
@@ -97,12 +96,7 @@ class SequenceModel:
             "facts": dict(self.facts),
             "nodes": {name: vocabulary.fingerprint for name, vocabulary in self.weights.vocabularies.items()},
         }
-        with atomic_path(folder / FILE) as temporary:
-            save_file(
-                {name: np.ascontiguousarray(value) for name, value in tensors.items()},
-                temporary,
-                metadata={"header": json.dumps(header)},
-            )
+        write_tensors(folder / FILE, tensors, {"header": json.dumps(header)})
 
     @classmethod
     def load(cls, folder: Path, graph: KnowledgeGraph) -> SequenceModel:

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
+from gnn.tensor_file import write_tensors
 from gnn.text.cache import Encoder, TextCache
 from kg.arrays import IntArray
 from kg.errors import ArtifactError
 from kg.graph import KnowledgeGraph
-from kg.io.files import atomic_path, read_json, write_json
+from kg.io.files import read_json, write_json
 from kg.progress import SILENT, Progress
 from kg.topology.adjacency import Numbering
 
@@ -51,9 +52,7 @@ class TextFeatures:
 
     def save(self, folder: Path) -> None:
         """Write `text.safetensors` and `text.json` into a folder."""
-        tensors = {"nodes": np.ascontiguousarray(self.nodes), "vectors": np.ascontiguousarray(self.vectors)}
-        with atomic_path(folder / "text.safetensors") as temporary:
-            save_file(tensors, temporary)
+        write_tensors(folder / "text.safetensors", {"nodes": self.nodes, "vectors": self.vectors})
         facts = {"format_version": FORMAT_VERSION, "model": self.model, "rows": len(self), "dim": self.dim}
         write_json(folder / "text.json", facts)
 

@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from kg.io.files import atomic_path
+from gnn.tensor_file import write_tensors
 
 _log = logging.getLogger(__name__)
 
@@ -46,8 +45,8 @@ class Checkpoint:
         """
         state = json.dumps({"fingerprint": fingerprint, **self.state})
         tensors = {name: value.contiguous().cpu() for name, value in self.tensors.items()}
-        with atomic_path(folder / CHECKPOINT) as temporary:
-            save_file(tensors, temporary, metadata={"state": state, "digest": _digest(state, tensors)})
+        arrays = {name: value.numpy() for name, value in tensors.items()}
+        write_tensors(folder / CHECKPOINT, arrays, {"state": state, "digest": _digest(state, tensors)})
 
     @classmethod
     def load(cls, folder: Path, fingerprint: str) -> Checkpoint | None:

@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from scipy.sparse import csr_matrix
 
+from gnn.tensor_file import write_tensors
 from kg.errors import ArtifactError
-from kg.io.files import atomic_path
 
 
 def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write named arrays into one safetensors file."""
-    with atomic_path(path) as temporary:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+    write_tensors(path, arrays)
 
 
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

@@ -138,7 +138,8 @@ def test_a_path_of_three_hops_is_seen_whole_on_a_small_laptop(page: Page, shown:
     nodes = explained(shown, "u4", "m6")["drawing"]["nodes"]
     assert max(node["column"] for node in nodes) == 3
     expect(page.locator(".drawing canvas").first).to_be_visible()
-    shown_part, whole = page.locator(".scroll:has(.drawing)").evaluate("(place) => [place.clientWidth, place.scrollWidth]")
+    place = page.locator(".scroll:has(.drawing)")
+    shown_part, whole = place.evaluate("(place) => [place.clientWidth, place.scrollWidth]")
     assert whole <= shown_part
 
 
