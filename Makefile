@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo neo4j notebooks test test-fast soak spark mutants airflow lint clean
+.PHONY: setup demo neo4j notebooks test test-fast soak engines mutants airflow lint clean
 
 setup: .venv/ready
 
@@ -23,18 +23,18 @@ neo4j: setup
 
 # The unit tests of every room: without what is slow or needs a Neo4j server.
 test-fast: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not neo4j and not soak and not spark"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not neo4j and not soak and not engines"
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not soak and not spark"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not soak and not engines"
 
 soak: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m soak --timeout 7200
 
-# A real Spark (about 0.5 GB to download; it needs Java 17) answers batches, and loses workers meanwhile.
-spark: setup
-	$(BIN)/pip install --quiet --editable '.[spark]'
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 0 -m spark
+# A real Ray and a real Spark (about 0.6 GB to download; Spark needs Java 17) answer batches, and lose workers meanwhile.
+engines: setup
+	$(BIN)/pip install --quiet --editable '.[ray,spark]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 0 -m engines
 
 # Small faults put into the code, one at a time: how many do the tests notice?
 mutants: setup

@@ -1,6 +1,6 @@
-"""Users a second of a batch: a plain loop, the same in blocks, processes of this machine, Spark.
+"""Users a second of a batch: a plain loop, the same in blocks, processes of this machine, Ray, Spark.
 
-python -m benchmarks batch [--rows 500000] [--users 20000] [--engines local spark]
+python -m benchmarks batch [--rows 500000] [--users 20000] [--engines local ray spark]
 
 The run is `recall.fit` on generated interactions with one channel that trains nothing, so that what differs is how
 users reach it. The time of a batch that one user is in, the start of the engine and the loading of the run, is taken
@@ -34,9 +34,10 @@ LOOPED = 500  # users of the plain loop, which is too slow for all of them
 PAPER = {"users": 100_000_000, "machines": 50, "cores": 8}
 ENGINES: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     "local": (("processes, 1", {"workers": 1}), ("processes, 2", {"workers": 2})),
+    "ray": (("Ray, 2 tasks", {"engine": "ray", "workers": 2}),),
     "spark": (("Spark, 2 tasks", {"engine": "spark", "cluster": "local[2,4]"}),),
 }
-PACKAGES = {"spark": "pyspark"}
+PACKAGES = {"ray": "ray", "spark": "pyspark"}
 
 
 def main(argv: Sequence[str]) -> None:

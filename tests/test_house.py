@@ -50,7 +50,7 @@ def test_the_wheel_holds_the_four_packages_and_no_data(wheel: Path) -> None:
 
 
 def test_the_wheel_has_the_extras_that_the_pages_name(wheel: Path) -> None:
-    wanted = f"{wheel}[offline,tune,schedule,service,mcp,notebook,online,pgvector,spark]"
+    wanted = f"{wheel}[offline,tune,schedule,service,mcp,notebook,online,pgvector,ray,spark]"
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--no-deps", wanted]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

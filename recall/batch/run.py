@@ -17,7 +17,7 @@ from recall.batch.work import PartResult
 from recall.runs.layout import RunLayout
 from recall.serve.questions import RecommendOptions
 
-Engine = Literal["local", "spark"]
+Engine = Literal["local", "ray", "spark"]
 PART_QUERIES = 10_000
 
 
@@ -65,9 +65,9 @@ def run_batch(
         queries: a Parquet file, or a folder of such, with a row for each query; see docs/batch.md.
         out: folder of the candidates.
         options: what counts for all queries; default: those of the class.
-        engine: what answers: processes of this machine, or Spark.
-        cluster: address of the engine's cluster; None: this machine.
-        workers: processes ("local"); None: one for each core.
+        engine: what answers: processes of this machine, Ray Data, or Spark.
+        cluster: address of the engine's cluster; None: this machine, or what RAY_ADDRESS names.
+        workers: processes ("local"), or tasks at a time ("ray"); None: one for each core.
         part_queries: queries of a file of candidates.
         keep: columns of the queries that go along to their candidates.
         progress: listener.
@@ -122,8 +122,14 @@ def _engine(
     match engine:
         case "local":
             if cluster is not None:
-                raise ConfigError("the engine local has no cluster: name the engine spark")
+                raise ConfigError("the engine local has no cluster: name the engine ray or spark")
             return lambda job, parts: answer_locally(job, parts, workers=workers)
+        case "ray":
+            try:
+                from recall.batch.engines.ray_data import answer_with_ray
+            except ImportError as error:
+                raise _missing(error, "ray[data]>=2.40") from error
+            return lambda job, parts: answer_with_ray(job, parts, cluster=cluster, workers=workers)
         case "spark":
             if workers is not None:
                 raise ConfigError("Spark says itself how many tasks run at a time, by its settings: leave workers out")
@@ -132,7 +138,7 @@ def _engine(
             except ImportError as error:
                 raise _missing(error, "pyspark[sql]>=4") from error
             return lambda job, parts: answer_with_spark(job, parts, cluster=cluster)
-    raise ConfigError(f"engine = {engine!r} must be local or spark")
+    raise ConfigError(f"engine = {engine!r} must be local, ray or spark")
 
 
 def _missing(error: ImportError, package: str) -> ConfigError:

@@ -19,6 +19,7 @@ class Engine(StrEnum):
     """What answers the queries."""
 
     LOCAL = "local"
+    RAY = "ray"
     SPARK = "spark"
 
 
@@ -29,11 +30,13 @@ def batch(
         Path, typer.Option(help="Parquet file with a row for each query, or a folder of such: user_id, or history, ...")
     ],
     out: Annotated[Path, typer.Option(help="Folder of the candidates; what is finished there is not done again.")],
-    engine: Annotated[Engine, typer.Option(help="Processes of this machine, or Spark.")] = Engine.LOCAL,
+    engine: Annotated[Engine, typer.Option(help="Processes of this machine, Ray Data, or Spark.")] = Engine.LOCAL,
     cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Spark's master; default: this machine.")
+        str | None, typer.Option(metavar="ADDRESS", help="Of Ray, or Spark's master; default: this machine.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes of this machine; default: one a core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, or tasks of Ray at a time; default: one a core.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, max=10_000, help="Candidates of a query.")] = 100,
     filter_text: Annotated[
         str | None,

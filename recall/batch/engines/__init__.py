@@ -1,1 +1,1 @@
-"""What answers the parts of a batch: processes of this machine, or Spark."""
+"""What answers the parts of a batch: processes of this machine, Ray Data, or Spark."""

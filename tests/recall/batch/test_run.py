@@ -49,7 +49,7 @@ def test_nothing_is_done_for_what_cannot_be(runs, users, tmp_path) -> None:
         run_batch(runs / "current", users, out, workers=0)
     with pytest.raises(ConfigError, match="local has no cluster"):
         run_batch(runs / "current", users, out, cluster="auto")
-    with pytest.raises(ConfigError, match="engine = 'flink' must be local or spark"):
+    with pytest.raises(ConfigError, match="engine = 'flink' must be local, ray or spark"):
         run_batch(runs / "current", users, out, engine="flink")
     assert not out.exists()
     with pytest.raises(InvalidDataError, match="'country', which is no part of a query"):

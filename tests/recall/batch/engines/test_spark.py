@@ -18,7 +18,7 @@ from tests.recall.batch.making import candidates, kill_processes
 pytest.importorskip("pyspark")
 WORKERS = "pyspark.daemon"  # in the commands of the processes that answer parts
 pytestmark = [
-    pytest.mark.spark,
+    pytest.mark.engines,
     pytest.mark.timeout(900),
     pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java"),
 ]
