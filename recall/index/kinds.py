@@ -18,6 +18,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from kg.arrays import IntArray
 from recall.index.settings import IndexConfig
 
 FloatArray = npt.NDArray[np.float32]
@@ -58,13 +59,42 @@ def trained(kind: str, vectors: FloatArray, config: IndexConfig) -> tuple[Any, l
     index = _lists(kind, dim, lists)
     index.cp.seed = config.seed
     index.cp.max_points_per_centroid = 64
-    padded = padded_to(vectors, index.d)
-    index.train(padded)
-    index.add(padded)
+    index.cp.spherical = False
+    index.train(padded_to(vectors, index.d))
+    centroids = faiss.IndexFlatIP(index.d)
+    centroids.add(_centroids(index))
+    centroids.this.disown()  # the index frees it
+    index.quantizer, index.own_fields = centroids, True
+    add_to_lists(index, vectors, np.arange(count))
     # Beyond a quarter of the lists an exact search is about as fast.
     most = max(1, lists // 4)
     probes = sorted({min(2**power, most) for power in range(2, 16)})
     return index, [{"lists": lists, "probes": probe, "refine": refine} for refine in _REFINED[kind] for probe in probes]
+
+
+def add_to_lists(index: Any, vectors: FloatArray, items: IntArray) -> None:
+    """Add vectors to the lists of the centroids nearest by distance.
+
+    A search looks into the lists whose centroids have the highest inner products with the query. FAISS by itself would
+    also fill the lists by inner products, with centroids of length 1: each list would have short vectors and long ones,
+    and the long ones, which answer most queries, would be spread over all lists.
+
+    Args:
+        index: with inverted lists.
+        vectors: float32 (n, dim).
+        items: their numbers, int64 (n,).
+    """
+    padded, items = padded_to(vectors, index.d), np.ascontiguousarray(items, dtype=np.int64)
+    nearest = faiss.IndexFlatL2(index.d)
+    nearest.add(_centroids(index))
+    lists = np.ascontiguousarray(nearest.search(padded, 1)[1][:, 0])
+    index.add_core(len(padded), faiss.swig_ptr(padded), faiss.swig_ptr(items), faiss.swig_ptr(lists))
+
+
+def _centroids(index: Any) -> FloatArray:
+    quantizer = faiss.downcast_index(index.quantizer)
+    centroids: FloatArray = faiss.rev_swig_ptr(quantizer.get_xb(), quantizer.ntotal * quantizer.d)
+    return centroids.reshape(quantizer.ntotal, quantizer.d).copy()
 
 
 def padded_to(vectors: FloatArray, width: int) -> FloatArray:
@@ -84,12 +114,12 @@ def stored_vectors(index: Any, *, writable: bool = False) -> FloatArray:
 
 
 def _lists(kind: str, dim: int, lists: int) -> Any:
-    """An empty index with inverted lists."""
+    """An empty index whose inverted lists will be the clusters by distance."""
     if kind == "pq":
         codes = _codes(dim)
         width = codes * _COLUMNS_A_CODE
-        return faiss.IndexIVFPQ(faiss.IndexFlatIP(width), width, lists, codes, 8, faiss.METRIC_INNER_PRODUCT)
-    quantizer = faiss.IndexFlatIP(dim)
+        return faiss.IndexIVFPQ(faiss.IndexFlatL2(width), width, lists, codes, 8, faiss.METRIC_INNER_PRODUCT)
+    quantizer = faiss.IndexFlatL2(dim)
     if kind == "sq":
         one_byte = faiss.ScalarQuantizer.QT_8bit
         return faiss.IndexIVFScalarQuantizer(quantizer, dim, lists, one_byte, faiss.METRIC_INNER_PRODUCT)

@@ -11,7 +11,7 @@ import numpy as np
 from kg.arrays import IntArray
 from kg.errors import InvalidDataError
 from recall.index.exact import longest_row, vectors_fingerprint
-from recall.index.kinds import LISTED, FloatArray, Kind, padded_to, stored_vectors
+from recall.index.kinds import LISTED, FloatArray, Kind, add_to_lists, stored_vectors
 from recall.index.rows import Rows
 from recall.index.top_k import check_positions
 
@@ -94,7 +94,7 @@ class StoredVectors:
         rows = self._own()
         items = len(self) + np.arange(len(vectors))
         if self.kind in LISTED:
-            self._index.add_with_ids(padded_to(vectors, self._index.d), items)
+            add_to_lists(self._index, vectors, items)
         else:
             self._index.add(vectors)
         self._rows = rows.grown(len(vectors))
@@ -123,7 +123,7 @@ class StoredVectors:
         rows = self._own()
         if self.kind in LISTED:
             self._index.remove_ids(faiss.IDSelectorBatch(items))
-            self._index.add_with_ids(padded_to(vectors, self._index.d), items)
+            add_to_lists(self._index, vectors, items)
             self._rows = rows.again(items)
         elif self.kind == "hnsw":
             self._index.add(vectors)

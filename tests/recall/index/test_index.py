@@ -194,6 +194,20 @@ class TestChoice:
         exact = np.partition(queries[200:] @ vectors.T, -20, axis=1)[:, -20]
         assert (index.search(queries[200:], 20).scores >= exact[:, None] - 1e-3).mean() >= 0.88
 
+    def test_vectors_of_very_different_lengths_are_found_in_few_lists(self):
+        """As of popularity: one direction that all share, and lengths with a long tail."""
+        rng = np.random.default_rng(0)
+        centres, columns = rng.normal(size=(200, 32)) + 1.0, np.arange(1, 33) ** -0.5
+
+        def drawn(count):
+            return (centres[rng.integers(200, size=count)] + 0.4 * rng.normal(size=(count, 32))) * columns
+
+        vectors = (drawn(20_000) * rng.lognormal(0, 0.5, (20_000, 1))).astype(np.float32)
+        config = IndexConfig(exact_up_to=0, kinds=("ivf",), target_recall=0.95)
+        index = build_index(vectors, config, queries=drawn(300).astype(np.float32))
+        assert index.kind == "ivf"
+        assert index.parameters["probes"] <= index.parameters["lists"] // 7
+
     def test_a_higher_target_costs_more_probes(self):
         vectors, queries = clustered(6000, 16, seed=2)
         low, high = (
