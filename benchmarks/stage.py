@@ -1,7 +1,8 @@
 """A recall stage as a whole: fused beside its best channel at 100, how many items it reaches, and new users.
 
-Settings and weights are chosen on the validation part of each data set, as in `walk`; test is read once. "Best channel"
-is the one that is best on test, of each metric, so that a fusion is compared with the hardest one.
+Settings are chosen on the validation part of each data set, as in `walk`, and so are the weights, by the NDCG of lists
+of 100; test is read once. "Best channel" is the one that is best on test, of each metric, so that a fusion is compared
+with the hardest one.
 
 - reach: the share of all items that stand in some list of 100, by the dial `long_tail` of `pipeline.control` and by a
   quota of the channel `overlooked`, and what part of recall@100 each costs.
@@ -99,12 +100,12 @@ def _lightgcn(problem: walk.Problem, graph: KnowledgeGraph) -> Channel:
 
 
 def weights_of(problem: walk.Problem, channels: Mapping[str, Channel]) -> dict[str, float]:
-    """The weights with the best NDCG@20 for a sample of the validation users."""
+    """The weights with the best NDCG@100 for a sample of the validation users."""
     group = problem.tuning
     rows = np.sort(np.random.default_rng(0).permutation(len(group))[:TUNED_ON])
     queries = Query.of_users(group.user[rows], problem.first.users, seen=group.seen.take(rows))
     pipeline = Pipeline(channels, FitData.of(problem.first).history)
-    return dict(pipeline.fit_fusion(queries, group.truth.take(rows), k=SHORT).weights)
+    return dict(pipeline.fit_fusion(queries, group.truth.take(rows), k=K).weights)
 
 
 def metrics_of(ranked: IntArray, truth: RaggedArray) -> dict[str, Values]:

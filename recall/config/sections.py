@@ -71,7 +71,7 @@ class FusionSettings(Settings):
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
         default=None,
         description="A weight for each channel of `pipeline.channels`; 0 leaves a channel out. Default: the weights "
-        "with the best NDCG@20 on the validation part, or equal ones where it has nothing to find. Of weights "
+        "with the best NDCG at `measured_at` on the validation part, or equal ones where it has nothing to find. Of weights "
         "that rank equally well within a five-hundredth, those that give more to a walk, whose score is paths.",
     )
     depth: int = Field(
@@ -87,6 +87,12 @@ class FusionSettings(Settings):
         "vectors (lightgcn, gcn and the sequence models). The sum is one, too, then, and one search finds the best of "
         "all items.",
     )
+    measured_at: int = Field(
+        default=20,
+        ge=1,
+        description="Length of the lists that the weights are chosen by. 100 suits a stage that hands on long lists: "
+        "it looks at what stands behind the first 20 as well, and then keeps a channel that is best there.",
+    )
     validation_users: int = Field(
         default=10_000, ge=1, description="Users that the weights are chosen with, at most; a seeded choice."
     )
@@ -94,7 +100,7 @@ class FusionSettings(Settings):
         default=0.0075,
         ge=0,
         le=1,
-        description="Share of the recall@20 on validation that items which nobody likes yet may cost. It sets the "
+        description="Share of the recall at `measured_at` on validation that items which nobody likes yet may cost. It sets the "
         "factor of their fused scores: channels that learn from likes say nothing of them.",
     )
 

@@ -33,7 +33,9 @@ def best_fusion(pipeline: Pipeline, prepared: Prepared, settings: FusionSettings
     users = np.sort(np.random.default_rng(0).permutation(users)[: settings.validation_users])
     queries = Query.of_users(users, prepared.graph.users, seen=validation.seen.take(users))
     truth = validation.truth.take(users)
-    return pipeline.fit_fusion(queries, truth, weights=settings.weights, cold_cost=settings.cold_cost)
+    return pipeline.fit_fusion(
+        queries, truth, k=settings.measured_at, weights=settings.weights, cold_cost=settings.cold_cost
+    )
 
 
 def check_finite(evaluation: EvaluationReport) -> None:

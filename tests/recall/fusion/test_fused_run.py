@@ -210,6 +210,20 @@ class TestServed:
         assert "interval of the fusion" in out
 
 
+def test_the_weights_are_of_lists_of_the_length_that_the_settings_say(published, recommender) -> None:
+    graph = recommender.graph
+    split = split_interactions(graph, SplitConfig(kind="per_user_time"))
+    features = TextFeatures.load(published.run.features)
+    prepared = Prepared(graph=graph, features=features, split=split, view=split.view(graph, "train"))
+    validation = prepared.validation()
+    users = np.flatnonzero(validation.truth.counts)
+    queries = Query.of_users(users, graph.users, seen=validation.seen.take(users))
+    found = [best_fusion(recommender.pipeline, prepared, FusionSettings(measured_at=k)) for k in (2, 30)]
+    expected = [recommender.pipeline.fit_fusion(queries, validation.truth.take(users), k=k) for k in (2, 30)]
+    assert [fusion.weights for fusion in found] == [fusion.weights for fusion in expected]
+    assert expected[0].weights != expected[1].weights
+
+
 def test_without_anything_to_find_all_weigh_the_same(published, recommender) -> None:
     graph = recommender.graph
     split = split_interactions(graph, SplitConfig(kind="per_user_time", test=0.2, valid=0.0))
