@@ -71,8 +71,8 @@ class FusionSettings(Settings):
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
         default=None,
         description="A weight for each channel of `pipeline.channels`; 0 leaves a channel out. Default: the weights "
-        "with the best NDCG at `measured_at` on the validation part, or equal ones where it has nothing to find. Of weights "
-        "that rank equally well within a five-hundredth, those that give more to a walk, whose score is paths.",
+        "with the best NDCG at `measured_at` on the validation part, or equal ones where it has nothing to find. Of "
+        "weights that rank equally well within a five-hundredth, those that give more to a walk, whose score is paths.",
     )
     depth: int = Field(
         default=200,
@@ -100,8 +100,8 @@ class FusionSettings(Settings):
         default=0.0075,
         ge=0,
         le=1,
-        description="Share of the recall at `measured_at` on validation that items which nobody likes yet may cost. It sets the "
-        "factor of their fused scores: channels that learn from likes say nothing of them.",
+        description="Share of the recall at `measured_at` on validation that items which nobody likes yet may cost. It "
+        "sets the factor of their fused scores: channels that learn from likes say nothing of them.",
     )
 
     @model_validator(mode="after")
