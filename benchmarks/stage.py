@@ -4,8 +4,8 @@ Settings are chosen on the validation part of each data set, as in `walk`, and s
 of 100; test is read once. "Best channel" is the one that is best on test, of each metric, so that a fusion is compared
 with the hardest one.
 
-- reach: the share of all items that stand in some list of 100, by the dial `long_tail` of `pipeline.control` and by a
-  quota of the channel `overlooked`, and what part of recall@100 each costs.
+- reach: the share of all items that stand in the list of 100 of some user of the graph, by the dial `long_tail` of
+  `pipeline.control` and by a quota of the channel `overlooked`, and what part of recall@100 each costs.
 - new users: a tenth of the users who like more than five items keep their last five. The channels are fitted with
   them, and without them; then these users are asked as users of the graph, and as somebody new with the same five. Not
   on Beauty, whose SASRec knows no users, only their items.
@@ -39,7 +39,7 @@ from kg import KnowledgeGraph, RaggedArray
 from kg.arrays import IntArray
 from kg.arrays.pairs import PairIndex
 from kg.io.files import read_json
-from recall.channels import EASE, EASEConfig, ItemKNN, Overlooked, Spectral
+from recall.channels import EASE, EASEConfig, ItemKNN, Overlooked, OverlookedConfig, Spectral
 from recall.channels.walk import Walk
 from recall.contracts import Channel, FitData, LoadData, Query
 from recall.control.control import Control
@@ -55,8 +55,9 @@ ASKED = 500  # requests whose time is taken
 PARTS = ("rows", "reach", "new_users", "speed", "aged")
 METRICS = ("recall@100", "ndcg@20")
 TUNED_ON = 4_000  # validation users that weights are searched with
-DIAL = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+DIAL = (0.0, 0.1, 0.2, 0.3)
 QUOTAS = (5, 10, 20)
+DEPTH = 10_000  # how far down the rankings the items of `overlooked` are looked for
 GIVEN = 5  # items of a new user
 _BLOCK = 256
 Fit = Callable[[KnowledgeGraph], Channel]
@@ -130,7 +131,8 @@ def fused_rows(problem: walk.Problem, channels: Mapping[str, Channel], pipeline:
 def reach_rows(problem: walk.Problem, pipeline: Pipeline) -> list[dict[str, Any]]:
     """The share of items in some list, by the dial and by a quota of what no list shows, and what that costs."""
     queries, truth = sequences.requests(problem, seed=0), problem.test.truth
-    overlooked = Overlooked().fit(FitData.of(problem.final, features=problem.features))
+    everybody = Query.of_users(np.arange(len(problem.final.users)), problem.final.users)
+    overlooked = Overlooked(OverlookedConfig(depth=DEPTH)).fit(FitData.of(problem.final, features=problem.features))
     channels = {**pipeline.channels, overlooked.name: overlooked}
     weights = {**pipeline.fusion.weights, overlooked.name: 0.0}
     wider = Pipeline(channels, pipeline.history, fusion=pipeline.fusion.changed(weights=weights))
@@ -140,11 +142,12 @@ def reach_rows(problem: walk.Problem, pipeline: Pipeline) -> list[dict[str, Any]
         rules[f"{least} of overlooked"] = ControlSettings(quotas=(quota,))
     rows: list[dict[str, Any]] = []
     for rule, settings in rules.items():
-        batch = Control(settings, problem.final, wider).recommend(queries, k=K)
+        control = Control(settings, problem.final, wider)
+        reached = len(np.unique(control.recommend(everybody, k=K).item)) / len(problem.final.items)
+        batch = control.recommend(queries, k=K)
         ranked = np.full((len(queries), K), -1, dtype=np.int64)
         ranked[batch.row, batch.rank - 1] = batch.item
         values = metrics_of(ranked, truth)
-        reached = len(np.unique(batch.item)) / len(problem.final.items)
         row = {"data": problem.name, "rule": rule, "reach@100": reached}
         row |= {metric: float(values[metric].mean()) for metric in METRICS}
         rows.append(row | {"recall kept": row["recall@100"] / rows[0]["recall@100"] if rows else 1.0})
