@@ -116,7 +116,17 @@ class ItemIndex(StoredVectors):
     def _indexed(
         self, queries: FloatArray, k: int, fetch: int, exclude: RaggedArray | None, only: IntArray | None
     ) -> TopK:
-        """Over-fetch by the number of excluded items, drop those, score the rest again."""
+        """Over-fetch by the number of excluded items; search exactly where that proves too little."""
+        top, again = self._fetched(queries, k, fetch, exclude, only)
+        if len(again):
+            exact = self._exact(queries[again], k, None if exclude is None else exclude.take(again), only)
+            top.items[again], top.scores[again] = exact.items, exact.scores
+        return top
+
+    def _fetched(
+        self, queries: FloatArray, k: int, fetch: int, exclude: RaggedArray | None, only: IntArray | None
+    ) -> tuple[TopK, IntArray]:
+        """What the index finds, without the excluded and scored again, and the rows for which it is too little."""
         # Quantised vectors are near enough to choose whom to score again.
         refined = min(fetch * self.parameters.get("refine", 1), len(self))
         raw, hits = self._index.search(
@@ -139,16 +149,13 @@ class ItemIndex(StoredVectors):
         items[:, : order.shape[1]] = np.where(
             scores[:, : order.shape[1]] > -np.inf, np.take_along_axis(hits, order, axis=1), -1
         )
+        again = np.zeros(len(queries), dtype=bool)
         if fetch < len(self):
             again = scores[:, k - 1] == -np.inf
             if self.kind == "flat":
                 # What was not fetched scores at most the last hit: only a clear distance to it proves the answer.
                 again |= scores[:, k - 1] <= raw[:, -1] + rounding(queries, self._longest)
-            if again.any():
-                rows = np.flatnonzero(again)
-                top = self._exact(queries[rows], k, None if exclude is None else exclude.take(rows), only)
-                items[rows], scores[rows] = top.items, top.scores
-        return TopK(items, scores)
+        return TopK(items, scores), np.flatnonzero(again)
 
     def scores(self, queries: FloatArray, items: IntArray) -> FloatArray:
         """Exact scores of given items, float32 (n, m).
@@ -190,7 +197,10 @@ class ItemIndex(StoredVectors):
         return faiss.SearchParameters(**selector) if selector else None
 
     def measured(self, queries: FloatArray, k: int) -> float:
-        """Share of the k exact best that are found; an item that ties with the k-th counts.
+        """Share of the k exact best that the index finds by itself; an item that ties with the k-th counts.
+
+        Queries for which it finds fewer than k are answered by an exact search, which is right and slow: they do not
+        count as found, so that no setting is chosen for being exact.
 
         Args:
             queries: vectors like those that are asked, float32 (n, dim).
@@ -201,7 +211,7 @@ class ItemIndex(StoredVectors):
             return 1.0
         only = None if self._rows is None else self._rows.left
         truth = self._exact(queries, k, None, only).scores
-        top = self._indexed(queries, k, min(k + _SLACK, len(self)), None, only)
+        top, _ = self._fetched(queries, k, min(k + _SLACK, len(self)), None, only)
         good = top.scores >= truth[:, -1:] - rounding(queries, self._longest)[:, None]
         there = truth > -np.inf
         return float((good & there).sum() / max(int(there.sum()), 1))
