@@ -66,7 +66,18 @@ TRAINING = SequenceTraining(
 )
 MODELS: Mapping[str, tuple[type[SequenceChannel], Any]] = {
     "sasrec": (SASRecChannel, SASRecChannelConfig(blocks=1, dropout=0.4, training=TRAINING)),
-    "bert4rec": (BERT4RecChannel, BERT4RecChannelConfig(dropout=0.4, training=TRAINING)),
+    # It learns from the hidden items of a step alone: with a fifth of them hidden, dropout 0.4 and as many steps as the
+    # others NDCG@20 is .0380 on the validation part of Beauty; with these, and 3,500 steps, .0498.
+    "bert4rec": (
+        BERT4RecChannel,
+        BERT4RecChannelConfig(
+            blocks=1,
+            feed_forward=1,
+            dropout=0.2,
+            hidden_share=0.5,
+            training=TRAINING.changed(max_steps=10_000, eval_every=1_000),
+        ),
+    ),
     "narm": (NARMChannel, NARMChannelConfig(dropout=0.4, training=TRAINING)),
     "gru4rec": (GRU4RecChannel, GRU4RecChannelConfig(dropout=0.4, training=TRAINING)),
 }
@@ -105,10 +116,13 @@ SETS: Mapping[str, Callable[..., walk.Problem]] = {
 # ------------------------------------------------------------------------------------------------------- the trainings
 
 
-def fitted(problem: walk.Problem, model: str, parts: Sequence[ItemPart], *, steps: int, seed: int) -> SequenceChannel:
-    """A channel for the test, its steps chosen on validation."""
+def fitted(
+    problem: walk.Problem, model: str, parts: Sequence[ItemPart], *, seed: int, steps: int | None = None
+) -> SequenceChannel:
+    """A channel for the test, its steps chosen on validation; at most `steps`, or those of the model."""
     kind, config = MODELS[model]
-    training = config.training.changed(max_steps=steps, eval_every=min(config.training.eval_every, steps))
+    most = steps or config.training.max_steps
+    training = config.training.changed(max_steps=most, eval_every=min(config.training.eval_every, most))
     channel = kind(config.changed(item_parts=tuple(parts), training=training))
     folder = CHECKPOINTS / slug("-".join([problem.name, model, *parts, str(seed)]))
     context = RunContext(device="cpu", seed=seed, checkpoints=folder, on_validation=partial(_tell, model))
@@ -245,7 +259,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--parts", nargs="*", type=_parts, default=[("id",)], help='such as "id" or "id,text"')
     parser.add_argument("--shuffled", action="store_true", help="with the items of each history in a random order")
     parser.add_argument("--fused", action="store_true", help="also the sum of all of these and the walk")
-    parser.add_argument("--steps", type=int, default=TRAINING.max_steps, help="of a training, at most")
+    parser.add_argument("--steps", type=int, help="of a training, at most; default: those of the model")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args(argv)
     seeds = range(arguments.seeds)

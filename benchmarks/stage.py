@@ -92,7 +92,7 @@ def fits_of(problem: walk.Problem) -> dict[str, Fit]:
 
 def _sasrec(problem: walk.Problem, graph: KnowledgeGraph) -> Channel:
     part = replace(problem, first=graph, final=graph)
-    return sequences.fitted(part, "sasrec", ("id",), steps=sequences.TRAINING.max_steps, seed=0)
+    return sequences.fitted(part, "sasrec", ("id",), seed=0)
 
 
 def _lightgcn(problem: walk.Problem, graph: KnowledgeGraph) -> Channel:
