@@ -56,7 +56,8 @@ PARTS = ("rows", "reach", "new_users", "speed", "aged")
 METRICS = ("recall@100", "ndcg@20")
 TUNED_ON = 4_000  # validation users that weights are searched with
 DIAL = (0.0, 0.1, 0.2, 0.3)
-QUOTAS = (5, 10, 20)
+QUOTAS = (5, 10, 12)
+BOTH = 0.2  # the dial beside the last quota
 DEPTH = 10_000  # how far down the rankings the items of `overlooked` are looked for
 GIVEN = 5  # items of a new user
 _BLOCK = 256
@@ -140,6 +141,7 @@ def reach_rows(problem: walk.Problem, pipeline: Pipeline) -> list[dict[str, Any]
     for least in QUOTAS:
         quota = Quota(name="what nobody sees", channel=overlooked.name, at_least=least)
         rules[f"{least} of overlooked"] = ControlSettings(quotas=(quota,))
+    rules[f"long_tail = {BOTH:g}, {QUOTAS[-1]} of overlooked"] = ControlSettings(long_tail=BOTH, quotas=(quota,))
     rows: list[dict[str, Any]] = []
     for rule, settings in rules.items():
         control = Control(settings, problem.final, wider)

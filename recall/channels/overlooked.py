@@ -52,11 +52,11 @@ class OverlookedConfig(Settings):
         default=100, ge=1, description="Items that stand among so many of some user need no help and are no candidates."
     )
     users: int = Field(
-        default=5,
+        default=1,
         ge=1,
         le=1000,
-        description="Users that each other item is given to. Each time all of these items are shared out among all "
-        "users alike.",
+        description="Users that each other item is given to; each time all of these items are shared out among all "
+        "users. Of a quota, those count that a list has anyway: with 1 it reaches most items.",
     )
     depth: int = Field(
         default=1000,

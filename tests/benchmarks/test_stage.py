@@ -56,7 +56,7 @@ def test_the_dial_at_nothing_is_the_fusion(problem):
     rows = stage.reach_rows(problem, pipeline)
     fused = next(row for row in stage.fused_rows(problem, channels, pipeline) if row["model"] == "fused")
     assert rows[0]["recall@100"] == pytest.approx(fused["recall@100"])
-    assert len(rows) == len({row["rule"] for row in rows}) == len(stage.DIAL) + len(stage.QUOTAS)
+    assert len(rows) == len({row["rule"] for row in rows}) == len(stage.DIAL) + len(stage.QUOTAS) + 1
     reached = [row["reach@100"] for row in rows]
     assert all(0 < share <= 1 for share in reached)
 
