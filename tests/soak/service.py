@@ -40,6 +40,8 @@ from tests.soak.readers import make_runs, publish_copy
 SECONDS = float(os.environ.get("GRAPHRECALL_SOAK_SECONDS", 3600))
 TOLERANCE_MB = 40.0
 """How far the memory of all processes together may rise from the middle third of the time to the last one."""
+PUBLISH_SECONDS = 600.0
+"""How long a run may take to serve: clients and checks use the same cores, and the machine may have other work."""
 USERS, NEW_USERS, K = 40, 25, 10
 CONFIG = "\n[service]\nworkers = 2\nreload_every = 0.5\n[service.limits]\nseconds = 120.0\n"
 SHARES = {"recommend": 50, "explain": 15, "similar": 15, "score": 12, "feedback": 8}  # of the requests, in percent
@@ -86,7 +88,7 @@ def mixed_load(
             time.sleep(pause / 2)
             published += 1
             publish_copy(runs, made[published % len(made)], published)
-            service.wait_for("ready", published + 1)
+            service.wait_for("ready", published + 1, seconds=PUBLISH_SECONDS)
         memory.append(megabytes(service.process.pid))
         took = time.monotonic() - start
         load.stop.set()

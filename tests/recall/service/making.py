@@ -71,9 +71,9 @@ class Served:
     def events(self, event: str) -> list[dict[str, Any]]:
         return [entry for entry in self.log() if entry.get("event") == event]
 
-    def wait_for(self, event: str, count: int = 1) -> dict[str, Any]:
+    def wait_for(self, event: str, count: int = 1, *, seconds: float = START_SECONDS) -> dict[str, Any]:
         """The last of so many log lines about an event."""
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             ended = self.process.poll() is not None
             if len(found := self.events(event)) >= count:
