@@ -7,7 +7,7 @@ from importlib import import_module
 
 NAMES = {
     "attacks": "hostile files, queries, runs and disks: tried, refused, lost, memory and time",
-    "batch": "users a second of a batch: a plain loop, processes, Spark",
+    "batch": "users a second of a batch: a plain loop, processes, Ray, Spark",
     "book_crossing": "AUC of labelled pairs, recall and NDCG with and without the knowledge graph",
     "first_hour": "time from own files to explained candidates for five shapes of data, and lines of config to write",
     "evaluation": "seconds to evaluate five channels and their fusion for 70,000 users and 25,000 items",
@@ -35,6 +35,7 @@ NAMES = {
     "walk_groups": "the typed walk with weights for users with few and with many likes",
     "walk_scaling": "time and memory of the walk at 1, 5 and 20 million generated interactions",
     "sequences": "sequence models on Beauty and Toys: leave-one-out, all items ranked",
+    "sequence_peer": "seconds to train SASRec, beside RecTools'",
     "service": "the HTTP service under load: requests a second, latency, memory, cold start, during a publish",
     "serving": "latency of recommend and explain on the demo run",
 }

@@ -2,7 +2,7 @@
 
     python -m benchmarks training --data DIR [--seconds 600] [--only peers target] [--threads N] [--seeds 1]
 
-`peers`: PyG's and RecBole's LightGCN, each in an environment of their own (`peers/requirements.txt`), get a fixed
+`peers`: PyG's and RecBole's LightGCN, each in an environment of their own (`peers/lightgcn.txt`), get a fixed
 budget of seconds of training on the part of train that is not validation, one after the other. Each first tries a few
 settings for a fifth of the budget; the best one on validation gets all of it. They leave their vectors behind at
 intervals, and one evaluator, the trainer's own, ranks all items for the same validation users. Building the data and
@@ -17,10 +17,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import tempfile
 import time
-import venv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -34,6 +32,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from benchmarks import gowalla_data
+from benchmarks.peer_environment import HERE, environment, run_peer
 from benchmarks.recipes import GOWALLA
 from benchmarks.results import FOLDER, record, show
 from gnn.distributed import ALONE
@@ -46,7 +45,7 @@ from gnn.graph.validator import Validator
 from gnn.settings import TrainingConfig
 from gnn.training.context import RunContext
 from kg import KnowledgeGraph, Split
-from kg.io.files import atomic_path, checksum, write_text
+from kg.io.files import atomic_path
 from kg.progress import Task
 
 K = 20
@@ -66,8 +65,7 @@ FAST = GOWALLA.training.changed(
 )
 CURVE = FAST.changed(betas=(), priors=(0.12,), eval_every=10, patience=10)
 SEARCH = FAST.changed(eval_every=25, patience=4)
-HERE = Path(__file__).parent / "peers"
-ENVIRONMENT = Path(".cache") / "peers" / "lightgcn"
+ENVIRONMENT = "lightgcn"
 COLOURS = {"graphrecall": "#2f6db5", "PyG LightGCN": "#c0392b", "RecBole LightGCN": "#e8a33d"}
 
 
@@ -174,19 +172,6 @@ class Gowalla:
 # ---------------------------------------------------------------------------------------------------------- peers
 
 
-def environment() -> Path:
-    """The Python of the peers' environment, which is made when it is missing or its requirements changed."""
-    wanted = HERE / "requirements.txt"
-    python, stamp = ENVIRONMENT.absolute() / "bin" / "python", ENVIRONMENT / "requirements.sha256"
-    if not stamp.exists() or stamp.read_text().strip() != checksum(wanted):
-        print(f"installing the peers into {ENVIRONMENT}, some 5 GB")
-        if not python.exists():
-            venv.create(ENVIRONMENT, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", wanted], check=True)
-        write_text(stamp, checksum(wanted) + "\n")
-    return python
-
-
 def train_peer(
     python: Path, script: str, setting: Setting, data: Gowalla, *, seconds: float, snapshots: int, threads: int
 ) -> list[Point]:
@@ -200,26 +185,15 @@ def train_peer(
             "out": folder / "out",
             "seconds": seconds,
             "snapshots": snapshots,
-            "threads": threads,
             "users": len(data.graph.users),
             "items": len(data.graph.items),
             "dim": DIM,
             "layers": LAYERS,
             "batch": setting.batch,
-            "learning-rate": setting.learning_rate,
+            "learning_rate": setting.learning_rate,
             "seed": 0,
         }
-        arguments = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-        done = subprocess.run(
-            [python, "-W", "ignore", (HERE / script).absolute(), *arguments],
-            cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise SystemExit(f"{script} failed with {setting}:\n{done.stderr[-3000:]}")
+        run_peer(python, script, folder, threads=threads, **options)
         return evaluate_peer(sorted((folder / "out").glob("*.npz")), data)
 
 
@@ -263,7 +237,7 @@ def ours(data: Gowalla, *, seconds: float, device: str) -> Clock:
 
 def peers(data: Gowalla, arguments: argparse.Namespace, facts: Mapping[str, Any]) -> None:
     """Everybody in turn, the curves, and how many times sooner graphrecall is there."""
-    python = environment()
+    python = environment(ENVIRONMENT)
     clock = ours(data, seconds=arguments.seconds, device="auto")
     curves = {"graphrecall": clock.curve}
     rows = [{**row("graphrecall", clock.best()), "setting": described(GOWALLA.model.dim, FAST)}]
@@ -298,7 +272,7 @@ def peers(data: Gowalla, arguments: argparse.Namespace, facts: Mapping[str, Any]
             **facts,
             budget_seconds=arguments.seconds,
             validation_users=USERS,
-            requirements=(HERE / "requirements.txt").read_text().splitlines(),
+            requirements=(HERE / f"{ENVIRONMENT}.txt").read_text().splitlines(),
             tried=tried,
             curves={name: [asdict(point) for point in curve] for name, curve in curves.items()},
         )
