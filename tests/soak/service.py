@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,23 +77,18 @@ def mixed_load(
     load = Load(runs, questions, answers)
     memory: list[float] = []
     with Served(runs.path, state / "service.log", ["--config", str(of_service)]) as service:
-        threads = [threading.Thread(target=load.ask, args=(service.address, number)) for number in range(clients)]
-        for thread in threads:
-            thread.start()
         start, published = time.monotonic(), 0
         pause = min(every, seconds / 5)
-        while time.monotonic() + pause <= start + seconds + 1:
-            time.sleep(pause / 2)
+        with load.asking(service.address, clients):
+            while time.monotonic() + pause <= start + seconds + 1:
+                time.sleep(pause / 2)
+                memory.append(megabytes(service.process.pid))
+                time.sleep(pause / 2)
+                published += 1
+                publish_copy(runs, made[published % len(made)], published)
+                service.wait_for("ready", published + 1, seconds=PUBLISH_SECONDS)
             memory.append(megabytes(service.process.pid))
-            time.sleep(pause / 2)
-            published += 1
-            publish_copy(runs, made[published % len(made)], published)
-            service.wait_for("ready", published + 1, seconds=PUBLISH_SECONDS)
-        memory.append(megabytes(service.process.pid))
-        took = time.monotonic() - start
-        load.stop.set()
-        for thread in threads:
-            thread.join()
+            took = time.monotonic() - start
         errors = [str(entry["message"]) for entry in service.log() if entry["level"] in ("error", "critical")]
     journal.add(
         kind="mixed load",
@@ -135,6 +130,19 @@ class Load:
     runs: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     _fingerprints: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def asking(self, address: str, clients: int) -> Iterator[None]:
+        """Clients ask while the block runs, and have ended when it is left, also by an error."""
+        threads = [threading.Thread(target=self.ask, args=(address, number)) for number in range(clients)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self.stop.set()
+            for thread in threads:
+                thread.join()
 
     def ask(self, address: str, number: int) -> None:
         """One client: asks without pause until the end."""
