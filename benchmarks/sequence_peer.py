@@ -29,6 +29,8 @@ from recall.contracts import FitData, Query
 
 NAME, PEER = "sequence_peer", "rectools"
 K = 20
+LEARNING_RATE = 0.001
+"""Of the peer: its own default. Ours begins four times as high and falls to zero, which RecTools has no setting for."""
 _BLOCK = 4096  # users who are asked at a time
 
 
@@ -91,10 +93,6 @@ def peer(problem: walk.Problem, *, seconds: float, threads: int) -> list[dict[st
                 row = {"model": "RecTools SASRec", "seconds": float(stored["seconds"]), "epoch": int(stored["epoch"])}
             rows.append(row | means(problem, ranked))
     return rows
-
-
-LEARNING_RATE = 0.001
-"""Of the peer: its own default. Ours begins four times as high and falls to zero, which RecTools has no setting for."""
 
 
 def means(problem: walk.Problem, ranked: IntArray) -> dict[str, float]:

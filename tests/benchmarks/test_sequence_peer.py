@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from benchmarks import peer_environment, results, sequence_peer, sequences
-from tests.benchmarks.test_sequences import LINES
 
 # In place of RecTools, whose environment takes 5 GB: ranks what it was told that users have, and then all in order.
 SCRIPT = """
@@ -28,18 +27,7 @@ for epoch in (1, 2):
 """
 
 
-@pytest.fixture
-def data(tmp_path):
-    folder = tmp_path / "sequences"
-    folder.mkdir()
-    (folder / "Beauty.txt").write_text("\n".join(LINES) + "\n", encoding="ascii")
-    rows = ["item,text,brand", *(f"{item},soap {item},OPI" for item in range(1, 7))]
-    (folder / "Beauty_items.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return tmp_path
-
-
-@pytest.mark.benchmarks
-def test_the_best_epoch_of_the_peer_stands_beside_ours(data, tmp_path, monkeypatch):
+def test_the_best_epoch_of_the_peer_stands_beside_ours(small_beauty, tmp_path, monkeypatch):
     (tmp_path / "rectools_sasrec.py").write_text(SCRIPT)
     (tmp_path / "rectools.txt").write_text("rectools==1\n")
     for module in (peer_environment, sequence_peer):
@@ -49,7 +37,7 @@ def test_the_best_epoch_of_the_peer_stands_beside_ours(data, tmp_path, monkeypat
     kind, config = sequences.MODELS["sasrec"]
     short = config.changed(training=config.training.changed(max_steps=4, eval_every=2))
     monkeypatch.setitem(sequences.MODELS, "sasrec", (kind, short))
-    sequence_peer.main(["--data", str(data)])
+    sequence_peer.main(["--data", str(small_beauty)])
     kept = json.loads((tmp_path / "sequence_peer.json").read_text(encoding="utf-8"))
     own, peer = kept["rows"]
     assert own["model"] == "graphrecall SASRec"

@@ -10,18 +10,6 @@ import pytest
 from benchmarks import fusing, results, sequences, sequences_data, walk
 from recall.contracts import FitData
 
-LINES = ("1 1 2 3 4", "2 2 3 4 5 1", "3 3 1 5 2", "4 4 2 1 3", "5 1 2 3 6")
-
-
-@pytest.fixture
-def data(tmp_path):
-    folder = tmp_path / "sequences"
-    folder.mkdir()
-    (folder / "Beauty.txt").write_text("\n".join(LINES) + "\n", encoding="ascii")
-    rows = ["item,text,brand", *(f"{item},soap {item},OPI" for item in range(1, 7))]
-    (folder / "Beauty_items.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return tmp_path
-
 
 @pytest.fixture(autouse=True)
 def folders(monkeypatch, tmp_path):
@@ -30,9 +18,11 @@ def folders(monkeypatch, tmp_path):
     monkeypatch.setattr(sequences, "CHECKPOINTS", tmp_path / "checkpoints")
 
 
-def test_a_row_for_each_model_with_known_targets_apart(data, tmp_path):
+def test_a_row_for_each_model_with_known_targets_apart(small_beauty, tmp_path):
     for models in (["sasrec", "gru4rec"], ["sasrec"]):
-        sequences.main(["--data", str(data), "--only", "beauty", "--model", *models, "--steps", "3", "--seeds", "2"])
+        sequences.main(
+            ["--data", str(small_beauty), "--only", "beauty", "--model", *models, "--steps", "3", "--seeds", "2"]
+        )
     kept = json.loads((tmp_path / "sequences.json").read_text(encoding="utf-8"))
     assert [row["model"] for row in kept["rows"]] == ["gru4rec", "sasrec"]
     assert set(kept["data"]) == {"sequences/Beauty.txt", "sequences/Beauty_items.csv"}
@@ -44,16 +34,16 @@ def test_a_row_for_each_model_with_known_targets_apart(data, tmp_path):
         assert 0 < row["ndcg@10"] < 1
 
 
-def test_a_finished_training_is_not_made_again(data, monkeypatch):
-    problem = walk.sequences("beauty", data, lambda graph: None)
+def test_a_finished_training_is_not_made_again(small_beauty, monkeypatch):
+    problem = walk.sequences("beauty", small_beauty, lambda graph: None)
     first = sequences.fitted(problem, "sasrec", ["id"], steps=3, seed=0)
     monkeypatch.setattr("gnn.training.trainer.Trainer._train_step", None)
     again = sequences.fitted(problem, "sasrec", ["id"], steps=3, seed=0)
     np.testing.assert_array_equal(first.model.vectors, again.model.vectors)
 
 
-def test_shuffled_histories_hold_the_same_items_and_no_target(data):
-    problem = walk.sequences("beauty", data, lambda graph: None)
+def test_shuffled_histories_hold_the_same_items_and_no_target(small_beauty):
+    problem = walk.sequences("beauty", small_beauty, lambda graph: None)
     mixed = sequences.with_order_shuffled(problem, seed=1)
     users = problem.test.user
     before, after = (FitData.of(each.first).history.sequence(users) for each in (problem, mixed))
@@ -67,10 +57,10 @@ def test_shuffled_histories_hold_the_same_items_and_no_target(data):
     assert sequences.requests(problem, seed=1).user.tolist() == users.tolist()
 
 
-def test_the_walk_is_fused_with_what_was_trained(data, tmp_path):
+def test_the_walk_is_fused_with_what_was_trained(small_beauty, tmp_path):
     settings = {"model": "walk", "data": "beauty", "settings": {}}
     (tmp_path / "walk.json").write_text(json.dumps({"rows": [settings]}), encoding="utf-8")
-    problem = walk.sequences("beauty", data, lambda graph: None)
+    problem = walk.sequences("beauty", small_beauty, lambda graph: None)
     channels = {
         name: [sequences.fitted(problem, name, ["id"], steps=3, seed=seed) for seed in (0, 1)]
         for name in ("sasrec", "gru4rec")
@@ -82,14 +72,14 @@ def test_the_walk_is_fused_with_what_was_trained(data, tmp_path):
         assert {word.split()[0] for word in weights.split(", ")} <= {"sasrec", "gru4rec", "walk"}
 
 
-def test_parts_that_are_not_there_are_refused(data, capsys):
+def test_parts_that_are_not_there_are_refused(small_beauty, capsys):
     with pytest.raises(SystemExit):
-        sequences.main(["--data", str(data), "--parts", "id,colour"])
+        sequences.main(["--data", str(small_beauty), "--parts", "id,colour"])
     assert "'colour' is none of id, text, knowledge" in capsys.readouterr().err
 
 
-def test_with_times_the_test_is_answered_by_a_training_on_all_that_is_before(data):
-    graph = sequences_data.load(data / "sequences", "beauty")
+def test_with_times_the_test_is_answered_by_a_training_on_all_that_is_before(small_beauty):
+    graph = sequences_data.load(small_beauty / "sequences", "beauty")
     split = sequences_data.leave_one_out(graph)
     problem = walk.Problem.of("small", graph, split, k=10, refit=True, features=None, data={})
     channel = sequences.fitted(problem, "gru4rec", ["id"], steps=3, seed=0)
