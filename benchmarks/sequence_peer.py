@@ -117,6 +117,7 @@ def main(argv: Sequence[str]) -> None:
         [own, max(epochs, key=lambda row: row[f"ndcg@{K}"])],
         curve=epochs,
         threads=arguments.threads,
+        patience=arguments.patience,
         data=problem.data,
         requirements=(HERE / f"{PEER}.txt").read_text().splitlines(),
         notes=(__doc__ or "").strip(),
