@@ -23,7 +23,7 @@ from benchmarks.peer_environment import HERE, environment, run_peer
 from benchmarks.results import record
 from gnn.evaluation.metrics import per_user_metrics
 from gnn.training.context import RunContext
-from kg.arrays import IntArray
+from kg.arrays import IntArray, places
 from recall.channels import SASRecChannel
 from recall.contracts import FitData, Query
 
@@ -62,9 +62,13 @@ def peer(problem: walk.Problem, *, seconds: float, threads: int) -> list[dict[st
     with tempfile.TemporaryDirectory(prefix="graphrecall-peer-") as name:
         folder = Path(name)
         (folder / "out").mkdir()
-        order = np.arange(len(liked.values)) - liked.offsets[liked.rows()]
+        users = liked.rows()
         np.savez(
-            folder / "given.npz", user=liked.rows(), item=liked.values, order=order, asked=group.user.astype(np.int64)
+            folder / "given.npz",
+            user=users,
+            item=liked.values,
+            order=places(users),
+            asked=group.user.astype(np.int64),
         )
         run_peer(
             environment(PEER),

@@ -137,11 +137,13 @@ def reach_rows(problem: walk.Problem, pipeline: Pipeline) -> list[dict[str, Any]
     channels = {**pipeline.channels, overlooked.name: overlooked}
     weights = {**pipeline.fusion.weights, overlooked.name: 0.0}
     wider = Pipeline(channels, pipeline.history, fusion=pipeline.fusion.changed(weights=weights))
-    rules = {f"long_tail = {dial:g}": ControlSettings(long_tail=dial) for dial in DIAL}
-    for least in QUOTAS:
-        quota = Quota(name="what nobody sees", channel=overlooked.name, at_least=least)
-        rules[f"{least} of overlooked"] = ControlSettings(quotas=(quota,))
-    rules[f"long_tail = {BOTH:g}, {QUOTAS[-1]} of overlooked"] = ControlSettings(long_tail=BOTH, quotas=(quota,))
+    quotas = {least: (Quota(name="what nobody sees", channel=overlooked.name, at_least=least),) for least in QUOTAS}
+    most = max(QUOTAS)
+    rules = {
+        **{f"long_tail = {dial:g}": ControlSettings(long_tail=dial) for dial in DIAL},
+        **{f"{least} of overlooked": ControlSettings(quotas=quota) for least, quota in quotas.items()},
+        f"long_tail = {BOTH:g}, {most} of overlooked": ControlSettings(long_tail=BOTH, quotas=quotas[most]),
+    }
     rows: list[dict[str, Any]] = []
     for rule, settings in rules.items():
         control = Control(settings, problem.final, wider)

@@ -16,6 +16,8 @@ from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 
+COLUMNS = {"user": Columns.User, "item": Columns.Item, "rank": Columns.Rank}
+
 
 def main() -> None:
     given = arguments()
@@ -53,9 +55,6 @@ def main() -> None:
         ranked = model.recommend(users=asked, dataset=dataset, k=given.k, filter_viewed=True)
         columns = {name: ranked[column].to_numpy() for name, column in COLUMNS.items()}
         np.savez(given.out / f"{epoch:04}.npz", seconds=spent, epoch=epoch, **columns)
-
-
-COLUMNS = {"user": Columns.User, "item": Columns.Item, "rank": Columns.Rank}
 
 
 def arguments() -> argparse.Namespace:

@@ -82,6 +82,7 @@ class Overlooked(ClosedChannel):
         self._ranking: Channel | None = None
         self._users: Places = np.zeros((0, 0), dtype=np.int32)
         self._places: Places = np.zeros((0, 0), dtype=np.int32)
+        self._own: Any = None  # the scores of the items that each user was given, CSR (users, items)
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -95,11 +96,14 @@ class Overlooked(ClosedChannel):
         plain = FitData(graph=data.graph, history=data.history, features=data.features, encode=data.encode)
         self._ranking = _RANKERS[self.config.ranking]().fit(plain)
         self._share_out(*self._nearest_users())
+        self._own = self._own_items()
         return self
 
     def score(self, queries: Query) -> Scores:
         """See `recall.contracts.Channel`."""
-        scores = self._own_items()[np.maximum(queries.user, 0)]
+        if self._own is None:
+            raise not_fitted(self.name)
+        scores = self._own[np.maximum(queries.user, 0)]
         new = np.flatnonzero(queries.user < 0)
         if len(new):
             known = (queries.user >= 0).astype(np.float32)
@@ -191,3 +195,4 @@ class Overlooked(ClosedChannel):
 
     def _ready(self, data: LoadData) -> None:
         self._ranking = _RANKERS[self.config.ranking].load(self._folder / "ranking", data)
+        self._own = self._own_items()

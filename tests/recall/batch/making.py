@@ -10,6 +10,9 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recall.batch.run import Engine, run_batch
+from recall.serve.questions import RecommendOptions
+
 
 def candidates(out: Path) -> list[dict[str, Any]]:
     """All rows of a folder of candidates, as any reader of a folder of Parquet files has them."""
@@ -19,6 +22,23 @@ def candidates(out: Path) -> list[dict[str, Any]]:
 def batch_of(**columns: Any) -> Any:
     """A record batch of queries."""
     return pa.table(columns).combine_chunks().to_batches()[0]
+
+
+def check_rows(runs: Path, users: Path, folder: Path, *, engine: Engine) -> None:
+    """The rows of an engine are those of the local one, also of a part that was lost and made again."""
+    call: dict[str, Any] = {
+        "options": RecommendOptions(k=4, channel_scores=True),
+        "part_queries": 5,
+        "keep": ["country"],
+    }
+    done = run_batch(runs / "current", users, folder / engine, engine=engine, **call)
+    assert (done.parts, done.made, done.candidates) == (7, 7, 120)
+    run_batch(runs / "current", users, folder / "local", workers=1, **call)
+    assert candidates(folder / engine) == candidates(folder / "local")
+    (folder / engine / "part-00003.parquet").unlink()
+    assert run_batch(runs / "current", users, folder / engine, engine=engine, **call).made == 1
+    assert run_batch(runs / "current", users, folder / engine, engine=engine, **call).made == 0
+    assert candidates(folder / engine) == candidates(folder / "local")
 
 
 def kill_processes(word: str) -> int:

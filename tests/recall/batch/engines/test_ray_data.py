@@ -9,7 +9,7 @@ from kg.errors import ConfigError, InvalidDataError
 from recall.batch.answering import CandidateFunction
 from recall.batch.run import run_batch
 from recall.serve.questions import RecommendOptions
-from tests.recall.batch.making import candidates, kill_processes
+from tests.recall.batch.making import candidates, check_rows, kill_processes
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -25,15 +25,7 @@ def cluster():
 
 
 def test_the_rows_are_those_of_the_local_engine(runs, users, tmp_path) -> None:
-    call = {"options": RecommendOptions(k=4, channel_scores=True), "part_queries": 5, "keep": ["country"]}
-    done = run_batch(runs / "current", users, tmp_path / "ray", engine="ray", **call)
-    assert (done.parts, done.made, done.candidates) == (7, 7, 120)
-    run_batch(runs / "current", users, tmp_path / "local", workers=1, **call)
-    assert candidates(tmp_path / "ray") == candidates(tmp_path / "local")
-    (tmp_path / "ray" / "part-00003.parquet").unlink()
-    assert run_batch(runs / "current", users, tmp_path / "ray", engine="ray", **call).made == 1
-    assert run_batch(runs / "current", users, tmp_path / "ray", engine="ray", **call).made == 0
-    assert candidates(tmp_path / "ray") == candidates(tmp_path / "local")
+    check_rows(runs, users, tmp_path, engine="ray")
 
 
 def test_a_killed_worker_loses_nothing(make_job, tmp_path) -> None:
