@@ -236,8 +236,12 @@ def test_clients_that_leave_in_the_middle(limited: Served) -> None:
     ],
 )
 def test_what_is_no_http_is_refused(limited: Served, request_bytes: bytes) -> None:
-    connection = sent(limited, request_bytes)
-    connection.shutdown(socket.SHUT_WR)
+    address = urlsplit(limited.address)
+    connection = socket.create_connection((address.hostname, address.port), timeout=30)
+    # A refusal may close the connection while the request is still being sent: what was answered is what counts.
+    with suppress(OSError):
+        connection.sendall(request_bytes)
+        connection.shutdown(socket.SHUT_WR)
     answer = all_of(connection)
     assert answer == b"" or answer.split(b" ")[1] in (b"400", b"415"), answer[:200]
 
