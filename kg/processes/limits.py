@@ -8,15 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 
 _STATM = Path("/proc/self/statm")
-_MEMINFO = Path("/proc/meminfo")
-
-
-def free_memory() -> int:
-    """Bytes of memory that nobody needs now; of a system that does not say, all that it has."""
-    with suppress(OSError, ValueError):
-        (line,) = [line for line in _MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:")]
-        return int(line.split()[1]) << 10
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def cores() -> int:

@@ -27,6 +27,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from kg.errors import GraphRecallError
+from kg.processes.memory import give_back_memory
 from recall.config.service import ServiceSettings
 from recall.ops.logs import FIELDS
 from recall.serve.recommender import Recommender
@@ -144,8 +145,8 @@ class Workers:
 
     def _fork(self, recommender: Recommender | None, problem: str, slot: int) -> _Worker:
         receiver, sender = _forking.Pipe(duplex=False)
+        give_back_memory()  # of the run before, which would be shared for nothing
         # What is there by now stays: a collection in a worker would write to the memory that it shares.
-        gc.collect()
         gc.freeze()
         process = _forking.Process(
             target=self._answer, args=(recommender, problem, slot, sender), name=f"worker {slot}"

@@ -25,7 +25,7 @@ from ingest.sources.tables.lines import LineAccount
 from ingest.sources.tables.rows import Rows
 from kg.errors import InvalidDataError
 from kg.processes.job import JobDiedError, run_job
-from kg.processes.limits import free_memory
+from kg.processes.memory import free_memory
 from kg.progress import Progress
 
 JOB = f"{__name__}:read_job"

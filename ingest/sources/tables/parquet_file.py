@@ -12,7 +12,7 @@ from ingest.sources.bounded import EXPANSION, FREE, check_columns
 from kg.errors import InvalidDataError
 from kg.io.parquet_apart import batches_apart
 from kg.processes.job import JobDiedError
-from kg.processes.limits import free_memory
+from kg.processes.memory import free_memory
 
 MEMORY = 2 << 30  # of the process that decodes
 ROW = 8  # bytes that a row takes at least, whatever is in it: later there is a number for each
