@@ -36,6 +36,7 @@ NAMES = {
     "walk_scaling": "time and memory of the walk at 1, 5 and 20 million generated interactions",
     "sequences": "sequence models on Beauty and Toys: leave-one-out, all items ranked",
     "sequence_peer": "seconds to train SASRec, beside RecTools'",
+    "sequence_profile": "where a training step of each sequence model spends its time",
     "service": "the HTTP service under load: requests a second, latency, memory, cold start, during a publish",
     "serving": "latency of recommend and explain on the demo run",
 }

@@ -32,23 +32,35 @@ class Network(nn.Module):
         self.to(device)
 
     def forward(self, examples: Examples, negatives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What a loss compares.
-
-        The vectors of all items are looked up at once: each look-up costs a gradient as large as the whole table.
+        """What a loss compares; see `read`.
 
         Args:
             examples: of a batch, with m targets.
             negatives: positions of items, int64 (n,).
+        """
+        return self.read(examples, self.items(self.asked(examples, negatives)))
+
+    @staticmethod
+    def asked(examples: Examples, negatives: Tensor) -> Tensor:
+        """All items of a step, int64: they are looked up at once, since each look-up costs a gradient of the table."""
+        return torch.cat([*(block.items.reshape(-1) for block in examples.blocks), examples.targets, negatives])
+
+    def read(self, examples: Examples, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What a loss compares.
+
+        Args:
+            examples: of a batch, with m targets.
+            vectors: of what is `asked`.
 
         Returns:
             The states at the places that answer, in the order of the targets (m, dim), the vectors of the targets
             (m, dim), and those of the negatives (n, dim).
         """
-        asked = [*(block.items.reshape(-1) for block in examples.blocks), examples.targets, negatives]
-        *read, targets, others = self.items(torch.cat(asked)).split([len(each) for each in asked])
+        sizes = [block.items.numel() for block in examples.blocks] + [len(examples.targets)]
+        *read, targets, others = torch.split(vectors, [*sizes, len(vectors) - sum(sizes)])
         states = [
-            self.backbone.read(vectors.view(*block.items.shape, -1), block)[answered]
-            for vectors, block, answered in zip(read, examples.blocks, examples.answered, strict=True)
+            self.backbone.read(of_block.view(*block.items.shape, -1), block)[answered]
+            for of_block, block, answered in zip(read, examples.blocks, examples.answered, strict=True)
         ]
         return torch.cat(states), targets, others
 

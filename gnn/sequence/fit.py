@@ -81,7 +81,7 @@ def fit(
         }
         data.send(context.ranks, header)
     task.start_from(start)
-    result = Trainer(task, _schedule(training, steps), context).run()
+    result = Trainer(task, schedule_of(training, steps), context).run()
     assert result is not None  # noqa: S101 (this is the first rank)
     if validation is None:
         return result
@@ -96,10 +96,10 @@ def take_part(ranks: Ranks, header: Mapping[str, Any]) -> None:
     training = SequenceTraining(**header["settings"])
     task = SequenceTask(data, config_type(header["model"])(**header["model_settings"]), training, context)
     task.start_from(None)
-    Trainer(task, _schedule(training, header["steps"]), context).run()
+    Trainer(task, schedule_of(training, header["steps"]), context).run()
 
 
-def _schedule(training: SequenceTraining, steps: int | None) -> Schedule:
+def schedule_of(training: SequenceTraining, steps: int | None) -> Schedule:
     """The part of the settings that the trainer reads."""
     return Schedule(
         max_steps=steps or training.max_steps,

@@ -25,7 +25,8 @@ from gnn.sequence.encoding import Network, encode
 from gnn.sequence.losses import sequence_loss
 from gnn.sequence.model import SequenceModel
 from gnn.sequence.models import backbone_of
-from gnn.sequence.negatives import NegativeItems
+from gnn.sequence.negatives import NegativeItems, Negatives
+from gnn.sequence.preparation import Examples
 from gnn.sequence.settings import SequenceConfig, SequenceTraining
 from gnn.sequence.warm_start import SequenceWeights
 from gnn.training.context import RunContext
@@ -110,6 +111,17 @@ class SequenceTask:
         """The weights of items and model."""
         return self._weights
 
+    def batch(self, step: int) -> tuple[Examples, Negatives]:
+        """The examples and the negatives of a step, the same in all ranks.
+
+        Args:
+            step: from 0.
+        """
+        windows = self.data.windows.take(self._batches(step).numpy())
+        preparator = self.network.backbone.preparator
+        examples = preparator.examples(windows, seed=self.context.seed, step=step, device=self.device)
+        return examples, self._negatives(examples.targets, step)
+
     def loss(self, step: int) -> Tensor:
         """The mean loss over the targets of a batch of users.
 
@@ -118,9 +130,7 @@ class SequenceTask:
         """
         seed, ranks = self.context.seed, self.context.ranks
         self.network.train()
-        windows = self.data.windows.take(self._batches(step).numpy())
-        whole = self.network.backbone.preparator.examples(windows, seed=seed, step=step, device=self.device)
-        negatives = self._negatives(whole.targets, step)
+        whole, negatives = self.batch(step)
         examples = whole.share(ranks)
         if not len(examples.targets):  # a gradient of every weight, for the sums over the ranks
             return torch.stack([weight.value.sum() * 0 for weight in self._weights.values()]).sum()
