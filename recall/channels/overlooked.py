@@ -189,10 +189,16 @@ class Overlooked(ClosedChannel):
         arrays = load_arrays(folder / _FILE)
         users, places = arrays.get("users"), arrays.get("places")
         if users is None or places is None or users.shape != places.shape or users.shape[1:] != (self.config.users,):
-            raise ArtifactError(f"{folder / _FILE} is damaged: fit the channel again")
+            raise _damaged(folder)
         self._users, self._places = users, places
         self._folder = folder
 
     def _ready(self, data: LoadData) -> None:
+        if len(self._users) != data.history.num_items or self._users.max(initial=-1) >= data.history.num_users:
+            raise _damaged(self._folder)
         self._ranking = _RANKERS[self.config.ranking].load(self._folder / "ranking", data)
         self._own = self._own_items()
+
+
+def _damaged(folder: Path) -> ArtifactError:
+    return ArtifactError(f"{folder / _FILE} is damaged, or of another graph: fit the channel again")

@@ -114,11 +114,20 @@ def test_it_says_why_no_score_splits(graph, data):
     }
 
 
-def test_a_damaged_file_is_refused(graph, data, tmp_path):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda users, places: (users[:, :1], places[:, :1]),
+        lambda users, places: (users[1:], places[1:]),
+        lambda users, places: (np.where(users < 0, users, 10_000), places),
+    ],
+)
+def test_a_damaged_file_is_refused(graph, data, tmp_path, damage):
     Overlooked(CONFIG).fit(data).save(tmp_path)
     arrays = load_arrays(tmp_path / "places.safetensors")
-    save_arrays(tmp_path / "places.safetensors", {name: array[:, :1] for name, array in arrays.items()})
-    with pytest.raises(ArtifactError, match="is damaged: fit the channel again"):
+    damaged = damage(arrays["users"], arrays["places"])
+    save_arrays(tmp_path / "places.safetensors", dict(zip(("users", "places"), damaged, strict=True)))
+    with pytest.raises(ArtifactError, match="is damaged, or of another graph: fit the channel again"):
         Overlooked.load(tmp_path, LoadData.of(graph))
 
 
