@@ -37,6 +37,7 @@ NAMES = {
     "sequences": "sequence models on Beauty and Toys: leave-one-out, all items ranked",
     "sequence_peer": "seconds to train SASRec, beside RecTools'",
     "sequence_profile": "where a training step of each sequence model spends its time",
+    "mixed_load": "an hour of mixed load on the HTTP service while runs are published, from `make soak`",
     "service": "the HTTP service under load: requests a second, latency, memory, cold start, during a publish",
     "serving": "latency of recommend and explain on the demo run",
 }

@@ -61,7 +61,6 @@ FAULTS = (
         "readers",
         lambda line: int(line["published"] + line["rolled_back"]),
     ),
-    Fault("published among 4 clients of the service", "service", "mixed load", lambda line: int(line["published"])),
     Fault("refreshed in one process, memory", "memory", "refresh"),
     Fault("reloaded in one process, memory", "memory", "reload"),
 )
@@ -92,9 +91,6 @@ def facts_of(state: Path) -> dict[str, Any]:
     readers = Journal(state / "readers.jsonl").of("readers")
     if readers:
         facts["readers"] = {key: value for key, value in readers[-1].items() if key not in ("kind", "problems")}
-    asked = Journal(state / "service.jsonl").of("mixed load")
-    if asked:
-        facts["service"] = {key: value for key, value in asked[-1].items() if key not in ("kind", "problems")}
     memory = Journal(state / "memory.jsonl")
     for kind in ("refresh", "reload"):
         megabytes = [float(line["megabytes"]) for line in memory.of(kind)[-100:]]
