@@ -24,6 +24,7 @@ from recall.jobs.schedule import Schedule, parse_interval
 from recall.ops.summary import SummaryLog
 
 # Notes its beginning, waits while the file `hold` is there, notes its end; SIGTERM is noted, and heeded unless told.
+# It hears of SIGTERM only while it waits, or a note of it could come before the beginning, or after the end.
 COMMAND = """
 import os, pathlib, signal, sys, time
 folder, heed = pathlib.Path(sys.argv[1]), sys.argv[2] == "heed"
@@ -34,10 +35,13 @@ def stop(*_):
     note("stopped")
     if heed:
         sys.exit(143)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 signal.signal(signal.SIGTERM, stop)
 note("begun")
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 while (folder / "hold").exists():
     time.sleep(0.01)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 note("ended")
 """
 
@@ -126,7 +130,7 @@ def test_the_command_at_work_is_asked_to_stop_and_waited_for(tmp_path: Path) -> 
 
 def test_a_command_that_does_not_stop_is_killed(tmp_path: Path) -> None:
     (tmp_path / "hold").touch()
-    with running(tmp_path, timedelta(hours=1), heed="no", patience=0.3) as schedule:
+    with running(tmp_path, timedelta(hours=1), heed="no", patience=3.0) as schedule:
         until(lambda: notes(tmp_path) == ["begun"])
     assert notes(tmp_path) == ["begun", "stopped"]
     assert schedule._child is not None
@@ -152,8 +156,9 @@ def test_a_deployment_is_refreshed_again_and_again_until_sigterm_stops_a_trainin
         for line in schedule.stderr:
             lines.append(json.loads(line))
             if lines[-1].get("status") == "unchanged":
-                # The next one finds another configuration, which trains for days.
-                config.write_text(whole.replace("max_steps = 6", "max_steps = 10000000"))
+                # The next one finds another configuration, and all of it, which trains for days.
+                (tmp_path / "longer").write_text(whole.replace("max_steps = 6", "max_steps = 10000000"))
+                (tmp_path / "longer").replace(config)
             if lines[-1].get("task") == "training lightgcn for evaluation":
                 resident = psutil.Process(schedule.pid).memory_info().rss
                 schedule.terminate()
