@@ -61,13 +61,13 @@ def child():
 def _is_there(number: int) -> bool:
     try:
         state = Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone, or gone between opening and reading
         return False
     return state not in ("Z", "X")
 
 
 def _wait_until_gone(number: int) -> bool:
-    for _ in range(500):
+    for _ in range(6000):
         if not _is_there(number):
             return True
         time.sleep(0.01)

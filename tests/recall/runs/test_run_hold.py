@@ -221,7 +221,7 @@ def test_descriptors_do_not_pile_up(runs: RunsFolder) -> None:
     for _ in range(3):
         Recommender.load(runs.link)
     gc.collect()
-    assert open_files() == before
+    assert open_files() <= before
 
 
 def test_reload_gives_the_run_that_serves_and_leaves_the_old_one_as_it_was(
