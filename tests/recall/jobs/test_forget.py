@@ -7,7 +7,6 @@ import hashlib
 import json
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -414,9 +413,7 @@ def test_it_waits_for_a_reader_that_turns_to_the_new_run(small: Path) -> None:
     hold = RunLayout.open(runs.link).hold()
     timer = threading.Timer(1.0, hold.release)
     timer.start()
-    started = time.monotonic()
-    assert forget(runs, ["u3"], config=load_config(small), patience=30.0).done
-    assert time.monotonic() - started < 25
+    assert forget(runs, ["u3"], config=load_config(small), patience=3600.0).done  # long before the patience ends
     assert len(runs.runs()) == 1
 
 

@@ -186,20 +186,20 @@ def test_a_new_build_replaces_the_old_one_whole(database: PostgresConfig) -> Non
 
 
 def test_a_slow_server_is_named(own: PostgresIndex, database: PostgresConfig) -> None:
-    patient = PostgresIndex.open(database.changed(timeout=0.3), "own")
+    patient = PostgresIndex.open(database.changed(timeout=2.0), "own")
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
         with psycopg.connect(database.uri, user=database.user) as connection:
             connection.execute('LOCK TABLE graphrecall."vectors_own" IN ACCESS EXCLUSIVE MODE')
             held.set()
-            done.wait(20)
+            done.wait(60)
 
     holder = threading.Thread(target=hold)
     holder.start()
     try:
-        assert held.wait(20)
-        with pytest.raises(QueryTimeoutError, match=r"took longer than 0\.3 s"):
+        assert held.wait(60)
+        with pytest.raises(QueryTimeoutError, match=r"took longer than 2 s"):
             patient.search(np.ones((1, DIM), dtype=np.float32), 3)
     finally:
         done.set()
