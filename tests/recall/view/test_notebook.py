@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from recall.serve.recommender import Recommender
 from recall.view.widget import View
-from tests.recall.service.page.conftest import Complaints
+from tests.recall.service.page.conftest import PATIENCE, Complaints
 from tests.recall.service.page.making import HOSTILE
 from tests.recall.view.making import Wire, wired
 
@@ -50,7 +50,7 @@ Show = Callable[[View], Page]
 @pytest.fixture
 def show(browser: Browser, complaints: Complaints) -> Iterator[Show]:
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         complaints.watch(context)
         # Nothing but the notebook itself can be reached.
         context.route("**/*", lambda route: route.abort())

@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect, sync_playwright
 
 from tests.recall.service.making import Served
 from tests.recall.service.page.making import chromium, make_runs
+
+PATIENCE = 60_000  # milliseconds that a busy machine has for what is quick on others
+
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +76,7 @@ def complaints() -> Complaints:
 @pytest.fixture
 def context(browser: Browser, shown: Served, complaints: Complaints) -> Iterator[BrowserContext]:
     with browser.new_context(base_url=shown.address, viewport={"width": 1280, "height": 900}) as context:
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         complaints.watch(context)
         yield context
     assert complaints.unexpected == []

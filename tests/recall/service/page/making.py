@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Locator, expect
 
 from recall.config.deployment import load_config
 from recall.jobs.refresh import refresh
@@ -37,6 +38,14 @@ def chromium() -> str:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+def pick(field: Locator, text: str) -> None:
+    """Choose the only one whom the text finds; the list of before stays until the text was searched."""
+    field.fill(text)
+    options = field.page.get_by_role("option")
+    expect(options).to_have_count(1)
+    options.click()
 
 
 def make_runs(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.recall.service.making import Served
 from tests.recall.service.page.conftest import Complaints
-from tests.recall.service.page.making import ARABIC, CHINESE, HOSTILE, ODD_USER
+from tests.recall.service.page.making import ARABIC, CHINESE, HOSTILE, ODD_USER, pick
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -26,14 +27,6 @@ def titles(rows: list[dict[str, Any]]) -> list[str]:
 
 def explained(shown: Served, user: str, item: str, **more: Any) -> dict[str, Any]:
     return dict(shown.post("/explain", user_id=user, item_ids=[item], **more).json()["explanations"][0])
-
-
-def pick(field: Locator, text: str) -> None:
-    """Choose the only one whom the text finds; the list of before stays until the text was searched."""
-    field.fill(text)
-    options = field.page.get_by_role("option")
-    expect(options).to_have_count(1)
-    options.click()
 
 
 def shown_titles(page: Page) -> Locator:
@@ -192,11 +185,17 @@ def test_a_node_opens_and_closes_its_neighbourhood(page: Page, shown: Served) ->
 
 def test_cypher_is_copied(page: Page, shown: Served) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.clock.install()
     page.goto("/#user/u4?item=m6")
     explanation = explained(shown, "u4", "m6")
     copy = page.get_by_role("button", name="Copy query")
+    expect(copy).to_be_visible()
+    # The button says it for two seconds, which last until somebody has looked.
+    page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
     copy.click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    page.clock.resume()
+    expect(copy).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == explanation["query"]["text"]
     page.get_by_role("button", name="Copy parameters").click()
     page.wait_for_function("async () => (await navigator.clipboard.readText()).startsWith('{')")
@@ -298,12 +297,14 @@ def test_somebody_new(page: Page, shown: Served) -> None:
     expect(shown_titles(page)).to_have_text(titles(candidates(shown, {"liked": ["m5", "m8"]})))
     page.get_by_label("Say what is looked for").fill("a train in the winter night")
     asker = {"liked": ["m5", "m8"], "text": "a train in the winter night"}
+    assert titles(candidates(shown, asker)) != titles(candidates(shown, {"liked": ["m5", "m8"]}))
     expect(shown_titles(page)).to_have_text(titles(candidates(shown, asker)))
     page.locator(".candidate").first.click()
     expect(page.locator(".sentence").first).to_be_visible()
     page.reload()  # the address holds all of it
     expect(page.locator(".why h2")).to_contain_text(titles(candidates(shown, asker))[0])
     expect(shown_titles(page)).to_have_text(titles(candidates(shown, asker)))
+    expect(page.locator(".chips a")).to_have_text(liked)  # each title that comes in makes new buttons
     page.get_by_role("button", name=f"Leave out {liked[0]}").click()
     expect(shown_titles(page)).to_have_text(titles(candidates(shown, {**asker, "liked": ["m8"]})))
 
@@ -368,6 +369,7 @@ def test_a_user_who_is_not_there(page: Page, complaints: Complaints) -> None:
 def test_a_service_that_is_gone(page: Page, complaints: Complaints) -> None:
     page.goto("/#user/u4")
     expect(page.locator(".candidate").first).to_be_visible()
+    expect(page.locator(".history li").first).to_be_visible()  # what is still asked for would fail, too
     complaints.expect("ERR_INTERNET_DISCONNECTED")
     page.context.set_offline(True)
     page.locator(".candidate").first.click()
