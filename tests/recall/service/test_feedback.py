@@ -87,6 +87,7 @@ def test_a_full_disk_is_told_and_what_is_sent_again_counts(
     with Served(runs.path, tmp_path / "log", ["--config", str(configured(FAST))]) as service:
         sent = [event("u1", "m1", "impression", event_id="first")]
         assert service.post("/feedback", events=sent).json()["accepted"] == 1
+        service.wait_for("request")  # the answer comes before the worker has counted and logged the request
         # A limit on the size of files stands for a disk on which there is no room.
         (worker,) = map(
             int, Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
