@@ -32,6 +32,7 @@ DESCRIPTION = api(Runner(None, ServiceSettings(cypher=True)), ServiceMetrics(Non
 OPERATIONS = [(path, method) for path, methods in DESCRIPTION["paths"].items() for method in methods]
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 30
+PATIENCE = 60  # seconds that a busy machine has for an answer
 REAL = ["u1", "u2", "m1", "m2", "m3", "director", "lightgcn", 'name = "x"', "current"]
 
 pytestmark = pytest.mark.slow
@@ -43,7 +44,7 @@ def fuzzed(
 ) -> Iterator[Served]:
     runs = RunsFolder(tmp_path_factory.mktemp("fuzzed") / "runs")
     publish(runs, refreshed.run, 0)
-    options = ["--config", str(configured(FAST)), "--cypher"]
+    options = ["--config", str(configured(f"{FAST}[service.limits]\nseconds = {PATIENCE}\n")), "--cypher"]
     with Served(runs.path, tmp_path_factory.mktemp("log") / "log", options) as service:
         yield service
 
@@ -75,7 +76,7 @@ def test_no_request_fails_inside(fuzzed: Served, path: str, method: str, mode: G
         case = data.draw(operation.as_strategy(generation_mode=mode))
         if mode is GenerationMode.POSITIVE and isinstance(case.body, dict):
             case.body = with_real_ids(case.body, data.draw)
-        response = case.call(base_url=fuzzed.address)
+        response = case.call(base_url=fuzzed.address, timeout=PATIENCE)
         case.validate_response(response, checks=CHECKS)
 
     run()
