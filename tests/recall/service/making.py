@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import httpx
 
-START_SECONDS = 120.0
+START_SECONDS = 240.0
 
 
 class Served:
@@ -66,7 +66,8 @@ class Served:
             raise
 
     def log(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+        *lines, _ = self.log_file.read_text().split("\n")  # behind the last end of a line, one is being written
+        return [json.loads(line) for line in lines]
 
     def events(self, event: str) -> list[dict[str, Any]]:
         return [entry for entry in self.log() if entry.get("event") == event]

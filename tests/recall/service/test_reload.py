@@ -17,7 +17,7 @@ from recall.runs.layout import RunLayout
 from recall.runs.registry import RunsFolder
 from recall.serve.recommender import Recommender
 from tests.recall.service.making import Served, detail
-from tests.recall.service.test_server import FAST
+from tests.recall.service.test_server import FAST, wait_until
 
 pytestmark = pytest.mark.slow  # processes that start and stop
 
@@ -25,13 +25,21 @@ USERS = ("u1", "u2", "u3")
 PUBLISHED = 6
 
 
-def publish(runs: RunsFolder, source: RunLayout, number: int) -> RunLayout:
-    """Another run with the content of one."""
+def damage(run: Path) -> None:
+    """Cut off the last byte of a file."""
+    file = next(path for path in run.rglob("*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def publish(runs: RunsFolder, source: RunLayout, number: int, *, damaged: bool = False) -> RunLayout:
+    """Another run with the content of one, or with all of it but a byte."""
     fingerprint = f"{number:016x}"
     staged = runs.staging(fingerprint) / "run"
     shutil.copytree(source.path, staged)
     (staged / MANIFEST).unlink()
     write_manifest(staged, {"fingerprint": fingerprint, "created": "2026-01-01T00:00:00+00:00", "metrics": {}})
+    if damaged:  # before anybody can load it
+        damage(staged)
     return runs.publish(staged, fingerprint=fingerprint)
 
 
@@ -95,9 +103,12 @@ def test_runs_that_are_published_while_it_is_asked(
         for thread in threads:
             thread.start()
         for number in range(1, PUBLISHED + 1):
+            # Each run answers somebody before the next one comes.
+            wait_until(lambda: problems or {name for name, _ in answers} == set(content_of))
             content_of[publish(runs, (refreshed.run, other)[number % 2], number).name] = number % 2
             runs.prune(keep=1)
             service.wait_for("ready", number + 1)
+        wait_until(lambda: problems or {name for name, _ in answers} == set(content_of))
         stop.set()
         for thread in threads:
             thread.join()
@@ -110,9 +121,7 @@ def test_runs_that_are_published_while_it_is_asked(
 def test_a_damaged_run_does_not_serve(serve: Callable[..., Served], runs: RunsFolder, other: RunLayout) -> None:
     first = runs.runs()[0].name
     with serve() as service:
-        bad = publish(runs, other, 1)
-        file = next(path for path in bad.path.rglob("*.safetensors"))
-        file.write_bytes(file.read_bytes()[:-1])
+        publish(runs, other, 1, damaged=True)
         service.wait_for("put off")
         assert asked(service.client)[0] == first
         assert service.client.get("/readyz").json()["run"] == first
@@ -144,8 +153,7 @@ def test_a_run_that_vanishes_serves_on(serve: Callable[..., Served], runs: RunsF
 def test_a_service_that_begins_with_a_damaged_run_says_so_until_there_is_another(
     serve: Callable[..., Served], runs: RunsFolder, other: RunLayout
 ) -> None:
-    file = next(path for path in runs.runs()[0].path.rglob("*.safetensors"))
-    file.write_bytes(file.read_bytes()[:-1])
+    damage(runs.runs()[0].path)
     service = serve()
     service.wait_for("no run")
     try:
