@@ -54,4 +54,4 @@ def start(file: str, task: str, folder: Path, count: int = 2) -> list[subprocess
 
 def finish(processes: list[subprocess.Popen[str]]) -> list[str]:
     """What each rank wrote to stderr."""
-    return [process.communicate(timeout=120)[1] for process in processes]
+    return [process.communicate(timeout=240)[1] for process in processes]
