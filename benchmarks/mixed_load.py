@@ -4,7 +4,7 @@ python -m benchmarks mixed_load [--state .cache/soak]
 
 `make soak` asks for an hour, and keeps what it saw in the folder; this makes a table of the last time. Every answer is
 compared with what the run that it names answers in a process of its own. Memory is that of all processes together, what
-they share counted once.
+they share counted once, without the files that they map.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.results import record
 from tests.soak.journal import STATE, Journal
 
 NAME = "mixed_load"
-FACTS = ("seconds", "clients", "published", "runs_seen", "megabytes", "growth")
+FACTS = ("seconds", "clients", "published", "runs_seen", "megabytes", "growth", "runs_mapped")
 
 
 def rows_of(seen: dict[str, Any]) -> list[dict[str, Any]]:

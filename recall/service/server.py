@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 KEY_VARIABLE = "GRAPHRECALL_API_KEY"
 SHORTEST_KEY = 16  # characters
 WAITING_CONNECTIONS = 1024
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 (Linux; for a folder of our own)
 
 
 def serve(run: Path, settings: ServiceSettings, *, api_key: str | None = None) -> None:
@@ -117,8 +118,12 @@ def read_api_key(settings: ServiceSettings, base: Path) -> str | None:
 
 @contextmanager
 def _shared_metrics() -> Iterator[None]:
-    """A folder in which workers add up their metrics."""
-    with TemporaryDirectory(prefix="graphrecall-metrics-") as folder:
+    """A folder in which workers add up their metrics.
+
+    They map its files: on a full disk that would kill them, so it is in memory where the system has such a folder.
+    """
+    memory = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
+    with TemporaryDirectory(prefix="graphrecall-metrics-", dir=memory) as folder:
         os.environ[WORKERS_FOLDER] = folder
         try:
             yield

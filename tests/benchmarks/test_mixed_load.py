@@ -25,6 +25,7 @@ def test_it_keeps_what_the_last_soak_saw(tmp_path: Path, monkeypatch: pytest.Mon
             p99_ms={"recommend": 9.0, "feedback": 8.0},
             megabytes=[100.0, 103.0, 101.0],
             growth=-2.0,
+            runs_mapped=1,
             problems=problems,
         )
     monkeypatch.setattr(results, "FOLDER", tmp_path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -76,6 +77,7 @@ def mixed_load(
     of_service.write_text(config.read_text() + CONFIG)
     load = Load(runs, questions, answers)
     memory: list[float] = []
+    mapped: list[int] = []
     with Served(runs.path, state / "service.log", ["--config", str(of_service)]) as service:
         start, published = time.monotonic(), 0
         pause = min(every, seconds / 5)
@@ -83,6 +85,7 @@ def mixed_load(
             while time.monotonic() + pause <= start + seconds + 1:
                 time.sleep(pause / 2)
                 memory.append(megabytes(service.process.pid))
+                mapped.append(len(mapped_runs(service.process.pid, runs.path)))
                 time.sleep(pause / 2)
                 published += 1
                 publish_copy(runs, made[published % len(made)], published)
@@ -101,6 +104,7 @@ def mixed_load(
         p99_ms={name: 1000 * float(np.quantile(waits, 0.99)) for name, waits in load.waits.items()},
         megabytes=[round(value, 1) for value in memory],
         growth=round(growth(memory), 1),
+        runs_mapped=max(mapped, default=0),
         problems=[*load.problems[:20], *errors[:20]],
     )
     return journal
@@ -230,13 +234,34 @@ def expected(recommender: Recommender, question: Question) -> dict[str, Any]:
 
 
 def megabytes(process: int) -> float:
-    """MB of a service and all its processes together; what they share counts once."""
-    parent = psutil.Process(process)
-    total = 0
-    for each in (parent, *parent.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):
-            total += each.memory_full_info().pss
-    return total / 1e6
+    """MB of a service and all its processes together, what they share counted once.
+
+    Without the files that they map: those are in memory for as long as the system likes, and shared with others.
+    """
+    kilobytes = 0
+    for each in family(process):
+        with suppress(OSError):  # it has ended
+            for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
+                if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+                    kilobytes += int(line.split()[1])
+    return kilobytes * 1024 / 1e6
+
+
+def mapped_runs(process: int, runs: Path) -> set[str]:
+    """The runs of which a service or one of its processes maps files, removed ones, too."""
+    names: set[str] = set()
+    for each in family(process):
+        with suppress(OSError):
+            maps = Path(f"/proc/{each}/maps").read_text()
+            names |= set(re.findall(re.escape(str(runs.resolve())) + r"/\.?([^/\s]+)/", maps))
+    return names
+
+
+def family(process: int) -> list[int]:
+    """A process and all that it has started."""
+    with suppress(psutil.NoSuchProcess):
+        return [process, *(child.pid for child in psutil.Process(process).children(recursive=True))]
+    return []
 
 
 if __name__ == "__main__":

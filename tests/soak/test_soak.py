@@ -134,6 +134,7 @@ def test_mixed_load_on_the_service_with_a_publish_a_minute(capsys: pytest.Captur
     assert last["runs_seen"] == last["published"] + 1 > 5
     assert set(last["asked"]) == set(SHARES)
     assert last["growth"] < TOLERANCE_MB
+    assert last["runs_mapped"] == 1  # half a minute after it was published nobody reads the run before
 
 
 def test_memory_stays_flat_over_a_hundred_refreshes_and_reloads() -> None:
