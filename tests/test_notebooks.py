@@ -34,12 +34,25 @@ def code_cells(notebook: Any) -> list[Any]:
 
 
 def kinds(cell: Any) -> list[tuple[str, ...]]:
-    """What the outputs of a cell are, but for widgets and what was written to the standard error."""
-    return [
+    """What the outputs of a cell are, but for widgets and what was written to the standard error.
+
+    The standard error cuts the standard output in two where it comes in between, at another place in each run.
+    """
+    found = [
         (output.output_type, *sorted(set(output.get("data", {})) - {WIDGET}))
         for output in cell.outputs
         if output.get("name") != "stderr"
     ]
+    return [kind for at, kind in enumerate(found) if kind != ("stream",) or found[at - 1 : at] != [kind]]
+
+
+def test_an_output_that_an_error_cuts_in_two_is_one() -> None:
+    def stream(name: str) -> Any:
+        return nbformat.v4.new_output("stream", name=name, text="a")
+
+    shown = nbformat.v4.new_output("display_data", data={"text/plain": "a"})
+    cut = nbformat.v4.new_code_cell(outputs=[stream("stdout"), stream("stderr"), stream("stdout"), shown])
+    assert kinds(cut) == [("stream",), ("display_data", "text/plain")]
 
 
 def texts(output: Any) -> list[str]:
