@@ -4,7 +4,9 @@ mutmut makes the changes (its settings, and which tests are asked, stand in `pyp
 file is tried, since a change in what runs whole refreshes takes minutes. Survived: all tests passed. Some of those
 change nothing that can be seen, such as a word of a message; the result file has the change itself for each.
 
-    python -m benchmarks mutants [--sample 80] [--slow-sample 12]
+    python -m benchmarks mutants [--sample 80] [--slow-sample 12] [--only 'recall/runs/*']
+
+Rows of files that are not tried this time stay.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from tomllib import loads
 from typing import Any
 
-from benchmarks.results import record
+from benchmarks.results import FOLDER, record
+from kg.io.files import read_json
 
 MADE = Path("mutants")
 MUTMUT = (sys.executable, "-m", "mutmut")
@@ -38,26 +42,37 @@ def main(rest: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks mutants", description=__doc__)
     parser.add_argument("--sample", type=int, default=80, help="mutants of a file whose tests take milliseconds")
     parser.add_argument("--slow-sample", type=int, default=12, help="mutants of a file whose tests run refreshes")
+    parser.add_argument("--only", nargs="+", default=["*"], metavar="PATTERN", help="files to try")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(rest)
     settings = loads(Path("pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
     _mutmut("run", NOTHING, check=False)  # makes the mutants, and asks which test runs which function
     names: dict[str, list[str]] = {}
     for path in sorted(_files(settings["only_mutate"])):
+        if not any(fnmatch(path, pattern) for pattern in arguments.only):
+            continue
         slow = any(fnmatch(path, pattern) for pattern in SLOW)
         names[path] = _drawn(path, arguments.slow_sample if slow else arguments.sample, arguments.seed)
     _mutmut("run", *(name for listed in names.values() for name in listed))
     status = _status()
     rows = [row for path, listed in names.items() if (row := _row(path, listed, status))["tried"]]
+    survivors = {name: _change(name) for listed in names.values() for name in listed if status.get(name) == "survived"}
+    file = FOLDER / "mutants.json"
+    kept = read_json(file) if file.exists() else {"rows": [], "survivors": {}}
+    others = [row for row in kept["rows"] if row["file"] not in names]
+    modules = [_module(path) for path in names]
     record(
         "mutants",
-        rows,
+        sorted([*others, *rows], key=itemgetter("file")),
         seed=arguments.seed,
         sample={"fast": arguments.sample, "slow": arguments.slow_sample},
         mutmut=version("mutmut"),
         tests=settings["pytest_add_cli_args_test_selection"],
-        survivors={
-            name: _change(name) for listed in names.values() for name in listed if status.get(name) == "survived"
+        survivors=survivors
+        | {
+            name: change
+            for name, change in kept["survivors"].items()
+            if not any(name.startswith(f"{module}.x") for module in modules)
         },
     )
 
@@ -81,8 +96,11 @@ def _files(patterns: Sequence[str]) -> Iterator[str]:
 def _drawn(path: str, count: int, seed: int) -> list[str]:
     """Names of mutants of a file, a seeded sample."""
     names = re.findall(r"^\s*def (x\S*__mutmut_\d+)\(", (MADE / path).read_text("utf-8"), flags=re.MULTILINE)
-    module = path.removesuffix(".py").replace("/", ".")
-    return [f"{module}.{name}" for name in sorted(random.Random(seed).sample(names, min(count, len(names))))]  # noqa: S311
+    return [f"{_module(path)}.{name}" for name in sorted(random.Random(seed).sample(names, min(count, len(names))))]  # noqa: S311
+
+
+def _module(path: str) -> str:
+    return path.removesuffix(".py").replace("/", ".")
 
 
 def _status() -> dict[str, str]:
