@@ -23,6 +23,7 @@ from kg.privacy.user_key import UserKey
 from recall.config.deployment import load_config
 from recall.jobs.decide import accept, rollback
 from recall.jobs.forget import ForgetResult, forget
+from recall.jobs.forget_list import take_off_list
 from recall.jobs.forget_run import quotes
 from recall.jobs.privacy import Privacy, names_in_run
 from recall.jobs.refresh import refresh
@@ -513,6 +514,14 @@ def test_where_the_key_is_the_configuration_tells_and_no_run(masked: Path, tmp_p
     assert (result.users, result.found, result.run) == (1, 1, None)
     assert not (runs.path / ".privacy" / "key").exists(), "a second key"
     assert name not in users_of(runs.runs()[0])
+
+
+def test_the_run_that_serves_says_where_the_key_of_the_list_is(masked: Path, tmp_path: Path) -> None:
+    shutil.copytree(masked.parent, tmp_path / "masked", symlinks=True)
+    config = tmp_path / "masked" / masked.name
+    runs = runs_of(config)
+    forget(runs, [MALLORY], config=load_config(config), patience=0.0)
+    assert take_off_list(runs, [MALLORY]) == 0
 
 
 def test_a_damaged_run_goes_unless_it_serves(small: Path) -> None:

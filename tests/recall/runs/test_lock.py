@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kg.errors import ConfigError
+from kg.errors import ConfigError, RefreshInProgressError
 from recall.ops.summary import SummaryLog
 from recall.runs.lock import HOLDER, LOCK
 from recall.runs.registry import RunsFolder
@@ -71,3 +71,12 @@ def test_what_a_killed_process_left_refuses_nobody(tmp_path: Path) -> None:
     (runs.path / HOLDER).write_text("{}")
     with runs.lock():
         pass
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", "1", "{}"])
+def test_who_holds_the_lock_need_not_be_known(tmp_path: Path, damaged: str) -> None:
+    runs = RunsFolder(tmp_path / "runs")
+    with runs.lock():
+        (runs.path / HOLDER).write_text(damaged)
+        with pytest.raises(RefreshInProgressError, match="another refresh is writing to"), runs.lock():
+            pass
