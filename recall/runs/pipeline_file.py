@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from kg.errors import ArtifactError
 from kg.io.files import read_json, write_json
+from recall.runs.damage import damaged
 from recall.runs.layout import RunLayout
 from recall.runs.report import ReportPart
 
@@ -43,9 +43,7 @@ class SavedPipeline(ReportPart):
         try:
             return cls.model_validate(read_json(run.pipeline))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            at = ".".join(map(str, first["loc"])) or "its content"
-            raise ArtifactError(f"{run.pipeline} is damaged: {at}: {first['msg']}") from error
+            raise damaged(run.pipeline, error) from error
 
     def save(self, run: RunLayout) -> None:
         """Write pipeline.json of a run."""

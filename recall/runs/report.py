@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kg.errors import ArtifactError
 from kg.io.files import read_json, write_json
+from recall.runs.damage import damaged
 from recall.runs.layout import RunLayout
 
 State = Literal["new", "changed", "unchanged", "removed"]
@@ -335,9 +335,7 @@ class Report(ReportPart):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            at = ".".join(map(str, first["loc"])) or "its content"
-            raise ArtifactError(f"{name} is damaged: {at}: {first['msg']}") from error
+            raise damaged(name, error) from error
 
     def save(self, run: RunLayout) -> None:
         """Write report.json of a run."""

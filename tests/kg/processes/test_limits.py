@@ -1,3 +1,0 @@
-"""Limits of a process, and the memory that is free."""
-
-from __future__ import annotations
