@@ -60,7 +60,7 @@ def main(rest: Sequence[str] = ()) -> None:
     file = FOLDER / "mutants.json"
     kept = read_json(file) if file.exists() else {"rows": [], "survivors": {}}
     others = [row for row in kept["rows"] if row["file"] not in names]
-    modules = [_module(path) for path in names]
+    modules = {_module(path) for path in names}
     record(
         "mutants",
         sorted([*others, *rows], key=itemgetter("file")),
@@ -69,11 +69,7 @@ def main(rest: Sequence[str] = ()) -> None:
         mutmut=version("mutmut"),
         tests=settings["pytest_add_cli_args_test_selection"],
         survivors=survivors
-        | {
-            name: change
-            for name, change in kept["survivors"].items()
-            if not any(name.startswith(f"{module}.x") for module in modules)
-        },
+        | {name: change for name, change in kept["survivors"].items() if name.rpartition(".")[0] not in modules},
     )
 
 

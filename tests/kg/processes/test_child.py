@@ -15,6 +15,7 @@ from kg.processes.child import Child
 from kg.processes.frames import MessageTooLargeError
 from kg.processes.limits import forbid_files, limit_more_memory, limit_seconds
 from kg.processes.parent import Parent
+from tests.processes import is_there
 
 ECHO = "tests.kg.processes.test_child"
 MOST = 1 << 30
@@ -58,17 +59,9 @@ def child():
     child.end()
 
 
-def _is_there(number: int) -> bool:
-    try:
-        state = Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):  # gone, or gone between opening and reading
-        return False
-    return state not in ("Z", "X")
-
-
 def _wait_until_gone(number: int) -> bool:
     for _ in range(6000):
-        if not _is_there(number):
+        if not is_there(number):
             return True
         time.sleep(0.01)
     return False

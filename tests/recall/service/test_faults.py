@@ -40,21 +40,28 @@ send_seconds = 2
 
 
 @pytest.fixture(scope="module")
-def limited(
+def with_limits(
     refreshed: RefreshResult, configured: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    options = ["--config", str(configured(LIMITS + PATIENT))]
-    with Served(refreshed.run.path.parent, tmp_path_factory.mktemp("limited") / "log", options) as service:
+) -> Callable[[str], Served]:
+    """Makes a service with further limits."""
+
+    def make(limits: str) -> Served:
+        options = ["--config", str(configured(LIMITS + limits))]
+        return Served(refreshed.run.path.parent, tmp_path_factory.mktemp("limits") / "log", options)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def limited(with_limits: Callable[[str], Served]) -> Iterator[Served]:
+    with with_limits(PATIENT) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
-def impatient(
-    refreshed: RefreshResult, configured: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
+def impatient(with_limits: Callable[[str], Served]) -> Iterator[Served]:
     """For clients that stop: on a busy machine others may take as long to send or to read what is large."""
-    options = ["--config", str(configured(LIMITS + IMPATIENT))]
-    with Served(refreshed.run.path.parent, tmp_path_factory.mktemp("impatient") / "log", options) as service:
+    with with_limits(IMPATIENT) as service:
         yield service
 
 
@@ -68,10 +75,14 @@ def _goes_on(limited: Served, impatient: Served) -> Iterator[None]:
         assert [entry for entry in service.log() if entry["level"] == "error"] == []
 
 
+def connected(served: Served) -> socket.socket:
+    address = urlsplit(served.address)
+    return socket.create_connection((address.hostname, address.port), timeout=30)
+
+
 def sent(served: Served, data: bytes) -> socket.socket:
     """A connection on which some bytes are sent."""
-    address = urlsplit(served.address)
-    connection = socket.create_connection((address.hostname, address.port), timeout=30)
+    connection = connected(served)
     connection.sendall(data)
     return connection
 
@@ -253,8 +264,7 @@ def test_clients_that_leave_in_the_middle(limited: Served) -> None:
     ],
 )
 def test_what_is_no_http_is_refused(limited: Served, request_bytes: bytes) -> None:
-    address = urlsplit(limited.address)
-    connection = socket.create_connection((address.hostname, address.port), timeout=30)
+    connection = connected(limited)
     # A refusal may close the connection while the request is still being sent: what was answered is what counts.
     with suppress(OSError):
         connection.sendall(request_bytes)

@@ -18,6 +18,7 @@ import pytest
 from recall.jobs.refresh import RefreshResult
 from recall.serve.recommender import Recommender
 from recall.service.server import listen
+from tests.processes import is_there
 from tests.recall.service.making import Served, detail
 from tests.recall.service.test_faults import all_of, head, sent
 
@@ -37,14 +38,6 @@ def serve(refreshed: RefreshResult, configured: Callable[[str], Path], tmp_path:
         return Served(refreshed.run.path.parent, tmp_path / "log", chosen, environment)
 
     return make
-
-
-def alive(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):  # gone, or gone between opening and reading
-        return False
-    return state != "Z"
 
 
 def children(process: int) -> list[int]:
@@ -167,7 +160,7 @@ def test_a_stop_while_it_starts_leaves_nobody_behind(serve: Callable[..., Served
     time.sleep(wait)
     workers = children(service.process.pid)
     assert service.stop() == 0
-    assert not any(map(alive, workers))
+    assert not any(map(is_there, workers))
 
 
 def test_workers_add_up_their_numbers_and_one_that_is_killed_is_replaced(serve: Callable[..., Served]) -> None:
@@ -198,7 +191,7 @@ def test_workers_end_with_the_process_that_made_them(serve: Callable[..., Served
         workers = children(service.process.pid)
         service.process.kill()
         service.process.wait()
-        wait_until(lambda: not any(map(alive, workers)))
+        wait_until(lambda: not any(map(is_there, workers)))
 
 
 def test_no_packet_of_an_answer_waits_for_another() -> None:
